@@ -1,0 +1,159 @@
+"""State dicts: the check of names and shapes, and the layout of the published weights.
+
+The published layout (repository `idvxlab/EmotiCrafter`) is a GPT-2 with two more attentions per block. Its
+word embedding is never used, its `c_attn` computes keys and values that are thrown away, and its matrices are
+input-major, transposed against nn.Linear.
+"""
+
+import re
+
+import torch
+from torch import Tensor
+
+from .network import NetworkConfig
+
+
+def check_layout(expected: dict[str, tuple[int, ...]], state: dict[str, Tensor], name: str) -> None:
+    """Compares keys and shapes.
+
+    Raises:
+        ValueError: Names what is missing, what is too much and what has another shape.
+    """
+    shapes = [
+        f"{key} is {list(state[key].shape)}, expected {list(shape)}"
+        for key, shape in expected.items()
+        if key in state and tuple(state[key].shape) != shape
+    ]
+    problems = {
+        "missing": [key for key in expected if key not in state],
+        "not known": [key for key in state if key not in expected],
+        "of another shape": shapes,
+    }
+    told = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in problems.items() if keys]
+    if told:
+        raise ValueError(f"The weights in {name} do not fit the network: {'; '.join(told)}.")
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+# --- the published layout ----------------------------------------------------------------------------------
+
+
+def published_state(state: dict[str, Tensor], name: str) -> tuple[NetworkConfig, dict[str, Tensor]]:
+    """Translates a state dict in the published layout (design: `module.` optional, unused parts dropped).
+
+    Returns:
+        The config that the shapes tell, with block="published", and our state dict.
+
+    Raises:
+        ValueError: A key is missing, not known, or has another shape.
+    """
+    state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    config = _published_config(state, name)
+    check_layout(_published_shapes(config, state), state, name)
+    width, ours = config.width, {}
+    for published, key in _PUBLISHED_NAMES.items():
+        ours[key] = state[published]
+    ours["position.weight"] = state["wpe.weight"][: config.positions]
+    for number in range(config.depth):
+        there, here = f"h.{number}.", f"blocks.{number}."
+        for published, key in _PUBLISHED_BLOCK_NAMES.items():
+            for part in ("weight", "bias"):
+                # The published matrices are input-major, nn.Linear's are output-major.
+                ours[f"{here}{key}.{part}"] = state[f"{there}{published}.{part}"].t()
+        for published, key in _PUBLISHED_ATTENTION.items():
+            for part in ("weight", "bias"):
+                query = state[f"{there}{published}.c_attn.{part}"][..., :width].t()  # the rest is never used
+                key_value = state[f"{there}{published}.c_z.{part}"].t()
+                if published == "attn":
+                    ours[f"{here}{key}.query_key_value.{part}"] = torch.cat([query, key_value])
+                else:
+                    ours[f"{here}{key}.query.{part}"] = query
+                    ours[f"{here}{key}.key_value.{part}"] = key_value
+    return config, {key: tensor.contiguous() for key, tensor in ours.items()}
+
+
+_PUBLISHED_NAMES = {
+    "xl_feature2gpt_feature.weight": "input_projection.weight",
+    "gpt_feature2xl_feature.weight": "output_projection.weight",
+    "attn_proj.weight": "emotion_projection.weight",
+} | {
+    f"{published}.{part}": f"{key}.{part}"
+    for published, key in {
+        "v_f.0": "valence_encoder.0",
+        "v_f.2": "valence_encoder.2",
+        "a_f.0": "arousal_encoder.0",
+        "a_f.2": "arousal_encoder.2",
+        "ln_f": "norm",
+        "ln_xl_feature": "output_norm",
+    }.items()
+    for part in ("weight", "bias")
+}
+_PUBLISHED_BLOCK_NAMES = {
+    "ln_1": "self_norm",
+    "ln_a": "arousal_norm",
+    "ln_v": "valence_norm",
+    "ln_2": "feed_forward_norm",
+    "attn.c_proj": "self_attention.out",
+    "attn_a.c_proj": "arousal_attention.out",
+    "attn_v.c_proj": "valence_attention.out",
+    "mlp.c_fc": "feed_forward.up",
+    "mlp.c_proj": "feed_forward.down",
+}
+_PUBLISHED_ATTENTION = {
+    "attn": "self_attention",
+    "attn_a": "arousal_attention",
+    "attn_v": "valence_attention",
+}
+
+
+def _published_config(state: dict[str, Tensor], name: str) -> NetworkConfig:
+    telling = {"xl_feature2gpt_feature.weight": 2, "v_f.0.weight": 2, "v_f.2.weight": 2, "wpe.weight": 2}
+    if missing := [key for key, ndim in telling.items() if key not in state or state[key].ndim != ndim]:
+        raise ValueError(
+            f"{name} is a state dict of another model: {_some(missing)} missing. Expected the layout of the "
+            f"published EmotiCrafter weights; it begins with {_some(list(state), 3)}."
+        )
+    width, feature_width = state["xl_feature2gpt_feature.weight"].shape
+    blocks = {int(match[1]) for key in state if (match := re.match(r"h\.(\d+)\.", key))}
+    return NetworkConfig(
+        feature_width=feature_width,
+        width=width,
+        depth=max(blocks, default=-1) + 1,
+        emotion_tokens=state["v_f.2.weight"].shape[0] // width,
+        emotion_hidden=state["v_f.0.weight"].shape[0],
+        positions=min(77, len(state["wpe.weight"])),
+        block="published",
+    )
+
+
+def _published_shapes(config: NetworkConfig, state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The published layout at the size of `config`; the unused word embedding may be there or not."""
+    width, features = config.width, config.feature_width
+    tokens, hidden = config.emotion_tokens * width, config.emotion_hidden
+    shapes: dict[str, tuple[int, ...]] = {
+        "wpe.weight": tuple(state["wpe.weight"].shape)[:1] + (width,),
+        "xl_feature2gpt_feature.weight": (width, features),
+        "gpt_feature2xl_feature.weight": (features, width),
+        "attn_proj.weight": (width, width),
+    }
+    if "wte.weight" in state:
+        shapes["wte.weight"] = tuple(state["wte.weight"].shape)
+    for norm, size in (("ln_f", width), ("ln_xl_feature", features)):
+        shapes |= {f"{norm}.weight": (size,), f"{norm}.bias": (size,)}
+    for axis in ("v_f", "a_f"):
+        shapes |= {f"{axis}.0.weight": (hidden, 1), f"{axis}.0.bias": (hidden,)}
+        shapes |= {f"{axis}.2.weight": (tokens, hidden), f"{axis}.2.bias": (tokens,)}
+    for number in range(config.depth):
+        for norm in ("ln_1", "ln_a", "ln_v", "ln_2"):
+            shapes |= {f"h.{number}.{norm}.weight": (width,), f"h.{number}.{norm}.bias": (width,)}
+        layers = {f"{a}.{m}": (width, n * width) for a in _PUBLISHED_ATTENTION for m, n in _ATTENTION_PARTS}
+        layers |= {"mlp.c_fc": (width, 4 * width), "mlp.c_proj": (4 * width, width)}
+        for layer, shape in layers.items():
+            shapes |= {f"h.{number}.{layer}.weight": shape, f"h.{number}.{layer}.bias": shape[1:]}
+    return shapes
+
+
+_ATTENTION_PARTS = (("c_attn", 3), ("c_z", 2), ("c_proj", 1))

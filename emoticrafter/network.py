@@ -1,0 +1,352 @@
+"""The emotion network, whole.
+
+Source: Dang et al., "EmotiCrafter: Text-to-Emotional-Image Generation based on Valence-Arousal Model",
+ICCV 2025, arXiv 2501.05710; equations 4-7 are the emotion-injection block. The block order named
+"published" is the one that the released weights were trained with.
+
+Shapes: B batch, T tokens (77), D feature width of the text encoder (2048 for SDXL), E network width (768),
+H heads of size 64, K tokens per emotion axis (16).
+"""
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .va import va_tensor
+
+HEAD_WIDTH = 64
+BLOCK_ORDERS = ("paper", "published")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The sizes of a network; the defaults are the paper's, for SDXL."""
+
+    feature_width: int = 2048
+    """D, the width of the text features: 768 + 1280 for SDXL."""
+    width: int = 768
+    """E, a multiple of 64 (the size of a head)."""
+    depth: int = 12
+    """The number of emotion-injection blocks."""
+    emotion_tokens: int = 16
+    """K, the tokens per emotion axis."""
+    emotion_hidden: int = 256
+    """The hidden width of the two valence-arousal MLPs."""
+    positions: int = 77
+    """The longest window of tokens; a longer prompt is several windows."""
+    dropout: float = 0.1
+    """Dropout while training, in [0, 1)."""
+    block: str = "paper"
+    """The order inside a block: "paper" (equations 4-7) or "published" (the released weights)."""
+
+    def __post_init__(self):
+        problems = [
+            f"{field.name} is {getattr(self, field.name)!r}: expected a whole number of at least 1"
+            for field in fields(self)
+            if field.type in (int, "int") and not _is_count(getattr(self, field.name))
+        ]
+        if not problems and self.width % HEAD_WIDTH:
+            problems.append(f"width is {self.width}: expected a multiple of {HEAD_WIDTH}, the size of a head")
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            problems.append(f"dropout is {self.dropout!r}: expected a number in [0, 1)")
+        if self.block not in BLOCK_ORDERS:
+            problems.append(f"block is {self.block!r}: expected one of {', '.join(BLOCK_ORDERS)}")
+        if problems:
+            raise ValueError("This network cannot be built: " + "; ".join(problems) + ".")
+
+
+def _is_count(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+class EmotionFeatures(NamedTuple):
+    """What the V-A encoder makes of a valence-arousal pair: e_v and e_a, each [B, K, E]."""
+
+    valence: Tensor
+    arousal: Tensor
+
+
+# --- attention ---------------------------------------------------------------------------------------------
+
+
+def split_heads(x: Tensor) -> Tensor:
+    """[B, T, E] -> [B, H, T, 64]."""
+    return x.unflatten(-1, (-1, HEAD_WIDTH)).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """[B, H, T, 64] -> [B, T, E]."""
+    return x.transpose(1, 2).flatten(2)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention among the tokens of a window; no causal mask, no padding mask."""
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = (split_heads(part) for part in self.query_key_value(x).chunk(3, dim=-1))
+        attended = F.scaled_dot_product_attention(
+            query, key, value, dropout_p=self.dropout if self.training else 0.0
+        )
+        return F.dropout(self.out(merge_heads(attended)), self.dropout, self.training)
+
+
+class EmotionAttention(nn.Module):
+    """Multi-head attention from the tokens of a prompt to the K tokens of one emotion axis."""
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor, emotion: Tensor) -> Tensor:
+        # x [B, T, E] or [1, T, E]; emotion [B, K, E] or [1, K, E]
+        if len(emotion) == 1 and not self.training:
+            return self._attend_folded(x, emotion)
+        key, value = (split_heads(part) for part in self.key_value(emotion).chunk(2, dim=-1))
+        query = split_heads(self.query(x))
+        batch = max(len(query), len(key))
+        attended = F.scaled_dot_product_attention(
+            query.expand(batch, -1, -1, -1),
+            key.expand(batch, -1, -1, -1),
+            value.expand(batch, -1, -1, -1),
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return F.dropout(self.out(merge_heads(attended)), self.dropout, self.training)
+
+    def _attend_folded(self, x: Tensor, emotion: Tensor) -> Tensor:
+        """The same result for one emotion shared by the whole batch, in a quarter of the multiplications.
+
+        Keys and values depend on the emotion alone, so they are multiplied into their neighbours first:
+        the query projection (E x E) becomes E x HK, the output projection HK x E; HK is 192 for E = 768.
+        """
+        key, value = (split_heads(part)[0] for part in self.key_value(emotion).chunk(2, dim=-1))
+        query_weight = self.query.weight.unflatten(0, (-1, HEAD_WIDTH))  # [H, 64, E]
+        query_bias = self.query.bias.unflatten(0, (-1, HEAD_WIDTH)).unsqueeze(-1)  # [H, 64, 1]
+        out_weight = self.out.weight.unflatten(1, (-1, HEAD_WIDTH)).transpose(0, 1)  # [H, E, 64]
+        scaled_key = key * HEAD_WIDTH**-0.5  # [H, K, 64]
+        to_scores = (scaled_key @ query_weight).flatten(0, 1)  # [HK, E]
+        bias = (scaled_key @ query_bias).flatten()  # [HK]
+        from_scores = (out_weight @ value.transpose(1, 2)).transpose(0, 1).flatten(1)  # [E, HK]
+        scores = F.linear(x, to_scores, bias).unflatten(-1, (-1, key.shape[1]))  # [B, T, H, K]
+        return F.linear(scores.softmax(-1).flatten(2), from_scores, self.out.bias)
+
+
+# --- the emotion-injection block ---------------------------------------------------------------------------
+
+
+class FeedForward(nn.Module):
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        self.up = nn.Linear(width, 4 * width)
+        self.down = nn.Linear(4 * width, width)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(self.down(F.gelu(self.up(x), approximate="tanh")), self.dropout, self.training)
+
+
+class InjectionBlock(nn.Module):
+    """One emotion-injection block, in either order."""
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        width, dropout = config.width, config.dropout
+        self.order = config.block
+        self.self_norm = nn.LayerNorm(width)
+        self.self_attention = SelfAttention(width, dropout)
+        self.valence_norm = nn.LayerNorm(width)
+        self.valence_attention = EmotionAttention(width, dropout)
+        self.arousal_norm = nn.LayerNorm(width)
+        self.arousal_attention = EmotionAttention(width, dropout)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, dropout)
+
+    def forward(self, x: Tensor, valence: Tensor, arousal: Tensor) -> Tensor:
+        return (self._paper if self.order == "paper" else self._published)(x, valence, arousal)
+
+    def _paper(self, x: Tensor, valence: Tensor, arousal: Tensor) -> Tensor:
+        """Equations 4-7: pre-norm residuals, valence first."""
+        x = x + self.self_attention(self.self_norm(x))
+        x = x + self.valence_attention(self.valence_norm(x), valence)
+        x = x + self.arousal_attention(self.arousal_norm(x), arousal)
+        return x + self.feed_forward(self.feed_forward_norm(x))
+
+    def _published(self, x: Tensor, valence: Tensor, arousal: Tensor) -> Tensor:
+        """The released weights: the skip carries the normalised tokens, arousal comes first."""
+        x = self.self_norm(x)
+        x = x + self.self_attention(x)
+        x = self.arousal_norm(x)
+        x = x + self.arousal_attention(x, arousal)
+        x = self.valence_norm(x)
+        x = x + self.valence_attention(x, valence)
+        return x + self.feed_forward(self.feed_forward_norm(x))
+
+
+# --- the network -------------------------------------------------------------------------------------------
+
+
+class EmotionNetwork(nn.Module):
+    """Maps neutral text features and a valence-arousal pair to emotional text features.
+
+    Made in evaluation mode: call `train()` to fit it.
+    """
+
+    def __init__(self, config: NetworkConfig | None = None):
+        super().__init__()
+        self.config = config = config or NetworkConfig()
+        self.valence_encoder = _axis_encoder(config)
+        self.arousal_encoder = _axis_encoder(config)
+        self.emotion_projection = nn.Linear(config.width, config.width, bias=False)
+        self.input_projection = nn.Linear(config.feature_width, config.width, bias=False)
+        self.position = nn.Embedding(config.positions, config.width)
+        self.blocks = nn.ModuleList(InjectionBlock(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width)
+        self.output_projection = nn.Linear(config.width, config.feature_width, bias=False)
+        self.output_norm = nn.LayerNorm(config.feature_width)
+        self.reset_parameters()
+        self.eval()
+
+    def reset_parameters(self) -> None:
+        """Draws fresh weights: normal of deviation 0.02, the blocks' output layers smaller by their number.
+
+        The valence-arousal MLPs keep torch's own start: with 0.02 a single number would hardly move them.
+        """
+        own_start = {id(m) for mlp in (self.valence_encoder, self.arousal_encoder) for m in mlp}
+        for name, module in self.named_modules():
+            if id(module) in own_start or not isinstance(module, nn.Linear | nn.Embedding):
+                continue
+            ends_a_branch = name.endswith((".out", ".down"))
+            nn.init.normal_(
+                module.weight, std=0.02 / (4 * len(self.blocks)) ** 0.5 if ends_a_branch else 0.02
+            )
+            if getattr(module, "bias", None) is not None:
+                nn.init.zeros_(module.bias)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.input_projection.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.input_projection.weight.device
+
+    def encode(self, valence: float | Tensor, arousal: float | Tensor) -> EmotionFeatures:
+        """Encodes valence-arousal pairs (the paper's V-A encoder).
+
+        Args:
+            valence: One number, or a tensor of B numbers ([B] or [B, 1]), in [-3, 3].
+            arousal: Likewise. One number goes with B of the other axis.
+
+        Returns:
+            (e_v, e_a), each [B, K, E], in the network's dtype and on its device.
+
+        Raises:
+            ValueError: A value outside [-3, 3], not finite, or two different numbers of values.
+        """
+        valence, arousal = va_tensor("valence", valence), va_tensor("arousal", arousal)
+        if len(valence) != len(arousal) and 1 not in (len(valence), len(arousal)):
+            raise ValueError(
+                f"There are {len(valence)} valence and {len(arousal)} arousal values: "
+                "expected as many of both, or one of either."
+            )
+        batch = max(len(valence), len(arousal))
+        return self._encode(valence.expand(batch), arousal.expand(batch))
+
+    def _encode(self, valence: Tensor, arousal: Tensor) -> EmotionFeatures:
+        return EmotionFeatures(
+            self._encode_axis(self.valence_encoder, valence), self._encode_axis(self.arousal_encoder, arousal)
+        )
+
+    def _encode_axis(self, encoder: nn.Module, values: Tensor) -> Tensor:
+        values = values.to(self.device, self.dtype).reshape(-1, 1)
+        tokens = encoder(values).unflatten(-1, (-1, self.config.width))  # [B, K, E]
+        return self.emotion_projection(tokens)
+
+    def inject(
+        self, neutral: Tensor, emotion: EmotionFeatures | tuple[Tensor, Tensor], strength: float = 1.0
+    ) -> Tensor:
+        """Adds the emotion to text features.
+
+        Args:
+            neutral: [B, T, D] on the network's device, any floating dtype, T at most `config.positions`.
+            emotion: (e_v, e_a) of `encode`. One prompt goes with many emotions and the other way round.
+            strength: Scale of the residual; 0 gives the input back bit for bit.
+
+        Returns:
+            [B, T, D], a new tensor in the dtype of `neutral`.
+
+        Raises:
+            ValueError: Shapes that do not fit this network or each other, or a strength that is not finite.
+        """
+        batch = self._check_inject(neutral, emotion, strength)
+        if strength == 0:
+            return neutral.expand(batch, -1, -1).clone()
+        return neutral + (strength * self.residual(neutral, emotion)).to(neutral.dtype)
+
+    def forward(self, neutral: Tensor, valence: float | Tensor, arousal: float | Tensor) -> Tensor:
+        """Encodes and injects at strength 1: [B, T, D] and V-A values -> [B, T, D].
+
+        While training the values are taken as they come: the data was checked when it was read, and a check
+        here would make a GPU wait in every step.
+        """
+        if self.training:
+            return neutral + self.residual(neutral, self._encode(valence, arousal)).to(neutral.dtype)
+        return self.inject(neutral, self.encode(valence, arousal))
+
+    def residual(self, neutral: Tensor, emotion: EmotionFeatures | tuple[Tensor, Tensor]) -> Tensor:
+        """What `inject` adds at strength 1: [B, T, D] in the network's dtype."""
+        valence, arousal = emotion
+        position = self.position.weight[: neutral.shape[1]]
+        x = self.input_projection(neutral.to(self.dtype)) + position
+        x = F.dropout(x, self.config.dropout, self.training)
+        for block in self.blocks:
+            x = block(x, valence, arousal)
+        return self.output_norm(self.output_projection(self.norm(x)))
+
+    def _check_inject(self, neutral: Tensor, emotion, strength: float) -> int:
+        config = self.config
+        if neutral.ndim != 3 or neutral.shape[2] != config.feature_width:
+            raise ValueError(
+                f"The text features have the shape {tuple(neutral.shape)}: this network expects "
+                f"[batch, tokens, {config.feature_width}]."
+            )
+        if not 1 <= neutral.shape[1] <= config.positions:
+            raise ValueError(
+                f"The text features have {neutral.shape[1]} tokens: this network reads windows of 1 to "
+                f"{config.positions}; give a longer prompt window by window."
+            )
+        for name, tokens in zip(("valence", "arousal"), emotion, strict=True):
+            if tokens.ndim != 3 or tokens.shape[1:] != (config.emotion_tokens, config.width):
+                raise ValueError(
+                    f"The {name} features have the shape {tuple(tokens.shape)}: this network expects "
+                    f"[batch, {config.emotion_tokens}, {config.width}]; encode them with the same network."
+                )
+        if not abs(strength) < float("inf"):
+            raise ValueError(f"strength is {strength}: expected a finite number.")
+        batches = {len(neutral), len(emotion[0]), len(emotion[1])} - {1}
+        if len(batches) > 1:
+            raise ValueError(
+                f"{len(neutral)} prompts cannot be joined with {len(emotion[0])} valence and "
+                f"{len(emotion[1])} arousal features: expected one, or as many of each."
+            )
+        return max(batches, default=1)
+
+
+def _axis_encoder(config: NetworkConfig) -> nn.Sequential:
+    """One axis of the V-A encoder: a number -> K tokens of width E."""
+    return nn.Sequential(
+        nn.Linear(1, config.emotion_hidden),
+        nn.ReLU(),
+        nn.Linear(config.emotion_hidden, config.emotion_tokens * config.width),
+    )
