@@ -134,7 +134,7 @@ def _published_shapes(config: NetworkConfig, state: dict[str, Tensor]) -> dict[s
     width, features = config.width, config.feature_width
     tokens, hidden = config.emotion_tokens * width, config.emotion_hidden
     shapes: dict[str, tuple[int, ...]] = {
-        "wpe.weight": tuple(state["wpe.weight"].shape)[:1] + (width,),
+        "wpe.weight": (len(state["wpe.weight"]), width),
         "xl_feature2gpt_feature.weight": (width, features),
         "gpt_feature2xl_feature.weight": (features, width),
         "attn_proj.weight": (width, width),

@@ -1,20 +1,13 @@
 """Weights on disk: our safetensors files and the published .pth layout.
 
-A file of ours is one `.safetensors`; its metadata holds `format=emoticrafter`, a version, the network's config
-and how it was trained, as JSON. The published files are pickled state dicts; they are read with torch's
-restricted unpickler only, so a file that would run code is refused.
-
-    python -m emoticrafter.weights download                    # lists what the authors have published
-    python -m emoticrafter.weights download scale_factor_1.5.pth --to models/emoticrafter
-    python -m emoticrafter.weights convert in.pth out.safetensors --dtype float16
-    python -m emoticrafter.weights inspect out.safetensors
+A file of ours is one `.safetensors`; its metadata holds `format=emoticrafter`, a version, the network's
+config and how it was trained, as JSON. The published files are pickled state dicts; they are read with
+torch's restricted unpickler only, so a file that would run code is refused.
 """
 
-import argparse
 import json
 import os
 import pickle
-import sys
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
@@ -24,14 +17,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from . import hub
-from .files import file_sha256, write_atomically
-from .layout import check_layout, published_state
-from .network import EmotionNetwork, NetworkConfig
+from ..files import write_atomically
+from ..layout import check_layout, published_state
+from ..network import EmotionNetwork, NetworkConfig
 
 FORMAT = "emoticrafter"
 VERSION = 1
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 SUFFIXES = (".safetensors", ".pth")
 
 
@@ -52,7 +43,7 @@ def load_network(
         FileNotFoundError: There is no such file.
         ValueError: The file is damaged, of another kind, lacks weights, has others, or holds NaN or infinity.
     """
-    path = _existing_file(path)
+    path = existing_file(path)
     if path.suffix == ".safetensors":
         config, state = _read_safetensors(path)
     else:
@@ -95,7 +86,7 @@ def read_metadata(path: str | os.PathLike) -> dict:
     Raises:
         FileNotFoundError, ValueError: As `load_network`.
     """
-    path = _existing_file(path)
+    path = existing_file(path)
     with _open_safetensors(path) as file:
         return _parse_metadata(file.metadata(), path.name)
 
@@ -103,7 +94,8 @@ def read_metadata(path: str | os.PathLike) -> dict:
 # --- our own files -----------------------------------------------------------------------------------------
 
 
-def _existing_file(path: str | os.PathLike) -> Path:
+def existing_file(path: str | os.PathLike) -> Path:
+    """The path of a network file that is there (see `load_network` for the errors)."""
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path.name} is no network file: expected one of {', '.join(SUFFIXES)}.")
@@ -184,91 +176,3 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not state or not all(isinstance(t, Tensor) for t in state.values()):
         raise ValueError(f"{path.name} holds no state dict: expected names with their tensors.")
     return state
-
-
-# --- command line ------------------------------------------------------------------------------------------
-
-
-def convert(source: Path, target: Path, dtype: torch.dtype) -> None:
-    """Rewrites a network (published .pth or ours) as a safetensors file of ours in another dtype."""
-    print(f"Reading {source} ({source.stat().st_size / 1e6:,.1f} MB) ...", flush=True)
-    network = load_network(source, dtype=dtype)
-    if source.suffix == ".safetensors":
-        training = read_metadata(source)["training"]
-    else:
-        training = {"converted_from": {"file": source.name, "sha256": file_sha256(source)}}
-    print(f"Writing {target} ...", flush=True)
-    save_network(network, target, training)
-    inspect(target)
-
-
-def inspect(path: Path) -> None:
-    """Prints what a network file holds."""
-    network = load_network(path)
-    training = read_metadata(path)["training"] if path.suffix == ".safetensors" else {}
-    parameters = sum(p.numel() for p in network.parameters())
-    print(f"{path}: {path.stat().st_size / 1e6:,.1f} MB, sha256 {file_sha256(path)}")
-    print(f"{parameters / 1e6:,.2f} million parameters, {str(network.dtype).removeprefix('torch.')}")
-    for name, value in asdict(network.config).items():
-        print(f"  {name:16} {value}")
-    print("training: " + (json.dumps(training, indent=2) if training else "not recorded"))
-
-
-def download(name: str | None, folder: Path, repository: str) -> None:
-    """Downloads one published file, or lists what there is."""
-    endpoint = hub.endpoint()
-    files = hub.list_files(repository, endpoint)
-    if name is None:
-        print(f"{endpoint}/{repository} has:")
-        for file in files:
-            print(f"  {file.path:40} {file.size / 1e6:10,.1f} MB")
-        print("Name one of them to download it.")
-        return
-    path = hub.download(repository, hub.choose(files, name), folder, endpoint)
-    print(f"{path} is complete. Convert it to a third of the size:")
-    print(
-        f"  python -m emoticrafter.weights convert {path} {path.with_suffix('.safetensors')} --dtype float16"
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m emoticrafter.weights", description=__doc__.split("\n")[0]
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    one = commands.add_parser(
-        "convert", help="rewrite a network as a safetensors file, smaller in half precision"
-    )
-    one.add_argument("source", type=Path, help="a published .pth, or a .safetensors of ours")
-    one.add_argument("target", type=Path, help="the .safetensors file to write")
-    one.add_argument("--dtype", choices=DTYPES, default="float16", help="default: %(default)s")
-    one = commands.add_parser("inspect", help="show sizes, dtype, checksum and how it was trained")
-    one.add_argument("file", type=Path)
-    one = commands.add_parser(
-        "download",
-        help="fetch published weights from the Hugging Face hub",
-        description="Without a name: lists the files. HF_ENDPOINT names another hub address, such as a mirror.",
-    )
-    one.add_argument("name", nargs="?", help="a file of the repository, such as scale_factor_1.5.pth")
-    one.add_argument("--to", type=Path, default=Path(), metavar="FOLDER", help="default: the current folder")
-    one.add_argument("--repository", default=hub.REPOSITORY, help="default: %(default)s")
-    return parser
-
-
-def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
-    try:
-        if options.command == "convert":
-            convert(_existing_file(options.source), options.target, DTYPES[options.dtype])
-        elif options.command == "inspect":
-            inspect(_existing_file(options.file))
-        else:
-            download(options.name, options.to, options.repository)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
