@@ -233,14 +233,6 @@ class EmotionNetwork(nn.Module):
             if getattr(module, "bias", None) is not None:
                 nn.init.zeros_(module.bias)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.input_projection.weight.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self.input_projection.weight.device
-
     def encode(self, valence: float | Tensor, arousal: float | Tensor) -> EmotionFeatures:
         """Encodes valence-arousal pairs (the paper's V-A encoder).
 
@@ -269,7 +261,7 @@ class EmotionNetwork(nn.Module):
         )
 
     def _encode_axis(self, encoder: nn.Module, values: Tensor) -> Tensor:
-        values = values.to(self.device, self.dtype).reshape(-1, 1)
+        values = values.to(self.input_projection.weight).reshape(-1, 1)
         tokens = encoder(values).unflatten(-1, (-1, self.config.width))  # [B, K, E]
         return self.emotion_projection(tokens)
 
@@ -308,7 +300,7 @@ class EmotionNetwork(nn.Module):
         """What `inject` adds at strength 1: [B, T, D] in the network's dtype."""
         valence, arousal = emotion
         position = self.position.weight[: neutral.shape[1]]
-        x = self.input_projection(neutral.to(self.dtype)) + position
+        x = self.input_projection(neutral.to(position.dtype)) + position
         x = F.dropout(x, self.config.dropout, self.training)
         for block in self.blocks:
             x = block(x, valence, arousal)

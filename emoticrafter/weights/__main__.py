@@ -39,8 +39,9 @@ def inspect(path: Path) -> None:
     network = load_network(path)
     training = read_metadata(path)["training"] if path.suffix == ".safetensors" else {}
     parameters = sum(p.numel() for p in network.parameters())
+    dtype = network.input_projection.weight.dtype
     print(f"{path}: {path.stat().st_size / 1e6:,.1f} MB, sha256 {file_sha256(path)}")
-    print(f"{parameters / 1e6:,.2f} million parameters, {str(network.dtype).removeprefix('torch.')}")
+    print(f"{parameters / 1e6:,.2f} million parameters, {str(dtype).removeprefix('torch.')}")
     for name, value in asdict(network.config).items():
         print(f"  {name:16} {value}")
     print("training: " + (json.dumps(training, indent=2) if training else "not recorded"))

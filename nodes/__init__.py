@@ -1,0 +1,11 @@
+"""The node pack: each node is a schema and one call of the library."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .emotion import EmotionalConditioning, EmotionInjection, VAEncoder
+from .loader import LoadEmotionNetwork
+
+
+class EmotiCrafterExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [LoadEmotionNetwork, VAEncoder, EmotionInjection, EmotionalConditioning]

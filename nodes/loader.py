@@ -1,0 +1,49 @@
+"""Load Emotion Network."""
+
+from comfy_api.latest import io
+
+from . import networks
+
+EmotionNetworkType = io.Custom("EMOTION_NETWORK")
+
+networks.register_folder()
+
+
+class LoadEmotionNetwork(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EmotiCrafterLoader",
+            display_name="Load Emotion Network",
+            category="EmotiCrafter",
+            description="Loads an emotion network from models/emoticrafter. One network serves a whole graph.",
+            inputs=[
+                io.Combo.Input(
+                    "network_name",
+                    options=networks.network_names(),
+                    tooltip="A .safetensors or published .pth file in models/emoticrafter, or in a folder that "
+                    "extra_model_paths.yaml names.",
+                ),
+                io.Combo.Input(
+                    "dtype",
+                    options=["auto", *networks.DTYPES],
+                    default="auto",
+                    tooltip="The precision to compute in. auto: float16 on most GPUs, float32 on a processor.",
+                ),
+            ],
+            outputs=[EmotionNetworkType.Output("network", tooltip="The emotion network.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, network_name: str) -> bool | str:
+        if network_name is None:  # linked: known only when it runs
+            return True
+        return networks.missing_network(network_name) or True
+
+    @classmethod
+    def fingerprint_inputs(cls, network_name: str, dtype: str) -> str:
+        return networks.file_version(network_name) if network_name else ""
+
+    @classmethod
+    def execute(cls, network_name: str, dtype: str) -> io.NodeOutput:
+        return io.NodeOutput(networks.load_managed(network_name, dtype))

@@ -1,0 +1,118 @@
+"""Network files on disk, and networks under ComfyUI's memory management."""
+
+import logging
+import os
+import weakref
+from pathlib import Path
+from typing import NamedTuple
+
+import comfy.model_management as memory
+import folder_paths
+import torch
+from comfy.model_patcher import ModelPatcher
+
+from ..emoticrafter import EmotionFeatures, EmotionNetwork, load_network
+from ..emoticrafter.weights import SUFFIXES
+
+FOLDER = "emoticrafter"
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+log = logging.getLogger("emoticrafter")
+
+
+class ManagedNetwork:
+    """A network that ComfyUI moves between devices; what an EMOTION_NETWORK link carries."""
+
+    def __init__(self, network: EmotionNetwork):
+        # Treated as a text encoder: with little video memory it runs on the processor, where one prompt
+        # takes a fraction of a second.
+        load_device, offload_device = memory.text_encoder_device(), memory.text_encoder_offload_device()
+        self.patcher = ModelPatcher(network.requires_grad_(False), load_device, offload_device)
+
+    def ready(self) -> EmotionNetwork:
+        """The network, on the device where it is to run."""
+        # Whole or not at all: its layers cannot be cast one by one as ComfyUI's own layers are.
+        memory.load_models_gpu([self.patcher], force_full_load=True)
+        return self.patcher.model
+
+
+class Emotion(NamedTuple):
+    """What an EMOTION link carries: the features, and the network that made them and can read them."""
+
+    network: ManagedNetwork
+    features: EmotionFeatures
+
+
+# The networks in use, by file version and dtype: two loaders of one file share one network, and nothing is kept
+# that no graph holds any more.
+_in_use: weakref.WeakValueDictionary[tuple, ManagedNetwork] = weakref.WeakValueDictionary()
+
+
+def load_managed(name: str, dtype: str) -> ManagedNetwork:
+    """Loads a network file of the model folders, or gives the one that is already loaded.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no emotion network (see `emoticrafter.load_network`).
+    """
+    path = folder_paths.get_full_path_or_raise(FOLDER, name)
+    torch_dtype = DTYPES.get(dtype) or _automatic_dtype(memory.text_encoder_device())
+    key = (path, file_version(name), torch_dtype)
+    network = _in_use.get(key)
+    if network is None:
+        log.info("[EmotiCrafter] Loading %s as %s", name, str(torch_dtype).removeprefix("torch."))
+        loaded = load_network(path, memory.text_encoder_offload_device(), torch_dtype)
+        network = _in_use[key] = ManagedNetwork(loaded)
+    return network
+
+
+def _automatic_dtype(device: torch.device) -> torch.dtype:
+    if memory.should_use_fp16(device):
+        return torch.float16
+    return torch.bfloat16 if memory.should_use_bf16(device) else torch.float32
+
+
+def register_folder() -> None:
+    """Makes models/emoticrafter known, beside what extra_model_paths.yaml names, for network files only."""
+    default = Path(folder_paths.models_dir) / FOLDER
+    folder_paths.add_model_folder_path(FOLDER, str(default))
+    paths, _every_extension = folder_paths.folder_names_and_paths[FOLDER]
+    folder_paths.folder_names_and_paths[FOLDER] = (paths, set(SUFFIXES))
+    try:
+        default.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        log.warning("[EmotiCrafter] %s cannot be made: %s", default, error)
+
+
+def network_names() -> list[str]:
+    return folder_paths.get_filename_list(FOLDER)
+
+
+def file_version(name: str) -> str:
+    """Tells one version of a file from the next, without reading it."""
+    path = folder_paths.get_full_path(FOLDER, name)
+    if path is None:
+        return "missing"
+    stat = os.stat(path)  # noqa: PTH116 - ComfyUI hands out plain strings
+    return f"{stat.st_ino}-{stat.st_size}-{stat.st_mtime_ns}"
+
+
+def missing_network(name: str) -> str | None:
+    """Says why a network cannot be loaded by this name, and what to do; None when it is there."""
+    names = network_names()
+    if name in names:
+        return None
+    searched = "; ".join(f"{path} ({_state(Path(path))})" for path in folder_paths.get_folder_paths(FOLDER))
+    found = f"Found: {', '.join(names)}." if names else "No network file was found."
+    return (
+        f"There is no emotion network {name!r}. Searched for .safetensors and .pth in: {searched}. {found} Put the "
+        "file into one of these folders and press R to refresh the lists; the README tells how to get one."
+    )
+
+
+def _state(folder: Path) -> str:
+    if not folder.exists():
+        return "not there"
+    if not folder.is_dir():
+        return "no folder"
+    return "searched" if os.access(folder, os.R_OK | os.X_OK) else "not readable"
