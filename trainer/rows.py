@@ -1,0 +1,338 @@
+"""Rows of CSV and JSONL files with the place they came from, and files that are never half-written.
+
+Every reader of the trainer goes through here, so that a broken file is described in the same words
+everywhere: which row, which line, what was expected and what came.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+LISTED = 20  # problems spelled out in one message; the rest are counted
+
+# A prompt can be long, but a missing quote can swallow a whole file: stop far above the one, below the other.
+csv.field_size_limit(1_000_000)
+
+
+class DataError(ValueError):
+    """A data file that cannot be used as it is; the message says where, why and what to do."""
+
+
+@dataclass
+class Problems:
+    """Collects what is wrong with a file, so that all of it is reported at once."""
+
+    path: Path
+    found: list[str] = field(default_factory=list)
+    rows: set[int] = field(default_factory=set)
+
+    def add(self, row: Row, text: str) -> None:
+        self.rows.add(row.number)
+        self.found.append(f"{row.place}: {text}")
+
+    def summary(self) -> str:
+        lines = [f"  {text}" for text in self.found[:LISTED]]
+        if len(self.found) > LISTED:
+            lines.append(f"  ... and {len(self.found) - LISTED} more")
+        return "\n".join(lines)
+
+    def refuse(self, advice: str = "") -> None:
+        """Raises :class:`DataError` with every problem when there are any."""
+        if self.found:
+            count = "1 problem" if len(self.found) == 1 else f"{len(self.found)} problems"
+            raise DataError(f"{self.path}: {count}\n{self.summary()}" + (f"\n{advice}" if advice else ""))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record: its number (1 is the first after a header), the line it starts on, and its values."""
+
+    number: int
+    line: int
+    values: Mapping[str, Any]
+
+    @property
+    def place(self) -> str:
+        return f"row {self.number} (line {self.line})"
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Reading
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def read_utf8(path: Path) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark.
+
+    Raises:
+        DataError: no such file, or bytes that are not UTF-8 (with their offset and line).
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise DataError(
+            f"{path}: this is UTF-16 text, expected UTF-8. Save it again as UTF-8 (CSV UTF-8 in Excel)."
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # utf-8-sig counts from behind the mark.
+        offset = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
+        line = data.count(b"\n", 0, offset) + 1
+        raise DataError(
+            f"{path}: byte 0x{data[offset]:02x} at offset {offset} (line {line}) is not UTF-8. "
+            "Save the file again as UTF-8 (CSV UTF-8 in Excel)."
+        ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(f"{path}: line {line} holds a NUL byte: this is not a text file, or it is damaged.")
+    return text
+
+
+def read_rows(path: Path, delimiters: str = ",", suffix: str | None = None) -> list[Row]:
+    """All rows of a ``.csv`` file (with a header) or a ``.jsonl`` file (one object a line).
+
+    Args:
+        path: The file.
+        delimiters: What may separate CSV cells; the one that splits the header most often is taken.
+        suffix: ".csv" or ".jsonl" where the file's own ending does not say.
+
+    Raises:
+        DataError: the file is not UTF-8, not CSV or JSONL, empty, or has rows of another length.
+    """
+    path = Path(path)
+    suffix = suffix or path.suffix.lower()
+    if suffix not in (".csv", ".jsonl"):
+        raise DataError(f"{path}: expected a file ending in .csv or .jsonl, got {suffix or 'no ending'!r}.")
+    text = read_utf8(path)
+    rows = _csv_rows(path, text, delimiters) if suffix == ".csv" else _jsonl_rows(path, text)
+    if not rows:
+        raise DataError(f"{path}: there are no rows in it.")
+    return rows
+
+
+def _csv_rows(path: Path, text: str, delimiters: str) -> list[Row]:
+    first_line = text.partition("\n")[0]
+    delimiter = max(delimiters, key=first_line.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    problems, rows, line = Problems(path), [], 1
+    header: list[str] | None = None
+    try:
+        for cells in reader:
+            started, line = line, reader.line_num + 1
+            if not any(cell.strip() for cell in cells):
+                continue
+            if header is None:
+                header = _header(path, cells)
+                continue
+            row = Row(len(rows) + len(problems.found) + 1, started, dict(zip(header, cells)))  # noqa: B905
+            if len(cells) == len(header):
+                rows.append(row)
+            else:
+                problems.add(row, f"{len(cells)} cells, but the header names {len(header)} columns")
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: the record that starts on line {line} is not valid CSV ({error}). "
+            'Quotes inside a quoted cell are doubled (""), and every quote is closed.'
+        ) from error
+    problems.refuse("A cell with a comma or a line break in it must be quoted.")
+    return rows
+
+
+def _header(path: Path, cells: list[str]) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: the header names {twice} more than once.")
+    return names
+
+
+def _jsonl_rows(path: Path, text: str) -> list[Row]:
+    problems, rows = Problems(path), []
+    # Not splitlines(): a JSON string may hold U+2028 and its like unescaped.
+    for line, content in enumerate(text.split("\n"), start=1):
+        if not content.strip():
+            continue
+        row = Row(len(rows) + len(problems.found) + 1, line, {})
+        try:
+            values = json.loads(content)
+        except (json.JSONDecodeError, RecursionError) as error:
+            problems.add(row, f"not JSON: {error}")
+            continue
+        if isinstance(values, dict):
+            rows.append(Row(row.number, line, values))
+        else:
+            problems.add(row, f"expected a JSON object, got {type(values).__name__}")
+    problems.refuse("A JSONL file holds one JSON object on each line.")
+    return rows
+
+
+def match_columns(
+    path: Path, columns: Iterable[str], required: Iterable[str], aliases: Mapping[str, str]
+) -> dict[str, str]:
+    """Finds the file's column for each name we know.
+
+    Args:
+        path: For messages.
+        columns: The file's column names; case does not matter, nor blank or underscore.
+        required: Our names that must be there.
+        aliases: Another documented name -> our name. Our names stand for themselves.
+
+    Returns:
+        Our name -> the file's column.
+
+    Raises:
+        DataError: a required column is missing (naming the nearest one) or two columns claim one name.
+    """
+    columns = list(columns)
+    found: dict[str, str] = {}
+    for column in columns:
+        plain = column.strip().lower().replace(" ", "_")
+        name = aliases.get(plain)
+        if name and name in found:
+            raise DataError(
+                f"{path}: the columns {found[name]!r} and {column!r} both mean {name!r}. Remove one."
+            )
+        if name:
+            found[name] = column
+    missing = [name for name in required if name not in found]
+    if missing:
+        raise DataError(_missing(path, missing, columns, set(found.values())))
+    return found
+
+
+def _missing(path: Path, missing: list[str], columns: list[str], used: set[str]) -> str:
+    free = {column.lower(): column for column in columns if column not in used}
+    lines = []
+    for name in missing:
+        near = difflib.get_close_matches(name, list(free), n=1, cutoff=0.6)
+        near = (
+            near or [column for column in free if name in column or (len(column) > 2 and column in name)][:1]
+        )
+        lines.append(
+            f"  no column {name!r}" + (f"; did you mean {free[near[0]]!r}? Rename it." if near else "")
+        )
+    text = (
+        f"{path}: missing columns\n" + "\n".join(lines) + f"\nThe file has: {', '.join(columns) or 'none'}."
+    )
+    if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
+        text += "\nIts cells seem to be separated by another character; expected commas."
+    return text
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Values
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def text_value(value: Any) -> str:
+    """A text cell without blanks around it.
+
+    Raises:
+        ValueError: not text, empty, or not encodable.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"expected text, got {_shown(value)}")
+    if not value.strip():
+        raise ValueError("is empty")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError("holds half of a surrogate pair, which is not valid text") from error
+    return value.strip()
+
+
+def number_value(value: Any, low: float, high: float) -> float:
+    """A finite number in [low, high] from a JSON number or a cell.
+
+    Raises:
+        ValueError: not a number, not finite, or outside the range.
+    """
+    number = _number(value)
+    if not math.isfinite(number):
+        raise ValueError(f"is {_shown(value)}, expected a finite number")
+    if not low <= number <= high:
+        raise ValueError(f"is {number:g}, outside {low:g}..{high:g}")
+    return number
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
+    # float() also takes "1_000", which no data file means.
+    if isinstance(value, str) and "_" not in value:
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    hint = "; write decimals with a point" if isinstance(value, str) and "," in value else ""
+    raise ValueError(f"is {_shown(value)}, expected a number{hint}")
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == "":
+        return "missing"
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Writing
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def replacing(path: Path, encoding: str = "utf-8") -> Iterator[TextIO]:
+    """Opens a text file that takes its name only once it is complete and on disk.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written; what was there before is untouched.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding=encoding, newline="") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: could not be written: {error.strerror}. Nothing was changed.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes one JSON object a line, or leaves what was there."""
+    with replacing(path) as stream:
+        for row in rows:
+            stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def parse_each(
+    row: Row, problems: Problems, fields: Mapping[str, Callable[[], Any]]
+) -> dict[str, Any] | None:
+    """Runs one reader per field; notes every failure as "<field> <why>" and gives None if there was any."""
+    values, before = {}, len(problems.found)
+    for name, read in fields.items():
+        try:
+            values[name] = read()
+        except ValueError as error:
+            problems.add(row, f"{name} {error}")
+    return values if len(problems.found) == before else None
