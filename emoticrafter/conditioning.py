@@ -17,7 +17,7 @@ KNOWN_WIDTHS = {
     1024: "Stable Diffusion 2.x",
     1280: "the SDXL refiner",
     2048: "SDXL",
-    4096: "a T5 encoder (SD3, Flux ...)",
+    4096: "T5, as in SD3 or Flux",
 }
 
 Conditioning = list[list]
@@ -85,9 +85,9 @@ def _inject_windows(
 def _check_entry(features: Tensor, extra: dict, width: int, name: str) -> None:
     if features.ndim != 3 or features.shape[2] != width:
         raise ValueError(
-            f"{name} has the shape {tuple(features.shape)}{_known_as(features.shape[-1])}. This emotion network "
-            f"expects features {width} wide{_known_as(width)}: connect a prompt that was encoded with the "
-            "text encoders of such a checkpoint."
+            f"{name} is {features.shape[-1]} wide{_known_as(features.shape[-1])}, of shape "
+            f"{tuple(features.shape)}. This emotion network expects text {width} wide{_known_as(width)}: connect "
+            "a prompt that was encoded with the CLIP of such a checkpoint."
         )
     tokens = features.shape[1]
     if tokens == 0 or tokens % WINDOW:

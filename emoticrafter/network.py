@@ -11,7 +11,6 @@ H heads of size 64, K tokens per emotion axis (16).
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
