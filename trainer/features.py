@@ -1,0 +1,437 @@
+"""Text features of a pair table on disk: written once, memory-mapped while training.
+
+    write_features(table, load_encoders("sd_xl_base_1.0.safetensors"), "data/features")
+    store = FeatureStore("data/features", table)
+    store.neutral([0, 5])  # [2, 77, 2048]
+
+Each distinct prompt is encoded and kept once, whether it is neutral or emotional in its pairs; of a prompt of
+more than 75 tokens the first window of 77 is kept. The folder holds
+
+- features-00000.safetensors …: "features" [256, 77, D] each, float16 or bfloat16 (the last one is shorter);
+- rows.safetensors: "neutral" and "emotional" [N] int64, the row of each pair's prompt over all shards;
+- manifest.json: the hashes of encoders and table, dtype, sizes, and each shard's bytes and checksum.
+
+A shard is written under a temporary name, renamed when it is whole, and then entered in the manifest: what the
+manifest lists is complete at any moment, and an interrupted run goes on with the shards that are not in it.
+
+Shapes: N pairs, P distinct prompts, B prompts in a batch, T = 77 tokens, D features.
+"""
+
+import errno
+import json
+import os
+import shutil
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from tqdm import tqdm
+
+from trainer.encoders import TOKENS, TextEncoders, load_encoders
+
+__all__ = ["FeatureStore", "load_encoders", "write_features"]
+
+SHARD_PROMPTS = 256  # 81 MB at 2048 wide: small enough to lose, large enough to stream
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+_FORMAT = {"format": "emoticrafter-features", "version": 1}
+
+
+# Writing
+
+
+@dataclass
+class _Batch:
+    """Prompts that go through the encoders together, and their place: rows from `start` on of one shard."""
+
+    shard: int
+    start: int
+    prompts: list[str]
+    shard_rows: int
+
+    @property
+    def ends_shard(self) -> bool:
+        return self.start + len(self.prompts) == self.shard_rows
+
+
+def write_features(
+    table,
+    encoders: TextEncoders,
+    folder: str | Path,
+    dtype: str = "float16",
+    batch_size: int = 32,
+    progress: bool = True,
+) -> "FeatureStore":
+    """Encodes every distinct prompt of a table into a folder, going on where an earlier run stopped.
+
+    Finished shards are checked against their checksums first, and damaged ones made again. Cutting text into
+    tokens and writing to disk happen in threads of their own, so that the encoders wait for neither.
+
+    Args:
+        table: The pairs, a `trainer.data.PairTable`.
+        encoders: From `load_encoders`.
+        folder: Where to write; made if it does not exist.
+        dtype: What to store, "float16" or "bfloat16".
+        batch_size: Prompts that are encoded together.
+        progress: Whether to show a bar with prompts/s and the time left.
+
+    Raises:
+        ValueError: The folder holds features of other encoders, another table or dtype; an argument is out of
+            range; or the encoders gave numbers that the dtype cannot hold.
+        OSError: The disk has, or got, no room. What was finished stays and is used by the next run.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype should be one of {', '.join(DTYPES)}, got {dtype!r}.")
+    if batch_size < 1:
+        raise ValueError(f"batch_size should be at least 1, got {batch_size}.")
+    folder = Path(folder)
+    prompts, rows = _distinct(table)
+    manifest = {
+        **_FORMAT,
+        "encoder": encoders.fingerprint(),
+        "encoder_name": encoders.name,
+        "data": table.fingerprint(),
+        "dtype": dtype,
+        "tokens": TOKENS,
+        "width": encoders.width,
+        "pairs": len(table),
+        "prompts": len(prompts),
+        "shard_prompts": SHARD_PROMPTS,
+        "shards": {},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest["shards"] = _finished_shards(folder, manifest, progress)
+    batches = list(_plan(prompts, manifest["shards"], batch_size))
+    todo = sum(len(batch.prompts) for batch in batches)
+    _check_room(folder, todo * TOKENS * encoders.width * 2)
+    _replace(folder / "rows.safetensors", [save(rows)])
+    _write_manifest(folder, manifest)
+    with tqdm(
+        total=len(prompts), initial=len(prompts) - todo, unit="prompt", desc="features", disable=not progress
+    ) as bar:
+        _encode_all(encoders, batches, _ShardWriter(folder, manifest, encoders.device), bar)
+    store = FeatureStore(folder, table)
+    if progress and store.longer:
+        print(f"{store.longer} of {len(prompts)} prompts have more than 75 tokens: their first 75 were kept.")
+    return store
+
+
+def _distinct(table) -> tuple[list[str], dict[str, torch.Tensor]]:
+    """Gives the distinct prompts, neutral ones first, and for each pair where its prompts are among them."""
+    rows = {prompt: row for row, prompt in enumerate(dict.fromkeys([*table.neutral, *table.emotional]))}
+    columns = {"neutral": table.neutral, "emotional": table.emotional}
+    places = {name: [rows[prompt] for prompt in column] for name, column in columns.items()}
+    return list(rows), {name: torch.tensor(column, dtype=torch.int64) for name, column in places.items()}
+
+
+def _plan(prompts: list[str], finished: dict, batch_size: int) -> Iterator[_Batch]:
+    """Cuts the shards that are not finished into batches; no batch crosses two shards."""
+    for shard, first in enumerate(range(0, len(prompts), SHARD_PROMPTS)):
+        if _shard_name(shard) in finished:
+            continue
+        in_shard = prompts[first : first + SHARD_PROMPTS]
+        for start in range(0, len(in_shard), batch_size):
+            yield _Batch(shard, start, in_shard[start : start + batch_size], len(in_shard))
+
+
+def _encode_all(encoders: TextEncoders, batches: list[_Batch], writer: "_ShardWriter", bar: tqdm) -> None:
+    """Runs the encoders over all batches, the next one's tokens and the last ones' writing in two threads."""
+    with ThreadPoolExecutor(1, "tokens") as reading, ThreadPoolExecutor(1, "shards") as writing:
+        written = deque()
+        tokens = reading.submit(_first_windows, encoders, batches[0].prompts) if batches else None
+        for batch, following in zip(batches, [*batches[1:], None], strict=True):
+            windows, longer = tokens.result()
+            if following:
+                tokens = reading.submit(_first_windows, encoders, following.prompts)
+            features = encoders.forward(windows).to(writer.dtype)
+            # One sum per prompt tells whether any of its numbers is infinite or missing.
+            sums = features.sum((1, 2), dtype=torch.float32)
+            ready = torch.cuda.Event() if features.is_cuda else None
+            if ready:
+                ready.record(torch.cuda.current_stream(features.device))
+            written.append((batch, writing.submit(writer.add, batch, features, sums, longer, ready)))
+            if len(written) > 2:
+                _finish_oldest(written, bar)
+        while written:
+            _finish_oldest(written, bar)
+
+
+def _first_windows(encoders: TextEncoders, prompts: list[str]) -> tuple[torch.Tensor, int]:
+    """Gives the tokens [2, B, T] of the prompts' first windows, and how many prompts have more than one."""
+    tokens, windows = encoders.tokenize(prompts)
+    first = tokens[:, windows.cumsum(0) - windows]
+    return first.pin_memory() if encoders.device.type == "cuda" else first, int((windows > 1).sum())
+
+
+def _finish_oldest(written: deque, bar: tqdm) -> None:
+    batch, future = written.popleft()
+    future.result()
+    bar.update(len(batch.prompts))
+
+
+class _ShardWriter:
+    """Collects a shard's features in memory and puts it on disk when it is whole. Used by one thread."""
+
+    def __init__(self, folder: Path, manifest: dict, device: torch.device):
+        self.folder, self.manifest = folder, manifest
+        self.dtype = DTYPES[manifest["dtype"]]
+        cuda = device.type == "cuda"
+        shape = (min(SHARD_PROMPTS, manifest["prompts"]), TOKENS, manifest["width"])
+        self.rows = torch.empty(shape, dtype=self.dtype, pin_memory=cuda)
+        self.stream = torch.cuda.Stream(device) if cuda else None
+        self.longer = 0
+
+    def add(self, batch: _Batch, features: torch.Tensor, sums: torch.Tensor, longer: int, ready) -> None:
+        """Takes features [B, T, D], which a GPU may still be computing until `ready`."""
+        rows = self.rows[batch.start : batch.start + len(batch.prompts)]
+        if self.stream:
+            with torch.cuda.stream(self.stream):
+                self.stream.wait_event(ready)
+                rows.copy_(features, non_blocking=True)
+                sums = sums.cpu()
+        else:
+            rows.copy_(features)
+        if not sums.isfinite().all():
+            prompt = batch.prompts[int(sums.isfinite().logical_not().nonzero()[0])]
+            raise ValueError(
+                f"The encoders gave numbers that are not finite in {self.manifest['dtype']} for {prompt[:80]!r}. "
+                "Store bfloat16, or run the encoders in float32; if it stays, their file is damaged."
+            )
+        self.longer = longer + (self.longer if batch.start else 0)
+        if batch.ends_shard:
+            self._write(batch)
+
+    def _write(self, batch: _Batch) -> None:
+        name = _shard_name(batch.shard)
+        parts = _safetensors_parts(self.rows[: batch.shard_rows])
+        try:
+            size, checksum = _replace(self.folder / name, parts)
+            entry = {"prompts": batch.shard_rows, "longer": self.longer, "bytes": size, "crc32": checksum}
+            self.manifest["shards"][name] = entry
+            _write_manifest(self.folder, self.manifest)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            done = sum(shard["prompts"] for shard in self.manifest["shards"].values())
+            left = (self.manifest["prompts"] - done) * TOKENS * self.manifest["width"] * 2
+            raise OSError(
+                error.errno,
+                f"The disk of {self.folder} is full after {done} of {self.manifest['prompts']} prompts. They are "
+                f"kept: free {_gigabytes(left)} and run the same command again to go on.",
+            ) from error
+
+
+def _shard_name(shard: int) -> str:
+    return f"features-{shard:05d}.safetensors"
+
+
+def _safetensors_parts(rows: torch.Tensor) -> list:
+    """Gives a safetensors file of `rows` as header and data; the library's `save` would copy the data twice."""
+    dtype = {torch.float16: "F16", torch.bfloat16: "BF16"}[rows.dtype]
+    header = {"features": {"dtype": dtype, "shape": list(rows.shape), "data_offsets": [0, rows.nbytes]}}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little") + text, rows.reshape(-1).view(torch.uint8).numpy()]
+
+
+def _replace(path: Path, parts: list) -> tuple[int, str]:
+    """Writes a file whole or not at all; gives its size in bytes and its checksum."""
+    temporary = path.with_name(path.name + ".part")
+    size = checksum = 0
+    try:
+        with temporary.open("wb") as file:
+            for part in parts:
+                file.write(part)
+                size, checksum = size + memoryview(part).nbytes, zlib.crc32(part, checksum)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return size, f"{checksum:08x}"
+
+
+def _write_manifest(folder: Path, manifest: dict) -> None:
+    _replace(folder / "manifest.json", [json.dumps(manifest, indent=1).encode()])
+
+
+# Resuming
+
+
+_WHAT = {"encoder": "text encoders", "data": "data", "dtype": "dtype", "shard_prompts": "shard size"}
+
+
+def _finished_shards(folder: Path, wanted: dict, progress: bool) -> dict:
+    """Gives the entries of an earlier run's shards that are whole; refuses a folder of something else."""
+    for leftover in folder.glob("*.part"):
+        leftover.unlink()
+    if not (folder / "manifest.json").exists():
+        return {}
+    found = _read_manifest(folder)
+    if other := [key for key in _WHAT if found[key] != wanted[key]]:
+        raise ValueError(
+            f"The features in {folder} were made with other {_and([_WHAT[key] for key in other])}: "
+            + "; ".join(
+                f"{_WHAT[key]} {_short(found, key)} there, {_short(wanted, key)} here" for key in other
+            )
+            + f". Give what they were made with to go on, another folder to keep both, or delete {folder} to "
+            "make them anew."
+        )
+    entries = tqdm(found["shards"].items(), "checking", unit="shard", leave=False, disable=not progress)
+    return {name: entry for name, entry in entries if _is_whole(folder / name, entry)}
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _short(manifest: dict, key: str) -> str:
+    value = str(manifest[key])[:12]
+    return f"{manifest['encoder_name']} ({value})" if key == "encoder" else value
+
+
+def _is_whole(path: Path, entry: dict) -> bool:
+    """Says whether a shard has the bytes that were written."""
+    if not path.exists() or path.stat().st_size != entry["bytes"]:
+        return False
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 24):
+            checksum = zlib.crc32(block, checksum)
+    return f"{checksum:08x}" == entry["crc32"]
+
+
+def _check_room(folder: Path, need: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"The features need {_gigabytes(need)} in {folder} and {_gigabytes(free)} is free. Free some, or "
+            "choose a folder on another disk.",
+        )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"
+
+
+def _read_manifest(folder: Path) -> dict:
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}). Delete {folder} to make it anew.") from error
+    if {key: manifest.get(key) for key in _FORMAT} != _FORMAT:
+        raise ValueError(
+            f"{path} is not a manifest of {_FORMAT['format']} version {_FORMAT['version']}: got "
+            f"{manifest.get('format')} version {manifest.get('version')}. Delete {folder} and make them anew."
+        )
+    return manifest
+
+
+# Reading
+
+
+class FeatureStore:
+    """The features of a table's pairs, memory-mapped: nothing is read before it is asked for.
+
+    Workers may share one, forked or pickled; each maps the files for itself and the system keeps one copy.
+
+    Attributes:
+        manifest: The folder's manifest, a dict.
+        width: D, the features per token.
+        dtype: torch.float16 or torch.bfloat16.
+        longer: How many distinct prompts have more than 75 tokens and were cut.
+        neutral_rows, emotional_rows: [N] int64, where each pair's prompts are in `pool`.
+    """
+
+    def __init__(self, folder: str | Path, table=None):
+        """Opens a folder of `write_features`, and checks that it was made from `table` if one is given.
+
+        Raises:
+            FileNotFoundError: There are no features.
+            ValueError: They are unfinished, damaged, or of other data.
+        """
+        self.folder = Path(folder)
+        if not (self.folder / "manifest.json").exists():
+            raise FileNotFoundError(f"{folder} holds no features: make them with python -m trainer.prepare.")
+        self.manifest = _read_manifest(self.folder)
+        self._check(table)
+        rows = load_file(self.folder / "rows.safetensors")
+        self.neutral_rows, self.emotional_rows = rows["neutral"], rows["emotional"]
+        self.longer = sum(entry["longer"] for entry in self.manifest["shards"].values())
+        self.width, self.dtype = self.manifest["width"], DTYPES[self.manifest["dtype"]]
+        self._shards: dict[int, torch.Tensor] = {}
+
+    def _check(self, table) -> None:
+        manifest, shards = self.manifest, self.manifest["shards"]
+        if table is not None and table.fingerprint() != manifest["data"]:
+            raise ValueError(
+                f"The features in {self.folder} were made from other data: {_short(manifest, 'data')} there, "
+                f"the table is {table.fingerprint()[:12]}. Run python -m trainer.prepare for this table."
+            )
+        done = sum(entry["prompts"] for entry in shards.values())
+        if done != manifest["prompts"]:
+            raise ValueError(
+                f"The features in {self.folder} are unfinished: {done} of {manifest['prompts']} prompts. Run the "
+                "same python -m trainer.prepare command again: it goes on from there."
+            )
+        for name, entry in shards.items():
+            path = self.folder / name
+            size = path.stat().st_size if path.exists() else 0
+            if size != entry["bytes"]:
+                raise ValueError(
+                    f"{path} is damaged: expected {entry['bytes']} bytes, got {size}. Run the same "
+                    "python -m trainer.prepare command again: it makes this shard anew."
+                )
+
+    def __len__(self) -> int:
+        return self.manifest["pairs"]
+
+    def __reduce__(self):
+        return FeatureStore, (self.folder,)
+
+    @property
+    def nbytes(self) -> int:
+        """The size of `pool` in bytes."""
+        return self.manifest["prompts"] * TOKENS * self.width * 2
+
+    def neutral(self, indexes) -> torch.Tensor:
+        """Gives the features [B, T, D] of the neutral prompts of the pairs at `indexes` (B integers)."""
+        return self._gather(self.neutral_rows[torch.as_tensor(indexes)])
+
+    def emotional(self, indexes) -> torch.Tensor:
+        """Gives the features [B, T, D] of the emotional prompts of the pairs at `indexes` (B integers)."""
+        return self._gather(self.emotional_rows[torch.as_tensor(indexes)])
+
+    def pool(self, device: str | torch.device = "cpu") -> torch.Tensor:
+        """Gives the features of all distinct prompts [P, T, D] as one tensor on a device.
+
+        `pool[store.neutral_rows[indexes]]` is `store.neutral(indexes)`.
+        """
+        pool = torch.empty(self.manifest["prompts"], TOKENS, self.width, dtype=self.dtype, device=device)
+        for shard, rows in enumerate(pool.split(self.manifest["shard_prompts"])):
+            rows.copy_(self._shard(shard))
+        return pool
+
+    def _gather(self, rows: torch.Tensor) -> torch.Tensor:
+        places = (divmod(row, self.manifest["shard_prompts"]) for row in rows.tolist())
+        return torch.stack([self._shard(shard)[row] for shard, row in places])
+
+    def _shard(self, shard: int) -> torch.Tensor:
+        if shard not in self._shards:
+            path = self.folder / _shard_name(shard)
+            try:
+                self._shards[shard] = load_file(path)["features"]  # maps the file, reads nothing yet
+            except (OSError, SafetensorError) as error:
+                raise ValueError(
+                    f"{path} is damaged ({error}). Run the same python -m trainer.prepare command again: it "
+                    "makes this shard anew."
+                ) from error
+        return self._shards[shard]
