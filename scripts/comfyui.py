@@ -209,8 +209,12 @@ def _pip(*arguments: str) -> None:
 def _advice(errors: str) -> str:
     if "No space left" in errors:
         return "The disk is full (pip also needs room in the temporary folder): free some and run it again."
-    if any(sign in errors for sign in ("Failed to establish", "NewConnection", "resolve", "timed out", "SSL")):
-        return "The package index could not be reached: check the network and pip's settings (pip config list)."
+    if any(
+        sign in errors for sign in ("Failed to establish", "NewConnection", "resolve", "timed out", "SSL")
+    ):
+        return (
+            "The package index could not be reached: check the network and pip's settings (pip config list)."
+        )
     if "No matching distribution" in errors or "Could not find a version" in errors:
         return (
             "The package index did not answer, or has no file for this Python and this system: check the "
