@@ -1,0 +1,52 @@
+"""Paints the miniature world: `paint(scene, valence, arousal, seed)` gives a 128 x 128 picture.
+
+What is in the picture and where comes from the scene and the seed alone. Valence moves expression, light,
+colour temperature, cloud cover and bloom; arousal moves contrast, saturation, line, wind, waves and
+tension. Every quantity is a continuous function of both.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from trainer.miniature.backdrop import paint_land, paint_sky
+from trainer.miniature.creatures import paint_bird, paint_cat, paint_dog, paint_face
+from trainer.miniature.scene import Scene
+from trainer.miniature.weather import finish, paint_air, paint_mist
+from trainer.miniature.world import Mood, World
+
+PAINT = {"face": paint_face, "cat": paint_cat, "dog": paint_dog, "bird": paint_bird}
+
+
+def paint(scene: Scene, valence: float, arousal: float, seed: int, size: int = 128) -> np.ndarray:
+    """A picture of the scene in the mood of a valence-arousal pair.
+
+    Args:
+        scene: what it shows.
+        valence: pleasantness in [-3, 3].
+        arousal: intensity in [-3, 3].
+        seed: layout and hues, 0 or more; the same seed gives the same layout for every emotion.
+        size: width and height in pixels, from 32.
+
+    Returns:
+        RGB, uint8 [size, size, 3].
+
+    Raises:
+        ValueError: a value outside its range.
+    """
+    for name, value in (("valence", valence), ("arousal", arousal)):
+        if not (math.isfinite(value) and -3 <= value <= 3):
+            raise ValueError(f"{name} must be in [-3, 3], got {value}")
+    if size < 32:
+        raise ValueError(f"size must be at least 32 pixels, got {size}")
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or more, got {seed}")
+    world = World(scene, Mood(float(valence) / 3, float(arousal) / 3), seed, size)
+    paint_sky(world)
+    paint_land(world)
+    paint_mist(world)
+    PAINT[scene.subject](world)
+    paint_air(world)
+    return finish(world)
