@@ -1,0 +1,81 @@
+"""Small untrained model files for a server's folders, and the swap that puts them into a graph.
+
+The graphs that people use load gigabytes; in tests and demo the same graphs run with these instead.
+`scripts/tiny_sdxl/` holds those that are nodes; LoRA and emotion network are files, so that the stock loaders
+read them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+LORA_NAME = "tiny_sdxl_lora.safetensors"
+NETWORK_NAME = "tiny_emotion_network.safetensors"
+IMAGE_NAME = "tiny_picture.png"
+
+SWAPS = {
+    "CheckpointLoaderSimple": ("TinySDXLCheckpoint", {}),
+    "ControlNetLoader": ("TinySDXLControlNet", {}),
+    "LoraLoader": ("LoraLoader", {"lora_name": LORA_NAME}),
+    "EmotiCrafterLoader": ("EmotiCrafterLoader", {"network_name": NETWORK_NAME}),
+    "LoadImage": ("LoadImage", {"image": IMAGE_NAME}),
+}
+"""What takes the place of each loader: its class, and the inputs that change."""
+
+
+def swap_loaders(prompt: dict) -> dict:
+    """A copy of a prompt (API format) in which every loader of a file loads a stand-in."""
+    return {node_id: _swapped(node) for node_id, node in prompt.items()}
+
+
+def _swapped(node: dict) -> dict:
+    if node["class_type"] not in SWAPS:
+        return node
+    class_type, inputs = SWAPS[node["class_type"]]
+    kept = node["inputs"] if class_type == node["class_type"] else {}
+    return {**node, "class_type": class_type, "inputs": {**kept, **inputs}}
+
+
+def write_stand_ins(base: Path) -> None:
+    """Write the LoRA, the emotion network and a picture into a server's folder `base`."""
+    write_lora(base / "models" / "loras" / LORA_NAME)
+    write_network(base / "models" / "emoticrafter" / NETWORK_NAME)
+    write_picture(base / "input" / IMAGE_NAME)
+
+
+def write_lora(path: Path, rank: int = 4, seed: int = 5) -> None:
+    """A LoRA for the tiny SDXL's UNet and both its text encoders, with the key names that people's LoRAs have."""
+    import torch
+    from safetensors.torch import save_file
+
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {f"lora_unet_middle_block_1_transformer_blocks_0_attn2_to_{k}": (64, 2048) for k in "kv"}
+    for encoder, width in (("te1", 768), ("te2", 1280)):
+        layer = f"lora_{encoder}_text_model_encoder_layers_0_self_attn"
+        shapes |= {f"{layer}_{part}_proj": (width, width) for part in "qv"}
+    weights = {}
+    for name, (outputs, inputs) in shapes.items():
+        weights[f"{name}.lora_down.weight"] = torch.randn(rank, inputs, generator=generator) * inputs**-0.5
+        weights[f"{name}.lora_up.weight"] = torch.randn(outputs, rank, generator=generator)
+        weights[f"{name}.alpha"] = torch.tensor(float(rank))
+    save_file(weights, path)
+
+
+def write_network(path: Path, seed: int = 6) -> None:
+    """A small untrained emotion network whose answer follows valence and arousal visibly."""
+    import torch
+
+    from emoticrafter import EmotionNetwork, NetworkConfig, save_network
+
+    torch.manual_seed(seed)
+    network = EmotionNetwork(NetworkConfig(feature_width=2048, width=128, depth=2))
+    save_network(network, path)
+
+
+def write_picture(path: Path, size: int = 256) -> None:
+    """A picture of a bright disc on a dark ground, for nodes that load one."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("RGB", (size, size), (32, 32, 32))
+    ImageDraw.Draw(picture).ellipse((size // 6, size // 6, size * 5 // 6, size * 5 // 6), fill="white")
+    picture.save(path)
