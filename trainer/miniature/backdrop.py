@@ -171,6 +171,18 @@ def swell(world: World, top: float, bottom: float, rows: int, size: float) -> No
         world.brush.fill(foam, WHITE, alpha=0.12 + 0.25 * mood.wild + 0.4 * mood.energy)
 
 
+def water(world: World, rows: int) -> None:
+    """Water over the land from just below the horizon, with a path of sunlight and waves."""
+    mood, shore = world.mood, world.horizon + 0.05
+    far, near = sea_colours(world)
+    world.brush.fill(np.array([[-0.02, shore], [1.02, shore], [1.02, 1.02], [-0.02, 1.02]]), mix(far, world.sky()[1], 0.35), near)
+    glint = colour("#e8ecff" if world.night else "#fff0b8")
+    rows_y = np.linspace(shore + 0.02, 0.95, 9)
+    path = [ellipse(world.sun[0], y, 0.03 + 0.10 * (y - shore), 0.005) for y in rows_y]
+    world.brush.fill(path, glint, alpha=mood.by_valence(0.05, 0.4, 0.9), soft=0.003, lit=False)
+    swell(world, shore + 0.03, 0.82, rows, 0.7)
+
+
 def _edges(generator: np.random.Generator, count: int, gap: float = 0.2) -> np.ndarray:
     """Places to the left and right of the middle, where they don't hide behind the subject."""
     x = generator.uniform(0, 0.5 - gap, count)

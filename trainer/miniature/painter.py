@@ -13,11 +13,29 @@ import numpy as np
 
 from trainer.miniature.backdrop import paint_land, paint_sky
 from trainer.miniature.creatures import paint_bird, paint_cat, paint_dog, paint_face
+from trainer.miniature.places import paint_house, paint_lighthouse, paint_mountain, paint_street, paint_windmill
+from trainer.miniature.plants import paint_flowers, paint_tree
 from trainer.miniature.scene import Scene
+from trainer.miniature.things import paint_balloon, paint_boat, paint_campfire
 from trainer.miniature.weather import finish, paint_air, paint_mist
 from trainer.miniature.world import Mood, World
 
-PAINT = {"face": paint_face, "cat": paint_cat, "dog": paint_dog, "bird": paint_bird}
+PAINT = {
+    "face": paint_face,
+    "cat": paint_cat,
+    "dog": paint_dog,
+    "bird": paint_bird,
+    "tree": paint_tree,
+    "flowers": paint_flowers,
+    "mountain": paint_mountain,
+    "house": paint_house,
+    "street": paint_street,
+    "lighthouse": paint_lighthouse,
+    "windmill": paint_windmill,
+    "boat": paint_boat,
+    "balloon": paint_balloon,
+    "campfire": paint_campfire,
+}
 
 
 def paint(scene: Scene, valence: float, arousal: float, seed: int, size: int = 128) -> np.ndarray:
