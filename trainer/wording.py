@@ -18,7 +18,7 @@ KINDS = ("mood", "body", "light", "colour", "texture")
 
 # Completes "the mood is ..." and "a ... mood".
 _MOOD = """
-terrified, desperate | furious, violent | panicked, anguished
+terrified, desperate | furious, raging | panicked, anguished
 alarmed, agitated | hostile, frantic | tense, enraged
 electric, startled | hectic, high-strung | astonished, wide-awake
 thrilling, energetic | excited, breathless | rousing, spirited

@@ -1,0 +1,291 @@
+"""One conversation with a server that speaks OpenAI's chat completions, with retries, pace and no leaks.
+
+The key goes into the Authorization header and nowhere else: it is left out of every representation, redirects
+(which would carry it to another host) are not followed, and what a server sends back is cleaned of it.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import json
+import random
+import re
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+ANSWER_BYTES = 4_000_000
+RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
+
+
+class AnswerError(Exception):
+    """This question could not be answered; others may be."""
+
+
+class ServerError(AnswerError):
+    """The server gave no answer to this question."""
+
+
+class StoppedError(AnswerError):
+    """Not asked, because the run is being stopped."""
+
+
+class FatalError(Exception):
+    """Nothing can be answered: wrong key, wrong address, wrong model."""
+
+
+class UnusableError(Exception):
+    """An answer that does not hold what was asked for; ``usage`` is what it cost."""
+
+    def __init__(self, why: str, usage: dict):
+        super().__init__(why)
+        self.usage = usage
+
+
+@dataclass
+class ChatSettings:
+    """How to ask.
+
+    Attributes:
+        base_url: The address before /chat/completions, such as "https://api.openai.com/v1".
+        model: The model's name there.
+        key: Sent as bearer token; empty for servers without one. Never shown.
+        per_minute: Requests begun in a minute, 0 for no limit.
+        timeout: Seconds without a byte before a request is given up.
+        tries: Requests for one answer before it is given up.
+        answer_format: "json_schema", "json_object" or "none": what the server understands.
+        backoff: Seconds before the first retry; doubled for each further one, up to a minute, with jitter.
+    """
+
+    base_url: str
+    model: str
+    key: str = field(default="", repr=False)
+    per_minute: float = 0
+    timeout: float = 120
+    tries: int = 6
+    answer_format: str = "json_schema"
+    backoff: float = 1
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong with the settings."""
+        address = urlsplit(self.base_url)
+        found = []
+        if address.scheme not in ("http", "https") or not address.hostname:
+            found.append(f"base url {self.base_url!r}: expected http(s)://host/path")
+        if address.username or address.password:
+            found.append("base url: take the name and password out of it; a key is named with --key-from")
+        if not self.model:
+            found.append("model is empty")
+        if not re.fullmatch(r"[!-~]*", self.key):
+            found.append("the key holds blanks or characters that no header can carry")
+        for name in ("timeout", "tries", "backoff"):
+            if not getattr(self, name) > 0:
+                found.append(f"{name} must be above 0, got {getattr(self, name)}")
+        if not self.per_minute >= 0:
+            found.append(f"per_minute must not be negative, got {self.per_minute}")
+        if self.answer_format not in ("json_schema", "json_object", "none"):
+            found.append(f"answer_format is json_schema, json_object or none, got {self.answer_format!r}")
+        return found
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the key to another host."""
+
+    def redirect_request(self, *args, **kwargs) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
+class _Pace:
+    """Lets requests begin in turn, and all of them wait when the server asks for it."""
+
+    def __init__(self, per_minute: float, sleep: Callable[[float], None], clock: Callable[[], float]):
+        self._gap = 60 / per_minute if per_minute else 0.0
+        self._sleep, self._clock = sleep, clock
+        self._next = self._held = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        """Sleeps until this request may begin."""
+        with self._lock:
+            now = self._clock()
+            begin = max(now, self._next)
+            self._next = begin + self._gap
+        # The server may ask for more while we sleep.
+        while (left := max(begin, self._held) - now) > 0:
+            self._sleep(left)
+            now += left
+
+    def hold(self, seconds: float) -> None:
+        """Nobody begins for so many seconds."""
+        with self._lock:
+            self._held = max(self._held, self._clock() + seconds)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds from a Retry-After header: a number, or a date."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
+
+
+class Server:
+    """The other end: sends a conversation and gives the answer's text, with retries. Threads may share it.
+
+    Args:
+        settings: How to ask.
+        sleep, clock: Time, replaceable in tests.
+
+    Attributes:
+        stopped: Set it, and nobody asks or waits any longer.
+    """
+
+    def __init__(
+        self,
+        settings: ChatSettings,
+        sleep: Callable[[float], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.settings = settings
+        self.stopped = threading.Event()
+        self.url = settings.base_url.rstrip("/") + "/chat/completions"
+        self._sleep = sleep or self.stopped.wait
+        self._pace = _Pace(settings.per_minute, self._sleep, clock)
+        self._random = random.Random()  # noqa: S311 - jitter
+
+    def chat(self, messages: list[dict], schema: dict) -> tuple[str, dict]:
+        """Asks, and asks again after faults that may pass.
+
+        Args:
+            messages: The conversation, as the protocol has it.
+            schema: JSON schema of the answer, sent where the server knows it; the answer is not checked here.
+
+        Returns:
+            The answer's text and its ``usage``.
+
+        Raises:
+            ServerError: no answer after all tries.
+            AnswerError: the model refuses.
+            UnusableError: the answer is no chat completion.
+            StoppedError: the run is being stopped.
+            FatalError: the server will not answer anybody who asks like this.
+        """
+        data = json.dumps(self._body(messages, schema)).encode()
+        for attempt in range(1, self.settings.tries + 1):
+            self._pace.wait()
+            if self.stopped.is_set():
+                raise StoppedError("stopped before it was asked")
+            status, text, after = self._post(data)
+            if status == 200:
+                return self._content(text)
+            self._refuse(status, text)
+            if attempt < self.settings.tries:
+                self._back_off(attempt, status, after)
+        raise ServerError(
+            f"no answer after {self.settings.tries} tries; the last one: {self._explain(status, text)}"
+        )
+
+    def _body(self, messages: list[dict], schema: dict) -> dict:
+        body: dict = {"model": self.settings.model, "messages": messages}
+        if self.settings.answer_format == "json_schema":
+            form = {"name": "answer", "strict": True, "schema": schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
+        elif self.settings.answer_format == "json_object":
+            body["response_format"] = {"type": "json_object"}
+        return body
+
+    def _refuse(self, status: int, text: str) -> None:
+        """Raises for faults that another try cannot mend."""
+        if status in (401, 403, 404) or 300 <= status < 400:
+            raise FatalError(self._explain(status, text))
+        if status == 400 and "content_" in text:
+            raise AnswerError(f"the server's content filter refused: {' '.join(text.split())[:200]}")
+        if status and status not in RETRIED:
+            raise ServerError(self._explain(status, text))
+
+    def _post(self, data: bytes) -> tuple[int, str, float | None]:
+        """Status (0: no whole answer), text, and seconds that the server asks to wait."""
+        headers = {"Content-Type": "application/json", "User-Agent": "emoticrafter"}
+        if self.settings.key:
+            headers["Authorization"] = f"Bearer {self.settings.key}"
+        request = urllib.request.Request(self.url, data, headers)  # noqa: S310 - http(s) only, see problems()
+        try:
+            with _OPENER.open(request, timeout=self.settings.timeout) as response:
+                return 200, self._clean(_read_whole(response)), None
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, self._read_error(error), _retry_after(error.headers.get("Retry-After"))
+        except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
+            reason = getattr(error, "reason", None) or error
+            return 0, self._clean(f"{type(reason).__name__}: {reason}"), None
+
+    def _read_error(self, error: urllib.error.HTTPError) -> str:
+        try:
+            return self._clean(error.read(2000))
+        except (OSError, http.client.HTTPException):
+            return ""
+
+    def _clean(self, text: bytes | str) -> str:
+        """Text from the server without the key, should it send it back."""
+        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        return text.replace(self.settings.key, "***") if self.settings.key else text
+
+    def _explain(self, status: int, text: str) -> str:
+        if not status:
+            return f"{self.url} gave no answer ({text})"
+        advice = {
+            401: " Check the key in the variable that --key-from names.",
+            403: " Check that this key may use this model.",
+            404: " Check --base-url (it ends before /chat/completions) and --model.",
+            400: " If it does not know response_format, try --answer-format json_object or none.",
+        }.get(status, " Redirects are not followed: give the final address." if 300 <= status < 400 else "")
+        return f"{self.url} answered HTTP {status}: {' '.join(text.split())[:300]}.{advice}"
+
+    def _back_off(self, attempt: int, status: int, after: float | None) -> None:
+        # Full jitter over the upper half: requests that failed together do not come back together.
+        pause = min(60.0, self.settings.backoff * 2 ** (attempt - 1)) * self._random.uniform(0.5, 1)
+        if after is not None:
+            pause = max(pause, min(after, 600.0))
+            if status in (429, 503):
+                self._pace.hold(pause)
+                return
+        self._sleep(pause)
+
+    def _content(self, text: str) -> tuple[str, dict]:
+        try:
+            answer = json.loads(text)
+            choice = answer["choices"][0]
+            message = choice["message"]
+            content = message["content"]
+            refusal = message.get("refusal")
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise UnusableError(f"the server's answer is no chat completion: {text[:120]!r}", {}) from error
+        usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
+        if refusal or choice.get("finish_reason") == "content_filter":
+            raise AnswerError(f"the model refused: {self._clean(str(refusal or 'content filter'))[:200]}")
+        if not isinstance(content, str):
+            raise UnusableError("the answer holds no text", usage)
+        return self._clean(content), usage
+
+
+def _read_whole(response: http.client.HTTPResponse) -> bytes:
+    """The body, or IncompleteRead if the connection was cut: read(n) does not notice that by itself."""
+    data = response.read(ANSWER_BYTES)
+    expected = response.headers.get("Content-Length")
+    if expected and expected.isdigit() and len(data) < min(int(expected), ANSWER_BYTES):
+        raise http.client.IncompleteRead(data, int(expected) - len(data))
+    return data

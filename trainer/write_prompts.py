@@ -1,0 +1,372 @@
+"""Has a language model look at rated pictures and write a neutral and an emotional prompt for each.
+
+    export OPENAI_API_KEY=...
+    python -m trainer.prepare write-prompts images.jsonl --folder pictures --out written.jsonl \\
+        --base-url https://api.openai.com/v1 --model gpt-4o-mini --key-from OPENAI_API_KEY
+
+Works with every server that speaks OpenAI's chat completions with images (OpenAI, vLLM, Ollama ...). An answer is
+on disk before the next picture is asked, so a run that was cut off goes on where it stopped; what failed is
+listed at the end and asked again by the next run. The key is read from the environment and goes nowhere but into
+the Authorization header.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from trainer.chat import (
+    AnswerError,
+    ChatSettings,
+    FatalError,
+    Server,
+    ServerError,
+    StoppedError,
+    UnusableError,
+)
+from trainer.images import RatedImage, path_inside
+from trainer.rows import DataError
+
+NEUTRAL_LIMIT, EMOTIONAL_LIMIT = 300, 500  # characters; 77 tokens are about 350
+TOKENS = ("prompt_tokens", "completion_tokens")
+SILENCE = 20  # pictures in a row that the server gave no answer to, before the run stops
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "neutral_prompt": {"type": "string", "maxLength": NEUTRAL_LIMIT},
+        "emotional_prompt": {"type": "string", "maxLength": EMOTIONAL_LIMIT},
+    },
+    "required": ["neutral_prompt", "emotional_prompt"],
+    "additionalProperties": False,
+}
+INSTRUCTIONS = f"""You write prompts for a text-to-image model.
+You are shown a picture and how people feel when they look at it: valence from -3 (misery) to +3 (joy) and arousal
+from -3 (sleepy) to +3 (alarmed or elated). Write two prompts in English for this picture:
+- neutral_prompt: what is to be seen, who and where, in one plain sentence without any emotion, mood or judgement;
+  at most {NEUTRAL_LIMIT} characters.
+- emotional_prompt: the same content in the same order, retold so that a picture made from it gives exactly this
+  feeling: expression and gesture, light, colour, weather, texture; as strong as the two numbers say, no stronger;
+  without the words valence and arousal; at most {EMOTIONAL_LIMIT} characters.
+Answer with one JSON object with exactly these two keys."""
+
+
+@dataclass
+class WriterSettings:
+    """What is asked of the model, and what it may cost.
+
+    Attributes:
+        workers: Requests under way at once.
+        asks: Answers for one picture before it is given up, where they don't fit the schema.
+        image_size: Longer side in pixels that pictures are shrunk to.
+        price_in, price_out: Price of a million tokens read and written.
+        budget: Stop when the cost of this run has reached this; 0 for no limit.
+    """
+
+    workers: int = 4
+    asks: int = 3
+    image_size: int = 768
+    price_in: float = 0
+    price_out: float = 0
+    budget: float = 0
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong with the settings."""
+        found = [
+            f"{name} must be at least 1, got {getattr(self, name)}"
+            for name in ("workers", "asks", "image_size")
+            if getattr(self, name) < 1
+        ]
+        for name in ("price_in", "price_out", "budget"):
+            if not getattr(self, name) >= 0:
+                found.append(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.budget and not (self.price_in or self.price_out):
+            found.append("a budget needs the prices: --price-in and --price-out, per million tokens")
+        return found
+
+
+def parse_answer(text: str) -> dict[str, str]:
+    """Checks an answer against the schema.
+
+    Returns:
+        {"neutral_prompt", "emotional_prompt"}, blanks and line breaks made single blanks.
+
+    Raises:
+        ValueError: what is wrong, in words that the model can act on.
+    """
+    fenced = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
+    try:
+        answer = json.loads(fenced[1] if fenced else text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is not JSON ({error})") from error
+    if not isinstance(answer, dict):
+        raise ValueError("it is not a JSON object")
+    if set(answer) != set(SCHEMA["required"]):
+        raise ValueError(f"its keys are {sorted(map(str, answer))}, expected {sorted(SCHEMA['required'])}")
+    prompts = {}
+    for name, limit in (("neutral_prompt", NEUTRAL_LIMIT), ("emotional_prompt", EMOTIONAL_LIMIT)):
+        if not isinstance(answer[name], str) or not answer[name].strip():
+            raise ValueError(f"{name} is not a text with something in it")
+        prompts[name] = " ".join(answer[name].encode("utf-8", "ignore").decode().split())
+        if len(prompts[name]) > limit:
+            raise ValueError(f"{name} has {len(prompts[name])} characters, at most {limit} are allowed")
+    if prompts["neutral_prompt"].lower() == prompts["emotional_prompt"].lower():
+        raise ValueError("both prompts are the same")
+    return prompts
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# One picture
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def image_url(path: Path, longest: int) -> str:
+    """A picture as a JPEG data URI, shrunk to ``longest`` pixels, turned upright and without its metadata.
+
+    Raises:
+        AnswerError: not a picture that can be read.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as picture:
+            picture.draft("RGB", (longest, longest))
+            small = ImageOps.exif_transpose(picture).convert("RGB")
+            small.thumbnail((longest, longest))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise AnswerError(f"{path.name} cannot be read as a picture ({error})") from error
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def ask(
+    server: Server, image: RatedImage, folder: Path, settings: WriterSettings, tokens: dict
+) -> dict[str, str]:
+    """Both prompts for a picture; answers that don't fit the schema are sent back with what is wrong.
+
+    Args:
+        server: Who is asked.
+        image: The picture and its rating.
+        folder: Where the picture is.
+        settings: How.
+        tokens: Gets the numbers of tokens spent, also when it fails.
+
+    Raises:
+        AnswerError: no usable answer for this picture.
+        FatalError: the server will not answer anybody who asks like this.
+    """
+    if server.stopped.is_set():
+        raise StoppedError("stopped before it was asked")
+    try:
+        url = image_url(path_inside(folder, image.image), settings.image_size)
+    except ValueError as error:
+        raise AnswerError(str(error)) from error
+    rating = f"valence {image.valence:+.2f}, arousal {image.arousal:+.2f}"
+    content = [{"type": "text", "text": rating}, {"type": "image_url", "image_url": {"url": url}}]
+    opening = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": content}]
+    messages = opening
+    for _ in range(settings.asks):
+        try:
+            text, usage = server.chat(messages, SCHEMA)
+            _count(tokens, usage)
+            return parse_answer(text)
+        except UnusableError as error:
+            _count(tokens, error.usage)
+            why = str(error)
+        except ValueError as error:
+            why = str(error)
+            again = f"This answer cannot be used: {why}. Answer again with the JSON object alone."
+            messages = [*opening, {"role": "assistant", "content": text}, {"role": "user", "content": again}]
+    raise AnswerError(f"{settings.asks} answers, none usable; the last one: {why}")
+
+
+def _count(tokens: dict[str, int], usage: dict) -> None:
+    for name in TOKENS:
+        value = usage.get(name)
+        tokens[name] += value if isinstance(value, int) and value > 0 else 0
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# All pictures
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Outcome:
+    """What a run came to: counts, cost of this run, id -> reason of every failure, and why it stopped early."""
+
+    written: int = 0
+    already: int = 0
+    cost: float = 0.0
+    tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TOKENS, 0))
+    failures: dict[str, str] = field(default_factory=dict)
+    stopped: str = ""
+    silence: int = 0
+
+
+def finished_ids(path: Path) -> set[str]:
+    """Ids that the output holds already; a last line that was cut off is removed.
+
+    Raises:
+        DataError: a line inside the file is damaged.
+    """
+    if not path.exists():
+        return set()
+    data = path.read_bytes()
+    whole, _, torn = data.rpartition(b"\n")
+    if torn:
+        with path.open("r+b") as stream:
+            stream.truncate(len(data) - len(torn))
+            os.fsync(stream.fileno())
+    done = set()
+    for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):
+        try:
+            done.add(json.loads(line)["id"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise DataError(
+                f"{path}: line {number} is damaged ({error!r}). Remove the line; it is asked again."
+            ) from error
+    return done
+
+
+def write_prompts(
+    images: list[RatedImage],
+    folder: Path,
+    out: Path,
+    chat: ChatSettings,
+    settings: WriterSettings | None = None,
+    sleep: Callable[[float], None] | None = None,
+) -> Outcome:
+    """Asks for every picture that ``out`` does not hold yet; each answer is appended and synced at once.
+
+    Args:
+        images: Rated pictures.
+        folder: Where they are.
+        out: JSONL with id, image, neutral, emotional, valence, arousal, source, model and usage.
+        chat: The server and how to ask it.
+        settings: What is asked.
+        sleep: Waiting, replaceable in tests.
+
+    Raises:
+        DataError: wrong settings, a damaged output, or another run that writes to the same file.
+    """
+    from filelock import FileLock, Timeout
+
+    settings, out = settings or WriterSettings(), Path(out)
+    if problems := chat.problems() + settings.problems():
+        raise DataError("These settings cannot be used:\n" + "\n".join(f"  {text}" for text in problems))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out.with_name(f".{out.name}.lock"))
+    try:
+        with lock.acquire(timeout=0):
+            return _write_all(images, folder, out, Server(chat, sleep), settings)
+    except Timeout as error:
+        raise DataError(
+            f"{out}: another run is writing to it. Wait for it, or choose another --out."
+        ) from error
+
+
+@dataclass
+class _Question:
+    """A picture on its way, and the tokens it has taken so far."""
+
+    image: RatedImage
+    tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TOKENS, 0))
+
+
+def _write_all(
+    images: list[RatedImage], folder: Path, out: Path, server: Server, settings: WriterSettings
+) -> Outcome:
+    from tqdm import tqdm
+
+    done = finished_ids(out)
+    questions = [_Question(image) for image in images if image.id not in done]
+    outcome = Outcome(already=len(images) - len(questions))
+    pool = ThreadPoolExecutor(settings.workers)
+    try:
+        with (
+            out.open("ab") as stream,
+            tqdm(total=len(images), initial=outcome.already, unit="picture") as bar,
+        ):
+            futures = {
+                pool.submit(ask, server, question.image, folder, settings, question.tokens): question
+                for question in questions
+            }
+            try:
+                _collect(futures, stream, outcome, server, settings, bar)
+            except KeyboardInterrupt:
+                # What is under way has been paid for: keep its answers.
+                outcome.stopped = "interrupted"
+                server.stopped.set()
+                _collect(futures, stream, outcome, server, settings, bar)
+    finally:
+        server.stopped.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+    return outcome
+
+
+def _collect(
+    futures: dict[Future, _Question],
+    stream: BinaryIO,
+    outcome: Outcome,
+    server: Server,
+    settings: WriterSettings,
+    bar,
+) -> None:
+    """Takes the answers as they come; a reason to stop lets those under way finish."""
+    for future in as_completed(list(futures)):
+        question = futures.pop(future)
+        _settle(future, question, stream, outcome, server.settings.model)
+        spent = outcome.tokens["prompt_tokens"] * settings.price_in
+        outcome.cost = (spent + outcome.tokens["completion_tokens"] * settings.price_out) / 1e6
+        if settings.budget and outcome.cost >= settings.budget and not outcome.stopped:
+            outcome.stopped = f"the budget of {settings.budget:g} is spent"
+        if outcome.silence >= SILENCE and not outcome.stopped:
+            outcome.stopped = f"the server answered none of the last {SILENCE} pictures"
+        if outcome.stopped:
+            server.stopped.set()
+        bar.update()
+        bar.set_postfix(
+            tokens=sum(outcome.tokens.values()), cost=f"{outcome.cost:.4f}", failed=len(outcome.failures)
+        )
+
+
+def _settle(future: Future, question: _Question, stream: BinaryIO, outcome: Outcome, model: str) -> None:
+    """Books one finished picture: a line in the file, or a failure."""
+    _count(outcome.tokens, question.tokens)
+    image = question.image
+    try:
+        prompts = future.result()
+    except StoppedError:
+        return
+    except FatalError as error:
+        outcome.stopped = outcome.stopped or str(error)
+        return
+    except AnswerError as error:
+        outcome.failures[image.id] = str(error)
+        outcome.silence += isinstance(error, ServerError)
+        return
+    line = {
+        "id": image.id,
+        "image": image.image,
+        "neutral": prompts["neutral_prompt"],
+        "emotional": prompts["emotional_prompt"],
+        "valence": image.valence,
+        "arousal": image.arousal,
+        "source": image.source,
+        "model": model,
+        "usage": question.tokens,
+    }
+    stream.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+    stream.flush()
+    os.fsync(stream.fileno())
+    outcome.written += 1
+    outcome.silence = 0
