@@ -59,7 +59,7 @@ def strength_input() -> io.Input:
 
 
 def conditioning_output() -> io.Output:
-    return io.Conditioning.Output("conditioning", tooltip="The prompt with the emotion, for a KSampler.")
+    return io.Conditioning.Output(tooltip="The prompt with the emotion, for a KSampler.")
 
 
 def encode(network: ManagedNetwork, valence: float, arousal: float) -> Emotion:
