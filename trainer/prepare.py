@@ -7,7 +7,7 @@
 Pairs from pictures, and pairs that people have verified:
 
     python -m trainer.prepare images --oasis OASIS.csv --folder pictures --out images.jsonl
-    python -m trainer.prepare write-prompts images.jsonl --folder pictures --out written.jsonl --base-url URL --model NAME
+    python -m trainer.prepare write-prompts images.jsonl --folder pictures --out written.jsonl --base-url U --model M
     python -m trainer.prepare caption-pairs images.jsonl --out written.jsonl
     python -m trainer.prepare review-export written.jsonl --out review.csv
     python -m trainer.prepare review-import written.jsonl anna.csv ben.csv chen.csv --out verified.jsonl
@@ -440,8 +440,8 @@ def review_export(arguments: list[str]) -> int:
         table = sample(table, options.sample, options.seed)
     export_sheet(table, options.out, image_column(options.pairs))
     print(
-        f"{options.out}: {len(table):,} pairs. Give every annotator a copy with the annotator's name (anna.csv). In its "
-        "column vote,\n  yes means: the neutral prompt carries no emotion, the emotional one shows the same content, "
+        f"{options.out}: {len(table):,} pairs. Give every annotator a copy with the annotator's name (anna.csv). In "
+        "its column vote,\n  yes means: the neutral prompt carries no emotion, the emotional one shows the same content, "
         "and its feeling fits valence\n  (-3 misery .. +3 joy) and arousal (-3 sleepy .. +3 alarmed or elated); no "
         "means: one of these is wrong. Empty: no vote."
     )
