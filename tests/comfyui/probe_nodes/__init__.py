@@ -1,0 +1,177 @@
+"""Test-only nodes for ComfyUI: they report what a link carries, and make what no stock node makes."""
+
+import gc
+import hashlib
+
+import torch
+
+
+def fingerprint(tensor: torch.Tensor) -> str:
+    raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return hashlib.sha256(raw.numpy().tobytes()).hexdigest()
+
+
+def told(value) -> str:
+    """Equal for two values exactly if they are the same: tensors by content, other objects by identity."""
+    if isinstance(value, torch.Tensor):
+        return f"{list(value.shape)} {value.dtype} {fingerprint(value)}"
+    if value is None or isinstance(value, int | float | str | bool):
+        return repr(value)
+    return f"{type(value).__name__} at {id(value)}"
+
+
+def reported(features, extra: dict) -> dict:
+    report = {"shape": None, "extra": {key: told(value) for key, value in extra.items()}}
+    if features is not None:
+        report |= {
+            "shape": list(features.shape),
+            "dtype": str(features.dtype),
+            "device": str(features.device),
+        }
+        report |= {"sha256": fingerprint(features), "sum": features.double().sum().item()}
+    return report
+
+
+class ProbeConditioning:
+    """Reports every entry of a conditioning; `after` makes it wait for another node."""
+
+    CATEGORY = "tests"
+    FUNCTION = "report"
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"conditioning": ("CONDITIONING",)}, "optional": {"after": ("*",)}}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, input_types):
+        return True
+
+    def report(self, conditioning, after=None):
+        return {"ui": {"report": [reported(*entry) for entry in conditioning]}}
+
+
+class ProbeNetwork:
+    """Reports which networks two links carry, and what they are."""
+
+    CATEGORY = "tests"
+    FUNCTION = "report"
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"first": ("EMOTION_NETWORK",), "second": ("EMOTION_NETWORK",)}}
+
+    def report(self, first, second):
+        weight = first.ready().input_projection.weight
+        return {
+            "ui": {
+                "report": [
+                    {
+                        "same": first is second,
+                        "dtype": str(weight.dtype),
+                        "device": str(weight.device),
+                        "sha256": fingerprint(weight),
+                    }
+                ]
+            }
+        }
+
+
+class ProbeProcess:
+    """Reports how many emotion networks live in the process."""
+
+    CATEGORY = "tests"
+    FUNCTION = "report"
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+    INPUT_TYPES = classmethod(lambda cls: {"required": {}})
+    IS_CHANGED = classmethod(lambda cls: float("nan"))
+
+    def report(self):
+        gc.collect()
+        networks = sum(type(thing).__name__ == "EmotionNetwork" for thing in gc.get_objects())
+        return {"ui": {"report": [{"networks": networks}]}}
+
+
+class ProbeName:
+    """A file name that is known only while the graph runs."""
+
+    CATEGORY = "tests"
+    FUNCTION = "give"
+    RETURN_TYPES = ("COMBO",)
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"name": ("STRING", {})}})
+
+    def give(self, name):
+        return (name,)
+
+
+class OddConditioning:
+    """A conditioning as other packs and other models make them."""
+
+    CATEGORY = "tests"
+    FUNCTION = "make"
+    RETURN_TYPES = ("CONDITIONING",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "conditioning": ("CONDITIONING",),
+                "kind": (sorted(ODDITIES),),
+                "number": ("INT", {"default": 0}),
+            }
+        }
+
+    def make(self, conditioning, kind, number):
+        return ([list(ODDITIES[kind](features, dict(extra), number)) for features, extra in conditioning],)
+
+
+def with_value(features, extra, number):
+    features = features.clone()
+    features[0, 5, 7] = {0: float("nan"), 1: float("inf"), -1: float("-inf")}[number]
+    return features, extra
+
+
+def batch(features, extra, number):
+    """Every prompt of the batch is a little different."""
+    scale = torch.linspace(0.9, 1.1, number)
+    pooled = extra["pooled_output"] * scale[:, None]
+    return features * scale[:, None, None], {**extra, "pooled_output": pooled}
+
+
+def every_key(features, extra, number):
+    """The keys that no stock node of a small graph sets; objects are compared by identity."""
+    gligen = ("position", object(), [(torch.ones(1, 768), 8, 8, 0, 0)])
+    return features, {
+        **extra,
+        "gligen": gligen,
+        "unclip_conditioning": [{"clip_vision_output": object(), "strength": 1.0, "noise_augmentation": 0.0}],
+        "attention_mask": torch.ones(1, features.shape[1]),
+        "cross_attn_controlnet": features.clone(),
+        "pooled_output_controlnet": extra["pooled_output"].clone(),
+        "guidance": 3.5,
+        "concat_latent_image": torch.zeros(1, 4, 8, 8),
+        "default": True,
+        "a key of a pack to come": {"nested": [1, 2]},
+    }
+
+
+ODDITIES = {
+    "no features": lambda features, extra, number: (None, extra),
+    "width": lambda features, extra, number: (torch.randn(1, 77, number), extra),
+    "tokens": lambda features, extra, number: (torch.randn(1, number, 2048), extra),
+    "flat": lambda features, extra, number: (features[0], extra),
+    "value": with_value,
+    "no pooled": lambda features, extra, number: (features, {}),
+    "pooled None": lambda features, extra, number: (features, {"pooled_output": None}),
+    "half": lambda features, extra, number: (features.half(), extra),
+    "bfloat16": lambda features, extra, number: (features.bfloat16(), extra),
+    "batch": batch,
+    "every key": every_key,
+}
+
+NODES = (ProbeConditioning, ProbeNetwork, ProbeProcess, ProbeName, OddConditioning)
+NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}
