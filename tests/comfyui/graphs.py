@@ -3,7 +3,7 @@
 from scripts.stand_ins import NETWORK_NAME
 
 PROMPT = "a quiet house by the sea"
-SIZE = 64
+SIZE = 128
 
 
 class Graph(dict):
