@@ -55,6 +55,11 @@ from trainer.write_prompts import Outcome, WriterSettings, write_prompts
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 LISTED = 20
+VOTING = """In its column "vote",
+  yes: the neutral prompt carries no emotion, the emotional one shows the same content, and its feeling fits
+       valence (-3 misery .. +3 joy) and arousal (-3 sleepy .. +3 alarmed or elated);
+  no:  one of these is wrong;
+  an empty cell is no vote."""
 
 
 def _scale(text: str) -> Scale:
@@ -439,12 +444,8 @@ def review_export(arguments: list[str]) -> int:
     if options.sample:
         table = sample(table, options.sample, options.seed)
     export_sheet(table, options.out, image_column(options.pairs))
-    print(
-        f"{options.out}: {len(table):,} pairs. Give every annotator a copy with the annotator's name (anna.csv). In "
-        "its column vote,\n  yes means: the neutral prompt carries no emotion, the emotional one shows the same content, "
-        "and its feeling fits valence\n  (-3 misery .. +3 joy) and arousal (-3 sleepy .. +3 alarmed or elated); no "
-        "means: one of these is wrong. Empty: no vote."
-    )
+    print(f"{options.out}: {len(table):,} pairs. Give every annotator a copy, named anna.csv for Anna.")
+    print(VOTING)
     print(
         f"next: python -m trainer.prepare review-import {options.pairs} anna.csv ben.csv --out verified.jsonl"
     )
