@@ -17,6 +17,7 @@ Shapes: B prompts, W windows of T = 77 tokens, D features (2048 for SDXL), E the
 Sources: Radford et al. 2021 (CLIP, arXiv 2103.00020), Podell et al. 2023 (SDXL, arXiv 2307.01952).
 """
 
+import functools
 import gzip
 import hashlib
 import json
@@ -122,6 +123,7 @@ def load_encoders(source: str | Path, device: str | torch.device = "cpu", dtype=
     return TextEncoders(*encoders, digest.hexdigest(), name)
 
 
+@functools.cache
 def clip_tokenizer() -> CLIPTokenizer:
     """Builds transformers' CLIP tokenizer, the class that ComfyUI uses, from the vocabulary beside this file.
 

@@ -1,4 +1,4 @@
-"""Text features of a pair table on disk: written once, memory-mapped while training.
+"""Text features of a pair table on disk: written once, read at random while training.
 
     write_features(table, load_encoders("sd_xl_base_1.0.safetensors"), "data/features")
     store = FeatureStore("data/features", table)
@@ -7,7 +7,8 @@
 Each distinct prompt is encoded and kept once, whether it is neutral or emotional in its pairs; of a prompt of
 more than 75 tokens the first window of 77 is kept. The folder holds
 
-- features-00000.safetensors …: "features" [256, 77, D] each, float16 or bfloat16 (the last one is shorter);
+- features-00000.safetensors …: memory-mappable shards, "features" [256, 77, D] each in float16 or bfloat16 (the
+  last one is shorter);
 - rows.safetensors: "neutral" and "emotional" [N] int64, the row of each pair's prompt over all shards;
 - manifest.json: the hashes of encoders and table, dtype, sizes, and each shard's bytes and checksum.
 
@@ -29,7 +30,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from tqdm import tqdm
 
@@ -140,14 +140,10 @@ def _plan(prompts: list[str], finished: dict, batch_size: int) -> Iterator[_Batc
 
 
 def _encode_all(encoders: TextEncoders, batches: list[_Batch], writer: "_ShardWriter", bar: tqdm) -> None:
-    """Runs the encoders over all batches, the next one's tokens and the last ones' writing in two threads."""
-    with ThreadPoolExecutor(1, "tokens") as reading, ThreadPoolExecutor(1, "shards") as writing:
+    """Runs the encoders over all batches while one thread prepares the next and another writes the last ones."""
+    with ThreadPoolExecutor(1, "shards") as writing:
         written = deque()
-        tokens = reading.submit(_first_windows, encoders, batches[0].prompts) if batches else None
-        for batch, following in zip(batches, [*batches[1:], None], strict=True):
-            windows, longer = tokens.result()
-            if following:
-                tokens = reading.submit(_first_windows, encoders, following.prompts)
+        for batch, windows, longer in _first_windows(encoders, batches):
             features = encoders.forward(windows).to(writer.dtype)
             # One sum per prompt tells whether any of its numbers is infinite or missing.
             sums = features.sum((1, 2), dtype=torch.float32)
@@ -161,17 +157,34 @@ def _encode_all(encoders: TextEncoders, batches: list[_Batch], writer: "_ShardWr
             _finish_oldest(written, bar)
 
 
-def _first_windows(encoders: TextEncoders, prompts: list[str]) -> tuple[torch.Tensor, int]:
-    """Gives the tokens [2, B, T] of the prompts' first windows, and how many prompts have more than one."""
-    tokens, windows = encoders.tokenize(prompts)
-    first = tokens[:, windows.cumsum(0) - windows]
-    return first.pin_memory() if encoders.device.type == "cuda" else first, int((windows > 1).sum())
-
-
 def _finish_oldest(written: deque, bar: tqdm) -> None:
     batch, future = written.popleft()
     future.result()
     bar.update(len(batch.prompts))
+
+
+def _first_windows(
+    encoders: TextEncoders, batches: list[_Batch]
+) -> Iterator[tuple[_Batch, torch.Tensor, int]]:
+    """Gives each batch, the tokens [2, B, T] of its prompts' first windows, and how many of them are longer.
+
+    A thread prepares a batch's tokens while the one before it is in use.
+    """
+
+    def prepare(batch: _Batch) -> tuple[_Batch, torch.Tensor, int]:
+        tokens, windows = encoders.tokenize(batch.prompts)
+        first = tokens[:, windows.cumsum(0) - windows]
+        first = first.pin_memory() if encoders.device.type == "cuda" else first
+        return batch, first, int((windows > 1).sum())
+
+    with ThreadPoolExecutor(1, "tokens") as reading:
+        coming = deque()
+        for batch in batches:
+            coming.append(reading.submit(prepare, batch))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 class _ShardWriter:
@@ -222,7 +235,7 @@ class _ShardWriter:
             raise OSError(
                 error.errno,
                 f"The disk of {self.folder} is full after {done} of {self.manifest['prompts']} prompts. They are "
-                f"kept: free {_gigabytes(left)} and run the same command again to go on.",
+                f"kept: free {_size(left)} and run the same command again to go on.",
             ) from error
 
 
@@ -312,13 +325,13 @@ def _check_room(folder: Path, need: int) -> None:
     if need > free:
         raise OSError(
             errno.ENOSPC,
-            f"The features need {_gigabytes(need)} in {folder} and {_gigabytes(free)} is free. Free some, or "
+            f"The features need {_size(need)} in {folder} and {_size(free)} is free. Free some, or "
             "choose a folder on another disk.",
         )
 
 
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"
+def _size(size: int) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
 
 
 def _read_manifest(folder: Path) -> dict:
@@ -339,9 +352,12 @@ def _read_manifest(folder: Path) -> dict:
 
 
 class FeatureStore:
-    """The features of a table's pairs, memory-mapped: nothing is read before it is asked for.
+    """The features of a table's pairs on disk: nothing is read before it is asked for.
 
-    Workers may share one, forked or pickled; each maps the files for itself and the system keeps one copy.
+    Pairs in random order are read row by row at their place in the files, which are closed again: through a
+    memory map a row is many page faults, and rows that are not cached yet came 30 times slower. Whole shards
+    are memory-mapped (`pool`, or safetensors' `load_file`). Nothing is kept open, so a store can be forked, pickled
+    and used from several threads and processes at once.
 
     Attributes:
         manifest: The folder's manifest, a dict.
@@ -367,7 +383,6 @@ class FeatureStore:
         self.neutral_rows, self.emotional_rows = rows["neutral"], rows["emotional"]
         self.longer = sum(entry["longer"] for entry in self.manifest["shards"].values())
         self.width, self.dtype = self.manifest["width"], DTYPES[self.manifest["dtype"]]
-        self._shards: dict[int, torch.Tensor] = {}
 
     def _check(self, table) -> None:
         manifest, shards = self.manifest, self.manifest["shards"]
@@ -394,21 +409,27 @@ class FeatureStore:
     def __len__(self) -> int:
         return self.manifest["pairs"]
 
-    def __reduce__(self):
-        return FeatureStore, (self.folder,)
-
     @property
     def nbytes(self) -> int:
         """The size of `pool` in bytes."""
         return self.manifest["prompts"] * TOKENS * self.width * 2
 
-    def neutral(self, indexes) -> torch.Tensor:
-        """Gives the features [B, T, D] of the neutral prompts of the pairs at `indexes` (B integers)."""
-        return self._gather(self.neutral_rows[torch.as_tensor(indexes)])
+    def neutral(self, indexes, out: torch.Tensor | None = None) -> torch.Tensor:
+        """Gives the features [B, T, D] of the neutral prompts of the pairs at `indexes` (B integers).
 
-    def emotional(self, indexes) -> torch.Tensor:
-        """Gives the features [B, T, D] of the emotional prompts of the pairs at `indexes` (B integers)."""
-        return self._gather(self.emotional_rows[torch.as_tensor(indexes)])
+        Args:
+            indexes: A list, array or tensor.
+            out: Where to put them, a contiguous CPU tensor of that shape and of the stored dtype. Using one again
+                is several times faster than a new one for every batch.
+
+        Raises:
+            ValueError: A shard was damaged since the store was opened.
+        """
+        return self._gather(self.neutral_rows[torch.as_tensor(indexes, dtype=torch.int64)], out)
+
+    def emotional(self, indexes, out: torch.Tensor | None = None) -> torch.Tensor:
+        """Gives the features [B, T, D] of the emotional prompts of the pairs at `indexes`, like `neutral`."""
+        return self._gather(self.emotional_rows[torch.as_tensor(indexes, dtype=torch.int64)], out)
 
     def pool(self, device: str | torch.device = "cpu") -> torch.Tensor:
         """Gives the features of all distinct prompts [P, T, D] as one tensor on a device.
@@ -417,21 +438,21 @@ class FeatureStore:
         """
         pool = torch.empty(self.manifest["prompts"], TOKENS, self.width, dtype=self.dtype, device=device)
         for shard, rows in enumerate(pool.split(self.manifest["shard_prompts"])):
-            rows.copy_(self._shard(shard))
+            rows.copy_(load_file(self.folder / _shard_name(shard))["features"])
         return pool
 
-    def _gather(self, rows: torch.Tensor) -> torch.Tensor:
-        places = (divmod(row, self.manifest["shard_prompts"]) for row in rows.tolist())
-        return torch.stack([self._shard(shard)[row] for shard, row in places])
-
-    def _shard(self, shard: int) -> torch.Tensor:
-        if shard not in self._shards:
-            path = self.folder / _shard_name(shard)
-            try:
-                self._shards[shard] = load_file(path)["features"]  # maps the file, reads nothing yet
-            except (OSError, SafetensorError) as error:
-                raise ValueError(
-                    f"{path} is damaged ({error}). Run the same python -m trainer.prepare command again: it "
-                    "makes this shard anew."
-                ) from error
-        return self._shards[shard]
+    def _gather(self, rows: torch.Tensor, out: torch.Tensor | None) -> torch.Tensor:
+        if out is None:
+            out = torch.empty(len(rows), TOKENS, self.width, dtype=self.dtype)
+        for row, into in zip(rows.tolist(), out.flatten(1).view(torch.uint8).numpy(), strict=True):
+            name = _shard_name(row // self.manifest["shard_prompts"])
+            entry = self.manifest["shards"][name]
+            header = entry["bytes"] - entry["prompts"] * into.nbytes
+            with (self.folder / name).open("rb", buffering=0) as file:
+                file.seek(header + row % self.manifest["shard_prompts"] * into.nbytes)
+                if file.readinto(into) != into.nbytes:
+                    raise ValueError(
+                        f"{self.folder / name} is damaged: it ends too early. Run the same python -m "
+                        "trainer.prepare command again: it makes this shard anew."
+                    )
+        return out
