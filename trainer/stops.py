@@ -1,0 +1,96 @@
+"""How a run ends before its time, and what its last words are: what happened, what is kept, what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+
+from .batches import batch_indexes
+from .checkpoint import TrainingError, checkpoint_path
+from .logs import write_json
+
+if TYPE_CHECKING:
+    from .train import Run
+
+
+@contextlib.contextmanager
+def explained(run: Run):
+    """Turns what can end a run from outside into one message that says where it stands and what to do."""
+
+    def stop(number, frame):
+        raise TrainingError(f"Stopped by {signal.Signals(number).name} at step {run.step}. {_kept(run)}")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise TrainingError(f"Stopped at step {run.step}. {_kept(run)}") from error
+    except torch.OutOfMemoryError as error:
+        raise _out_of_memory(run) from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error):
+            raise _out_of_memory(run) from error
+        if run.processes.count > 1 and (isinstance(error, dist.DistError) or _lost_peer(error)):
+            raise TrainingError(
+                f"Process {run.processes.rank} lost another one at step {run.step + 1}: it was killed or its machine "
+                f"is gone; look above for its own message. {_kept(run)}"
+            ) from error
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _lost_peer(error: RuntimeError) -> bool:
+    return any(
+        word in str(error)
+        for word in ("Connection closed by peer", "Connection reset", "Broken pipe", "Gloo")
+    )
+
+
+def _out_of_memory(run: Run) -> TrainingError:
+    settings, share = run.settings, run.settings.batch // run.processes.count
+    more = next((n for n in range(settings.accumulate + 1, share + 1) if share % n == 0), None)
+    kind = "GPU" if run.device.type == "cuda" else "main"
+    tried = f"The {kind} memory cannot hold {share // settings.accumulate} pairs at a time"
+    advice = (
+        f"Keep --batch {settings.batch} and add --accumulate {more}: {share // more} pairs at a time, the same result"
+        if more
+        else "Choose a smaller --depth or --width"
+    )
+    if run.loader.pool is not None:
+        advice += f"; or --features-on-device no, which frees {run.data.store.nbytes / 1e9:.1f} GB"
+    return TrainingError(f"{tried}. {advice}. {_kept(run)}")
+
+
+def not_finite(run: Run, step: int) -> TrainingError:
+    rows = batch_indexes(run.data.train, run.settings.batch, step, run.settings.seed)
+    store = run.data.store
+    broken = [
+        int(row)
+        for row in rows
+        if not all(torch.isfinite(f([row])).all() for f in (store.neutral, store.emotional))
+    ]
+    path = run.settings.out / "not_finite.json"
+    if run.processes.first:
+        write_json(path, {"step": step + 1, "rows": rows.tolist(), "rows_with_bad_features": broken})
+    if broken:
+        advice = f"The features of its row {broken[0]} are not finite: delete the features folder and prepare it again"
+    else:
+        advice = (
+            "Its features are finite: try a smaller --lr, --clip-norm 1, --warmup 200 or --precision float32"
+        )
+    few = ", ".join(map(str, rows[:6])) + (" ..." if len(rows) > 6 else "")
+    return TrainingError(
+        f"The loss or its gradient is not finite at step {step + 1}, whose batch holds the table's rows {few} (all in "
+        f"{path}). {advice}. {_kept(run)}"
+    )
+
+
+def _kept(run: Run) -> str:
+    if run.saved is None:
+        return "There is no checkpoint yet."
+    return f"The checkpoint of step {run.saved} is kept in {checkpoint_path(run.settings.out)}; --resume goes on there."
