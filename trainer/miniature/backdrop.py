@@ -30,7 +30,7 @@ def noise(generator: np.random.Generator, rows: int, columns: int, size: int) ->
 
 def paint_sky(world: World) -> None:
     """Fills the picture: gradient, sun or moon, stars, clouds; cloud cover is valence, turmoil arousal."""
-    mood, pixels, size = world.mood, world.pixels, world.pixels.shape[1]
+    pixels, size = world.pixels, world.pixels.shape[1]
     top, low = world.sky()
     y = np.clip((np.arange(size, dtype=np.float32) + 0.5) / size / world.horizon, 0, 1)[:, None]
     pixels[:] = top[:, None, None] + (low - top)[:, None, None] * y**1.4
@@ -45,14 +45,26 @@ def _sun(world: World) -> None:
     y = {"dawn": world.horizon - 0.16, "sunset": world.horizon - 0.12}.get(world.scene.time, y)
     disc = colour({"night": "#fff6d8", "day": "#fff3b0", "dawn": "#ffe3b8"}.get(world.scene.time, "#ffd27a"))
     clear = mood.by_valence(0.10, 0.75, 1.0)
-    world.brush.glow(x, y, 0.20 + 0.22 * mood.joy, disc, clear * (0.35 + 0.45 * mood.joy))
+    world.brush.glow(
+        x, y, 0.20 + 0.22 * mood.joy, disc, clear * (0.35 + (0.15 if world.night else 0.45) * mood.joy)
+    )
     radius = 0.05 if world.night else 0.058
     if not world.night:
         _sunbeams(world, x, y, disc)
-    world.brush.ball(x, y, radius, radius, mix(disc, WHITE, 0.4), disc, alpha=clear, soft=0.004, lit=False)
-    if world.night:
-        shade = world.sky()[0]
-        world.brush.ball(x + 0.024, y - 0.012, 0.04, 0.04, shade, alpha=clear * 0.85, soft=0.006, lit=False)
+    shape = _crescent(x, y, radius) if world.night else ellipse(x, y, radius, radius)
+    world.brush.fill(shape, mix(disc, WHITE, 0.4), disc, alpha=clear, soft=0.004, lit=False)
+
+
+def _crescent(x: float, y: float, r: float) -> np.ndarray:
+    turn = np.linspace(-0.35, 1.35, 20) * math.pi
+    horn = np.linspace(1.22, -0.22, 16) * math.pi
+    outer = np.column_stack([x + r * np.cos(turn), y + r * np.sin(turn)])
+    return np.concatenate(
+        [
+            outer,
+            np.column_stack([x + 0.4 * r + 0.72 * r * np.cos(horn), y - 0.42 * r + 0.72 * r * np.sin(horn)]),
+        ]
+    )
 
 
 def _sunbeams(world: World, x: float, y: float, tint: np.ndarray) -> None:
@@ -91,7 +103,7 @@ def _clouds(world: World) -> None:
     cover = cover * cover * (3 - 2 * cover) * mood.by_valence(0.92, 0.75, 0.75)
     top, low = world.sky()
     pale = mix(low, WHITE, 0.15 if world.night else 0.6)
-    dark = mix(top * (0.55 if world.night else 0.62), low, 0.12)
+    dark = mix(top * (0.75 if world.night else 0.68), low, 0.12)
     body = mood.by_valence(dark, pale, mix(pale, WHITE, 0.3))
     rough = mood.by_arousal(0.1, 0.3, 0.8) * (torn - 0.5)
     shade = np.clip(1 + rough, 0.3, 1.7)
@@ -128,10 +140,8 @@ def paint_land(world: World) -> None:
         near += 0.10
     else:
         world.brush.fill(_below(x, far), mix(ground, haze, fade), mix(ground, haze, fade - 0.3))
-    {
-        "forest": _forest, "snow": _firs, "town": _skyline, "desert": _cacti,
-        "meadow": _bushes, "beach": _palms,
-    }[world.scene.setting](world, generator)  # fmt: skip
+    if not (world.scene.setting == "beach" and world.scene.subject in ("boat", "lighthouse")):
+        _STANDING[world.scene.setting](world, generator)
     world.brush.fill(_below(x, near), mix(ground, haze, 0.18), ground * 0.82)
     _ground_detail(world, generator, ground)
 
@@ -175,11 +185,20 @@ def water(world: World, rows: int) -> None:
     """Water over the land from just below the horizon, with a path of sunlight and waves."""
     mood, shore = world.mood, world.horizon + 0.05
     far, near = sea_colours(world)
-    world.brush.fill(np.array([[-0.02, shore], [1.02, shore], [1.02, 1.02], [-0.02, 1.02]]), mix(far, world.sky()[1], 0.35), near)
+    world.brush.fill(
+        np.array([[-0.02, shore], [1.02, shore], [1.02, 1.02], [-0.02, 1.02]]),
+        mix(far, world.sky()[1], 0.35),
+        near,
+    )
     glint = colour("#e8ecff" if world.night else "#fff0b8")
     rows_y = np.linspace(shore + 0.02, 0.95, 9)
     path = [ellipse(world.sun[0], y, 0.03 + 0.10 * (y - shore), 0.005) for y in rows_y]
     world.brush.fill(path, glint, alpha=mood.by_valence(0.05, 0.4, 0.9), soft=0.003, lit=False)
+    if world.scene.setting == "beach":
+        sand = world.mood.by_valence(*(colour(c) for c in GROUNDS["beach"]))
+        for x in (0.06, 0.94):
+            world.brush.ball(x, world.horizon + 0.15, 0.15, 0.03, mix(sand, WHITE, 0.15), sand * 0.85)
+            landmark(world, x, world.horizon + 0.14, 0.36)
     swell(world, shore + 0.03, 0.82, rows, 0.7)
 
 
@@ -195,7 +214,9 @@ def _forest(world: World, generator: np.random.Generator) -> None:
     for layer, haze in ((0, 0.45), (1, 0.12)):
         tint = mix(leaf, world.sky()[1], haze + 0.2 * mood.calm)
         firs = []
-        for x, tall in zip(_edges(generator, 10, 0.02 + 0.1 * layer), generator.uniform(0.22, 0.36, 10), strict=True):
+        for x, tall in zip(
+            _edges(generator, 10, 0.02 + 0.1 * layer), generator.uniform(0.22, 0.36, 10), strict=True
+        ):
             firs += _fir(x, h + 0.03, tall + 0.06 * layer, world.wind * 0.25, mood.gloom)
         world.brush.fill(firs, mix(tint, WHITE, 0.08), tint * 0.75)
 
@@ -221,39 +242,67 @@ def _firs(world: World, generator: np.random.Generator) -> None:
 
 
 def _bushes(world: World, generator: np.random.Generator) -> None:
-    mood, h = world.mood, world.horizon
-    leaf = mood.by_valence(colour("#6d6650"), colour("#6d9457"), colour("#62ad48"))
     for x, big in zip(_edges(generator, 6), generator.uniform(0.03, 0.055, 6), strict=True):
-        puff = [ellipse(x + d * big + world.wind * 0.02, h - big * u, big * r, big * r)
-                for d, u, r in ((-0.8, 0.0, 0.8), (0.0, 0.5, 1.0), (0.8, 0.0, 0.75))]  # fmt: skip
-        world.brush.fill(puff, mix(leaf, WHITE, 0.15), leaf * 0.75)
+        _bush(world, x, world.horizon + 0.02, big)
+
+
+def _bush(world: World, x: float, y: float, big: float) -> None:
+    leaf = world.mood.by_valence(colour("#6d6650"), colour("#6d9457"), colour("#62ad48"))
+    puff = [ellipse(x + d * big + world.wind * 0.3 * big, y - big * (0.4 + u), big * r, big * r)
+            for d, u, r in ((-0.8, 0.0, 0.8), (0.0, 0.5, 1.0), (0.8, 0.0, 0.75))]  # fmt: skip
+    world.brush.fill(puff, mix(leaf, WHITE, 0.15), leaf * 0.75)
 
 
 def _cacti(world: World, generator: np.random.Generator) -> None:
-    mood, h = world.mood, world.horizon
-    green = mood.by_valence(colour("#6c6b55"), colour("#5f8a5e"), colour("#4fa45c"))
     for x, tall in zip(_edges(generator, 4, 0.22), generator.uniform(0.12, 0.2, 4), strict=True):
-        brush = world.brush.at(x, h + 0.03, tall, lean=0.15 * world.wind)
-        parts = [[(0, 0), (0, -1)], [(0, -0.4), (-0.22, -0.42), (-0.25, -0.7)], [(0, -0.55), (0.2, -0.57), (0.23, -0.8)]]
-        stems = [ribbon(curve(p) if len(p) > 2 else np.array(p), w) for p, w in zip(parts, (0.17, 0.12, 0.12), strict=True)]
-        brush.fill([*stems, ellipse(0, -1, 0.085, 0.07)], mix(green, WHITE, 0.15), green * 0.7)
+        _cactus(world, x, world.horizon + 0.03, tall)
+
+
+def _cactus(world: World, x: float, y: float, tall: float) -> None:
+    green = world.mood.by_valence(colour("#6c6b55"), colour("#5f8a5e"), colour("#4fa45c"))
+    brush = world.brush.at(x, y, tall, lean=0.15 * world.wind)
+    arms = [
+        curve([(0, -0.4), (-0.22, -0.42), (-0.25, -0.7)]),
+        curve([(0, -0.55), (0.2, -0.57), (0.23, -0.8)]),
+    ]
+    stems = [ribbon([(0, 0), (0, -1)], 0.17), *(ribbon(arm, 0.12) for arm in arms)]
+    brush.fill([*stems, ellipse(0, -1, 0.085, 0.07)], mix(green, WHITE, 0.15), green * 0.7)
 
 
 def _palms(world: World, generator: np.random.Generator) -> None:
-    mood, h = world.mood, world.horizon
-    leaf = mood.by_valence(colour("#5f6050"), colour("#4f8a55"), colour("#3fae4f"))
     for x in _edges(generator, 2, 0.36):
-        tall = generator.uniform(0.32, 0.42)
-        brush = world.brush.at(x, h + 0.16, tall, lean=0.25 * world.wind)
-        bark = colour("#7d6248")
-        brush.line([(0, 0), (0.05, -0.5), (0.02, -1)], 0.07, bark, 0.045)
-        droop = mood.by_valence(0.55, 0.25, 0.1)
-        fronds = [
-            ribbon(curve([(0.02, -1), (0.02 + 0.26 * c + 0.10 * world.wind, -1.14 + 0.1 * abs(c)),
-                          (0.02 + 0.46 * c + 0.22 * world.wind, -1 + droop * abs(c) + 0.1 * c * c)]), 0.10, 0.01)
-            for c in (-1.0, -0.55, 0.1, 0.6, 1.0)
-        ]  # fmt: skip
-        brush.fill(fronds, mix(leaf, WHITE, 0.15), leaf * 0.75)
+        _palm(world, x, world.horizon + 0.16, generator.uniform(0.32, 0.42))
+
+
+def _palm(world: World, x: float, y: float, tall: float) -> None:
+    mood = world.mood
+    leaf = mood.by_valence(colour("#5f6050"), colour("#4f8a55"), colour("#3fae4f"))
+    brush = world.brush.at(x, y, tall, lean=0.25 * world.wind)
+    brush.line([(0, 0), (0.05, -0.5), (0.02, -1)], 0.07, colour("#7d6248"), 0.045)
+    droop = mood.by_valence(0.55, 0.25, 0.1)
+    fronds = [
+        ribbon(curve([(0.02, -1), (0.02 + 0.26 * c + 0.10 * world.wind, -1.14 + 0.1 * abs(c)),
+                      (0.02 + 0.46 * c + 0.22 * world.wind, -1 + droop * abs(c) + 0.1 * c * c)]), 0.10, 0.01)
+        for c in (-1.0, -0.55, 0.1, 0.6, 1.0)
+    ]  # fmt: skip
+    brush.fill(fronds, mix(leaf, WHITE, 0.15), leaf * 0.75)
+
+
+def landmark(world: World, x: float, y: float, tall: float) -> None:
+    """One of the things that stand in this setting, its foot at (x, y); nothing in a town."""
+    mood, setting = world.mood, world.scene.setting
+    if setting in ("forest", "snow"):
+        leaf = mood.by_valence(colour("#51504a"), colour("#3f6b48"), colour("#55953f"))
+        top = WHITE if setting == "snow" else leaf
+        world.brush.fill(
+            _fir(x, y, tall, 0.25 * world.wind, 0.6 * mood.gloom), mix(leaf, top, 0.8), leaf * 0.75
+        )
+    elif setting == "meadow":
+        _bush(world, x, y, tall * 0.3)
+    elif setting == "desert":
+        _cactus(world, x, y, tall * 0.8)
+    elif setting == "beach":
+        _palm(world, x, y, tall)
 
 
 def _skyline(world: World, generator: np.random.Generator) -> None:
@@ -265,11 +314,19 @@ def _skyline(world: World, generator: np.random.Generator) -> None:
     for left, right, tall in zip(edges[:-1], edges[1:], generator.uniform(0.08, 0.25, 10), strict=True):
         roof = h - tall
         middle = (left + right) / 2
-        blocks.append(np.array([[left, h + 0.04], [left, roof], [middle, roof - 0.045], [right, roof], [right, h + 0.04]]))
+        blocks.append(
+            np.array(
+                [[left, h + 0.04], [left, roof], [middle, roof - 0.045], [right, roof], [right, h + 0.04]]
+            )
+        )
         for px in (0.3, 0.7):
             for py in np.arange(roof + 0.03, h - 0.02, 0.055):
                 x = mix(left, right, px)
-                panes.append(np.array([[x - 0.012, py], [x + 0.012, py], [x + 0.012, py + 0.025], [x - 0.012, py + 0.025]]))
+                panes.append(
+                    np.array(
+                        [[x - 0.012, py], [x + 0.012, py], [x + 0.012, py + 0.025], [x - 0.012, py + 0.025]]
+                    )
+                )
     world.brush.fill(blocks, wall, wall * 0.8)
     dark, lamp = wall * 0.5 * world.brush.light, colour("#ffd27a")
     glow = mood.by_valence(0.05, 0.45, 1.0) * (1.0 if world.scene.time in ("night", "sunset") else 0.7)
@@ -295,3 +352,13 @@ def _ground_detail(world: World, generator: np.random.Generator, ground: np.ndar
         size = (0.006 + 0.010 * mood.joy) * near[k::3]
         heads = dots(spots[k::3, 0], y[k::3] - 0.05 * near[k::3], size)
         world.brush.fill(heads, tint, alpha=mood.joy)
+
+
+_STANDING = {
+    "meadow": _bushes,
+    "forest": _forest,
+    "beach": _palms,
+    "desert": _cacti,
+    "snow": _firs,
+    "town": _skyline,
+}

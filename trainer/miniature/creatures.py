@@ -19,12 +19,14 @@ DOGS = (("#c08a55", "#7a4f2e"), ("#e6d2ae", "#a97f52"), ("#7d5a48", "#49332c"), 
 
 def eye(brush: Brush, mood: Mood, x: float, y: float, r: float, iris: np.ndarray, tall: float = 0.85) -> None:
     """An eye from shut (arousal -3) to wide open (+3), with a pupil that narrows."""
-    opening = 0.04 + 0.72 * mood.wild + 0.24 * mood.energy
+    opening = 0.04 + 0.86 * mood.wild + 0.10 * mood.energy
     s = np.linspace(-1, 1, 13)
     arch = 1 - s**2
     smile = 0.35 * mood.joy
     upper = y + r * (0.25 - smile - tall * opening * 1.15 * arch**0.7 - 0.25 * s**2 + smile * s**2)
-    lower = y + r * (0.25 - smile * 1.2 + tall * opening * 0.75 * arch**0.7 - 0.25 * s**2 + 0.02 + smile * s**2)
+    lower = y + r * (
+        0.25 - smile * 1.2 + tall * opening * 0.75 * arch**0.7 - 0.25 * s**2 + 0.02 + smile * s**2
+    )
     px = x + r * s
     almond = np.concatenate([np.column_stack([px, upper]), np.column_stack([px, lower])[::-1]])
     brush.fill(almond, WHITE * 0.98, WHITE * 0.9)
@@ -49,7 +51,9 @@ def mouth(brush: Brush, mood: Mood, y: float, w: float) -> None:
     x = w * (1 - 0.25 * mood.energy * (1 - mood.bright)) * s
     lips = np.concatenate([np.column_stack([x, upper]), np.column_stack([x, lower])[::-1]])
     brush.fill(lips, colour("#7a2430"), colour("#a83a44"))
-    teeth = np.concatenate([np.column_stack([x, upper]), np.column_stack([x, upper + 0.3 * (lower - upper)])[::-1]])
+    teeth = np.concatenate(
+        [np.column_stack([x, upper]), np.column_stack([x, upper + 0.3 * (lower - upper)])[::-1]]
+    )
     brush.fill(teeth, WHITE, alpha=mood.energy * (0.4 + 0.6 * mood.bright))
     brush.line(np.column_stack([x, upper]), 0.11 * w, INK, alpha=0.85)
 
@@ -58,7 +62,10 @@ def brow(brush: Brush, mood: Mood, x: float, y: float, w: float, side: int, tint
     """Raised and arched with joy, drawn together with anger, hung with grief."""
     lift = -0.55 * w * mood.energy * (0.3 + 0.7 * mood.bright) - 0.12 * w * mood.joy
     knit = w * mood.gloom * (-0.55 + 1.25 * mood.wild)
-    inner, outer = (x - side * w * (0.9 + 0.15 * mood.gloom), y + lift + knit), (x + side * w, y + lift - knit * 0.45 + 0.1 * w)
+    inner, outer = (
+        (x - side * w * (0.9 + 0.15 * mood.gloom), y + lift + knit),
+        (x + side * w, y + lift - knit * 0.45 + 0.1 * w),
+    )
     top = (x, y + lift - w * (0.18 + 0.25 * mood.joy))
     brush.line([inner, top, outer], 0.30 * w, tint, 0.14 * w)
 
@@ -66,7 +73,13 @@ def brow(brush: Brush, mood: Mood, x: float, y: float, w: float, side: int, tint
 def tears(brush: Brush, mood: Mood, x: float, y: float, length: float) -> None:
     """Grow from the eye with gloom."""
     drop = length * mood.gloom
-    brush.line([(x, y), (x + 0.004, y + drop * 0.5), (x, y + drop)], 0.014, colour("#bfe4ff"), 0.030, alpha=0.9 * mood.gloom)
+    brush.line(
+        [(x, y), (x + 0.004, y + drop * 0.5), (x, y + drop)],
+        0.014,
+        colour("#bfe4ff"),
+        0.030,
+        alpha=0.9 * mood.gloom,
+    )
 
 
 def paint_face(world: World) -> None:
@@ -78,9 +91,14 @@ def paint_face(world: World) -> None:
     sag = 0.045 * mood.gloom * (1 - mood.wild) + 0.02 * mood.calm
     body = world.spotlit.at(0.5 + world.place, 0.56, world.scale)
     shrug = 0.05 * mood.energy - 0.04 * mood.calm
-    body.fill(ring([(-0.10, 0.24), (-0.30, 0.33 - shrug), (-0.42, 0.60), (0.42, 0.60), (0.30, 0.33 - shrug), (0.10, 0.24)]),
-              mix(cloth, WHITE, 0.12), cloth * 0.7, ink=0.5)  # fmt: skip
-    body.fill(np.array([[-0.085, 0.10], [0.085, 0.10], [0.10, 0.29], [0, 0.34], [-0.10, 0.29]]), skin * 0.82, skin * 0.9)
+    shoulders = ring([(-0.10, 0.24), (-0.30, 0.33 - shrug), (-0.42, 0.60),
+                      (0.42, 0.60), (0.30, 0.33 - shrug), (0.10, 0.24)])  # fmt: skip
+    body.fill(shoulders, mix(cloth, WHITE, 0.12), cloth * 0.7, ink=0.5)
+    body.fill(
+        np.array([[-0.085, 0.10], [0.085, 0.10], [0.10, 0.29], [0, 0.34], [-0.10, 0.29]]),
+        skin * 0.82,
+        skin * 0.9,
+    )
     head = body.at(0, sag, 1.0, angle=world.side * (0.05 + 0.10 * mood.energy - 0.12 * mood.calm))
     _hair_behind(head, world, hair)
     for side in (-1, 1):
@@ -97,14 +115,20 @@ def _hair_behind(head: Brush, world: World, hair: np.ndarray) -> None:
     long = 0.10 + 0.26 * (world.hue[3] > 0.45)
     outline = ring([(0, -0.40), (-0.22, -0.33), (-0.31, -0.06), (-0.29, long), (-0.14, long + 0.03),
                     (0.14, long + 0.03), (0.29, long), (0.31, -0.06), (0.22, -0.33)])  # fmt: skip
-    blown = outline + np.column_stack([0.30 * world.wind * np.clip(outline[:, 1] + 0.4, 0, 1), np.zeros(len(outline))])
+    blown = outline + np.column_stack(
+        [0.30 * world.wind * np.clip(outline[:, 1] + 0.4, 0, 1), np.zeros(len(outline))]
+    )
     head.fill(spiky(blown, 0.045 * mood.energy), hair, hair * 0.65, ink=0.4)
     locks = []
     for k in range(6):
         y = -0.25 + 0.09 * k
         start = (0.24 * np.sign(world.wind + 1e-9), y)
         reach = 0.42 * world.wind
-        locks.append(ribbon(curve([start, (start[0] + reach * 0.5, y - 0.05), (start[0] + reach, y + 0.03)]), 0.05, 0.004))
+        locks.append(
+            ribbon(
+                curve([start, (start[0] + reach * 0.5, y - 0.05), (start[0] + reach, y + 0.03)]), 0.05, 0.004
+            )
+        )
     head.fill(locks, hair, hair * 0.75, alpha=min(1.0, 2 * mood.energy))
 
 
@@ -166,9 +190,23 @@ def _cat_head(head: Brush, world: World, coat: np.ndarray, dark: np.ndarray, fur
         tall = -0.17 - 0.05 * mood.energy
         ear.fill(np.array([[-0.075, 0.03], [0.02, tall], [0.085, 0.05]]), coat, dark, ink=0.6)
         ear.fill(np.array([[-0.04, 0.01], [0.02, tall * 0.72], [0.055, 0.03]]), ROSE, alpha=0.7)
-    skull = ring([(0, -0.17), (-0.14, -0.13), (-0.215, 0.03), (-0.13, 0.15), (0, 0.175), (0.13, 0.15), (0.215, 0.03), (0.14, -0.13)])
+    skull = ring(
+        [
+            (0, -0.17),
+            (-0.14, -0.13),
+            (-0.215, 0.03),
+            (-0.13, 0.15),
+            (0, 0.175),
+            (0.13, 0.15),
+            (0.215, 0.03),
+            (0.14, -0.13),
+        ]
+    )
     head.fill(spiky(skull, fur), mix(coat, WHITE, 0.12), mix(coat, dark, 0.2), ink=0.5)
-    stripes = [ribbon(np.array([[x, -0.155 + abs(x) * 0.3], [x * 0.8, -0.085]]), 0.026, 0.006) for x in (-0.06, 0.0, 0.06)]
+    stripes = [
+        ribbon(np.array([[x, -0.155 + abs(x) * 0.3], [x * 0.8, -0.085]]), 0.026, 0.006)
+        for x in (-0.06, 0.0, 0.06)
+    ]
     head.fill(stripes, dark, alpha=0.85)
     iris = colour(("#9fbf3f", "#e0b030", "#5fb0c8")[int(world.hue[4] * 3)])
     for side in (-1, 1):
@@ -220,12 +258,30 @@ def _dog_tail(brush: Brush, world: World, coat: np.ndarray) -> None:
         angle = 0.25 + 0.9 * up + swing
         tip = (side * (0.22 + 0.24 * math.cos(angle)), -0.08 - 0.26 * math.sin(angle))
         middle = (side * (0.22 + 0.15 * math.cos(angle - 0.3)), -0.08 - 0.15 * math.sin(angle - 0.3))
-        brush.line([(side * 0.20, -0.07), middle, tip], 0.075, coat, 0.03, alpha=1.0 if k == 0 else 0.5 * mood.energy, ink=0.4)
+        brush.line(
+            [(side * 0.20, -0.07), middle, tip],
+            0.075,
+            coat,
+            0.03,
+            alpha=1.0 if k == 0 else 0.5 * mood.energy,
+            ink=0.4,
+        )
 
 
 def _dog_head(head: Brush, world: World, coat: np.ndarray, dark: np.ndarray, fur: float) -> None:
     mood = world.mood
-    skull = ring([(0, -0.20), (-0.13, -0.16), (-0.19, 0.0), (-0.14, 0.15), (0, 0.20), (0.14, 0.15), (0.19, 0.0), (0.13, -0.16)])
+    skull = ring(
+        [
+            (0, -0.20),
+            (-0.13, -0.16),
+            (-0.19, 0.0),
+            (-0.14, 0.15),
+            (0, 0.20),
+            (0.14, 0.15),
+            (0.19, 0.0),
+            (0.13, -0.16),
+        ]
+    )
     head.fill(spiky(skull, fur), mix(coat, WHITE, 0.12), mix(coat, dark, 0.15), ink=0.5)
     patch = head.at(-world.side * 0.085, -0.02)
     patch.ball(0, 0, 0.075, 0.09, dark, alpha=0.55, soft=0.008)
@@ -234,8 +290,9 @@ def _dog_head(head: Brush, world: World, coat: np.ndarray, dark: np.ndarray, fur
         eye(head, mood, side * 0.082, -0.03, 0.056, iris, 1.0)
         brow(head, mood, side * 0.082, -0.115, 0.045, side, dark)
         tears(head, mood, side * 0.10, 0.02, 0.11)
-    head.fill(ring([(0, 0.02), (-0.09, 0.06), (-0.115, 0.13), (-0.06, 0.195), (0.06, 0.195), (0.115, 0.13), (0.09, 0.06)]),
-              mix(coat, WHITE, 0.6), mix(coat, WHITE, 0.35))  # fmt: skip
+    muzzle = ring([(0, 0.02), (-0.09, 0.06), (-0.115, 0.13), (-0.06, 0.195),
+                   (0.06, 0.195), (0.115, 0.13), (0.09, 0.06)])  # fmt: skip
+    head.fill(muzzle, mix(coat, WHITE, 0.6), mix(coat, WHITE, 0.35))
     mouth(head, mood, 0.135, 0.085)
     tongue = 0.10 * mood.joy * (0.4 + 0.6 * mood.wild)
     head.line([(0.015, 0.165), (0.02, 0.165 + tongue * 0.6), (0.02, 0.165 + tongue)], 0.05, colour("#f0707a"), 0.055,
@@ -244,8 +301,9 @@ def _dog_head(head: Brush, world: World, coat: np.ndarray, dark: np.ndarray, fur
     for side in (-1, 1):
         hang = mood.by_valence(0.30, 0.23, 0.17) - 0.10 * mood.energy
         out = 0.03 + 0.13 * mood.energy
-        ear = ring([(side * 0.11, -0.17), (side * (0.20 + out * 0.5), -0.13), (side * (0.235 + out), -0.13 + hang * 0.7),
-                    (side * (0.20 + out), -0.13 + hang), (side * (0.155 + out * 0.3), -0.05)])  # fmt: skip
+        ear = ring([(side * 0.11, -0.17), (side * (0.20 + out * 0.5), -0.13),
+                    (side * (0.235 + out), -0.13 + hang * 0.7), (side * (0.20 + out), -0.13 + hang),
+                    (side * (0.155 + out * 0.3), -0.05)])  # fmt: skip
         head.fill(ear, dark, dark * 0.75, ink=0.5)
 
 
@@ -259,18 +317,44 @@ def paint_bird(world: World) -> None:
     brush = world.spotlit.at(0.5 + world.place, 0.80, 1.12 * world.scale, flip=side < 0)
     body = brush.at(0, -0.19, angle=slump, squash=1 - 0.12 * mood.calm)
     fan = 0.05 + 0.09 * mood.energy
-    body.fill(np.array([[-0.13, 0.02], [-0.38, 0.10 - fan], [-0.40, 0.10 + fan * 0.5], [-0.12, 0.10]]), plume * 0.7, ink=0.4)
+    body.fill(
+        np.array([[-0.13, 0.02], [-0.38, 0.10 - fan], [-0.40, 0.10 + fan * 0.5], [-0.12, 0.10]]),
+        plume * 0.7,
+        ink=0.4,
+    )
     _wing(body, mood, plume, far=True)
-    shape = ring([(0.14, -0.14), (0.0, -0.12), (-0.14, -0.03), (-0.19, 0.06), (-0.08, 0.15), (0.08, 0.16), (0.19, 0.06), (0.21, -0.06)])
+    shape = ring(
+        [
+            (0.14, -0.14),
+            (0.0, -0.12),
+            (-0.14, -0.03),
+            (-0.19, 0.06),
+            (-0.08, 0.15),
+            (0.08, 0.16),
+            (0.19, 0.06),
+            (0.21, -0.06),
+        ]
+    )
     body.fill(spiky(shape, 0.035 * mood.energy), mix(plume, WHITE, 0.10), plume * 0.8, ink=0.5)
     body.ball(0.09, 0.075, 0.10, 0.075, mix(plume, colour("#fff0d8"), 0.75), soft=0.012)
     _wing(body, mood, plume, far=False)
-    head = body.at(0.14, -0.14 + 0.05 * mood.gloom, angle=0.35 * mood.gloom * (1 - mood.wild) - 0.15 * mood.joy)
+    head = body.at(
+        0.14, -0.14 + 0.05 * mood.gloom, angle=0.35 * mood.gloom * (1 - mood.wild) - 0.15 * mood.joy
+    )
     gape = 0.010 + 0.055 * mood.energy + 0.015 * mood.joy
     beak = colour("#e8a030")
     head.fill(np.array([[0.10, -0.015], [0.23, 0.005 - gape], [0.10, 0.02]]), beak, ink=0.4)
     head.fill(np.array([[0.10, 0.005], [0.21, 0.02 + gape * 0.8], [0.09, 0.045]]), beak * 0.8)
-    crest = [np.array([[-0.06 + 0.04 * k, -0.09], [-0.10 + 0.05 * k, -0.13 - 0.11 * mood.energy], [-0.01 + 0.04 * k, -0.10]]) for k in range(3)]
+    crest = [
+        np.array(
+            [
+                [-0.06 + 0.04 * k, -0.09],
+                [-0.10 + 0.05 * k, -0.13 - 0.11 * mood.energy],
+                [-0.01 + 0.04 * k, -0.10],
+            ]
+        )
+        for k in range(3)
+    ]
     head.fill(crest, plume * 0.85)
     head.ball(0, 0, 0.125, 0.12, mix(plume, WHITE, 0.15), plume * 0.9, ink=0.5)
     eye(head, mood, 0.035, -0.015, 0.052, colour("#4a3020"), 1.0)
@@ -289,8 +373,23 @@ def _wing(body: Brush, mood: Mood, plume: np.ndarray, far: bool) -> None:
     lift = (0.15 if far else 0.0) + 1.35 * mood.energy
     wing = body.at(0.02, 0.0, angle=lift)
     long = 0.27 + 0.08 * mood.energy
-    feathers = ring([(0.05, -0.04), (-long * 0.6, -0.05), (-long, 0.06), (-long * 0.7, 0.09), (-long * 0.45, 0.12), (0.02, 0.08)])
-    wing.fill(feathers, plume * (0.6 if far else 0.85), plume * 0.6, ink=0.4, alpha=min(1.0, 3 * mood.energy) if far else 1.0)
+    feathers = ring(
+        [
+            (0.05, -0.04),
+            (-long * 0.6, -0.05),
+            (-long, 0.06),
+            (-long * 0.7, 0.09),
+            (-long * 0.45, 0.12),
+            (0.02, 0.08),
+        ]
+    )
+    wing.fill(
+        feathers,
+        plume * (0.6 if far else 0.85),
+        plume * 0.6,
+        ink=0.4,
+        alpha=min(1.0, 3 * mood.energy) if far else 1.0,
+    )
 
 
 def _twig(world: World) -> None:
@@ -307,7 +406,22 @@ def _twig(world: World) -> None:
         tip = (x + 0.05 + 0.05 * world.wind, y - 0.13)
         brush.line([(x, y + 0.02), (x + 0.015, y - 0.06), tip], 0.016, bark, 0.006)
         size = 0.030 + 0.014 * generator.random()
-        brush.ball(x + 0.05, y - 0.06, size * 1.3, size * 0.6, leaf, angle=-0.5 + mood.gloom, alpha=1 - 0.75 * mood.gloom)
+        brush.ball(
+            x + 0.05,
+            y - 0.06,
+            size * 1.3,
+            size * 0.6,
+            leaf,
+            angle=-0.5 + mood.gloom,
+            alpha=1 - 0.75 * mood.gloom,
+        )
         for k in range(3):
             angle = 2.1 * k + x
-            brush.ball(tip[0] + 0.022 * math.cos(angle), tip[1] + 0.022 * math.sin(angle), 0.026, 0.026, colour("#ffb0c4"), alpha=mood.joy)
+            brush.ball(
+                tip[0] + 0.022 * math.cos(angle),
+                tip[1] + 0.022 * math.sin(angle),
+                0.026,
+                0.026,
+                colour("#ffb0c4"),
+                alpha=mood.joy,
+            )

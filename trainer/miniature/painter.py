@@ -7,17 +7,21 @@ tension. Every quantity is a continuous function of both.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from trainer.miniature.backdrop import paint_land, paint_sky
 from trainer.miniature.creatures import paint_bird, paint_cat, paint_dog, paint_face
-from trainer.miniature.places import paint_house, paint_lighthouse, paint_mountain, paint_street, paint_windmill
+from trainer.miniature.places import (
+    paint_house,
+    paint_lighthouse,
+    paint_mountain,
+    paint_street,
+    paint_windmill,
+)
 from trainer.miniature.plants import paint_flowers, paint_tree
-from trainer.miniature.scene import Scene
+from trainer.miniature.scene import VA_RANGE, Scene, check_emotion
 from trainer.miniature.things import paint_balloon, paint_boat, paint_campfire
-from trainer.miniature.weather import finish, paint_air, paint_mist
+from trainer.miniature.weather import finish, paint_air, paint_mist, paint_strokes
 from trainer.miniature.world import Mood, World
 
 PAINT = {
@@ -54,17 +58,16 @@ def paint(scene: Scene, valence: float, arousal: float, seed: int, size: int = 1
     Raises:
         ValueError: a value outside its range.
     """
-    for name, value in (("valence", valence), ("arousal", arousal)):
-        if not (math.isfinite(value) and -3 <= value <= 3):
-            raise ValueError(f"{name} must be in [-3, 3], got {value}")
+    valence, arousal = check_emotion(valence, arousal)
     if size < 32:
         raise ValueError(f"size must be at least 32 pixels, got {size}")
     if seed < 0:
         raise ValueError(f"seed must be 0 or more, got {seed}")
-    world = World(scene, Mood(float(valence) / 3, float(arousal) / 3), seed, size)
+    world = World(scene, Mood(valence / VA_RANGE, arousal / VA_RANGE), seed, size)
     paint_sky(world)
     paint_land(world)
     paint_mist(world)
     PAINT[scene.subject](world)
+    paint_strokes(world)
     paint_air(world)
     return finish(world)

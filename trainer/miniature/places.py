@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from trainer.miniature.backdrop import swell, water
+from trainer.miniature.backdrop import GROUNDS, landmark, swell, water
 from trainer.miniature.canvas import INK, Brush, colour, curve, dashes, dots, ellipse, mix, ribbon
 from trainer.miniature.world import World
 
@@ -23,7 +23,9 @@ def box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
 
 def _painted(world: World, plain: np.ndarray) -> np.ndarray:
     """Paint that has weathered with gloom and is fresh with joy."""
-    return world.mood.by_valence(mix(plain, colour("#6a6c72"), 0.62), plain, mix(plain, colour("#ffdf90"), 0.25))
+    return world.mood.by_valence(
+        mix(plain, colour("#6a6c72"), 0.62), plain, mix(plain, colour("#ffdf90"), 0.25)
+    )
 
 
 def _lamplight(world: World) -> float:
@@ -54,7 +56,12 @@ def paint_mountain(world: World) -> None:
     woods = mood.by_valence(colour("#4d4a40"), colour("#4f7048"), colour("#5f9a40"))
     x = np.linspace(-0.02, 1.02, 40)
     wood = base - 0.03 - 0.02 * np.sin(x * 7 + generator.uniform(0, 6)) - 0.012 * np.abs(np.sin(x * 60))
-    world.brush.fill(np.column_stack([np.r_[x, 1.02, -0.02], np.r_[wood, base + 0.05, base + 0.05]]), woods, woods * 0.7, soft=0.004)
+    world.brush.fill(
+        np.column_stack([np.r_[x, 1.02, -0.02], np.r_[wood, base + 0.05, base + 0.05]]),
+        woods,
+        woods * 0.7,
+        soft=0.004,
+    )
 
 
 def _slopes(world, generator, x, top, wide, base):
@@ -65,7 +72,14 @@ def _slopes(world, generator, x, top, wide, base):
     sides = []
     for reach in (-wide, wide, -0.06):
         zigzag = np.where(np.arange(9) % 2 == 0, 1.0, -1.0) * generator.uniform(0.4, 1.0, 9) * rough
-        sides.append(np.column_stack([x + reach * t + (3 if reach == -0.06 else 1) * zigzag * 0.6, top + (base - top) * sag + zigzag]))
+        sides.append(
+            np.column_stack(
+                [
+                    x + reach * t + (3 if reach == -0.06 else 1) * zigzag * 0.6,
+                    top + (base - top) * sag + zigzag,
+                ]
+            )
+        )
     sides[1][0] = sides[2][0] = sides[0][0]
     return sides
 
@@ -74,7 +88,15 @@ def _snowcap(world: World, left, right, teeth, x: float, top: float) -> None:
     snow = world.mood.by_valence(colour("#a8b0bc"), colour("#eef4fa"), colour("#fff4e0"))
     jag = 0.035 + 0.03 * world.mood.wild
     low = max(left[3][1], right[3][1])
-    edge = [left[3], (x - 0.10, low - jag), (x - 0.05, low + jag * 0.6), (x, low - jag), (x + 0.055, low + jag * 0.8), (x + 0.10, low - jag), right[3]]
+    edge = [
+        left[3],
+        (x - 0.10, low - jag),
+        (x - 0.05, low + jag * 0.6),
+        (x, low - jag),
+        (x + 0.055, low + jag * 0.8),
+        (x + 0.10, low - jag),
+        right[3],
+    ]
     world.spotlit.fill(np.concatenate([left[:4], edge[1:-1], right[3::-1]]), snow, snow * 0.92)
     world.spotlit.fill(np.concatenate([teeth[:3], edge[3:-1], right[3::-1]]), snow * 0.72, alpha=0.8)
 
@@ -91,16 +113,22 @@ def paint_house(world: World) -> None:
     brush.fill(box(-0.34, -0.46, 0.34, 0.0), mix(wall, WHITE, 0.12), wall * 0.82, ink=0.5)
     sag = 0.06 * mood.gloom
     jut = 0.05 * mood.energy
-    ridge = [(-0.44, -0.42 - jut), (-0.20, -0.67 + sag * 0.3), (0.0, -0.78 + sag - jut), (0.20, -0.67 + sag * 0.8), (0.44, -0.42 - jut * 2)]
+    ridge = [
+        (-0.44, -0.42 - jut),
+        (-0.20, -0.67 + sag * 0.3),
+        (0.0, -0.78 + sag - jut),
+        (0.20, -0.67 + sag * 0.8),
+        (0.44, -0.42 - jut * 2),
+    ]
     brush.fill(np.array([*ridge, (0.36, -0.42), (-0.36, -0.42)]), mix(roof, WHITE, 0.1), roof * 0.75, ink=0.6)
     for y in (-0.50, -0.59):
         half = 0.40 * (0.86 + y) / 0.40
         brush.line([(-half, y), (0, y + 0.02 + sag), (half, y)], 0.012, roof * 0.6, alpha=0.7)
-    _facade(brush, world, wall, roof)
+    _front(brush, world, wall, roof)
     _decay(brush, world)
 
 
-def _facade(brush: Brush, world: World, wall: np.ndarray, roof: np.ndarray) -> None:
+def _front(brush: Brush, world: World, wall: np.ndarray, roof: np.ndarray) -> None:
     mood, lamp = world.mood, _lamplight(world)
     door = _painted(world, colour(ROOFS[int(world.hue[2] * 5)]))
     brush.fill(box(-0.075, -0.27, 0.075, 0.0), door, door * 0.7, ink=0.6)
@@ -109,12 +137,21 @@ def _facade(brush: Brush, world: World, wall: np.ndarray, roof: np.ndarray) -> N
     for x in (-0.215, 0.215):
         brush.glow(x, -0.26, 0.16, LAMP, 0.5 * lamp * (0.3 + 0.7 * mood.bright))
         brush.fill(box(x - 0.07, -0.34, x + 0.07, -0.19), pane, pane * 0.9, lit=False, ink=0.6)
-        brush.fill([box(x - 0.006, -0.34, x + 0.006, -0.19), box(x - 0.07, -0.272, x + 0.07, -0.260)], wall * 0.6)
+        brush.fill(
+            [box(x - 0.006, -0.34, x + 0.006, -0.19), box(x - 0.07, -0.272, x + 0.07, -0.260)], wall * 0.6
+        )
         for side in (-1, 1):
             swing = 0.06 + 0.04 * mood.energy
             hinge = x + side * 0.075
             lift = 0.035 * mood.energy
-            shutter = np.array([[hinge, -0.35], [hinge + side * swing, -0.35 - lift], [hinge + side * swing, -0.18 - lift], [hinge, -0.18]])
+            shutter = np.array(
+                [
+                    [hinge, -0.35],
+                    [hinge + side * swing, -0.35 - lift],
+                    [hinge + side * swing, -0.18 - lift],
+                    [hinge, -0.18],
+                ]
+            )
             brush.fill(shutter, door * 0.9, ink=0.4)
         blooms = np.linspace(x - 0.07, x + 0.07, 6)
         brush.fill(box(x - 0.08, -0.185, x + 0.08, -0.165), colour("#7a5030"))
@@ -127,12 +164,19 @@ def _decay(brush: Brush, world: World) -> None:
     """Cracks in the wall, boards over the windows and holes in the roof."""
     gloom = world.mood.gloom
     cracks = [ribbon(np.array(p), 0.014, 0.003) for p in (
-        [(-0.30, -0.45), (-0.27, -0.36), (-0.31, -0.27), (-0.28, -0.16)], [(0.12, 0.0), (0.15, -0.10), (0.11, -0.17), (0.14, -0.25)],
+        [(-0.30, -0.45), (-0.27, -0.36), (-0.31, -0.27), (-0.28, -0.16)],
+        [(0.12, 0.0), (0.15, -0.10), (0.11, -0.17), (0.14, -0.25)],
         [(0.33, -0.42), (0.29, -0.37), (0.31, -0.30)])]  # fmt: skip
     brush.fill(cracks, INK, alpha=0.85 * gloom)
-    planks = dashes(np.array([[-0.29, -0.31], [0.14, -0.22], [0.14, -0.33]]), np.array([[-0.14, -0.22], [0.29, -0.30], [0.29, -0.24]]), 0.03)
+    planks = dashes(
+        np.array([[-0.29, -0.31], [0.14, -0.22], [0.14, -0.33]]),
+        np.array([[-0.14, -0.22], [0.29, -0.30], [0.29, -0.24]]),
+        0.03,
+    )
     brush.fill(planks, colour("#6a5a4c"), alpha=gloom)
-    brush.fill(np.array([[-0.22, -0.56], [-0.14, -0.60], [-0.12, -0.52], [-0.19, -0.50]]), INK, alpha=0.9 * gloom)
+    brush.fill(
+        np.array([[-0.22, -0.56], [-0.14, -0.60], [-0.12, -0.52], [-0.19, -0.50]]), INK, alpha=0.9 * gloom
+    )
 
 
 def _smoke(world: World, brush: Brush) -> None:
@@ -144,68 +188,107 @@ def _smoke(world: World, brush: Brush) -> None:
         t = (k + 1) / 5
         x = 0.21 + t * (0.04 + 0.75 * blown) + 0.03 * math.sin(4 * t + world.hue[3] * 6)
         y = -0.84 - 0.26 * t * (1 - 0.45 * mood.energy)
-        brush.ball(x, y, 0.035 + 0.05 * t * (0.6 + mood.wild), 0.03 + 0.04 * t, tint, alpha=0.6 * (1 - 0.6 * t), soft=0.012)
+        brush.ball(
+            x,
+            y,
+            0.035 + 0.05 * t * (0.6 + mood.wild),
+            0.03 + 0.04 * t,
+            tint,
+            alpha=0.6 * (1 - 0.6 * t),
+            soft=0.012,
+        )
 
 
 def paint_street(world: World) -> None:
+    """A street in one-point perspective; depth 0 is the vanishing point, 1 the picture's edge."""
     mood = world.mood
-    h, vanish = world.horizon, 0.5 + world.place
-    stone = mood.by_valence(colour("#50525a"), colour("#8f8a86"), colour("#c8a880"))
-    bend = 0.14 * mood.energy * world.side
-    t = np.linspace(0, 1, 12)
-    middle = vanish + bend * np.sin(t * math.pi)
-    y = h + (1.02 - h) * t
-    road = np.concatenate([np.column_stack([middle - 0.02 - 0.38 * t, y]), np.column_stack([middle + 0.02 + 0.38 * t, y])[::-1]])
-    world.brush.fill(road, mix(stone, world.sky()[1], 0.3), stone * 0.8)
-    marks = np.linspace(0.15, 0.95, 6) ** 1.4
-    centre = vanish + bend * np.sin(marks * math.pi)
-    rows = h + (1.02 - h) * marks
-    world.brush.fill([ellipse(x, v, 0.03 + 0.25 * m, 0.004 + 0.012 * m) for x, v, m in zip(centre, rows, marks, strict=True)],
-                     stone * 0.72, alpha=0.45, soft=0.004)  # fmt: skip
-    world.brush.fill([ellipse(x - 0.12 * m, v, 0.16 * m, 0.022 * m) for x, v, m in zip(centre[2::2], rows[2::2], marks[2::2], strict=True)],
-                     mix(world.sky()[1], WHITE, 0.1), alpha=0.75 * mood.gloom)  # fmt: skip
+    stone = mood.by_valence(colour("#5c5e66"), colour("#938e8a"), colour("#ccac84"))
+    stone = mix(stone, mood.by_valence(*(colour(c) for c in GROUNDS[world.scene.setting])), 0.55)
+    depth = np.linspace(0.02, 1.3, 8)
+    left, right = _along(world, -0.34, 0.62, depth), _along(world, 0.34, 0.62, depth)
+    world.brush.fill(np.concatenate([left, right[::-1]]), mix(stone, world.sky()[1], 0.3), stone * 0.8)
+    puddles = [
+        ellipse(*_along(world, x, 0.62, d)[0], 0.11 * d, 0.018 * d)
+        for x, d in ((-0.1, 0.5), (0.14, 0.66), (-0.04, 0.85))
+    ]
+    world.brush.fill(puddles, mix(world.sky()[1], WHITE, 0.1), alpha=0.8 * mood.gloom)
+    cobbles = [ellipse(*_along(world, x, 0.62, d)[0], 0.05 * d, 0.010 * d)
+               for d in (0.3, 0.42, 0.56, 0.74) for x in (-0.20, 0.0, 0.20)]  # fmt: skip
+    world.brush.fill(cobbles, stone * 0.68, alpha=0.45, soft=0.003)
     generator = world.random("street")
-    for depth in (0.22, 0.42, 0.75):
+    for side in (-1, 1):
+        for near, far in ((0.28, 0.16), (0.48, 0.28), (0.82, 0.48), (1.40, 0.82)):
+            _facade_along(world, side, near, far, generator)
+    for d in (0.36, 0.66):
         for side in (-1, 1):
-            _row_house(world, vanish, side, depth, generator)
-    for depth in (0.40, 0.72):
-        for side in (-1, 1):
-            _lamp(world, vanish, side, depth)
-    _bunting(world, vanish)
+            _lamp(world, side, d)
+    for side in (-1, 1):
+        landmark(world, 0.5 + side * 0.36, 0.95, 0.50)
+    _bunting(world)
 
 
-def _row_house(world: World, vanish: float, side: int, depth: float, generator: np.random.Generator) -> None:
-    mood, h = world.mood, world.horizon
+def _along(world: World, x: float, y: float, depth: float | np.ndarray) -> np.ndarray:
+    """Where points at (x, y) from the vanishing point, seen at depth 1, lie at other depths; the street
+    winds with energy. [N, 2]."""
+    depth = np.atleast_1d(depth)
+    bend = 0.16 * world.mood.energy * world.side * np.sin(np.clip(depth, 0, 1) * math.pi)
+    return np.column_stack([0.5 + world.place + bend + x * depth, world.horizon - 0.02 + y * depth])
+
+
+def _facade_along(world: World, side: int, near: float, far: float, generator: np.random.Generator) -> None:
+    """One house front of the row, its roof, windows and door."""
+    mood = world.mood
     wall_pick, roof_pick, tall = generator.random(3)
-    wall = _painted(world, colour(WALLS[int(wall_pick * 5)]))
-    roof = _painted(world, colour(ROOFS[int(roof_pick * 5)]))
-    haze = 0.35 * (1 - depth) + 0.15 * mood.calm * (1 - depth)
-    wall, roof = (mix(c, world.sky()[1], haze) for c in (wall, roof))
-    size = 0.95 * depth
-    brush = world.spotlit.at(vanish + side * (0.04 + 0.50 * depth), h + 0.40 * depth, size, lean=-side * 0.28 * mood.energy, flip=side > 0)
-    top = -0.62 - 0.18 * tall
-    # In mirrored coordinates the gable's inner edge, towards the street, is at the right.
-    brush.fill(box(-0.42, top, 0.16, 0.0), mix(wall, WHITE, 0.1), wall * 0.75, ink=0.4)
-    brush.fill(np.array([[0.16, top], [0.28, top + 0.12], [0.28, -0.08], [0.16, 0.0]]), wall * 0.6, wall * 0.5)
-    brush.fill(np.array([[-0.48, top + 0.02], [-0.13, top - 0.24 - 0.10 * mood.energy], [0.22, top + 0.02]]), mix(roof, WHITE, 0.1), roof * 0.75, ink=0.5)
-    brush.fill(np.array([[-0.13, top - 0.24 - 0.10 * mood.energy], [0.04, top - 0.14], [0.32, top + 0.14], [0.22, top + 0.02]]), roof * 0.6)
+    haze = 0.45 * (1 - min(near, 1)) * (1 + mood.calm)
+    wall = mix(_painted(world, colour(WALLS[int(wall_pick * 5)])), world.sky()[1], 0.6 * haze)
+    roof = mix(_painted(world, colour(ROOFS[int(roof_pick * 5)])), world.sky()[1], 0.6 * haze)
+    top = -(0.40 + 0.16 * tall)
+    if world.scene.setting == "snow":
+        roof = mix(roof, WHITE, 0.75)
+    # The fronts lean over the street as arousal rises.
+    crown = side * (0.34 - 0.13 * mood.energy)
+    foot = side * 0.34
+
+    def quad(t0: float, t1: float, y0: float, y1: float) -> np.ndarray:
+        corners = []
+        for t, y in ((t0, y0), (t1, y0), (t1, y1), (t0, y1)):
+            rise = (0.62 - y) / (0.62 - top)
+            corners.append(_along(world, mix(foot, crown, rise), y, mix(near, far, t))[0])
+        return np.array(corners)
+
+    brush = world.spotlit
+    brush.fill(quad(0, 1, top, 0.62), mix(wall, WHITE, 0.08), wall * 0.72, ink=0.45)
+    eaves, ridge = quad(-0.04, 1, top, top + 0.04), quad(-0.04, 1, top - 0.20 - 0.08 * mood.energy, top)
+    ridge[:2, 0] += side * 0.10 * np.array([near, far])
+    brush.fill(np.concatenate([ridge[:2], eaves[[1, 0]]]), mix(roof, WHITE, 0.1), roof * 0.75, ink=0.45)
     lamp = _lamplight(world)
-    pane = mix(colour("#2a3040") * world.spotlit.light, LAMP, lamp)
-    panes = [box(x - 0.055, y, x + 0.055, y + 0.13) for x in (-0.28, 0.0) for y in (top + 0.08, top + 0.30)]
-    brush.fill(panes, pane, lit=False, ink=0.5)
-    brush.fill(box(-0.20, -0.20, -0.07, 0.0), roof * 0.6)
+    pane = mix(colour("#2a3040") * brush.light, LAMP, lamp)
+    panes = [quad(t, t + 0.24, y, y + 0.17) for t in (0.14, 0.60) for y in (top + 0.12, top + 0.42)]
+    brush.fill(panes, pane, pane * 0.9, lit=False, ink=0.5)
+    brush.fill(quad(0.40, 0.62, 0.32, 0.62), roof * 0.6, ink=0.4)
+    cracks = [ribbon(quad(0.1, 0.2, top + 0.32, 0.2)[[0, 2]], 0.010 * near, 0.002)]
+    brush.fill(cracks, INK, alpha=0.8 * mood.gloom)
 
 
-def _lamp(world: World, vanish: float, side: int, depth: float) -> None:
+def _lamp(world: World, side: int, depth: float) -> None:
     mood, glow = world.mood, _lamplight(world)
-    brush = world.spotlit.at(vanish + side * (0.03 + 0.34 * depth), world.horizon + 0.44 * depth, depth, lean=0.14 * world.wind)
-    brush.line([(0, 0), (0, -0.50)], 0.022, INK)
-    swing = 0.10 * mood.energy * side
-    brush.glow(swing, -0.55, 0.17, LAMP, 0.8 * glow)
-    brush.ball(swing, -0.55, 0.038, 0.048, mix(colour("#4a4a50") * brush.light, colour("#fff0b8"), glow), lit=False, ink=0.6)
+    foot = _along(world, side * 0.27, 0.62, depth)[0]
+    brush = world.spotlit.at(foot[0], foot[1], depth, lean=0.14 * world.wind)
+    brush.line([(0, 0), (0, -0.54)], 0.024, INK)
+    swing = 0.08 * mood.energy * side
+    brush.glow(swing, -0.60, 0.20, LAMP, 0.8 * glow)
+    brush.ball(
+        swing,
+        -0.59,
+        0.042,
+        0.055,
+        mix(colour("#4a4a50") * brush.light, colour("#fff0b8"), glow),
+        lit=False,
+        ink=0.6,
+    )
 
 
-def _bunting(world: World, vanish: float) -> None:
+def _bunting(world: World) -> None:
     """Flags across the street: bright with joy, blown about with energy."""
     mood = world.mood
     x = np.linspace(0.06, 0.94, 12)
@@ -213,7 +296,8 @@ def _bunting(world: World, vanish: float) -> None:
     y = world.horizon - 0.30 + 0.11 * dip + 0.02 * mood.energy * np.sin(14 * x)
     world.spotlit.fill(ribbon(np.column_stack([x, y]), 0.006), INK, alpha=0.8 * mood.joy)
     top = np.column_stack([x, y])
-    flags = dashes(top, top + (0.06 * world.wind, 0.055 - 0.02 * mood.energy), 0.045, 0.05)
+    hang = np.array([0.06 * world.wind, 0.055 - 0.02 * mood.energy])
+    flags = dashes(top, top + hang, 0.045, 0.05)
     for k, tint in enumerate(("#ff5f5f", "#ffd83f", "#4fb8ff")):
         world.spotlit.fill(flags[k::3], colour(tint), alpha=min(1.0, 1.3 * mood.joy))
 
@@ -226,7 +310,15 @@ def paint_lighthouse(world: World) -> None:
     rock = mood.by_valence(colour("#3f4046"), colour("#66625f"), colour("#8a7462"))
     at = 0.5 + world.place
     jag = 0.04 * mood.energy
-    cliff = [(-0.34, 0.10), (-0.24, -0.02 - jag), (-0.13, -0.08), (0.0, -0.10 - jag * 0.5), (0.14, -0.08), (0.23, -0.02 - jag), (0.36, 0.10)]
+    cliff = [
+        (-0.34, 0.10),
+        (-0.24, -0.02 - jag),
+        (-0.13, -0.08),
+        (0.0, -0.10 - jag * 0.5),
+        (0.14, -0.08),
+        (0.23, -0.02 - jag),
+        (0.36, 0.10),
+    ]
     brush = world.spotlit.at(at, 0.86, world.scale)
     brush.fill(np.array(cliff), mix(rock, WHITE, 0.15), rock * 0.6, ink=0.5)
     lean = brush.at(0, -0.07, lean=0.12 * mood.energy * side)
@@ -241,7 +333,13 @@ def paint_lighthouse(world: World) -> None:
     lamp = mix(colour("#4a4a50") * brush.light, colour("#fff2b0"), 0.12 + 0.88 * mood.bright)
     lean.fill(box(-0.055, -0.61, 0.055, -0.525), lamp, lit=False, ink=0.7)
     lean.fill(np.array([[-0.085, -0.605], [0.0, -0.70], [0.085, -0.605]]), stripe, stripe * 0.8, ink=0.5)
-    cracks = [ribbon(np.array(p), 0.012, 0.003) for p in ([(-0.06, -0.46), (-0.03, -0.36), (-0.07, -0.26)], [(0.05, -0.05), (0.02, -0.15), (0.06, -0.24)])]
+    cracks = [
+        ribbon(np.array(p), 0.012, 0.003)
+        for p in (
+            [(-0.06, -0.46), (-0.03, -0.36), (-0.07, -0.26)],
+            [(0.05, -0.05), (0.02, -0.15), (0.06, -0.24)],
+        )
+    ]
     lean.fill(cracks, INK, alpha=0.85 * mood.gloom)
     swell(world, 0.88, 0.99, 2, 1.0)
     _spray(world, at)
@@ -277,13 +375,26 @@ def paint_windmill(world: World) -> None:
     shaft = np.array([[-0.17, 0.0], [-0.10, -0.46], [0.10, -0.46], [0.17, 0.0]])
     brush.fill(shaft, mix(wall, WHITE, 0.12), wall * 0.75, ink=0.5)
     brush.fill(np.array([[0.04, 0.0], [0.03, -0.46], [0.10, -0.46], [0.17, 0.0]]), INK, alpha=0.2)
-    brush.fill(np.concatenate([curve([(-0.125, -0.44), (-0.08, -0.57), (0.0, -0.62), (0.08, -0.57), (0.125, -0.44)])]), mix(roof, WHITE, 0.1), roof * 0.7, ink=0.5)
+    brush.fill(
+        np.concatenate(
+            [curve([(-0.125, -0.44), (-0.08, -0.57), (0.0, -0.62), (0.08, -0.57), (0.125, -0.44)])]
+        ),
+        mix(roof, WHITE, 0.1),
+        roof * 0.7,
+        ink=0.5,
+    )
     lamp = _lamplight(world)
     pane = mix(colour("#2a3040") * brush.light, LAMP, lamp)
     brush.glow(0, -0.30, 0.12, LAMP, 0.5 * lamp)
     brush.fill(box(-0.04, -0.36, 0.04, -0.26), pane, lit=False, ink=0.6)
     brush.fill(box(-0.055, -0.14, 0.055, 0.0), roof * 0.6, ink=0.5)
-    cracks = [ribbon(np.array(p), 0.013, 0.003) for p in ([(-0.10, -0.40), (-0.06, -0.30), (-0.11, -0.20)], [(0.09, -0.03), (0.06, -0.13), (0.11, -0.22)])]
+    cracks = [
+        ribbon(np.array(p), 0.013, 0.003)
+        for p in (
+            [(-0.10, -0.40), (-0.06, -0.30), (-0.11, -0.20)],
+            [(0.09, -0.03), (0.06, -0.13), (0.11, -0.22)],
+        )
+    ]
     brush.fill(cracks, INK, alpha=0.85 * mood.gloom)
     _sails(brush.at(0, -0.50), world)
 
@@ -300,7 +411,15 @@ def _sails(hub: Brush, world: World) -> None:
         for k in range(4):
             c, s = math.cos(k * math.pi / 2), math.sin(k * math.pi / 2)
             wide = 0.095 * (1 - 0.45 * mood.gloom)
-            sheet = np.array([[0.07, 0.0], [0.40 - 0.10 * mood.gloom, 0.0], [0.40 - 0.16 * mood.gloom, wide], [0.24, wide * (1 - 0.5 * mood.gloom)], [0.09, wide]])
+            sheet = np.array(
+                [
+                    [0.07, 0.0],
+                    [0.40 - 0.10 * mood.gloom, 0.0],
+                    [0.40 - 0.16 * mood.gloom, wide],
+                    [0.24, wide * (1 - 0.5 * mood.gloom)],
+                    [0.09, wide],
+                ]
+            )
             sheets.append(sheet @ np.array([[c, s], [-s, c]]))
             spars.append(ribbon(np.array([[0, 0], [0.42 * c, 0.42 * s]]), 0.022, 0.014))
         vane.fill(sheets, cloth, cloth * 0.85, alpha=alpha, ink=0.4 if ghost == 0 else 0)

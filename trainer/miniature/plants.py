@@ -13,8 +13,8 @@ WHITE = colour("#ffffff")
 PETALS = ("#f0525f", "#f0a02e", "#d96ac0", "#5f7fe0", "#f5d03a")
 # Where the branches of a tree start and end, in heights of the tree.
 BRANCHES = (
-    (0.34, -0.38, 0.62), (0.40, 0.36, 0.66), (0.52, -0.30, 0.86), (0.56, 0.28, 0.90), (0.62, 0.02, 1.0), (0.45, -0.16, 0.74),
-    (0.50, 0.15, 0.78),
+    (0.34, -0.38, 0.62), (0.40, 0.36, 0.66), (0.52, -0.30, 0.86), (0.56, 0.28, 0.90), (0.62, 0.02, 1.0),
+    (0.45, -0.16, 0.74), (0.50, 0.15, 0.78),
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def _branches(world: World) -> list[np.ndarray]:
         middle = (0.55 * x + bend * kink[1], -0.5 * (start + y) - 0.05 + bend * kink[2])
         wood.append(ribbon(curve([(0, -start), middle, tip]), 0.05, 0.008))
         for side in (-1, 1):
-            twig = tip + (side * 0.08 + 0.05 * x, -0.07 + 0.02 * kink[3] + 1.5 * droop)
+            twig = tip + np.array([side * 0.08 + 0.05 * x, -0.07 + 0.02 * kink[3] + 1.5 * droop])
             wood.append(ribbon(np.array([0.3 * np.array(middle) + 0.7 * tip, twig]), 0.018, 0.004))
     return wood
 
@@ -54,7 +54,11 @@ def _crown(brush: Brush, world: World) -> None:
     leaf = mood.by_valence(colour("#6d6048"), plain, mix(plain, colour("#7fd048"), 0.6))
     generator = world.random("crown")
     full = 1 - 0.88 * mood.gloom
-    clumps = [(x, y - 0.02, 0.17) for _, x, y in BRANCHES] + [(0, 0.80, 0.2), (-0.2, 0.72, 0.17), (0.2, 0.74, 0.17)]
+    clumps = [(x, y - 0.02, 0.17) for _, x, y in BRANCHES] + [
+        (0, 0.80, 0.2),
+        (-0.2, 0.72, 0.17),
+        (0.2, 0.74, 0.17),
+    ]
     jitter = generator.uniform(-0.03, 0.03, (len(clumps), 2))
     size = np.array([r for *_, r in clumps]) * (0.35 + 0.65 * full)
     x = np.array([c[0] for c in clumps]) + jitter[:, 0] + 0.05 * world.wind
@@ -63,12 +67,16 @@ def _crown(brush: Brush, world: World) -> None:
     for shift, tint in ((0.03, leaf * 0.68), (0.0, leaf), (-0.035, mix(leaf, colour("#fff2a0"), 0.28))):
         scale = size * (1.0 if shift >= 0 else 0.62)
         puffs = [_clump(a - shift, b + shift, r, edge) for a, b, r in zip(x, y, scale, strict=True)]
-        brush.fill(puffs, tint, mix(tint, INK, 0.12), alpha=min(1.0, 1.25 * full), ink=0.4 if shift > 0 else 0.0)
+        brush.fill(
+            puffs, tint, mix(tint, INK, 0.12), alpha=min(1.0, 1.25 * full), ink=0.4 if shift > 0 else 0.0
+        )
     spots = generator.random((30, 3))
     blossom = colour("#ffb3c8" if kind < 0.5 else "#ff7a5c")
     around = spots[:, 0] * 2 * math.pi
     reach = np.sqrt(spots[:, 1])
-    heads = dots(0.42 * reach * np.cos(around), -0.72 + 0.30 * reach * np.sin(around), 0.012 + 0.014 * mood.joy)
+    heads = dots(
+        0.42 * reach * np.cos(around), -0.72 + 0.30 * reach * np.sin(around), 0.012 + 0.014 * mood.joy
+    )
     brush.fill(heads, mix(blossom, WHITE, 0.3), alpha=min(1.0, 1.3 * mood.joy))
 
 
@@ -82,10 +90,15 @@ def _clump(x: float, y: float, r: float, edge: float) -> np.ndarray:
 
 def paint_flowers(world: World) -> None:
     """Five blossoms: upright or hanging with valence, furled or flung wide with arousal."""
-    mood = world.mood
     brush = world.spotlit.at(0.5 + 0.6 * world.place, 1.0, world.scale, lean=0.30 * world.wind)
     generator = world.random("flowers")
-    plants = [(-0.33, 0.44, 0.10), (0.33, 0.47, 0.10), (-0.16, 0.66, 0.125), (0.18, 0.69, 0.125), (0.0, 0.50, 0.14)]
+    plants = [
+        (-0.33, 0.44, 0.10),
+        (0.33, 0.47, 0.10),
+        (-0.16, 0.66, 0.125),
+        (0.18, 0.69, 0.125),
+        (0.0, 0.50, 0.14),
+    ]
     picks = generator.permutation(len(PETALS))
     for (x, tall, r), pick in zip(plants, picks, strict=True):
         wobble = generator.uniform(-0.03, 0.03, 2)
@@ -104,7 +117,7 @@ def _flower(brush: Brush, world: World, x: float, tall: float, r: float, tint: n
     brush.fill(ribbon(stem, 0.026, 0.018), green, green * 0.7, ink=0.35)
     for s in (-1, 1):
         foot = np.array([x * 0.85, -0.25 * tall])
-        tip = foot + (s * 0.14, -0.12 + 0.17 * hang - 0.05 * mood.energy)
+        tip = foot + np.array([s * 0.14, -0.12 + 0.17 * hang - 0.05 * mood.energy])
         brush.fill(_leaf(foot, tip, 0.055 * (1 - 0.5 * hang)), green, green * 0.75)
     _blossom(brush.at(head[0], head[1], r, angle=side * 1.9 * hang), world, tint)
 

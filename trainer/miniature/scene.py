@@ -27,6 +27,8 @@ SUBJECTS = (
 SETTINGS = ("meadow", "forest", "beach", "desert", "snow", "town")
 TIMES = ("dawn", "day", "sunset", "night")
 
+VA_RANGE = 3.0
+
 Split = Literal["all", "train", "held-out"]
 
 
@@ -56,7 +58,21 @@ class Scene:
         properties is still seen in training and only the combination of all three is new.
         """
         subject, setting = SUBJECTS.index(self.subject), SETTINGS.index(self.setting)
-        return (subject + setting) % 2 == 0 and (subject + setting // 2) % len(TIMES) == TIMES.index(self.time)
+        return (subject + setting) % 2 == 0 and (subject + setting // 2) % len(TIMES) == TIMES.index(
+            self.time
+        )
+
+
+def check_emotion(valence: float, arousal: float) -> tuple[float, float]:
+    """Both as floats.
+
+    Raises:
+        ValueError: one is not a number in [-3, 3].
+    """
+    for name, value in (("valence", valence), ("arousal", arousal)):
+        if not -VA_RANGE <= value <= VA_RANGE:
+            raise ValueError(f"{name} must be in [-3, 3], got {value}")
+    return float(valence), float(arousal)
 
 
 @cache

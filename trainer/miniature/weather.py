@@ -10,7 +10,8 @@ from trainer.miniature.canvas import colour, curve, dashes, mix, ribbon
 from trainer.miniature.world import World
 
 LUMA = np.float32([0.299, 0.587, 0.114])
-COLD, PLAIN, WARM = np.float32([0.72, 0.81, 0.96]), np.float32([0.97, 0.97, 0.97]), np.float32([1.13, 1.03, 0.80])
+COLD, BLEAK = np.float32([0.79, 0.88, 1.02]), np.float32([0.92, 0.95, 0.99])
+PLAIN, WARM = np.float32([0.97, 0.97, 0.97]), np.float32([1.13, 1.03, 0.80])
 
 
 def paint_mist(world: World) -> None:
@@ -19,7 +20,7 @@ def paint_mist(world: World) -> None:
     _, haze = world.sky()
     size = world.pixels.shape[1]
     y = (np.arange(size, dtype=np.float32) + 0.5) / size
-    band = np.exp(-(((y - h) / 0.16) ** 2)) * 0.55 * mood.calm
+    band = np.exp(-(((y - h) / 0.16) ** 2)) * 0.42 * mood.calm
     world.pixels += (haze[:, None, None] - world.pixels) * band[:, None]
     _lightning(world)
 
@@ -41,6 +42,23 @@ def paint_air(world: World) -> None:
     _petals(world)
 
 
+def paint_strokes(world: World) -> None:
+    """Makes the whole picture soft when calm; jagged and of visible, flowing strokes when wild."""
+    mood, size = world.mood, world.pixels.shape[1]
+    generator = world.random("strokes")
+    bumps = generator.random((2, 40, 40), dtype=np.float32) - 0.5
+    shift = [cv2.resize(b, (size, size), interpolation=cv2.INTER_LINEAR) for b in bumps]
+    reach = size / 128 * 3.2 * mood.energy
+    grid = np.arange(size, dtype=np.float32)
+    image = cv2.remap(cv2.merge(list(world.pixels)), grid[None] + shift[0] * reach, grid[:, None] + shift[1] * reach,
+                      cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)  # fmt: skip
+    if mood.calm > 0:
+        image += (cv2.GaussianBlur(image, (0, 0), size / 128 * 0.8) - image) * mood.calm
+    flow = noise(generator, 5, 5, size) * 17 + grid[:, None] / size * 30
+    stroke = np.sin(flow) + 0.6 * shift[0]
+    np.multiply(cv2.split(image), 1 + stroke * mood.by_arousal(0.0, 0.02, 0.08), out=world.pixels)
+
+
 def _gusts(world: World) -> None:
     energy = world.mood.energy
     spots = world.random("gusts").random((7, 3))
@@ -50,7 +68,7 @@ def _gusts(world: World) -> None:
         start = x - long / 2
         lines.append(ribbon(curve([(start, y), (start + long * 0.35, y - bend), (start + long * 0.7, y + bend * 0.6),
                                    (start + long, y - bend * 0.3)]), 0.002, 0.011))  # fmt: skip
-    world.brush.fill(lines, colour("#ffffff"), alpha=0.5 * energy, lit=False)
+    world.brush.fill(lines, colour("#ffffff"), alpha=0.32 * energy, soft=0.004, lit=False)
 
 
 def _rain(world: World) -> None:
@@ -60,8 +78,8 @@ def _rain(world: World) -> None:
     if world.scene.setting == "snow":
         long, thick, tint, alpha = 0.012 + 0.05 * mood.energy, 0.012, colour("#f4f8ff"), 0.9 * mood.gloom
     else:
-        long, thick, tint = 0.035 + 0.05 * mood.wild + 0.12 * mood.energy, 0.0045, colour("#cfdbe8")
-        alpha = mood.gloom * (0.35 + 0.3 * mood.wild)
+        long, thick, tint = 0.035 + 0.05 * mood.wild + 0.10 * mood.energy, 0.0042, colour("#cfdbe8")
+        alpha = mood.gloom * (0.35 + 0.25 * mood.wild)
     reach = long * (0.6 + 0.8 * spots[:, 2:])
     drops = dashes(spots[:, :2], spots[:, :2] + reach * (slant, 1), thick * (0.7 + 0.6 * spots[:, 2]))
     world.brush.fill(drops, tint, alpha=alpha, lit=False)
@@ -83,36 +101,19 @@ def _petals(world: World) -> None:
 
 
 def finish(world: World) -> np.ndarray:
-    """Brushwork, line, light and contrast of the whole picture; uint8 [S, S, 3].
+    """Light and contrast of the whole picture; uint8 [S, S, 3].
 
     Valence moves brightness and colour temperature, arousal contrast and saturation about the picture's
     own mean, so that neither shifts what the other shows.
     """
     mood, size = world.mood, world.pixels.shape[1]
-    image = _brushwork(world)
-    light = mood.by_valence(COLD, PLAIN, WARM)
+    image = world.pixels
+    light = mood.by_valence(BLEAK if world.night else COLD, PLAIN, WARM)
     at = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
     edge = np.clip((at[:, None] ** 2 + at[None] ** 2) / 0.5, 0, 1)
-    image *= light[:, None, None] * (1 - edge * mood.by_valence(0.5, 0.22, 0.08))
+    image *= light[:, None, None] * (1 - edge * mood.by_valence(0.40, 0.20, 0.08))
     mean = image.mean((1, 2), keepdims=True)
-    image = mean + (image - mean) * mood.by_arousal(0.62, 0.95, 1.36)
-    grey = np.tensordot(LUMA, image, 1)
+    image = mean + (image - mean) * mood.by_arousal(0.66, 0.96, 1.34)
+    grey = np.einsum("c,chw->hw", LUMA, image)
     image = grey + (image - grey) * mood.by_arousal(0.72, 1.0, 1.40)
     return np.ascontiguousarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))
-
-
-def _brushwork(world: World) -> np.ndarray:
-    """Soft when calm; jagged lines and visible, flowing strokes when wild; float32 [3, S, S]."""
-    mood, size = world.mood, world.pixels.shape[1]
-    generator = world.random("brushwork")
-    bumps = generator.random((2, 40, 40), dtype=np.float32) - 0.5
-    shift = [cv2.resize(b, (size, size), interpolation=cv2.INTER_LINEAR) for b in bumps]
-    reach = size / 128 * 3.2 * mood.energy
-    grid = np.arange(size, dtype=np.float32)
-    image = cv2.remap(cv2.merge(list(world.pixels)), grid[None] + shift[0] * reach, grid[:, None] + shift[1] * reach,
-                      cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)  # fmt: skip
-    if mood.calm > 0:
-        image += (cv2.GaussianBlur(image, (0, 0), size / 128 * 0.9) - image) * mood.calm
-    flow = noise(generator, 5, 5, size) * 26 + grid[:, None] / size * 40
-    stroke = np.sin(flow) + 0.6 * shift[0]
-    return np.stack(cv2.split(image)) * (1 + stroke * mood.by_arousal(0.0, 0.02, 0.09))

@@ -14,14 +14,14 @@ from trainer.miniature.scene import Scene
 SKIES = {
     "dawn": [("#565b70", "#a3989e"), ("#8ea6cc", "#f0cdb8"), ("#86b4f0", "#ffcf9c")],
     "day": [("#56606e", "#989fa6"), ("#66a3d8", "#cfe3ea"), ("#3c9bee", "#fff0c0")],
-    "sunset": [("#463f52", "#8c7574"), ("#5d5a94", "#e8905c"), ("#7a5cc0", "#ffa23c")],
-    "night": [("#10131c", "#2b3038"), ("#141d3f", "#38426e"), ("#1c2a74", "#7c5eb4")],
+    "sunset": [("#464a58", "#858188"), ("#5d5a94", "#e8905c"), ("#8a5cc0", "#ffae3c")],
+    "night": [("#24272e", "#484b51"), ("#16224c", "#3d4a7c"), ("#2c3690", "#d89a90")],
 }
 LIGHTS = {
     "dawn": (0.97, 0.90, 0.90),
     "day": (1.0, 1.0, 1.0),
     "sunset": (1.0, 0.80, 0.68),
-    "night": (0.46, 0.50, 0.68),
+    "night": (0.52, 0.56, 0.76),
 }
 
 
@@ -46,19 +46,19 @@ class Mood:
 
     @property
     def joy(self) -> float:
-        return max(self.v, 0.0) ** 1.25
+        return max(self.v, 0.0) ** 1.1
 
     @property
     def gloom(self) -> float:
-        return max(-self.v, 0.0) ** 1.25
+        return max(-self.v, 0.0) ** 1.1
 
     @property
     def energy(self) -> float:
-        return max(self.a, 0.0) ** 1.25
+        return max(self.a, 0.0) ** 1.1
 
     @property
     def calm(self) -> float:
-        return max(-self.a, 0.0) ** 1.25
+        return max(-self.a, 0.0) ** 1.1
 
     def by_valence(self, gloomy, plain, glorious):
         """Blends three colours or numbers along valence."""
@@ -76,20 +76,25 @@ class World:
         self.scene = scene
         self.mood = mood
         self.seed = seed
+        self.night = scene.time == "night"
         layout = self.random("layout")
         # Water needs room below the horizon, a street vanishes at eye height.
-        self.horizon = layout.uniform(0.50, 0.57) if scene.subject in ("boat", "street") else layout.uniform(0.56, 0.66)
+        self.horizon = (
+            layout.uniform(0.50, 0.57) if scene.subject in ("boat", "street") else layout.uniform(0.56, 0.66)
+        )
         self.side = 1 if layout.random() < 0.5 else -1
         self.sun = (0.5 + self.side * layout.uniform(0.22, 0.36), layout.uniform(0.13, 0.24))
         self.place = layout.uniform(-0.07, 0.07)
         self.scale = layout.uniform(0.92, 1.08)
         self.hue = layout.random(6)
-        light = np.float32(LIGHTS[scene.time])
+        plain, warm = np.float32(LIGHTS[scene.time]), np.float32([1.10, 0.98, 0.80])
+        # A plain night is blue already, so gloom drains it to grey instead.
+        cold = plain.mean() * np.float32([0.92, 0.94, 0.98] if self.night else [0.88, 0.98, 1.14])
+        light = mood.by_valence(mix(plain, cold, 0.8), plain, mix(plain, plain.mean() * 1.12 * warm, 0.7))
         self.pixels = np.empty((3, size, size), np.float32)
         self.brush = Brush(self.pixels, light)
         # Subjects keep a little more light than the land, so that they are seen at night.
-        self.spotlit = Brush(self.pixels, mix(light, np.float32([1, 1, 1]), 0.35))
-        self.night = scene.time == "night"
+        self.spotlit = Brush(self.pixels, mix(light, np.float32([1, 1, 1]), 0.42))
 
     def random(self, name: str) -> np.random.Generator:
         """The generator of one part of the picture, so that parts don't disturb each other."""

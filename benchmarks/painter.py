@@ -1,0 +1,60 @@
+"""How many pictures of the miniature world are painted in a second, by one process and by two.
+
+    python benchmarks/painter.py
+    python benchmarks/painter.py --pictures 1000 --repeats 5
+
+Rates are medians over the repeats and count from the first picture asked for to the last one done, with
+the processes already started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+import cv2
+import numpy as np
+
+from trainer.miniature.painter import paint
+from trainer.miniature.scene import sample_scenes
+
+
+def paint_share(first: int, count: int) -> int:
+    """Paints `count` pictures of mixed scenes and emotions."""
+    cv2.setNumThreads(1)
+    emotions = np.random.default_rng(first).uniform(-3, 3, (count, 2))
+    for i, scene in enumerate(sample_scenes(count, first)):
+        paint(scene, *emotions[i], first + i)
+    return count
+
+
+def rate(pool: ProcessPoolExecutor, processes: int, pictures: int) -> float:
+    """Pictures a second when each process paints an equal share."""
+    share = pictures // processes
+    began = time.perf_counter()
+    done = sum(pool.map(paint_share, range(0, processes * share, share), [share] * processes))
+    return done / (time.perf_counter() - began)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pictures", type=int, default=400, help="pictures in each measurement")
+    parser.add_argument("--repeats", type=int, default=5)
+    args = parser.parse_args()
+    print(f"{'processes':>9}  {'pictures/s':>10}  {'lowest':>7}  {'highest':>7}")
+    medians = {}
+    for processes in (1, 2):
+        with ProcessPoolExecutor(processes) as pool:
+            rate(pool, processes, 40 * processes)
+            rates = [rate(pool, processes, args.pictures) for _ in range(args.repeats)]
+        medians[processes] = statistics.median(rates)
+        print(f"{processes:>9}  {medians[processes]:>10.0f}  {min(rates):>7.0f}  {max(rates):>7.0f}")
+    print(f"two processes against one: {medians[2] / medians[1]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
