@@ -4,10 +4,10 @@
     python -m trainer.prepare write-prompts images.jsonl --folder pictures --out written.jsonl \\
         --base-url https://api.openai.com/v1 --model gpt-4o-mini --key-from OPENAI_API_KEY
 
-Works with every server that speaks OpenAI's chat completions with images (OpenAI, vLLM, Ollama ...). An answer is
-on disk before the next picture is asked, so a run that was cut off goes on where it stopped; what failed is
-listed at the end and asked again by the next run. The key is read from the environment and goes nowhere but into
-the Authorization header.
+Works with every server that speaks OpenAI's chat completions with images (OpenAI, vLLM, Ollama ...). A worker puts
+its answer on disk before it asks for the next picture, so a run that was cut off goes on where it stopped; what
+failed is listed at the end and asked again by the next run. The key is read from the environment and goes nowhere
+but into the Authorization header.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import io
 import json
 import os
 import re
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -274,12 +275,69 @@ def write_prompts(
         ) from error
 
 
-@dataclass
-class _Question:
-    """A picture on its way, and the tokens it has taken so far."""
+class _Work:
+    """What the workers share: whom to ask and how, the file that the answers go to, and the books."""
 
-    image: RatedImage
-    tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TOKENS, 0))
+    def __init__(
+        self, server: Server, folder: Path, settings: WriterSettings, stream: BinaryIO, outcome: Outcome
+    ):
+        self.server, self.folder, self.settings = server, folder, settings
+        self.stream, self.outcome = stream, outcome
+        self.lock = threading.Lock()
+
+    def do(self, image: RatedImage) -> None:
+        """Asks for one picture; puts the answer on disk, or the failure into the books."""
+        tokens = dict.fromkeys(TOKENS, 0)
+        try:
+            prompts = ask(self.server, image, self.folder, self.settings, tokens)
+        except StoppedError:
+            return
+        except FatalError as error:
+            self.stop(str(error))
+        except AnswerError as error:
+            self._fail(image, error, tokens)
+        else:
+            self._append(image, prompts, tokens)
+
+    def stop(self, why: str) -> None:
+        """Nobody asks any more; answers under way are still taken."""
+        self.outcome.stopped = self.outcome.stopped or why
+        self.server.stopped.set()
+
+    def _fail(self, image: RatedImage, error: AnswerError, tokens: dict[str, int]) -> None:
+        with self.lock:
+            self.outcome.failures[image.id] = str(error)
+            self.outcome.silence += isinstance(error, ServerError)
+            if self.outcome.silence >= SILENCE:
+                self.stop(f"the server answered none of the last {SILENCE} pictures")
+            self._charge(tokens)
+
+    def _append(self, image: RatedImage, prompts: dict[str, str], tokens: dict[str, int]) -> None:
+        line = {
+            "id": image.id,
+            "image": image.image,
+            "neutral": prompts["neutral_prompt"],
+            "emotional": prompts["emotional_prompt"],
+            "valence": image.valence,
+            "arousal": image.arousal,
+            "source": image.source,
+            "model": self.server.settings.model,
+            "usage": tokens,
+        }
+        with self.lock:
+            self.stream.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            self.stream.flush()
+            os.fsync(self.stream.fileno())
+            self.outcome.written += 1
+            self.outcome.silence = 0
+            self._charge(tokens)
+
+    def _charge(self, tokens: dict[str, int]) -> None:
+        _count(self.outcome.tokens, tokens)
+        spent = self.outcome.tokens["prompt_tokens"] * self.settings.price_in
+        self.outcome.cost = (spent + self.outcome.tokens["completion_tokens"] * self.settings.price_out) / 1e6
+        if self.settings.budget and self.outcome.cost >= self.settings.budget:
+            self.stop(f"the budget of {self.settings.budget:g} is spent")
 
 
 def _write_all(
@@ -288,85 +346,31 @@ def _write_all(
     from tqdm import tqdm
 
     done = finished_ids(out)
-    questions = [_Question(image) for image in images if image.id not in done]
-    outcome = Outcome(already=len(images) - len(questions))
-    pool = ThreadPoolExecutor(settings.workers)
-    try:
-        with (
-            out.open("ab") as stream,
-            tqdm(total=len(images), initial=outcome.already, unit="picture") as bar,
-        ):
-            futures = {
-                pool.submit(ask, server, question.image, folder, settings, question.tokens): question
-                for question in questions
-            }
-            try:
-                _collect(futures, stream, outcome, server, settings, bar)
-            except KeyboardInterrupt:
-                # What is under way has been paid for: keep its answers.
-                outcome.stopped = "interrupted"
-                server.stopped.set()
-                _collect(futures, stream, outcome, server, settings, bar)
-    finally:
-        server.stopped.set()
-        pool.shutdown(wait=True, cancel_futures=True)
+    waiting = [image for image in images if image.id not in done]
+    outcome = Outcome(already=len(images) - len(waiting))
+    with out.open("ab") as stream, tqdm(total=len(images), initial=outcome.already, unit="picture") as bar:
+        work = _Work(server, folder, settings, stream, outcome)
+        pool = ThreadPoolExecutor(settings.workers)
+        try:
+            futures = [pool.submit(work.do, image) for image in waiting]
+            _watch(futures, outcome, bar)
+        except KeyboardInterrupt:
+            # What is under way has been paid for: the workers put it on disk before they end.
+            work.stop("interrupted")
+        finally:
+            server.stopped.set()
+            pool.shutdown(wait=True, cancel_futures=True)
     return outcome
 
 
-def _collect(
-    futures: dict[Future, _Question],
-    stream: BinaryIO,
-    outcome: Outcome,
-    server: Server,
-    settings: WriterSettings,
-    bar,
-) -> None:
-    """Takes the answers as they come; a reason to stop lets those under way finish."""
-    for future in as_completed(list(futures)):
-        question = futures.pop(future)
-        _settle(future, question, stream, outcome, server.settings.model)
-        spent = outcome.tokens["prompt_tokens"] * settings.price_in
-        outcome.cost = (spent + outcome.tokens["completion_tokens"] * settings.price_out) / 1e6
-        if settings.budget and outcome.cost >= settings.budget and not outcome.stopped:
-            outcome.stopped = f"the budget of {settings.budget:g} is spent"
-        if outcome.silence >= SILENCE and not outcome.stopped:
-            outcome.stopped = f"the server answered none of the last {SILENCE} pictures"
-        if outcome.stopped:
-            server.stopped.set()
-        bar.update()
-        bar.set_postfix(
-            tokens=sum(outcome.tokens.values()), cost=f"{outcome.cost:.4f}", failed=len(outcome.failures)
-        )
-
-
-def _settle(future: Future, question: _Question, stream: BinaryIO, outcome: Outcome, model: str) -> None:
-    """Books one finished picture: a line in the file, or a failure."""
-    _count(outcome.tokens, question.tokens)
-    image = question.image
-    try:
-        prompts = future.result()
-    except StoppedError:
-        return
-    except FatalError as error:
-        outcome.stopped = outcome.stopped or str(error)
-        return
-    except AnswerError as error:
-        outcome.failures[image.id] = str(error)
-        outcome.silence += isinstance(error, ServerError)
-        return
-    line = {
-        "id": image.id,
-        "image": image.image,
-        "neutral": prompts["neutral_prompt"],
-        "emotional": prompts["emotional_prompt"],
-        "valence": image.valence,
-        "arousal": image.arousal,
-        "source": image.source,
-        "model": model,
-        "usage": question.tokens,
-    }
-    stream.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-    stream.flush()
-    os.fsync(stream.fileno())
-    outcome.written += 1
-    outcome.silence = 0
+def _watch(futures: list[Future], outcome: Outcome, bar) -> None:
+    for future in as_completed(futures):
+        future.result()  # a full disk ends the run
+        note = {
+            "tokens": sum(outcome.tokens.values()),
+            "cost": f"{outcome.cost:.4f}",
+            "failed": len(outcome.failures),
+        }
+        bar.set_postfix(note, refresh=False)
+        if not outcome.stopped:
+            bar.update()
