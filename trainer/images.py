@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
