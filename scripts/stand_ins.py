@@ -69,6 +69,10 @@ def write_network(path: Path, seed: int = 6) -> None:
 
     torch.manual_seed(seed)
     network = EmotionNetwork(NetworkConfig(feature_width=2048, width=128, depth=2))
+    # The library starts near zero, as training wants it; these weights are large enough to see the emotion.
+    for weight in network.parameters():
+        if weight.ndim > 1:
+            torch.nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
     save_network(network, path)
 
 

@@ -2,6 +2,7 @@
 
 import comfy.cldm.cldm
 import comfy.controlnet
+import comfy.latent_formats
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
@@ -47,10 +48,21 @@ def _model() -> comfy.model_patcher.ModelPatcher:
     # would only leave its noise as it was.
     model = config.get_model({"v_pred": True})
     _fill(model.diffusion_model, seed=1)
+    _heed_the_text(model.diffusion_model)
     management = comfy.model_management
     return comfy.model_patcher.ModelPatcher(
         model, load_device=management.get_torch_device(), offload_device=management.unet_offload_device()
     )
+
+
+@torch.no_grad()
+def _heed_the_text(unet: torch.nn.Module) -> None:
+    """Let the text move an untrained picture visibly, and keep the latents near deviation 1."""
+    for name, weight in unet.named_parameters():
+        if "attn2.to_v" in name or "attn2.to_out" in name:
+            weight.mul_(2.0)
+        elif name.startswith("out.2"):
+            weight.mul_(0.3)
 
 
 def _clip() -> comfy.sd.CLIP:
@@ -62,11 +74,31 @@ def _clip() -> comfy.sd.CLIP:
 
 
 def _vae() -> comfy.sd.VAE:
-    model = comfy.taesd.taesd.TAESD()
-    _fill(model, seed=3)
-    state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
-    state["vae_scale"], state["vae_shift"] = torch.tensor(1.0), torch.tensor(0.0)
-    return comfy.sd.VAE(sd=state)
+    vae = comfy.sd.VAE(sd=comfy.taesd.taesd.TAESD().state_dict())
+    model = vae.first_stage_model
+    _fill(model, seed=3, grain=0.3)
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.padding_mode = "replicate"  # zeros would give every picture a coloured rim
+    _calibrate_colours(model.taesd_decoder)
+    # The decoder is made for latents of deviation 1; ComfyUI hands over what SDXL's format divides.
+    model.vae_scale.data.fill_(comfy.latent_formats.SDXL().scale_factor)
+    model.vae_shift.data.zero_()
+    return vae
+
+
+@torch.no_grad()
+def _calibrate_colours(decoder: torch.nn.Sequential) -> None:
+    """Let latents of deviation 1 decode to pictures that use the range 0 to 1 without being cut off."""
+    for name, weight in decoder.named_parameters():
+        if name.endswith("bias"):
+            weight.zero_()
+    coarse = torch.randn(4, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    latents = torch.nn.functional.interpolate(coarse, scale_factor=4, mode="bilinear")
+    pictures = decoder(latents)  # [4, 3, 128, 128]
+    scale = 0.25 / pictures.std((0, 2, 3))
+    decoder[-1].weight.mul_(scale[:, None, None, None])
+    decoder[-1].bias.copy_(0.5 - scale * pictures.mean((0, 2, 3)))
 
 
 def make_controlnet() -> comfy.controlnet.ControlNet:
@@ -80,14 +112,23 @@ def make_controlnet() -> comfy.controlnet.ControlNet:
 
 
 @torch.no_grad()
-def _fill(module: torch.nn.Module, seed: int) -> None:
-    """Draw all weights: normal with 1/sqrt(inputs) deviation; norms are the identity, biases small."""
+def _fill(module: torch.nn.Module, seed: int, grain: float = 0.6) -> None:
+    """Draw all weights: normal with 1/sqrt(inputs) deviation; norms are the identity, biases small.
+
+    A 3 x 3 kernel is part blur and part noise (`grain`): with noise alone a picture has no shapes.
+    """
     generator = torch.Generator().manual_seed(seed)
+    blur = torch.tensor([1.0, 2.0, 1.0]).outer(torch.tensor([1.0, 2.0, 1.0]))
+    blur /= blur.norm()
     for name, weight in module.named_parameters():
-        if weight.ndim > 1:
-            inputs = weight[0].numel() if "embedding" not in name else 1
-            weight.copy_(torch.randn(weight.shape, generator=generator) * inputs**-0.5)
+        drawn = torch.randn(weight.shape, generator=generator)
+        if weight.ndim == 4 and weight.shape[-1] == 3:
+            kernels = (1 - grain) * drawn[..., :1, :1] * blur + grain * drawn / 3
+            weight.copy_(kernels * weight.shape[1] ** -0.5)
+        elif weight.ndim > 1:
+            inputs = 1 if "embedding" in name else weight[0].numel()
+            weight.copy_(drawn * inputs**-0.5)
         elif name.endswith("bias"):
-            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.1)
+            weight.copy_(drawn * 0.1)
         else:
             weight.fill_(1.0)
