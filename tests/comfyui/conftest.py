@@ -1,0 +1,19 @@
+"""The real ComfyUI server that the tests of this folder share."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts.comfyui import install
+from scripts.server import Server
+from scripts.stand_ins import write_stand_ins
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A running server with this pack, the untrained stand-ins and the probe nodes in it."""
+    install()
+    base = tmp_path_factory.mktemp("comfyui")
+    with Server(base, nodes=(Path(__file__).parent / "probe_nodes",)) as running:
+        write_stand_ins(base)
+        yield running
