@@ -280,7 +280,7 @@ def load_table(
             )
     scale = scale or Scale()
     rows = read_rows(path)
-    columns = match_columns(path, rows[0].values, REQUIRED, ALIASES)
+    columns = match_columns(path, rows, REQUIRED, ALIASES)
     problems = Problems(path)
     records = [_read_pair(row, columns, scale, path.stem, problems) for row in rows]
     records = [record for record in records if record]

@@ -242,7 +242,7 @@ def findingemo_table(seed: int = 0, fraction: float = 0.01, scene_share: float =
     """
     path = annotations_path()
     rows = read_rows(path, suffix=".csv")
-    match_columns(path, rows[0].values, COLUMNS, {name: name for name in COLUMNS})
+    match_columns(path, rows, COLUMNS, {name: name for name in COLUMNS})
     scale, problems = Scale(*SCALES["findingemo"]), Problems(path)
     pairs = []
     for row in rows:

@@ -93,7 +93,7 @@ def load_images(
         DataError: everything that is wrong with it, with row and line numbers.
     """
     scale, rows = scale or Scale(), read_rows(path)
-    columns = match_columns(path, rows[0].values, ("image", "valence", "arousal"), TABLE_ALIASES)
+    columns = match_columns(path, rows, ("image", "valence", "arousal"), TABLE_ALIASES)
     problems, images = Problems(Path(path)), []
     for row in rows:
         cell = {name: row.values.get(column) for name, column in columns.items()}
@@ -114,7 +114,7 @@ def load_oasis(path: Path, folder: Path, skipped: list[str] | None = None) -> li
         DataError: everything that is wrong with it, with row and line numbers.
     """
     rows, scale = read_rows(path), Scale(*SCALES["oasis"])
-    columns = match_columns(path, rows[0].values, ("theme", "valence", "arousal"), OASIS_COLUMNS)
+    columns = match_columns(path, rows, ("theme", "valence", "arousal"), OASIS_COLUMNS)
     files = _pictures_by_stem(folder)
     problems, images = Problems(Path(path)), []
     for row in rows:
@@ -143,13 +143,14 @@ def load_emotic(path: Path, folder: Path, skipped: list[str] | None = None) -> l
         DataError: not such a file, or pictures or ratings that are missing.
     """
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     path = Path(path)
     try:
         lists = loadmat(
             path, squeeze_me=True, struct_as_record=False, variable_names=["train", "val", "test"]
         )
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:
+    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError, zlib.error) as error:
         raise DataError(
             f"{path}: not a MATLAB file that can be read ({error}). Expected Annotations.mat."
         ) from error

@@ -180,15 +180,15 @@ def _jsonl_rows(path: Path, text: str) -> list[Row]:
 
 
 def match_columns(
-    path: Path, columns: Iterable[str], required: Iterable[str], aliases: Mapping[str, str]
+    path: Path, rows: list[Row], required: Iterable[str], aliases: Mapping[str, str]
 ) -> dict[str, str]:
     """Finds the file's column for each name we know.
 
     Args:
         path: For messages.
-        columns: The file's column names; case does not matter, nor blank or underscore.
+        rows: The file's rows; of their column names case does not matter, nor blank or underscore.
         required: Our names that must be there.
-        aliases: Another documented name -> our name. Our names stand for themselves.
+        aliases: A documented name of a column -> our name; the first one for each is named in errors.
 
     Returns:
         Our name -> the file's column.
@@ -196,11 +196,10 @@ def match_columns(
     Raises:
         DataError: a required column is missing (naming the nearest one) or two columns claim one name.
     """
-    columns = list(columns)
+    columns = list(dict.fromkeys(column for row in rows for column in row.values))
     found: dict[str, str] = {}
     for column in columns:
-        plain = column.strip().lower().replace(" ", "_")
-        name = aliases.get(plain)
+        name = aliases.get(column.strip().lower().replace(" ", "_"))
         if name and name in found:
             raise DataError(
                 f"{path}: the columns {found[name]!r} and {column!r} both mean {name!r}. Remove one."
@@ -209,20 +208,19 @@ def match_columns(
             found[name] = column
     missing = [name for name in required if name not in found]
     if missing:
-        raise DataError(_missing(path, missing, columns, set(found.values())))
+        names = [[alias for alias, name in aliases.items() if name == wanted] for wanted in missing]
+        raise DataError(_missing(path, names, columns, set(found.values())))
     return found
 
 
-def _missing(path: Path, missing: list[str], columns: list[str], used: set[str]) -> str:
-    free = {column.lower(): column for column in columns if column not in used}
+def _missing(path: Path, missing: list[list[str]], columns: list[str], used: set[str]) -> str:
+    free = {column.lower(): column for column in columns if column.strip() and column not in used}
     lines = []
-    for name in missing:
-        near = difflib.get_close_matches(name, list(free), n=1, cutoff=0.6)
-        near = (
-            near or [column for column in free if name in column or (len(column) > 2 and column in name)][:1]
-        )
+    for names in missing:
+        near = [match for name in names for match in difflib.get_close_matches(name, free, n=1, cutoff=0.7)]
+        near = near or [column for column in free if names[0] in column]
         lines.append(
-            f"  no column {name!r}" + (f"; did you mean {free[near[0]]!r}? Rename it." if near else "")
+            f"  no column {names[0]!r}" + (f"; did you mean {free[near[0]]!r}? Rename it." if near else "")
         )
     text = (
         f"{path}: missing columns\n" + "\n".join(lines) + f"\nThe file has: {', '.join(columns) or 'none'}."
