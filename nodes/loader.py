@@ -26,8 +26,8 @@ class LoadEmotionNetwork(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "dtype",
-                    options=["auto", *networks.DTYPES],
-                    default="auto",
+                    options=[networks.AUTO, *networks.DTYPES],
+                    default=networks.AUTO,
                     tooltip="The precision to compute in. auto: float16 on most GPUs, float32 on a processor.",
                 ),
             ],
@@ -38,11 +38,17 @@ class LoadEmotionNetwork(io.ComfyNode):
     def validate_inputs(cls, network_name: str) -> bool | str:
         if network_name is None:  # linked: known only when it runs
             return True
-        return networks.missing_network(network_name) or True
+        try:
+            networks.find_network(network_name)
+        except FileNotFoundError as error:
+            return str(error)
+        return True
 
     @classmethod
     def fingerprint_inputs(cls, network_name: str, dtype: str) -> str:
-        return networks.file_version(network_name) if network_name else ""
+        # A linked name is not known yet: then a change of any file counts.
+        names = networks.network_names() if network_name is None else [network_name]
+        return " ".join(networks.file_version(name) for name in names)
 
     @classmethod
     def execute(cls, network_name: str, dtype: str) -> io.NodeOutput:

@@ -1,5 +1,6 @@
 """Network files on disk, and networks under ComfyUI's memory management."""
 
+import copy
 import logging
 import os
 import weakref
@@ -15,6 +16,7 @@ from ..emoticrafter import EmotionFeatures, EmotionNetwork, load_network
 from ..emoticrafter.weights import SUFFIXES
 
 FOLDER = "emoticrafter"
+AUTO = "auto"
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 log = logging.getLogger("emoticrafter")
@@ -53,23 +55,29 @@ def load_managed(name: str, dtype: str) -> ManagedNetwork:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no emotion network (see `emoticrafter.load_network`).
+        ValueError: It is no emotion network (see `emoticrafter.load_network`), or `dtype` is none of DTYPES.
     """
-    path = folder_paths.get_full_path_or_raise(FOLDER, name)
-    torch_dtype = DTYPES.get(dtype) or _automatic_dtype(memory.text_encoder_device())
+    path = find_network(name)
+    torch_dtype = _torch_dtype(dtype)
     key = (path, file_version(name), torch_dtype)
     network = _in_use.get(key)
     if network is None:
         log.info("[EmotiCrafter] Loading %s as %s", name, str(torch_dtype).removeprefix("torch."))
         loaded = load_network(path, memory.text_encoder_offload_device(), torch_dtype)
-        network = _in_use[key] = ManagedNetwork(loaded)
+        # What is loaded may be a map of the file, and whoever writes over that file would crash ComfyUI.
+        network = _in_use[key] = ManagedNetwork(copy.deepcopy(loaded))
     return network
 
 
-def _automatic_dtype(device: torch.device) -> torch.dtype:
-    if memory.should_use_fp16(device):
-        return torch.float16
-    return torch.bfloat16 if memory.should_use_bf16(device) else torch.float32
+def _torch_dtype(name: str) -> torch.dtype:
+    if name == AUTO:
+        device = memory.text_encoder_device()
+        if memory.should_use_fp16(device):
+            return torch.float16
+        return torch.bfloat16 if memory.should_use_bf16(device) else torch.float32
+    if name not in DTYPES:  # the list is checked by the browser, not by the server
+        raise ValueError(f"dtype is {name!r}: expected one of {', '.join([AUTO, *DTYPES])}.")
+    return DTYPES[name]
 
 
 def register_folder() -> None:
@@ -97,16 +105,24 @@ def file_version(name: str) -> str:
     return f"{stat.st_ino}-{stat.st_size}-{stat.st_mtime_ns}"
 
 
-def missing_network(name: str) -> str | None:
-    """Says why a network cannot be loaded by this name, and what to do; None when it is there."""
+def find_network(name: str) -> str:
+    """The path of a network file in the model folders.
+
+    Raises:
+        FileNotFoundError: It is not there; says where was searched, and what to do.
+    """
     names = network_names()
-    if name in names:
-        return None
+    listed = name in names
+    if listed and (path := folder_paths.get_full_path(FOLDER, name)):
+        return path
+    problem = (
+        f"{name!r} is a link that leads nowhere." if listed else f"There is no emotion network {name!r}."
+    )
     searched = "; ".join(f"{path} ({_state(Path(path))})" for path in folder_paths.get_folder_paths(FOLDER))
     found = f"Found: {', '.join(names)}." if names else "No network file was found."
-    return (
-        f"There is no emotion network {name!r}. Searched for .safetensors and .pth in: {searched}. {found} Put the "
-        "file into one of these folders and press R to refresh the lists; the README tells how to get one."
+    raise FileNotFoundError(
+        f"{problem} Searched for .safetensors and .pth in: {searched}. {found} Put the file into one of these "
+        "folders and press R to refresh the lists; the README tells how to get one."
     )
 
 

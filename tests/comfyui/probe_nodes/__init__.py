@@ -2,6 +2,7 @@
 
 import gc
 import hashlib
+import os
 
 import torch
 
@@ -44,9 +45,7 @@ class ProbeConditioning:
     def INPUT_TYPES(cls):
         return {"required": {"conditioning": ("CONDITIONING",)}, "optional": {"after": ("*",)}}
 
-    @classmethod
-    def VALIDATE_INPUTS(cls, input_types):
-        return True
+    VALIDATE_INPUTS = classmethod(lambda cls, input_types: True)
 
     def report(self, conditioning, after=None):
         return {"ui": {"report": [reported(*entry) for entry in conditioning]}}
@@ -87,10 +86,11 @@ class ProbeProcess:
     FUNCTION = "report"
     OUTPUT_NODE = True
     RETURN_TYPES = ()
-    INPUT_TYPES = classmethod(lambda cls: {"required": {}})
+    INPUT_TYPES = classmethod(lambda cls: {"required": {}, "optional": {"after": ("*",)}})
+    VALIDATE_INPUTS = classmethod(lambda cls, input_types: True)
     IS_CHANGED = classmethod(lambda cls: float("nan"))
 
-    def report(self):
+    def report(self, after=None):
         gc.collect()
         networks = sum(type(thing).__name__ == "EmotionNetwork" for thing in gc.get_objects())
         return {"ui": {"report": [{"networks": networks}]}}
@@ -102,10 +102,43 @@ class ProbeName:
     CATEGORY = "tests"
     FUNCTION = "give"
     RETURN_TYPES = ("COMBO",)
-    INPUT_TYPES = classmethod(lambda cls: {"required": {"name": ("STRING", {})}})
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"file_name": ("STRING", {})}})
 
-    def give(self, name):
-        return (name,)
+    def give(self, file_name):
+        return (file_name,)
+
+
+class ProbeTruncate:
+    """Passes a network on, and cuts a file short in between, as a download over it does."""
+
+    CATEGORY = "tests"
+    FUNCTION = "cut"
+    RETURN_TYPES = ("EMOTION_NETWORK",)
+    INPUT_TYPES = classmethod(
+        lambda cls: {"required": {"network": ("EMOTION_NETWORK",), "path": ("STRING", {})}}
+    )
+
+    def cut(self, network, path):
+        os.truncate(path, 1)
+        return (network,)
+
+
+class RandomConditioning:
+    """A conditioning without a text encoder."""
+
+    CATEGORY = "tests"
+    FUNCTION = "make"
+    RETURN_TYPES = ("CONDITIONING",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        whole = {name: ("INT", {"default": 1}) for name in ("seed", "batch", "windows")}
+        return {"required": whole}
+
+    def make(self, seed, batch, windows):
+        generator = torch.Generator().manual_seed(seed)
+        features = torch.randn(batch, 77 * windows, 2048, generator=generator)
+        return ([[features, {"pooled_output": torch.randn(batch, 1280, generator=generator)}]],)
 
 
 class OddConditioning:
@@ -173,5 +206,13 @@ ODDITIES = {
     "every key": every_key,
 }
 
-NODES = (ProbeConditioning, ProbeNetwork, ProbeProcess, ProbeName, OddConditioning)
+NODES = (
+    ProbeConditioning,
+    ProbeNetwork,
+    ProbeProcess,
+    ProbeName,
+    ProbeTruncate,
+    RandomConditioning,
+    OddConditioning,
+)
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}
