@@ -141,6 +141,7 @@ def _plan(prompts: list[str], finished: dict, batch_size: int) -> Iterator[_Batc
 
 def _encode_all(encoders: TextEncoders, batches: list[_Batch], writer: "_ShardWriter", bar: tqdm) -> None:
     """Runs the encoders over all batches while one thread prepares the next and another writes the last ones."""
+    ahead = SHARD_PROMPTS // len(batches[0].prompts) + 1 if batches else 0  # while a shard goes to disk
     with ThreadPoolExecutor(1, "shards") as writing:
         written = deque()
         for batch, windows, longer in _first_windows(encoders, batches):
@@ -151,16 +152,16 @@ def _encode_all(encoders: TextEncoders, batches: list[_Batch], writer: "_ShardWr
             if ready:
                 ready.record(torch.cuda.current_stream(features.device))
             written.append((batch, writing.submit(writer.add, batch, features, sums, longer, ready)))
-            if len(written) > 2:
-                _finish_oldest(written, bar)
-        while written:
-            _finish_oldest(written, bar)
+            _settle(written, bar, most=ahead)
+        _settle(written, bar, most=0)
 
 
-def _finish_oldest(written: deque, bar: tqdm) -> None:
-    batch, future = written.popleft()
-    future.result()
-    bar.update(len(batch.prompts))
+def _settle(written: deque, bar: tqdm, most: int) -> None:
+    """Counts the batches that are written, waiting until at most `most` are not; passes on the writer's errors."""
+    while written and (len(written) > most or written[0][1].done()):
+        batch, future = written.popleft()
+        future.result()
+        bar.update(len(batch.prompts))
 
 
 def _first_windows(
