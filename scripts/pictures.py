@@ -7,6 +7,7 @@ Needs Pillow and numpy. The same workflow gives the same picture.
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -103,6 +104,9 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     for path in sorted(WORKFLOWS.glob("*.json")):
         target = path.with_suffix(".jpg")
         temporary = target.with_suffix(".jpg.part")
