@@ -99,5 +99,7 @@ def test_an_import_in_the_right_direction_passes(tmp_path, file, line):
 def test_the_library_loads_nothing_heavy_but_torch():
     heavy = {"transformers", "scipy", "trainer", "matplotlib", "PIL", "emoticrafter.hub"}
     program = f"import sys, emoticrafter; print(sorted({heavy!r} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

@@ -101,7 +101,7 @@ def test_both_block_orders_agree_with_the_oracle(size, block):
     for batch in (1, 3):
         for tokens in {config.positions, (config.positions + 1) // 2, 1}:
             arguments = inputs(config, batch, batch, tokens)
-            same(ours(*arguments), plain(*arguments), atol=2e-5 if config.feature_width == 131 else 1e-5)
+            same(ours(*arguments), plain(*arguments))
 
 
 @torch.no_grad()
@@ -186,7 +186,9 @@ def test_batches_that_do_not_go_together_are_refused(network, prompts, valences,
 
 
 def test_axes_with_different_numbers_of_values_are_refused(network):
-    with pytest.raises(ValueError, match="There are 2 valence and 3 arousal values: expected as many of both"):
+    with pytest.raises(
+        ValueError, match="There are 2 valence and 3 arousal values: expected as many of both"
+    ):
         network.encode(torch.zeros(2), torch.zeros(3))
 
 
@@ -237,7 +239,9 @@ def test_a_strength_that_is_no_number_is_refused(network, strength):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("dtype", "mean", "most"), [(torch.float16, 1e-3, 2e-2), (torch.bfloat16, 1e-2, 0.15)])
+@pytest.mark.parametrize(
+    ("dtype", "mean", "most"), [(torch.float16, 1e-3, 2e-2), (torch.bfloat16, 1e-2, 0.15)]
+)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_half_precision_stays_close(dtype, mean, most, batch):
     """The residual has deviation 1, so these are fractions of it."""
