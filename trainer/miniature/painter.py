@@ -65,9 +65,14 @@ def paint(scene: Scene, valence: float, arousal: float, seed: int, size: int = 1
         raise ValueError(f"seed must be 0 or more, got {seed}")
     world = World(scene, Mood(valence / VA_RANGE, arousal / VA_RANGE), seed, size)
     paint_sky(world)
+    # A mountain stands behind the land of its setting, everything else in front.
+    behind = scene.subject == "mountain"
+    if behind:
+        PAINT[scene.subject](world)
     paint_land(world)
     paint_mist(world)
-    PAINT[scene.subject](world)
+    if not behind:
+        PAINT[scene.subject](world)
     paint_strokes(world)
     paint_air(world)
     return finish(world)

@@ -35,9 +35,10 @@ def _lamplight(world: World) -> float:
 
 
 def paint_mountain(world: World) -> None:
+    """A peak between two lower ones, painted before the land so that the setting lies at its foot."""
     mood = world.mood
     generator = world.random("ridge")
-    base = world.horizon + 0.10
+    base = world.horizon + 0.06
     rock = mood.by_valence(colour("#4a4c55"), colour("#77788a"), colour("#a08a90"))
     peak = 0.5 + 1.5 * world.place
     for x, top, wide, haze in ((peak - world.side * 0.30, 0.34, 0.36, 0.4), (peak + world.side * 0.33, 0.38, 0.32, 0.3),
@@ -53,15 +54,6 @@ def paint_mountain(world: World) -> None:
     drift = np.sign(world.wind + 1e-9)
     world.brush.line([(peak, 0.14), (peak + drift * plume, 0.10), (peak + drift * 2 * plume, 0.13)], 0.02, WHITE,
                      0.07, alpha=0.55 * mood.energy, soft=0.012)  # fmt: skip
-    woods = mood.by_valence(colour("#4d4a40"), colour("#4f7048"), colour("#5f9a40"))
-    x = np.linspace(-0.02, 1.02, 40)
-    wood = base - 0.03 - 0.02 * np.sin(x * 7 + generator.uniform(0, 6)) - 0.012 * np.abs(np.sin(x * 60))
-    world.brush.fill(
-        np.column_stack([np.r_[x, 1.02, -0.02], np.r_[wood, base + 0.05, base + 0.05]]),
-        woods,
-        woods * 0.7,
-        soft=0.004,
-    )
 
 
 def _slopes(world, generator, x, top, wide, base):
@@ -227,12 +219,14 @@ def paint_street(world: World) -> None:
     _bunting(world)
 
 
-def _along(world: World, x: float, y: float, depth: float | np.ndarray) -> np.ndarray:
+def _along(
+    world: World, x: float | np.ndarray, y: float | np.ndarray, depth: float | np.ndarray
+) -> np.ndarray:
     """Where points at (x, y) from the vanishing point, seen at depth 1, lie at other depths; the street
     winds with energy. [N, 2]."""
     depth = np.atleast_1d(depth)
-    bend = 0.16 * world.mood.energy * world.side * np.sin(np.clip(depth, 0, 1) * math.pi)
-    return np.column_stack([0.5 + world.place + bend + x * depth, world.horizon - 0.02 + y * depth])
+    bend = 0.16 * world.mood.energy * world.side * np.sin(np.minimum(depth, 1) * math.pi)
+    return np.stack([0.5 + world.place + bend + x * depth, world.horizon - 0.02 + y * depth], axis=1)
 
 
 def _facade_along(world: World, side: int, near: float, far: float, generator: np.random.Generator) -> None:
@@ -250,11 +244,9 @@ def _facade_along(world: World, side: int, near: float, far: float, generator: n
     foot = side * 0.34
 
     def quad(t0: float, t1: float, y0: float, y1: float) -> np.ndarray:
-        corners = []
-        for t, y in ((t0, y0), (t1, y0), (t1, y1), (t0, y1)):
-            rise = (0.62 - y) / (0.62 - top)
-            corners.append(_along(world, mix(foot, crown, rise), y, mix(near, far, t))[0])
-        return np.array(corners)
+        y = np.array([y0, y0, y1, y1])
+        rise = (0.62 - y) / (0.62 - top)
+        return _along(world, mix(foot, crown, rise), y, mix(near, far, np.array([t0, t1, t1, t0])))
 
     brush = world.spotlit
     brush.fill(quad(0, 1, top, 0.62), mix(wall, WHITE, 0.08), wall * 0.72, ink=0.45)

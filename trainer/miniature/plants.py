@@ -11,6 +11,9 @@ from trainer.miniature.world import World
 
 WHITE = colour("#ffffff")
 PETALS = ("#f0525f", "#f0a02e", "#d96ac0", "#5f7fe0", "#f5d03a")
+# A leaf of unit length and width.
+LEAF = np.array([(t, s * math.sin(math.pi * t) / 2) for s, ts in ((1, range(9)), (-1, range(8, -1, -1)))
+                 for t in (k / 8 for k in ts)])  # fmt: skip
 # Where the branches of a tree start and end, in heights of the tree.
 BRANCHES = (
     (0.34, -0.38, 0.62), (0.40, 0.36, 0.66), (0.52, -0.30, 0.86), (0.56, 0.28, 0.90), (0.62, 0.02, 1.0),
@@ -123,11 +126,11 @@ def _flower(brush: Brush, world: World, x: float, tall: float, r: float, tint: n
 
 
 def _leaf(foot: np.ndarray, tip: np.ndarray, width: float) -> np.ndarray:
-    along = tip - foot
-    across = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1e-9) * width / 2
-    there = curve([foot, foot + along * 0.5 + across, tip])
-    back = curve([tip, foot + along * 0.5 - across, foot])
-    return np.concatenate([there, back])
+    """A pointed oval from foot to tip."""
+    (x, y), along = foot, tip - foot
+    across = width / max(math.hypot(*along), 1e-9)
+    turn = np.array([[along[0], along[1]], [-along[1] * across, along[0] * across]])
+    return LEAF @ turn + (x, y)
 
 
 def _blossom(brush: Brush, world: World, tint: np.ndarray) -> None:

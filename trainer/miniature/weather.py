@@ -10,8 +10,9 @@ from trainer.miniature.canvas import colour, curve, dashes, mix, ribbon
 from trainer.miniature.world import World
 
 LUMA = np.float32([0.299, 0.587, 0.114])
-COLD, BLEAK = np.float32([0.79, 0.88, 1.02]), np.float32([0.92, 0.95, 0.99])
+COLD, BLEAK = np.float32([0.79, 0.88, 1.02]), np.float32([1.08, 1.11, 1.16])
 PLAIN, WARM = np.float32([0.97, 0.97, 0.97]), np.float32([1.13, 1.03, 0.80])
+LANTERN = np.float32([1.22, 1.05, 0.80])
 
 
 def paint_mist(world: World) -> None:
@@ -56,7 +57,7 @@ def paint_strokes(world: World) -> None:
         image += (cv2.GaussianBlur(image, (0, 0), size / 128 * 0.8) - image) * mood.calm
     flow = noise(generator, 5, 5, size) * 17 + grid[:, None] / size * 30
     stroke = np.sin(flow) + 0.6 * shift[0]
-    np.multiply(cv2.split(image), 1 + stroke * mood.by_arousal(0.0, 0.02, 0.08), out=world.pixels)
+    np.multiply(cv2.split(image), 1 + stroke * mood.by_arousal(0.0, 0.025, 0.08), out=world.pixels)
 
 
 def _gusts(world: World) -> None:
@@ -108,12 +109,12 @@ def finish(world: World) -> np.ndarray:
     """
     mood, size = world.mood, world.pixels.shape[1]
     image = world.pixels
-    light = mood.by_valence(BLEAK if world.night else COLD, PLAIN, WARM)
+    light = mood.by_valence(BLEAK, PLAIN, LANTERN) if world.night else mood.by_valence(COLD, PLAIN, WARM)
     at = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
     edge = np.clip((at[:, None] ** 2 + at[None] ** 2) / 0.5, 0, 1)
     image *= light[:, None, None] * (1 - edge * mood.by_valence(0.40, 0.20, 0.08))
     mean = image.mean((1, 2), keepdims=True)
-    image = mean + (image - mean) * mood.by_arousal(0.66, 0.96, 1.34)
+    image = mean + (image - mean) * mood.by_arousal(0.60, 1.0, 1.34)
     grey = np.einsum("c,chw->hw", LUMA, image)
-    image = grey + (image - grey) * mood.by_arousal(0.72, 1.0, 1.40)
+    image = grey + (image - grey) * mood.by_arousal(0.68, 1.02, 1.42)
     return np.ascontiguousarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))

@@ -15,7 +15,7 @@ SKIES = {
     "dawn": [("#565b70", "#a3989e"), ("#8ea6cc", "#f0cdb8"), ("#86b4f0", "#ffcf9c")],
     "day": [("#56606e", "#989fa6"), ("#66a3d8", "#cfe3ea"), ("#3c9bee", "#fff0c0")],
     "sunset": [("#464a58", "#858188"), ("#5d5a94", "#e8905c"), ("#8a5cc0", "#ffae3c")],
-    "night": [("#24272e", "#484b51"), ("#16224c", "#3d4a7c"), ("#2c3690", "#d89a90")],
+    "night": [("#24272e", "#484b51"), ("#16224c", "#3d4a7c"), ("#2a3494", "#cc8f98")],
 }
 LIGHTS = {
     "dawn": (0.97, 0.90, 0.90),
@@ -78,10 +78,9 @@ class World:
         self.seed = seed
         self.night = scene.time == "night"
         layout = self.random("layout")
-        # Water needs room below the horizon, a street vanishes at eye height.
-        self.horizon = (
-            layout.uniform(0.50, 0.57) if scene.subject in ("boat", "street") else layout.uniform(0.56, 0.66)
-        )
+        # Water needs room below the horizon, a street vanishes at eye height, a mountain rises above.
+        lowest = {"boat": 0.50, "street": 0.49, "mountain": 0.68}.get(scene.subject, 0.57)
+        self.horizon = lowest + layout.uniform(0.0, 0.08)
         self.side = 1 if layout.random() < 0.5 else -1
         self.sun = (0.5 + self.side * layout.uniform(0.22, 0.36), layout.uniform(0.13, 0.24))
         self.place = layout.uniform(-0.07, 0.07)
@@ -90,11 +89,13 @@ class World:
         plain, warm = np.float32(LIGHTS[scene.time]), np.float32([1.10, 0.98, 0.80])
         # A plain night is blue already, so gloom drains it to grey instead.
         cold = plain.mean() * np.float32([0.92, 0.94, 0.98] if self.night else [0.88, 0.98, 1.14])
-        light = mood.by_valence(mix(plain, cold, 0.8), plain, mix(plain, plain.mean() * 1.12 * warm, 0.7))
+        light = mood.by_valence(
+            mix(plain, cold, 0.8), plain, mix(plain, plain.mean() * 1.12 * warm, 0.65 if self.night else 0.7)
+        )
         self.pixels = np.empty((3, size, size), np.float32)
         self.brush = Brush(self.pixels, light)
         # Subjects keep a little more light than the land, so that they are seen at night.
-        self.spotlit = Brush(self.pixels, mix(light, np.float32([1, 1, 1]), 0.42))
+        self.spotlit = Brush(self.pixels, mix(light, np.float32([1, 1, 1]), 0.5))
 
     def random(self, name: str) -> np.random.Generator:
         """The generator of one part of the picture, so that parts don't disturb each other."""
@@ -103,7 +104,7 @@ class World:
     @property
     def wind(self) -> float:
         """How far things lean, in widths per height; blows away from the sun."""
-        return -self.side * self.mood.energy
+        return -self.side * (0.12 * self.mood.wild + 0.88 * self.mood.energy)
 
     def sky(self) -> tuple[np.ndarray, np.ndarray]:
         """The sky's colours at the top and at the horizon."""
