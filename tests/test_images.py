@@ -157,7 +157,11 @@ def test_an_own_list_on_an_own_scale(tmp_path):
     path.write_text("image,valence,arousal\na.png,9,5\n../own.csv,1,1\na.png,1,1\n")
     with pytest.raises(DataError) as caught:
         load_images(path, tmp_path)
-    for part in ("valence is 9, outside -3..3", "'../own.csv' leads out of the picture folder"):
+    for part in (
+        "valence is 9, outside -3..3",
+        "--scale=1..9",
+        "'../own.csv' leads out of the picture folder",
+    ):
         assert part in str(caught.value)
 
 

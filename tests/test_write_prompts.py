@@ -437,6 +437,43 @@ def test_killed_and_run_again_no_answered_picture_is_asked_twice(pictures, tmp_p
     assert b"12 of 12 pictures, 7 of them new" in done.stdout
 
 
+def test_interrupted_answers_under_way_are_kept(pictures, tmp_path):
+    save_images(pictures, tmp_path / "images.jsonl")
+    out, release = tmp_path / "written.jsonl", threading.Event()
+    with serving() as server:
+
+        def wait_and_answer(handler):
+            release.wait(30)
+            handler.answer(200, completion(GOOD))
+
+        server.always = wait_and_answer
+        arguments = [
+            sys.executable,
+            "-m",
+            "trainer.prepare",
+            *command(server, tmp_path, out),
+            "--workers",
+            "2",
+        ]
+        process = subprocess.Popen(
+            arguments,
+            env={**os.environ, "TEST_KEY": KEY},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        deadline = time.monotonic() + 60
+        while sum(server.asked.values()) < 2 and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        release.set()
+        output, errors = process.communicate(timeout=30)
+    assert process.returncode == 1 and "Traceback" not in errors
+    assert "2 of 12 pictures, 2 of them new" in output and "stopped early: interrupted" in output
+    assert len(finished_ids(out)) == 2
+
+
 def test_the_key_is_in_no_output(pictures, tmp_path, monkeypatch, capfd):
     save_images(pictures[:4], tmp_path / "images.jsonl")
     monkeypatch.setenv("TEST_KEY", KEY)

@@ -280,6 +280,11 @@ def load_table(
             )
     scale = scale or Scale()
     rows = read_rows(path)
+    if "image" in rows[0].values and "neutral" not in rows[0].values:
+        raise DataError(
+            f"{path}: these are rated pictures, not pairs of prompts. Have the pairs written: "
+            "python -m trainer.prepare write-prompts --help (or caption-pairs, if they have captions)."
+        )
     columns = match_columns(path, rows, REQUIRED, ALIASES)
     problems = Problems(path)
     records = [_read_pair(row, columns, scale, path.stem, problems) for row in rows]
@@ -292,7 +297,7 @@ def load_table(
         if not records:
             raise DataError(f"{path}: none of its {len(rows)} rows can be used\n{problems.summary()}")
     else:
-        problems.refuse(_advice(problems))
+        problems.refuse(problems.advice())
     if "split" not in columns:
         for record, split in zip(
             records, assign_split([r["neutral"] for r in records], fraction, seed), strict=True
@@ -356,12 +361,3 @@ def _check_split(records: list[dict], problems: Problems) -> None:
                 f"its neutral prompt is in {record['split']} here and in {earlier['split']} in row "
                 f"{earlier['row'].number}; remove the split column to have one made",
             )
-
-
-def _advice(problems: Problems) -> str:
-    advice = "Correct these rows, or leave them out with --skip-bad."
-    if any(", outside " in text for text in problems.found):
-        advice += (
-            " If the ratings are on another scale, say which: --scale=1..9 (or a name such as --scale=oasis)."
-        )
-    return advice

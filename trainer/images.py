@@ -225,7 +225,7 @@ def _accepted(images: list[RatedImage], problems: Problems, skipped: list[str] |
             problems.found.append(f"id {image.id!r} is taken more than once")
         seen.add(image.id)
     if skipped is None or not images:
-        problems.refuse("Correct these rows, or leave them out with --skip-bad.")
+        problems.refuse(problems.advice())
     else:
         skipped.extend(problems.found)
     return list({image.id: image for image in images}.values())

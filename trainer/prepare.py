@@ -51,7 +51,7 @@ from trainer.review import (
     write_disagreements,
 )
 from trainer.rows import DataError, replacing
-from trainer.write_prompts import Outcome, WriterSettings, write_prompts
+from trainer.write_prompts import WriterSettings, report, write_prompts
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 LISTED = 20
@@ -350,7 +350,7 @@ def write(arguments: list[str]) -> int:
     )
     rated = load_images(options.images)[: options.limit]
     outcome = write_prompts(rated, options.folder, options.out, chat, settings)
-    _report_writing(outcome, options.out, len(rated))
+    report(outcome, options.out, len(rated))
     return 0 if outcome.written + outcome.already == len(rated) else 1
 
 
@@ -404,27 +404,6 @@ def _write_options(arguments: list[str]) -> argparse.Namespace:
     add("--budget", type=float, default=0, metavar="PRICE", help="stop when this run has cost so much")
     add("--limit", type=_count, metavar="N", help="only the first N pictures, to try it out")
     return parser.parse_args(arguments)
-
-
-def _report_writing(outcome: Outcome, out: Path, total: int) -> None:
-    print(
-        f"{out}: {outcome.written + outcome.already:,} of {total:,} pictures, {outcome.written:,} of them new"
-    )
-    read, written = outcome.tokens["prompt_tokens"], outcome.tokens["completion_tokens"]
-    print(
-        f"  this run: {read:,} tokens read, {written:,} written"
-        + (f", cost {outcome.cost:.4f}" * bool(outcome.cost))
-    )
-    if outcome.failures:
-        print(f"{len(outcome.failures)} failed; run the command again to ask for them again:")
-        for name, why in list(outcome.failures.items())[:LISTED]:
-            print(f"  {name}: {why}")
-        if len(outcome.failures) > LISTED:
-            print(f"  ... and {len(outcome.failures) - LISTED} more")
-    if outcome.stopped:
-        print(f"stopped early: {outcome.stopped}")
-    elif not outcome.failures:
-        print(f"next: python -m trainer.prepare review-export {out} --out {out.with_name('review.csv')}")
 
 
 # ---------------------------------------------------------------------------------------------------------------

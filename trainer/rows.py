@@ -46,6 +46,13 @@ class Problems:
             lines.append(f"  ... and {len(self.found) - LISTED} more")
         return "\n".join(lines)
 
+    def advice(self) -> str:
+        """What to do about rows of a user's file."""
+        advice = "Correct these rows, or leave them out with --skip-bad."
+        if any(", outside " in text for text in self.found):
+            advice += " If the ratings are on another scale, say which: --scale=1..9, or a name such as --scale=oasis."
+        return advice
+
     def refuse(self, advice: str = "") -> None:
         """Raises :class:`DataError` with every problem when there are any."""
         if self.found:

@@ -37,6 +37,7 @@ from trainer.images import RatedImage, path_inside
 from trainer.rows import DataError
 
 NEUTRAL_LIMIT, EMOTIONAL_LIMIT = 300, 500  # characters; 77 tokens are about 350
+LISTED = 20  # pictures named for each reason to fail
 TOKENS = ("prompt_tokens", "completion_tokens")
 SILENCE = 20  # pictures in a row that the server gave no answer to, before the run stops
 SCHEMA = {
@@ -374,3 +375,30 @@ def _watch(futures: list[Future], outcome: Outcome, bar) -> None:
         bar.set_postfix(note, refresh=False)
         if not outcome.stopped:
             bar.update()
+
+
+def report(outcome: Outcome, out: Path, total: int) -> None:
+    """Prints what a run came to, its failures, and what to run next."""
+    print(
+        f"{out}: {outcome.written + outcome.already:,} of {total:,} pictures, {outcome.written:,} of them new"
+    )
+    read, written = outcome.tokens["prompt_tokens"], outcome.tokens["completion_tokens"]
+    cost = f", cost {outcome.cost:.4f}" if outcome.cost else ""
+    print(f"  this run: {read:,} tokens read, {written:,} written{cost}")
+    _report_failures(outcome.failures)
+    if outcome.stopped:
+        print(f"stopped early: {outcome.stopped}")
+    elif not outcome.failures:
+        print(f"next: python -m trainer.prepare review-export {out} --out {out.with_name('review.csv')}")
+
+
+def _report_failures(failures: dict[str, str]) -> None:
+    """Pictures by the reason that they failed for."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in failures.items():
+        reasons.setdefault(why, []).append(name)
+    if failures:
+        print(f"{len(failures)} failed; run the command again to ask for them again:")
+    for why, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        print(f"  {', '.join(names[:LISTED])}{more}: {why}")
