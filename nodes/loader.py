@@ -35,8 +35,8 @@ class LoadEmotionNetwork(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, network_name: str) -> bool | str:
-        if network_name is None:  # linked: known only when it runs
+    def validate_inputs(cls, network_name: str | None = None) -> bool | str:
+        if network_name is None:  # linked, and known only when it runs; or not given, which ComfyUI tells
             return True
         try:
             networks.find_network(network_name)
