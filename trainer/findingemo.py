@@ -13,9 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
-from trainer.data import SCALES, PairTable, Scale, assign_split
-from trainer.rows import DataError, Problems, match_columns, parse_each, read_rows, text_value
-from trainer.wording import KINDS, emotional_prompt, upper_first
+from .data import SCALES, PairTable, Scale, assign_split
+from .rows import DataError, Problems, match_columns, parse_each, read_rows, text_value
+from .wording import KINDS, emotional_prompt, upper_first
 
 LICENCE = (
     "FindingEmo annotations by L. Mertens et al., CC BY-NC-SA 4.0 "

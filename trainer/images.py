@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from trainer.data import SCALES, PairTable, Scale, assign_split
-from trainer.rows import (
+from .data import SCALES, PairTable, Scale, assign_split
+from .rows import (
     DataError,
     Problems,
     Row,
@@ -31,7 +31,7 @@ from trainer.rows import (
     text_value,
     write_jsonl,
 )
-from trainer.wording import KINDS, emotional_prompt, upper_first
+from .wording import KINDS, emotional_prompt, upper_first
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 OASIS_COLUMNS = {"theme": "theme", "valence_mean": "valence", "arousal_mean": "arousal"}

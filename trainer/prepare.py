@@ -28,8 +28,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.chat import ChatSettings
-from trainer.data import (
+from .chat import ChatSettings
+from .data import (
     SCALES,
     PairTable,
     Scale,
@@ -39,9 +39,9 @@ from trainer.data import (
     sample,
     save_table,
 )
-from trainer.findingemo import LICENCE, findingemo_table
-from trainer.images import caption_pairs, load_emotic, load_images, load_oasis, save_images
-from trainer.review import (
+from .findingemo import LICENCE, findingemo_table
+from .images import caption_pairs, load_emotic, load_images, load_oasis, save_images
+from .review import (
     agreement,
     disagreements,
     export_sheet,
@@ -50,8 +50,8 @@ from trainer.review import (
     read_votes,
     write_disagreements,
 )
-from trainer.rows import DataError, replacing
-from trainer.write_prompts import WriterSettings, report, write_prompts
+from .rows import DataError, replacing
+from .write_prompts import WriterSettings, report, write_prompts
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 LISTED = 20
@@ -99,9 +99,9 @@ def _say_skipped(skipped: list[str]) -> None:
             print(f"  ... and {len(skipped) - LISTED} more")
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 # The data folder
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 
 
 def prepare(arguments: list[str]) -> int:
@@ -235,7 +235,7 @@ def _write_pairs(table: PairTable, about: dict, folder: Path) -> None:
 def _write_features(table: PairTable, options: argparse.Namespace) -> None:
     import torch
 
-    from trainer.features import load_encoders, write_features
+    from .features import load_encoders, write_features
 
     device = options.device
     if device == "auto":
@@ -263,9 +263,9 @@ def _summarise(table: PairTable, path: Path) -> None:
     print(f"  sources: {sources}")
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 # Pictures
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 
 
 def images(arguments: list[str]) -> int:
@@ -406,9 +406,9 @@ def _write_options(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 # Review
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 
 
 def review_export(arguments: list[str]) -> int:

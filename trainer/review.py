@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.data import PairTable
-from trainer.rows import DataError, Problems, Row, match_columns, read_rows, replacing
+from .data import PairTable
+from .rows import DataError, Problems, Row, match_columns, read_rows, replacing
 
 COLUMNS = ("id", "check", "neutral", "emotional", "valence", "arousal", "image", "vote", "comment")
 VOTES = {"yes": True, "y": True, "1": True, "no": False, "n": False, "0": False}

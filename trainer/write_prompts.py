@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from trainer.chat import (
+from .chat import (
     AnswerError,
     ChatSettings,
     FatalError,
@@ -33,8 +33,8 @@ from trainer.chat import (
     StoppedError,
     UnusableError,
 )
-from trainer.images import RatedImage, path_inside
-from trainer.rows import DataError
+from .images import RatedImage, path_inside
+from .rows import DataError
 
 NEUTRAL_LIMIT, EMOTIONAL_LIMIT = 300, 500  # characters; 77 tokens are about 350
 LISTED = 20  # pictures named for each reason to fail
@@ -124,9 +124,9 @@ def parse_answer(text: str) -> dict[str, str]:
     return prompts
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 # One picture
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 
 
 def image_url(path: Path, longest: int) -> str:
@@ -196,9 +196,9 @@ def _count(tokens: dict[str, int], usage: dict) -> None:
         tokens[name] += value if isinstance(value, int) and value > 0 else 0
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 # All pictures
-# ---------------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------
 
 
 @dataclass
