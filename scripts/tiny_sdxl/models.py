@@ -93,9 +93,9 @@ def _calibrate_colours(decoder: torch.nn.Sequential) -> None:
     for name, weight in decoder.named_parameters():
         if name.endswith("bias"):
             weight.zero_()
-    coarse = torch.randn(4, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    coarse = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     latents = torch.nn.functional.interpolate(coarse, scale_factor=4, mode="bilinear")
-    pictures = decoder(latents)  # [4, 3, 128, 128]
+    pictures = decoder(latents)  # [1, 3, 128, 128]
     scale = 0.25 / pictures.std((0, 2, 3))
     decoder[-1].weight.mul_(scale[:, None, None, None])
     decoder[-1].bias.copy_(0.5 - scale * pictures.mean((0, 2, 3)))
@@ -121,6 +121,10 @@ def _fill(module: torch.nn.Module, seed: int, grain: float = 0.6) -> None:
     blur = torch.tensor([1.0, 2.0, 1.0]).outer(torch.tensor([1.0, 2.0, 1.0]))
     blur /= blur.norm()
     for name, weight in module.named_parameters():
+        if "token_embedding" in name:  # 49,408 words: drawn 32 numbers wide and repeated, to be made at once
+            drawn = torch.randn(len(weight), 32, generator=generator)
+            weight.copy_(drawn.repeat(1, weight.shape[1] // 32))
+            continue
         drawn = torch.randn(weight.shape, generator=generator)
         if weight.ndim == 4 and weight.shape[-1] == 3:
             kernels = (1 - grain) * drawn[..., :1, :1] * blur + grain * drawn / 3
