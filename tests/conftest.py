@@ -1,0 +1,72 @@
+"""What several files of tests share: a small data folder to train on."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+# At the end: in front, our nodes/ would be found before ComfyUI's nodes.py.
+sys.path.append(str(Path(__file__).parents[1]))
+
+from trainer.data import PairTable, save_table
+from trainer.features import write_features
+
+PAIRS = 48
+WIDTH = 32
+
+
+class PlaneEncoders:
+    """Stands in for the text encoders: the features are the scene's own plus valence and arousal on two directions.
+
+    A prompt is "scene 7" or "scene 7 +1.5 -2.0".
+    """
+
+    name, width, device = "plane (for tests)", WIDTH, torch.device("cpu")
+
+    def fingerprint(self) -> str:
+        return "0" * 64
+
+    def tokenize(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        tokens = torch.zeros(2, len(prompts), 77)
+        for row, prompt in enumerate(prompts):
+            numbers = [float(word) for word in prompt.split()[1:]]
+            tokens[0, row, : len(numbers)] = torch.tensor(numbers)
+        return tokens, torch.ones(len(prompts), dtype=torch.int64)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        scene, valence, arousal = tokens[0, :, :3].T
+        parts = [
+            torch.randn(77, WIDTH, generator=torch.Generator().manual_seed(int(s))) for s in scene.tolist()
+        ]
+        directions = torch.randn(2, 77, WIDTH, generator=torch.Generator().manual_seed(999))
+        emotion = torch.stack([valence, arousal], dim=1)
+        return torch.stack(parts) + 0.5 * torch.einsum("bk,ktd->btd", emotion, directions)
+
+
+def make_pairs(count: int = PAIRS) -> PairTable:
+    """Pairs of which every sixth is for validation."""
+    random = np.random.default_rng(0)
+    valence, arousal = random.integers(-6, 7, (2, count)) / 2
+    return PairTable(
+        neutral=[f"scene {n}" for n in range(count)],
+        emotional=[
+            f"scene {n} {v:+.1f} {a:+.1f}" for n, (v, a) in enumerate(zip(valence, arousal, strict=True))
+        ],
+        valence=valence,
+        arousal=arousal,
+        source=["made"] * count,
+        split=["validation" if n % 6 == 5 else "train" for n in range(count)],
+        id=[str(n) for n in range(count)],
+    )
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory):
+    """A data folder of 40 pairs to train on and 8 to validate, features 32 wide."""
+    folder = tmp_path_factory.mktemp("data")
+    table = make_pairs()
+    save_table(table, folder / "pairs.jsonl")
+    write_features(table, PlaneEncoders(), folder / "features", progress=False)
+    return folder
