@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .features import FeatureStore
 
-MOST_PAIRS = 2048
+MOST_PAIRS = 1024
 BLOCK = 64
 EMOTION_DIRECTIONS = 16
 
@@ -34,7 +34,7 @@ def data_directions(
     seed: int,
     device: torch.device | str = "cpu",
 ) -> Directions:
-    """Estimates the directions from up to 2,048 pairs.
+    """Estimates the directions from up to 1,024 pairs.
 
     The slopes are the least-squares fit of emotional - neutral = constant + V slope_V + A slope_A at each token. The
     content directions are the principal components of the neutral features, around their mean at each token, after
@@ -51,6 +51,9 @@ def data_directions(
 
     Returns:
         float32 on the CPU; the content directions are orthonormal.
+
+    Raises:
+        ValueError: Features that are not finite; the error names the row.
     """
     chosen = np.random.default_rng((seed, 1)).permutation(pairs)[:MOST_PAIRS]
     design = np.stack([np.ones(len(chosen)), valence[chosen], arousal[chosen]], axis=1)
@@ -59,6 +62,7 @@ def data_directions(
     for start in range(0, len(chosen), BLOCK):
         rows = chosen[start : start + BLOCK]
         neutral, emotional = (f(rows).to(device).float() for f in (store.neutral, store.emotional))
+        _check_finite(neutral, emotional, rows)
         slopes = slopes + torch.einsum("kb,btd->ktd", inverse[:, start : start + BLOCK], emotional - neutral)
         total = total + neutral.sum(0)
         flat = neutral.flatten(0, 1)
@@ -67,6 +71,15 @@ def data_directions(
     covariance = products.cpu() / len(chosen) - mean.T @ mean
     slopes = slopes.cpu()
     return Directions(slopes[1], slopes[2], _content(covariance, slopes[1:].flatten(0, 1), rank))
+
+
+def _check_finite(neutral: Tensor, emotional: Tensor, rows: np.ndarray) -> None:
+    fine = torch.isfinite(neutral.sum((1, 2)) + emotional.sum((1, 2)))
+    if not fine.all():
+        row = rows[int((~fine).nonzero()[0])]
+        raise ValueError(
+            f"The features of row {row} of the table are not finite: delete the features folder and prepare it again."
+        )
 
 
 def _content(covariance: Tensor, slopes: Tensor, rank: int) -> Tensor:

@@ -61,7 +61,7 @@ def pair_weights(density: Tensor, train: Tensor, power: float, clip: float = 0.0
         density: Of each pair, positive, [N].
         train: Which of them are trained on, bool [N].
         power: p.
-        clip: The largest weight before the mean is brought back to 1; 0 is no limit.
+        clip: The largest weight, the mean being 1 still; 0 is no limit, else at least 1.
 
     Returns:
         float64 [N]; a pair that is not trained on weighs at most what the heaviest trained one does.
@@ -76,9 +76,18 @@ def pair_weights(density: Tensor, train: Tensor, power: float, clip: float = 0.0
     weights = (logarithm - logarithm[train].max()).clamp(max=0).exp()
     weights /= weights[train].mean()
     if clip > 0:
-        weights = weights.clamp(max=clip)
+        weights = weights.clamp(max=_cap(weights[train], clip))
         weights /= weights[train].mean()
     return weights
+
+
+def _cap(weights: Tensor, clip: float) -> float:
+    """The cap under which the largest weight is `clip` times the mean of all."""
+    ordered = weights.sort(descending=True).values
+    rest = ordered.flip(0).cumsum(0).flip(0)  # what the first k leave
+    cap = clip * rest / (len(weights) - clip * torch.arange(len(weights)))  # if the first k are capped
+    fits = (cap > 0) & (ordered <= cap * (1 + 1e-12))
+    return cap[fits][0].item()
 
 
 def effective_size(weights: Tensor) -> float:

@@ -78,7 +78,9 @@ def not_finite(run: Run, step: int) -> TrainingError:
     if run.processes.first:
         write_json(path, {"step": step + 1, "rows": rows.tolist(), "rows_with_bad_features": broken})
     if broken:
-        advice = f"The features of its row {broken[0]} are not finite: delete the features folder and prepare it again"
+        advice = (
+            f"The features of row {broken[0]} are not finite: delete the features folder and prepare it again"
+        )
     else:
         advice = (
             "Its features are finite: try a smaller --lr, --clip-norm 1, --warmup 200 or --precision float32"

@@ -42,11 +42,11 @@ def read_data(settings: Settings, device: torch.device) -> Data:
         table = load_table(settings.data)
         store = FeatureStore(settings.data / "features", table)
         weights, weights_range = _weights(table, _train_density(table, settings), settings)
+        train, validation = table.indexes("train"), table.indexes("validation")
+        rank, seed = settings.preserve_rank, settings.seed
+        directions = data_directions(store, train, table.valence, table.arousal, rank, seed, device)
     except (DataError, ValueError, OSError) as error:
         raise TrainingError(str(error)) from error
-    train, validation = table.indexes("train"), table.indexes("validation")
-    rank, seed = settings.preserve_rank, settings.seed
-    directions = data_directions(store, train, table.valence, table.arousal, rank, seed, device)
     summary = {
         "fingerprint": table.fingerprint(),
         "pairs": {"train": len(train), "validation": len(validation)},

@@ -1,0 +1,168 @@
+"""Resume: a killed run goes on as if nothing had been, and a checkpoint of something else is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer import train
+from trainer.checkpoint import read_state
+from trainer.train import main
+
+ROOT = Path(__file__).parent.parent
+SMALL = (
+    "--width 64 --depth 1 --emotion-tokens 2 --emotion-hidden 16 --batch 8 --log-every 1 --validate-every 3"
+)
+METHOD = "--ema 0.9 --schedule cosine --warmup 2 --clip-norm 1 --dropout 0.2 --preserve 0.5"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+def arguments(data, out, more: str = "--steps 10") -> list[str]:
+    method = "" if "--ema" in more else METHOD
+    return [*f"{SMALL} {method} {more} --save-minutes 0".split(), "--data", str(data), "--out", str(out)]
+
+
+def metrics(out) -> list[dict]:
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "samples_per_second"} for line in lines]
+
+
+def error_of(capsys) -> str:
+    return capsys.readouterr().err.split("error: ", 1)[1]
+
+
+@pytest.fixture(scope="module")
+def whole(data_folder, tmp_path_factory):
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert main(arguments(data_folder, out)) == 0
+    return out
+
+
+@pytest.fixture
+def stopped(data_folder, tmp_path, monkeypatch):
+    """A run that ended in its fifth step, after the checkpoint of the fourth."""
+    step, calls = train.train_step, []
+
+    def stops(*given):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return step(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "train_step", stops)
+        assert main(arguments(data_folder, tmp_path / "run")) == 1
+    assert read_state(tmp_path / "run")["step"] == 4
+    return tmp_path / "run"
+
+
+def test_ten_steps_equal_four_and_six(stopped, whole, data_folder):
+    assert main([*arguments(data_folder, stopped), "--resume"]) == 0
+    assert metrics(stopped) == metrics(whole)
+    assert (stopped / "last.safetensors").stat().st_size > 0
+    mine, theirs = ({**read_state(out), "seconds": 0, "settings": 0} for out in (stopped, whole))
+    assert mine == theirs
+
+
+def test_a_run_goes_on_exactly_after_kill_9(whole, data_folder, tmp_path):
+    out = tmp_path / "run"
+    # Held up at every step, so that the kill hits it in the middle.
+    slow = (
+        "import sys, time; from trainer import train; step = train.train_step\n"
+        "train.train_step = lambda *given: (time.sleep(0.2), step(*given))[1]\n"
+        "sys.exit(train.main(sys.argv[1:]))"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", slow, *arguments(data_folder, out)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    while not ((out / "last.safetensors").exists() and read_state(out)["step"] >= 3):
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert 3 <= read_state(out)["step"] < 10
+    assert main([*arguments(data_folder, out), "--resume"]) == 0
+    assert metrics(out) == metrics(whole)
+
+
+def test_metrics_after_the_checkpoint_are_written_once(stopped, data_folder, whole):
+    with (stopped / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "train", "step": 5, "loss": 9.0}\n{"kind": "tra')  # as a kill leaves it
+    assert main([*arguments(data_folder, stopped), "--resume"]) == 0
+    assert metrics(stopped) == metrics(whole)
+
+
+def test_resume_without_a_checkpoint_starts(data_folder, tmp_path, whole):
+    assert main([*arguments(data_folder, tmp_path / "run"), "--resume"]) == 0
+    assert metrics(tmp_path / "run") == metrics(whole)
+
+
+def test_resume_of_a_finished_run_changes_nothing(whole, data_folder, capsys):
+    before = metrics(whole)
+    assert main([*arguments(data_folder, whole), "--resume"]) == 0
+    assert "Done after 10 steps" in capsys.readouterr().out
+    assert metrics(whole) == before
+
+
+def test_a_longer_run_goes_on(data_folder, tmp_path):
+    constant = "--ema 0.9 --dropout 0.1"
+    assert main(arguments(data_folder, tmp_path / "run", f"{constant} --steps 4")) == 0
+    assert main([*arguments(data_folder, tmp_path / "run", f"{constant} --steps 6"), "--resume"]) == 0
+    assert read_state(tmp_path / "run")["step"] == 6
+
+
+def test_other_settings_are_refused(stopped, data_folder, capsys):
+    more = "--ema 0.9 --steps 10 --lr 0.5 --depth 2"
+    assert main([*arguments(data_folder, stopped, more), "--resume"]) == 1
+    error = error_of(capsys)
+    assert "--lr was 0.001 and is 0.5" in error
+    assert "--depth was 1 and is 2" in error
+    assert "Give what it was made with, or choose another --out" in error
+
+
+def test_other_data_is_refused(stopped, tmp_path, capsys, data_folder):
+    state_of = train.read_state
+    assert state_of(stopped)["data"]
+    table = data_folder / "pairs.jsonl"
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "features").symlink_to(data_folder / "features")
+    (other / "pairs.jsonl").write_text(table.read_text().replace('"made"', '"other"'))
+    assert main([*arguments(other, stopped), "--resume"]) == 1
+    assert "made from other data" in error_of(capsys)
+
+
+def test_a_checkpoint_of_another_network_is_refused(stopped, data_folder, capsys, monkeypatch):
+    monkeypatch.setattr(train.Settings, "differences", lambda *given: [])
+    assert main([*arguments(data_folder, stopped, f"{METHOD} --steps 10 --width 128"), "--resume"]) == 1
+    error = error_of(capsys)
+    assert "is of another network" in error
+    assert "is [16, 64], expected" in error or "expected" in error
+
+
+def test_a_damaged_checkpoint_is_refused(stopped, data_folder, capsys):
+    path = stopped / "last.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert main([*arguments(data_folder, stopped), "--resume"]) == 1
+    error = error_of(capsys)
+    assert "cannot be read" in error
+    assert "move it away to start the run anew" in error
+
+
+def test_a_network_file_is_no_checkpoint(whole, stopped, data_folder, capsys):
+    (stopped / "last.safetensors").write_bytes((whole / "network.safetensors").read_bytes())
+    assert main([*arguments(data_folder, stopped), "--resume"]) == 1
+    assert "is no checkpoint of this trainer" in error_of(capsys)
