@@ -4,6 +4,7 @@
 ever sent.
 """
 
+import errno
 import http.client
 import json
 import os
@@ -13,12 +14,14 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from .files import file_sha256
 
 REPOSITORY = "idvxlab/EmotiCrafter"
+T = TypeVar("T")
 TIMEOUT_S = 30
 RETRIES = 4
 BLOCK = 1 << 20
@@ -55,17 +58,21 @@ def list_files(repository: str, address: str) -> list[HubFile]:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise ValueError(f"{repository!r} is no repository name: expected owner/name.")
     url = f"{address}/api/models/{repository}/tree/main?recursive=true"
-    with _open(url) as answer:
-        body = answer.read()
+    body = _retry(lambda: _read(url))
     try:
         files = [_hub_file(entry) for entry in json.loads(body) if entry["type"] == "file"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{url} did not answer with a list of files: {body[:80]!r}") from error
     return [file for file in files if PurePosixPath(file.path).suffix in (".pth", ".safetensors")]
 
 
+def _read(url: str) -> bytes:
+    with _open(url) as answer:
+        return answer.read()
+
+
 def _hub_file(entry: dict) -> HubFile:
-    return HubFile(str(entry["path"]), int(entry["size"]), entry.get("lfs", {}).get("oid"))
+    return HubFile(str(entry["path"]), int(entry["size"]), (entry.get("lfs") or {}).get("oid"))
 
 
 def choose(files: list[HubFile], name: str) -> HubFile:
@@ -88,16 +95,23 @@ def download(repository: str, file: HubFile, folder: Path, address: str) -> Path
     Until it is complete and its checksum is right it is named `<name>.part`.
 
     Raises:
-        ValueError: The file has another checksum than the hub says.
+        ValueError: The file has another checksum than the hub says, or a name that is none here.
         OSError: The hub cannot be reached; what has come is kept for the next try.
     """
-    target = folder / PurePosixPath(file.path).name
+    target = folder / _local_name(file)
     if target.is_file() and target.stat().st_size == file.size and _is_right(target, file):
         return target
     folder.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     url = f"{address}/{repository}/resolve/main/{urllib.parse.quote(file.path)}"
-    _fetch_with_retries(url, part, file.size)
+    try:
+        _retry(lambda: _fetch(url, part, file.size))
+    except OSError as error:
+        have = part.stat().st_size if part.exists() else 0
+        raise OSError(
+            f"The download of {url} stopped at {have:,} of {file.size:,} bytes: {error}. "
+            "What has come is kept; run the same command again to go on."
+        ) from error
     if part.stat().st_size != file.size or not _is_right(part, file):
         size = part.stat().st_size
         part.unlink()
@@ -109,30 +123,37 @@ def download(repository: str, file: HubFile, folder: Path, address: str) -> Path
     return target
 
 
+def _local_name(file: HubFile) -> str:
+    """The last part of its path; backslashes and colons would lead elsewhere on Windows."""
+    name = PurePosixPath(file.path).name
+    if not re.fullmatch(r"[\w+-][\w .+-]*", name):
+        raise ValueError(
+            f"{file.path!r} is no name that can be saved: expected letters, digits, . _ - and +."
+        )
+    return name
+
+
 def _is_right(path: Path, file: HubFile) -> bool:
     return file.sha256 is None or file_sha256(path) == file.sha256
 
 
-def _fetch_with_retries(url: str, part: Path, size: int) -> None:
+def _retry(action: Callable[[], T]) -> T:
+    """Calls `action`, a few times while the hub or the way there fails for the moment."""
     for attempt in range(RETRIES):
         try:
-            return _fetch(url, part, size)
+            return action()
         except (OSError, http.client.HTTPException) as error:
             if attempt == RETRIES - 1 or _is_final(error):
-                have = part.stat().st_size if part.exists() else 0
-                raise OSError(
-                    f"The download of {url} stopped at {have:,} of {size:,} bytes: {error}. "
-                    "What has come is kept; run the same command again to go on."
-                ) from error
-            time.sleep(2**attempt * float(os.environ.get("EMOTICRAFTER_RETRY_DELAY", "1")))
-    return None
+                raise error if isinstance(error, OSError) else OSError(repr(error)) from error
+            time.sleep(2**attempt)
+    raise AssertionError("unreachable")
 
 
 def _is_final(error: Exception) -> bool:
     """True for an answer that a second try will not change, and for a full or closed disk."""
     if isinstance(error, urllib.error.HTTPError):
         return error.code < 500 and error.code not in (408, 429)
-    return isinstance(error, PermissionError) or getattr(error, "errno", None) == 28
+    return isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.ENOSPC
 
 
 def _fetch(url: str, part: Path, size: int) -> None:
@@ -146,7 +167,7 @@ def _fetch(url: str, part: Path, size: int) -> None:
         if answer.status != 206:
             have = 0  # the hub sends the whole file again
         with part.open("ab" if have else "wb") as out:
-            while block := answer.read(BLOCK):
+            while have <= size and (block := answer.read(BLOCK)):
                 out.write(block)
                 have += len(block)
                 _show(part.stem, have, size)
@@ -160,7 +181,8 @@ def _open(url: str, headers: dict[str, str] | None = None):
     try:
         return urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310 - endpoint() admits http(s) only
     except urllib.error.HTTPError as error:
-        error.msg = f"{error.msg} ({url})"
+        hint = "; check the names and HF_ENDPOINT" if error.code in (401, 403, 404) else ""
+        error.msg = f"{error.msg} ({url}{hint})"
         raise
     except urllib.error.URLError as error:
         raise OSError(
