@@ -117,11 +117,11 @@ def _published_config(state: dict[str, Tensor], name: str) -> NetworkConfig:
             f"published EmotiCrafter weights; it begins with {_some(list(state), 3)}."
         )
     width, feature_width = state["xl_feature2gpt_feature.weight"].shape
-    blocks = {int(match[1]) for key in state if (match := re.match(r"h\.(\d+)\.", key))}
+    blocks = {match[1] for key in state if (match := re.match(r"h\.(\d+)\.", key))}
     return NetworkConfig(
         feature_width=feature_width,
         width=width,
-        depth=max(blocks, default=-1) + 1,
+        depth=len(blocks),  # a gap in their numbers shows as missing names
         emotion_tokens=state["v_f.2.weight"].shape[0] // width,
         emotion_hidden=state["v_f.0.weight"].shape[0],
         positions=min(77, len(state["wpe.weight"])),

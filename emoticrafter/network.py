@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .va import va_tensor
 
 HEAD_WIDTH = 64
+MOST = 65536  # the largest size of any kind: far above all use, and the products of two still fit an index
 BLOCK_ORDERS = ("paper", "published")
 
 
@@ -44,7 +45,7 @@ class NetworkConfig:
 
     def __post_init__(self):
         problems = [
-            f"{field.name} is {getattr(self, field.name)!r}: expected a whole number of at least 1"
+            f"{field.name} is {getattr(self, field.name)!r}: expected a whole number from 1 to {MOST:,}"
             for field in fields(self)
             if field.type in (int, "int") and not _is_count(getattr(self, field.name))
         ]
@@ -59,7 +60,7 @@ class NetworkConfig:
 
 
 def _is_count(value) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST
 
 
 class EmotionFeatures(NamedTuple):

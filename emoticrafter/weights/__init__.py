@@ -6,6 +6,7 @@ torch's restricted unpickler only, so a file that would run code is refused.
 """
 
 import json
+import math
 import os
 import pickle
 import zipfile
@@ -24,6 +25,7 @@ from ..network import EmotionNetwork, NetworkConfig
 FORMAT = "emoticrafter"
 VERSION = 1
 SUFFIXES = (".safetensors", ".pth")
+FILE_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 def load_network(
@@ -41,14 +43,16 @@ def load_network(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is damaged, of another kind, lacks weights, has others, or holds NaN or infinity.
+        PermissionError: It may not be read.
+        ValueError: The file is damaged, of another kind, lacks weights, has others, holds NaN or infinity, or
+            numbers that are too large for `dtype`.
     """
     path = existing_file(path)
     if path.suffix == ".safetensors":
         config, state = _read_safetensors(path)
     else:
         config, state = published_state(_read_pickle(path), path.name)
-    return _build(config, state, path.name).to(device=device, dtype=dtype)
+    return _build(config, state, dtype, path.name).to(device)
 
 
 def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dict | None = None) -> None:
@@ -67,7 +71,7 @@ def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dic
     if path.suffix != ".safetensors":
         raise ValueError(f"{path.name} does not end in .safetensors: networks are saved in that format only.")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    _check_finite(state, path.name)
+    _check_numbers(state, network.input_projection.weight.dtype, path.name)
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
@@ -101,6 +105,7 @@ def existing_file(path: str | os.PathLike) -> Path:
         raise ValueError(f"{path.name} is no network file: expected one of {', '.join(SUFFIXES)}.")
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
+    path.open("rb").close()  # a file that may not be read is told from a damaged one
     return path
 
 
@@ -136,24 +141,41 @@ def _parse_metadata(metadata: dict[str, str] | None, name: str) -> dict:
         raise ValueError(f"The metadata of {name} cannot be used: {error}") from error
 
 
-def _build(config: NetworkConfig, state: dict[str, Tensor], name: str) -> EmotionNetwork:
+def _build(
+    config: NetworkConfig, state: dict[str, Tensor], dtype: torch.dtype | None, name: str
+) -> EmotionNetwork:
     """A network that takes over the given tensors; built without memory of its own."""
+    if config.depth > len(state):  # before a made-up depth keeps the machine busy
+        raise ValueError(f"{name} says that it has {config.depth} blocks, and holds {len(state)} tensors.")
     with torch.device("meta"):
         network = EmotionNetwork(config)
     expected = network.state_dict()
     check_layout({key: tuple(t.shape) for key, t in expected.items()}, state, name)
-    _check_finite(state, name)
-    dtype = state["input_projection.weight"].dtype
+    dtype = dtype or state["input_projection.weight"].dtype
+    _check_numbers(state, dtype, name)
     network.load_state_dict({key: tensor.to(dtype) for key, tensor in state.items()}, assign=True)
     return network.requires_grad_(True)
 
 
-def _check_finite(state: dict[str, Tensor], name: str) -> None:
+def _check_numbers(state: dict[str, Tensor], dtype: torch.dtype, name: str) -> None:
+    """Refuses weights that are no numbers, or too large for the dtype that they are going to have."""
     for key, tensor in state.items():
-        if not tensor.is_floating_point():
-            raise ValueError(f"{key} in {name} holds {tensor.dtype}: expected a floating dtype.")
-        if not torch.isfinite(tensor).all():
+        if tensor.dtype not in FILE_DTYPES:
+            raise ValueError(
+                f"{key} in {name} holds {_short(tensor.dtype)}: expected {', '.join(map(_short, FILE_DTYPES))}."
+            )
+        largest = tensor.abs().max().item()
+        if not math.isfinite(largest):
             raise ValueError(f"{key} in {name} holds NaN or infinite numbers: the weights cannot be used.")
+        if largest > torch.finfo(dtype).max:
+            raise ValueError(
+                f"{key} in {name} holds numbers up to {largest:g}, too large for {_short(dtype)}: "
+                "use bfloat16 or float32."
+            )
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 # --- pickled files ----------------------------------------------------------------------------------------
@@ -173,6 +195,10 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path.name} cannot be read as a PyTorch file ({path.stat().st_size:,} bytes: {error}). "
             "It is cut short or another kind of file: copy or download it again."
         ) from error
-    if not isinstance(state, dict) or not state or not all(isinstance(t, Tensor) for t in state.values()):
+    if not isinstance(state, dict) or not state or not all(map(_is_weight, state.items())):
         raise ValueError(f"{path.name} holds no state dict: expected names with their tensors.")
     return state
+
+
+def _is_weight(item: tuple) -> bool:
+    return isinstance(item[0], str) and isinstance(item[1], Tensor)
