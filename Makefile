@@ -1,0 +1,22 @@
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint
+
+PYTHON ?= python3
+VENV_PYTHON := .venv/bin/python
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
+
+install:  ## make .venv/ and fetch ComfyUI into .cache/, as far as they are missing
+	@$(PYTHON) scripts/comfyui.py install
+
+demo:  ## a grid of pictures over valence and arousal, from a real ComfyUI, in output/
+	@$(PYTHON) scripts/demo.py
+
+test: lint  ## lint, the fast tests, then those in a real ComfyUI server
+	$(VENV_PYTHON) -m pytest --ignore=tests/comfyui
+	$(VENV_PYTHON) -m pytest tests/comfyui
+
+lint: install  ## ruff's checks and its formatting
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m ruff format --check .
