@@ -110,11 +110,11 @@ _PUBLISHED_ATTENTION = {
 
 
 def _published_config(state: dict[str, Tensor], name: str) -> NetworkConfig:
-    telling = {"xl_feature2gpt_feature.weight": 2, "v_f.0.weight": 2, "v_f.2.weight": 2, "wpe.weight": 2}
-    if missing := [key for key, ndim in telling.items() if key not in state or state[key].ndim != ndim]:
+    telling = ("xl_feature2gpt_feature.weight", "v_f.0.weight", "v_f.2.weight", "wpe.weight")
+    if odd := [key for key in telling if not (key in state and state[key].ndim == 2 and state[key].numel())]:
         raise ValueError(
-            f"{name} is a state dict of another model: {_some(missing)} missing. Expected the layout of the "
-            f"published EmotiCrafter weights; it begins with {_some(list(state), 3)}."
+            f"{name} is a state dict of another model: {_some(odd)} missing or no matrix. Expected the layout of "
+            f"the published EmotiCrafter weights; it begins with {_some(list(state), 3)}."
         )
     width, feature_width = state["xl_feature2gpt_feature.weight"].shape
     blocks = {match[1] for key in state if (match := re.match(r"h\.(\d+)\.", key))}
