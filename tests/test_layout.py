@@ -74,7 +74,7 @@ TELLING = re.compile(r"wpe|v_f\.[02]\.weight|xl_feature2gpt")  # the sizes are r
 def test_a_missing_key_is_named(key):
     state = published()
     del state[key]
-    with pytest.raises(ValueError, match="broken.pth") as error:
+    with pytest.raises(ValueError, match=r"broken\.pth") as error:
         published_state(state, "broken.pth")
     assert key in str(error.value)
     assert "missing" in str(error.value)
@@ -122,7 +122,7 @@ def test_a_gap_in_the_blocks_is_named(number):
     ],
 )
 def test_the_state_dict_of_another_model_is_refused(keys):
-    with pytest.raises(ValueError, match=r"other.pth is a state dict of another model") as error:
+    with pytest.raises(ValueError, match=r"other\.pth is a state dict of another model") as error:
         published_state({key: torch.zeros(4, 4) for key in keys}, "other.pth")
     assert "Expected the layout of the published EmotiCrafter weights" in str(error.value)
     assert keys[0] in str(error.value)
@@ -131,7 +131,7 @@ def test_the_state_dict_of_another_model_is_refused(keys):
 def test_all_differences_are_told_and_long_lists_cut():
     expected = {f"k{n}": (2,) for n in range(9)} | {"odd": (3, 4)}
     state = {"odd": torch.zeros(4, 3), "more": torch.zeros(1)}
-    with pytest.raises(ValueError, match="w.pth do not fit") as error:
+    with pytest.raises(ValueError, match=r"w\.pth do not fit") as error:
         check_layout(expected, state, "w.pth")
     assert "9 missing (k0, k1, k2, k3, k4 and 4 more)" in str(error.value)
     assert "1 not known (more)" in str(error.value)

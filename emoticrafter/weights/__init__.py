@@ -67,9 +67,7 @@ def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dic
     Raises:
         ValueError: Another ending, or weights that are NaN or infinite.
     """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"{path.name} does not end in .safetensors: networks are saved in that format only.")
+    path = target_file(path)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     _check_numbers(state, network.input_projection.weight.dtype, path.name)
     metadata = {
@@ -106,6 +104,14 @@ def existing_file(path: str | os.PathLike) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     path.open("rb").close()  # a file that may not be read is told from a damaged one
+    return path
+
+
+def target_file(path: str | os.PathLike) -> Path:
+    """A path that a network can be saved to (see `save_network` for the error)."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path.name} does not end in .safetensors: networks are saved in that format only.")
     return path
 
 

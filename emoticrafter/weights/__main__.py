@@ -16,7 +16,7 @@ import torch
 
 from .. import hub
 from ..files import file_sha256
-from . import existing_file, load_network, read_metadata, save_network
+from . import existing_file, load_network, read_metadata, save_network, target_file
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "convert":
-            convert(existing_file(options.source), options.target, DTYPES[options.dtype])
+            convert(existing_file(options.source), target_file(options.target), DTYPES[options.dtype])
         elif options.command == "inspect":
             inspect(existing_file(options.file))
         else:
