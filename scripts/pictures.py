@@ -1,8 +1,10 @@
-"""Draw the thumbnails of the workflows: the valence-arousal plane, the workflow's point on it, and its chain.
+"""Draw the thumbnails of the workflows, and put the demo's grid into the README.
 
     python scripts/pictures.py          # writes workflows/<name>.jpg beside every workflows/<name>.json
+    python scripts/pictures.py --grid   # writes docs/images/demo_grid.jpg from what make demo wrote to output/
 
-Needs Pillow and numpy. The same workflow gives the same picture.
+A thumbnail shows the valence-arousal plane, the workflow's point on it, and its chain of nodes. Needs Pillow and
+numpy. The same workflow gives the same picture.
 """
 
 from __future__ import annotations
@@ -14,7 +16,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-WORKFLOWS = Path(__file__).resolve().parent.parent / "workflows"
+ROOT = Path(__file__).resolve().parent.parent
+WORKFLOWS = ROOT / "workflows"
+DEMO_GRID = ROOT / "output" / "emotion_grid.png"
+README_GRID = ROOT / "docs" / "images" / "demo_grid.jpg"
+README_WIDTH = 800
 SIZE = 640
 MARGIN = 40
 LIMIT = 3.0
@@ -103,16 +109,33 @@ def font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
+def save(picture: Image.Image, path: Path) -> None:
+    """Write a JPEG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    picture.save(temporary, "JPEG", quality=85)
+    temporary.replace(path)
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB")
+
+
+def write_grid() -> None:
+    if not DEMO_GRID.is_file():
+        raise SystemExit(f"error: there is no {DEMO_GRID}: run `make demo` first")
+    grid = Image.open(DEMO_GRID).convert("RGB")
+    height = round(grid.height * README_WIDTH / grid.width)
+    save(grid.resize((README_WIDTH, height), Image.Resampling.LANCZOS), README_GRID)
+
+
 def main() -> None:
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    )
+    parser.add_argument("--grid", action="store_true", help="write the README's grid instead")
+    if parser.parse_args().grid:
+        write_grid()
+        return
     for path in sorted(WORKFLOWS.glob("*.json")):
-        target = path.with_suffix(".jpg")
-        temporary = target.with_suffix(".jpg.part")
-        thumbnail(json.loads(path.read_text(encoding="utf-8"))).save(temporary, "JPEG", quality=85)
-        temporary.replace(target)
-        print(f"workflows/{target.name}: {target.stat().st_size / 1000:.0f} kB")
+        save(thumbnail(json.loads(path.read_text(encoding="utf-8"))), path.with_suffix(".jpg"))
 
 
 if __name__ == "__main__":

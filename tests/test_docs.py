@@ -28,7 +28,7 @@ def commands(path: Path) -> list[str]:
     text = "\n".join(blocks(path, "bash")).replace("\\\n", " ")
     lines = [line.split(" #")[0].strip() for line in text.splitlines()]
     prose = FENCE.sub("", path.read_text("utf-8"))
-    inline = re.findall(r"`((?:python(?: -m)?|make|bash) [^`]+)`", prose)
+    inline = re.findall(r"`((?:(?:\.venv/bin/)?python(?: -m)?|make|bash) [^`]+)`", prose)
     return [line for line in [*lines, *inline] if line and not line.startswith("#")]
 
 
