@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 BANDWIDTHS = ("scaled", "isotropic")
-DIRECT_KERNELS = 10_000_000
+DIRECT_KERNELS = 1_000_000
 BLOCK_KERNELS = 1_000_000
 FREQUENCY_LIMIT = 9.0
 KERNEL_REACH = 9.0
@@ -36,9 +36,9 @@ class Density:
         self.bandwidth, self.covariance, self.count = bandwidth, covariance, len(pairs)
         whiten = np.linalg.inv(np.linalg.cholesky(covariance))
         self._whiten = torch.from_numpy(whiten)
-        points, counts = pairs.unique(dim=0, return_counts=True)
+        points, _, counts = _distinct(pairs)
         self._points = points @ self._whiten.T
-        self._counts = counts.double()
+        self._counts = counts
         self._scale = float(np.abs(np.linalg.det(whiten))) / (2 * math.pi * len(pairs))
 
     def __call__(self, valence, arousal) -> np.ndarray | Tensor:
@@ -54,7 +54,7 @@ class Density:
             ValueError: Different lengths, or a value that is not finite.
         """
         pairs = _pairs(valence, arousal)
-        places, index = pairs.unique(dim=0, return_inverse=True)
+        places, index, _ = _distinct(pairs)
         density = self._scale * _kernel_sums(self._points, self._counts, places @ self._whiten.T)[index]
         return density.to(valence.device) if isinstance(valence, Tensor) else density.numpy()
 
@@ -104,6 +104,15 @@ def _pairs(valence, arousal) -> Tensor:
             f"Pair {int((~torch.isfinite(pairs)).any(1).nonzero()[0])} is not finite: expected numbers."
         )
     return pairs
+
+
+def _distinct(pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct pairs [P, 2], which of them each pair is [N], and how often each occurs, float64 [P]."""
+    # As complex numbers, which sort thirty times faster than rows do.
+    numbers = pairs.contiguous().numpy().view(np.complex128)[:, 0]
+    distinct, index, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    rows = torch.from_numpy(distinct.view(np.float64).reshape(-1, 2))
+    return rows, torch.from_numpy(index), torch.from_numpy(counts).double()
 
 
 def _host(values):
