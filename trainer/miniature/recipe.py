@@ -1,0 +1,150 @@
+"""The recipe of the miniature: every size, count and rate that decides what its weights become.
+
+A run keeps its recipe in recipe.json and goes on only with the same one. The counts fit two processor cores in
+under three hours; docs/miniature.md has the sums.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from emoticrafter.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Sizes of the miniature's parts and settings of their training; tuples are per level or per text encoder."""
+
+    seed: int = 0
+    """Decides the pictures, the captions, the first weights and the order of everything."""
+    picture_size: int = 128
+    """Pixels, a multiple of 32."""
+    pictures: int = 20_000
+    """Painted pictures that the autoencoder and the generator learn from."""
+    neutral_share: float = 0.3
+    """How many of them are near valence and arousal 0 and have neutral captions."""
+    neutral_spread: float = 0.3
+    """The standard deviation of valence and arousal among those."""
+    captions: int = 4
+    """Wordings of each picture's caption."""
+
+    autoencoder_steps: int = 4_000
+    autoencoder_batch: int = 8
+    autoencoder_crop: int = 64
+    """Pixels of the squares that it learns from."""
+    autoencoder_lr: float = 1e-3
+    latent_noise: float = 0.05
+    """Noise on the latents while the autoencoder learns, so that its decoder forgives the generator's."""
+
+    unet_channels: tuple[int, ...] = (64, 128, 128)
+    """Multiples of 64, the size of an attention head in SDXL."""
+    unet_transformers: tuple[int, ...] = (0, 1, 1)
+    unet_layers: int = 1
+    text_widths: tuple[int, int] = (64, 96)
+    """Of the two text encoders; the features are as wide as both together."""
+    text_layers: int = 4
+    generator_steps: int = 2_600
+    generator_batch: int = 128
+    generator_lr: float = 8e-4
+    generator_ema: float = 0.998
+    empty_share: float = 0.1
+    """Samples with the empty prompt, for guidance without a classifier."""
+    mood_share: float = 0.06
+    """Samples whose caption has a mood and no content, so that an empty prompt can be given a mood."""
+    snr_limit: float = 5.0
+    """The weight of a noise level is its signal-to-noise ratio, at most this (Hang et al. 2023, arXiv 2303.09556)."""
+
+    pairs: int = 6_000
+    """Pairs of prompts that the emotion network learns from."""
+    empty_pairs: float = 0.05
+    """How many of them have the empty prompt as the neutral one."""
+    emotion_width: int = 128
+    emotion_depth: int = 4
+    emotion_tokens: int = 8
+    emotion_hidden: int = 64
+    emotion_epochs: float = 20.0
+    emotion_batch: int = 128
+    emotion_lr: float = 1e-3
+    emotion_scale: float = 1.5
+    """The emotion network's target is neutral + scale (emotional - neutral)."""
+
+    reader_pictures: int = 8_000
+    """Other painted pictures, of other seeds, that the two readers learn from; a tenth measures them."""
+    reader_channels: tuple[int, ...] = (32, 64, 96, 128)
+    reader_steps: int = 2_500
+    reader_batch: int = 64
+    reader_lr: float = 2e-3
+
+    sampler_steps: int = 20
+    guidance: float = 3.0
+
+    def as_json(self) -> dict:
+        return dataclasses.asdict(self)
+
+
+TINY = Recipe(
+    picture_size=64,
+    pictures=24,
+    captions=2,
+    autoencoder_steps=3,
+    autoencoder_batch=2,
+    autoencoder_crop=32,
+    unet_channels=(64, 64),
+    unet_transformers=(0, 1),
+    text_layers=3,
+    generator_steps=4,
+    generator_batch=4,
+    pairs=24,
+    empty_pairs=0.1,
+    emotion_width=64,
+    emotion_depth=1,
+    emotion_hidden=8,
+    emotion_epochs=1.0,
+    emotion_batch=8,
+    reader_pictures=20,
+    reader_channels=(32, 32, 32, 32),
+    reader_steps=3,
+    reader_batch=4,
+    sampler_steps=2,
+)
+"""Learns nothing, in seconds: for the tests, and to see that every stage runs on a machine."""
+
+
+def keep(recipe: Recipe, out: Path) -> None:
+    """Writes the recipe into a run's folder, or finds that it is there already.
+
+    Raises:
+        ValueError: The folder was begun with another recipe.
+    """
+    path, mine = out / "recipe.json", json.loads(json.dumps(recipe.as_json()))
+    if not path.exists():
+        text = json.dumps(mine, indent=1) + "\n"
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        return
+    theirs = json.loads(path.read_text(encoding="utf-8"))
+    differing = [
+        f"{name} was {theirs.get(name)} and is {mine.get(name)}"
+        for name in sorted({*mine, *theirs})
+        if theirs.get(name) != mine.get(name)
+    ]
+    if differing:
+        raise ValueError(
+            f"{out} was begun with another recipe: {'; '.join(differing)}. "
+            "Give the same settings to go on, or choose another --out."
+        )
+
+
+def read_recipe(out: Path) -> Recipe:
+    """The recipe that a run's folder was begun with.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    path = out / "recipe.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist: begin with python -m trainer.miniature train --out {out}"
+        )
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return Recipe(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
