@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -313,3 +314,12 @@ def test_arguments_out_of_range_are_refused(table, encoders, tmp_path, options, 
     with pytest.raises(ValueError, match=message):
         write(table, encoders, tmp_path / "features", **options)
     assert not (tmp_path / "features").exists()
+
+
+def test_corrected_ratings_and_another_split_need_no_new_features(table, encoders, tmp_path):
+    write(table, encoders, tmp_path)
+    written = (tmp_path / "features-00000.safetensors").stat().st_ino
+    corrected = replace(table, valence=np.full(N, 2.0), split=["validation", *table.split[1:]])
+    assert len(FeatureStore(tmp_path, corrected)) == N
+    write(corrected, encoders, tmp_path)
+    assert (tmp_path / "features-00000.safetensors").stat().st_ino == written

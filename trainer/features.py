@@ -10,7 +10,7 @@ more than 75 tokens the first window of 77 is kept. The folder holds
 - features-00000.safetensors …: memory-mappable shards, "features" [256, 77, D] each in float16 or bfloat16 (the
   last one is shorter);
 - rows.safetensors: "neutral" and "emotional" [N] int64, the row of each pair's prompt over all shards;
-- manifest.json: the hashes of encoders and table, dtype, sizes, and each shard's bytes and checksum.
+- manifest.json: the hashes of encoders and prompts, dtype, sizes, and each shard's bytes and checksum.
 
 A shard is written under a temporary name, renamed when it is whole, and then entered in the manifest: what the
 manifest lists is complete at any moment, and an interrupted run goes on with the shards that are not in it.
@@ -19,6 +19,7 @@ Shapes: N pairs, P distinct prompts, B prompts in a batch, T = 77 tokens, D feat
 """
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -95,7 +96,7 @@ def write_features(
         **_FORMAT,
         "encoder": encoders.fingerprint(),
         "encoder_name": encoders.name,
-        "data": table.fingerprint(),
+        "data": _prompts_hash(table),
         "dtype": dtype,
         "tokens": TOKENS,
         "width": encoders.width,
@@ -127,6 +128,11 @@ def _distinct(table) -> tuple[list[str], dict[str, torch.Tensor]]:
     columns = {"neutral": table.neutral, "emotional": table.emotional}
     places = {name: [rows[prompt] for prompt in column] for name, column in columns.items()}
     return list(rows), {name: torch.tensor(column, dtype=torch.int64) for name, column in places.items()}
+
+
+def _prompts_hash(table) -> str:
+    """A sha256 over the prompts and their order: corrected ratings or another split need no new features."""
+    return hashlib.sha256(json.dumps([table.neutral, table.emotional]).encode()).hexdigest()
 
 
 def _plan(prompts: list[str], finished: dict, batch_size: int) -> Iterator[_Batch]:
@@ -387,10 +393,10 @@ class FeatureStore:
 
     def _check(self, table) -> None:
         manifest, shards = self.manifest, self.manifest["shards"]
-        if table is not None and table.fingerprint() != manifest["data"]:
+        if table is not None and _prompts_hash(table) != manifest["data"]:
             raise ValueError(
                 f"The features in {self.folder} were made from other data: {_short(manifest, 'data')} there, "
-                f"the table is {table.fingerprint()[:12]}. Run python -m trainer.prepare for this table."
+                f"the table is {_prompts_hash(table)[:12]}. Run python -m trainer.prepare for this table."
             )
         done = sum(entry["prompts"] for entry in shards.values())
         if done != manifest["prompts"]:
