@@ -242,19 +242,21 @@ def _say(text: str) -> None:
 
 def serve(options: argparse.Namespace, extra: list[str]) -> None:
     """Run a server in the foreground until Ctrl-C."""
-    install()
-    sys.path.append(str(ROOT))
-    from scripts.server import prepare_base, server_command
+    from scripts.server import check_port, prepare_base, server_command
 
+    check_port(options.port)
+    install()
     base = prepare_base(options.base.resolve(), stand_ins=options.stand_ins)
+    if options.stand_ins:
+        script = ROOT / "scripts" / "stand_ins.py"
+        subprocess.run([python_in(ENVIRONMENT), script, base], check=True)
     command = server_command(base, options.port, [*_device_arguments(extra), *extra])
     _say(f"ComfyUI {comfyui_folder()}\nmodels, input, output: {base}\nopen http://127.0.0.1:{options.port}")
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         try:
-            code = process.wait()
-        except KeyboardInterrupt:  # the server had it too, and is ending
-            code = process.wait()
-    sys.exit(code)
+            sys.exit(process.wait())
+        except KeyboardInterrupt:
+            process.terminate()
 
 
 def _device_arguments(extra: list[str]) -> list[str]:
@@ -307,4 +309,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # The module that server.py imports, not a second copy of it with exceptions of its own.
+    sys.path.append(str(ROOT))
+    from scripts import comfyui
+
+    comfyui.main()

@@ -200,7 +200,7 @@ def main() -> None:
     try:
         _continue_in_environment()
         print(f"Wrote {run(options)}")
-    except (comfyui.SetupError, server.ServerError, DemoError, workflow.WorkflowError) as error:
+    except (comfyui.SetupError, DemoError, workflow.WorkflowError) as error:
         sys.exit(f"error: {error}")
     except server.PromptError as error:
         sys.exit(f"error: ComfyUI could not make a picture. {error}")

@@ -32,7 +32,7 @@ START_SECONDS = 180.0
 QUEUE_SECONDS = 300.0
 
 
-class ServerError(RuntimeError):
+class ServerError(SetupError):
     """The server did not start, or is gone; the message ends with the last lines of its log."""
 
 
@@ -88,10 +88,14 @@ def _link(source: Path, link: Path) -> None:
 
 
 def server_command(base: Path, port: int, arguments: list[str]) -> list[str]:
-    """The command line of a server in `base`, on 127.0.0.1:`port`, that writes nothing outside `base`."""
+    """The command line of a server in `base`, on 127.0.0.1:`port`, that writes nothing outside `base`.
+
+    It ends when its standard input does: start it with a pipe there (see launch_comfyui.py).
+    """
+    launcher = ROOT / "scripts" / "launch_comfyui.py"
     database = (base / "user" / "comfyui.db").as_posix()
     return [
-        *(str(comfyui_python()), str(comfyui_folder() / "main.py")),
+        *(str(comfyui_python()), str(launcher), str(comfyui_folder() / "main.py")),
         *("--listen", "127.0.0.1", "--port", str(port), "--disable-auto-launch", "--disable-api-nodes"),
         *("--base-directory", str(base), "--database-url", f"sqlite:///{database}"),
         *arguments,
@@ -111,7 +115,7 @@ def check_port(port: int) -> None:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise ServerError(
                 f"Port {port} is taken by another program (a ComfyUI that is running?).\n"
-                "End that one, give another --port, or leave --port out: a free one is then chosen."
+                "End that one, or give another --port."
             )
 
 
@@ -162,11 +166,10 @@ class Server:
         check_port(self.port)
         # Without metadata the same picture is the same file, whatever graph made it.
         arguments = ["--cpu", "--disable-metadata", *self.arguments]
-        python, *rest = server_command(self.base, self.port, arguments)
-        launcher = str(ROOT / "scripts" / "launch_comfyui.py")
+        command = server_command(self.base, self.port, arguments)
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [python, launcher, *rest], stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
+                command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
             )
         try:
             self._wait_until_up()

@@ -1,5 +1,7 @@
 """Small untrained model files for a server's folders, and the swap that puts them into a graph.
 
+    python scripts/stand_ins.py BASE      # writes them into BASE/models/ and BASE/input/
+
 The graphs that people use load gigabytes; in tests and demo the same graphs run with these instead.
 `scripts/tiny_sdxl/` holds those that are nodes; LoRA and emotion network are files, so that the stock loaders
 read them.
@@ -7,7 +9,10 @@ read them.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 LORA_NAME = "tiny_sdxl_lora.safetensors"
 NETWORK_NAME = "tiny_emotion_network.safetensors"
@@ -83,3 +88,7 @@ def write_picture(path: Path, size: int = 256) -> None:
     picture = Image.new("RGB", (size, size), (32, 32, 32))
     ImageDraw.Draw(picture).ellipse((size // 6, size // 6, size * 5 // 6, size * 5 // 6), fill="white")
     picture.save(path)
+
+
+if __name__ == "__main__":
+    write_stand_ins(Path(sys.argv[1]))
