@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from benchmarks.plain import PlainNetwork
@@ -300,6 +301,29 @@ def test_training_drops_out_and_evaluation_does_not():
     assert (first - second).abs().max() > 1e-2
     torch.manual_seed(0)
     assert torch.equal(network(*arguments), first)
+
+
+def test_every_place_drops_out_in_training_only(monkeypatch):
+    """After the input, inside each attention, after each of a block's four branches."""
+    chances = []
+    dropout, attention = F.dropout, F.scaled_dot_product_attention
+
+    def note_dropout(x, p, training):
+        chances.append(p if training else 0.0)
+        return dropout(x, p, training)
+
+    def note_attention(*arguments, dropout_p):
+        chances.append(dropout_p)
+        return attention(*arguments, dropout_p=dropout_p)
+
+    monkeypatch.setattr(F, "dropout", note_dropout)
+    monkeypatch.setattr(F, "scaled_dot_product_attention", note_attention)
+    network = EmotionNetwork(replace(TINY, dropout=0.3))
+    network(*inputs(TINY))
+    assert set(chances) == {0.0}
+    chances.clear()
+    network.train()(*inputs(TINY))
+    assert chances == [0.3] * (1 + TINY.depth * (3 + 4))
 
 
 @pytest.mark.parametrize("block", ["paper", "published"])

@@ -138,6 +138,14 @@ def test_an_interrupted_save_leaves_the_old_file(network, saved, monkeypatch, st
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
 
 
+def test_whoever_reads_the_old_file_keeps_it(network, saved):
+    before = saved.read_bytes()
+    with saved.open("rb") as reader:
+        save_network(network.half(), saved)
+        assert reader.read() == before
+    assert saved.read_bytes() != before
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_broken_weights_are_not_saved(network, saved, value):
     before = saved.read_bytes()
