@@ -13,6 +13,7 @@ from torch import Tensor
 from .features import FeatureStore
 
 MOST_PAIRS = 1024
+CONTENT_PAIRS = 256
 BLOCK = 64
 EMOTION_DIRECTIONS = 16
 
@@ -34,7 +35,7 @@ def data_directions(
     seed: int,
     device: torch.device | str = "cpu",
 ) -> Directions:
-    """Estimates the directions from up to 1,024 pairs.
+    """Estimates the directions from up to 1,024 pairs, those of content from up to 256 x 77 tokens.
 
     The slopes are the least-squares fit of emotional - neutral = constant + V slope_V + A slope_A at each token. The
     content directions are the principal components of the neutral features, around their mean at each token, after
@@ -58,17 +59,18 @@ def data_directions(
     chosen = np.random.default_rng((seed, 1)).permutation(pairs)[:MOST_PAIRS]
     design = np.stack([np.ones(len(chosen)), valence[chosen], arousal[chosen]], axis=1)
     inverse = torch.from_numpy(np.linalg.pinv(design)).float().to(device)  # [3, N]
-    slopes = total = products = 0
+    slopes = total = products = count = 0
     for start in range(0, len(chosen), BLOCK):
         rows = chosen[start : start + BLOCK]
         neutral, emotional = (f(rows).to(device).float() for f in (store.neutral, store.emotional))
         _check_finite(neutral, emotional, rows)
         slopes = slopes + torch.einsum("kb,btd->ktd", inverse[:, start : start + BLOCK], emotional - neutral)
-        total = total + neutral.sum(0)
-        flat = neutral.flatten(0, 1)
-        products = products + (flat.T @ flat).double()
-    mean = total.double().cpu() / len(chosen)  # [T, D]
-    covariance = products.cpu() / len(chosen) - mean.T @ mean
+        if start < CONTENT_PAIRS:
+            total, count = total + neutral.sum(0), count + len(rows)
+            flat = neutral.flatten(0, 1)
+            products = products + (flat.T @ flat).double()
+    mean = total.double().cpu() / count  # [T, D]
+    covariance = products.cpu() / count - mean.T @ mean
     slopes = slopes.cpu()
     return Directions(slopes[1], slopes[2], _content(covariance, slopes[1:].flatten(0, 1), rank))
 
