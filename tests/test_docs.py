@@ -1,6 +1,7 @@
 """The documents hold what they say: commands exist, links and named files resolve, every node has its page."""
 
 import json
+import os
 import re
 import runpy
 import shlex
@@ -46,6 +47,7 @@ def note_commands() -> list[str]:
 ALL_COMMANDS = sorted({command for path in DOCUMENTS for command in commands(path)} | set(note_commands()))
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")  # other tests import it too
 @pytest.mark.parametrize("command", ALL_COMMANDS)
 def test_a_command_exists_with_its_options(command, monkeypatch, capsys):
     words = [word for word in shlex.split(command) if not re.fullmatch(r"[A-Z_]+=.*", word)]
@@ -56,6 +58,8 @@ def test_a_command_exists_with_its_options(command, monkeypatch, capsys):
         check_install(arguments)
     elif program == "bash":
         assert (ROOT / arguments[0]).is_file()
+    elif program.endswith(".sh"):
+        assert os.access(ROOT / words[0], os.X_OK), f"{words[0]} cannot be run"
     elif program == "ruff":
         assert arguments[0] in ("check", "format")
     elif program in ("python", "torchrun"):
