@@ -44,7 +44,9 @@ patcher = comfy.model_patcher.ModelPatcher(model, load_device=device, offload_de
 weights, sizes = part("text_encoders")
 clip = comfy.sd.CLIP(config.clip_target(), model_options=sizes)
 missing, unexpected = clip.cond_stage_model.load_state_dict(weights, strict=False)
-missing = [key for key in missing if "logit_scale" not in key and key != "clip_l.transformer.text_projection.weight"]
+missing = [
+    key for key in missing if "logit_scale" not in key and key != "clip_l.transformer.text_projection.weight"
+]
 if missing or unexpected:
     sys.exit(f"ComfyUI's CLIP lacks {missing} and does not know {unexpected}")
 

@@ -2,6 +2,12 @@
 
 python -m trainer.miniature paint --out pictures
 python -m trainer.miniature paint --out pictures --subject cat --setting snow --time dawn --steps 7
+python -m trainer.miniature train --out runs/miniature
+python -m trainer.miniature ablate --out runs/miniature
+python -m trainer.miniature measure --out runs/miniature --table docs/miniature.md
+python -m trainer.miniature export --out runs/miniature --to miniature
+
+A command that was interrupted goes on where it stopped when it is run again.
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ import cv2
 import numpy as np
 
 from trainer.miniature.captions import emotional_caption, neutral_caption
+from trainer.miniature.commands import add_commands
 from trainer.miniature.painter import paint
 from trainer.miniature.scene import SETTINGS, SUBJECTS, TIMES, Scene
 
@@ -59,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     sheet.add_argument("--size", type=int, default=128, help="pixels a picture (128)")
     sheet.add_argument("--seed", type=int, default=0, help="layout, hues and wording (0)")
     sheet.set_defaults(run=paint_command)
+    add_commands(commands)
     return top
 
 
@@ -68,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     args = top.parse_args(argv)
     try:
         args.run(args)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         top.error(str(error))
 
 

@@ -2,8 +2,8 @@
 
     python -m trainer.miniature export --out runs/miniature --to miniature
 
-unet.safetensors, text_encoders.safetensors, vae.safetensors, emotion_network.safetensors and readers.safetensors;
-`comfyui_layout` says how ComfyUI builds its classes from them.
+unet, text_encoders, vae, emotion_network, emotion_reader and content_reader (.safetensors), and README.md, their data
+card; `comfyui_layout` says how ComfyUI builds its classes from the first three.
 """
 
 import json
@@ -14,12 +14,18 @@ from diffusers import AutoencoderTiny, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor
 
-from emoticrafter.files import write_atomically
+from emoticrafter import load_network, save_network
+from emoticrafter.files import file_sha256, write_atomically
+from emoticrafter.weights import read_metadata
 from trainer.miniature.comfyui_layout import text_sizes, text_state, unet_sizes, unet_state, vae_state
+from trainer.miniature.folders import load_autoencoder, load_generator
 from trainer.miniature.models import TextEncoders
+from trainer.miniature.readers import KINDS, load_reader
 from trainer.miniature.recipe import Recipe
 
 FORMAT, VERSION = "emoticrafter-miniature", "1"
+LARGEST = 40_000_000
+"""Bytes of everything that is shipped."""
 
 
 def write_part(path: Path, state: dict[str, Tensor], config: dict) -> None:
@@ -31,7 +37,9 @@ def write_part(path: Path, state: dict[str, Tensor], config: dict) -> None:
     halves = {name: tensor.detach().cpu().half().contiguous() for name, tensor in state.items()}
     for name, tensor in halves.items():
         if not torch.isfinite(tensor).all():
-            raise ValueError(f"{path.name}: {name} is not finite in float16. Train it anew with a lower rate.")
+            raise ValueError(
+                f"{path.name}: {name} is not finite in float16. Train it anew with a lower rate."
+            )
     metadata = {"format": FORMAT, "version": VERSION, "config": json.dumps(config)}
     write_atomically(path, lambda temporary: save_file(halves, temporary, metadata))
 
@@ -46,3 +54,97 @@ def export_model(
     config = autoencoder.config
     latents = vae_state(autoencoder.state_dict(), 1 / config.scaling_factor, config.shift_factor)
     write_part(to / "vae.safetensors", latents, {"latent_channels": 4})
+
+
+def export(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
+    """Writes everything that is shipped, with its data card, and prints the sizes.
+
+    Args:
+        out: The run's folder.
+        recipe: The run's.
+        network: The emotion network that goes with it.
+        to: The folder; files that are there are replaced.
+
+    Raises:
+        FileNotFoundError: A stage is not done.
+        ValueError: The files are larger together than may be shipped.
+    """
+    unet, text = load_generator(out / "generator", recipe)
+    export_model(unet, text, load_autoencoder(out / "autoencoder"), recipe, to)
+    training = read_metadata(network)["training"]
+    save_network(load_network(network).half(), to / "emotion_network.safetensors", training)
+    figures = {}
+    for kind in KINDS:
+        reader, config = load_reader(out / "readers" / f"{kind}.safetensors")
+        write_part(to / f"{kind}_reader.safetensors", reader.state_dict(), config)
+        figures[kind] = config["held_out"]
+    card = data_card(recipe, figures, training, sorted(to.glob("*.safetensors")))
+    write_atomically(to / "README.md", lambda temporary: temporary.write_text(card, encoding="utf-8"))
+    total = sum(path.stat().st_size for path in to.iterdir())
+    print(f"{to}: {total / 1e6:.1f} MB")
+    if total > LARGEST:
+        raise ValueError(
+            f"{to} has {total / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f}: use smaller sizes."
+        )
+
+
+def data_card(recipe: Recipe, figures: dict, training: dict, files: list[Path]) -> str:
+    """What the weights are, what they were made from, how well they do, and what may be done with them."""
+    sizes = "\n".join(
+        f"| {path.name} | {path.stat().st_size / 1e6:.1f} MB | `{file_sha256(path)}` |" for path in files
+    )
+    held_out = "\n".join(
+        f"| {kind} reader, {name} | {value:.3f} |"
+        for kind, found in figures.items()
+        for name, value in found.items()
+    )
+    best = training.get("validation", {})
+    return CARD.format(
+        sizes=sizes,
+        held_out=held_out,
+        pictures=f"{recipe.pictures:,}",
+        reader_pictures=f"{recipe.reader_pictures:,}",
+        samples=f"{recipe.generator_steps * recipe.generator_batch:,}",
+        pairs=f"{recipe.pairs:,}",
+        loss=f"{best.get('loss', float('nan')):.4g}",
+        recipe=json.dumps(recipe.as_json(), indent=1),
+    )
+
+
+CARD = """# The miniature's weights
+
+A small text-to-image model with SDXL's plan, of a painted world in which every picture's valence and arousal are
+known, and the emotion network fitted to it. It is made for trying the nodes, for tests and for comparing methods. It
+is not SDXL and knows nothing but its own world: 14 subjects, 6 settings, 4 times of day, pictures of 128 x 128.
+
+| file | size | sha256 |
+| --- | ---: | --- |
+{sizes}
+
+## Data
+
+{pictures} pictures painted by `trainer/miniature/painter.py`, and captions worded by `captions.py`; nothing was
+collected, and no person is shown. Valence and arousal are the painter's own settings, not people's ratings. The
+combinations of subject, setting and time that `Scene.held_out` names are in no training picture or caption.
+
+## Training
+
+`python -m trainer.miniature train`, with the recipe below: an autoencoder (diffusers' AutoencoderTiny), then the UNet
+and both text encoders together on {samples} samples, then the emotion network by `trainer.prepare` and `trainer.train`
+on {pairs} pairs of captions (best validation loss {loss}). The two readers learned from {reader_pictures} other
+pictures, half of them after the autoencoder; a tenth was held out:
+
+| held-out figure | |
+| --- | ---: |
+{held_out}
+
+How well pictures follow the asked emotion is in docs/miniature.md, written by `python -m trainer.miniature measure`.
+
+```json
+{recipe}
+```
+
+## Licence
+
+Apache-2.0, as the project. The tokenizers' vocabulary, which is not in these files, is OpenAI CLIP's (MIT).
+"""

@@ -4,6 +4,7 @@ Shapes: B batch, T = 77 tokens, D features (64 + 96), P pooled (96); latents are
 pictures [B, 3, 128, 128] in [0, 1].
 """
 
+import numpy as np
 import torch
 from diffusers import AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
@@ -103,6 +104,11 @@ def tokenize(captions: list[str]) -> Tensor:
     """Captions of at most 75 tokens to [B, T] int64, padded with the end token; longer ones are cut."""
     encoded = clip_tokenizer()(captions, truncation=True, max_length=TOKENS)["input_ids"]
     return torch.tensor([row + [END] * (TOKENS - len(row)) for row in encoded])
+
+
+def as_floats(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 [B, H, W, 3] to float32 [B, 3, H, W] in [0, 1], channels last in memory."""
+    return torch.from_numpy(np.array(pictures)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 def make_autoencoder() -> AutoencoderTiny:

@@ -51,14 +51,14 @@ class Recipe:
     empty_share: float = 0.1
     """Samples with the empty prompt, for guidance without a classifier."""
     mood_share: float = 0.06
-    """Samples whose caption has a mood and no content, so that an empty prompt can be given a mood."""
+    """Samples whose caption has no content."""
     snr_limit: float = 5.0
     """The weight of a noise level is its signal-to-noise ratio, at most this (Hang et al. 2023, arXiv 2303.09556)."""
 
     pairs: int = 6_000
     """Pairs of prompts that the emotion network learns from."""
-    empty_pairs: float = 0.05
-    """How many of them have the empty prompt as the neutral one."""
+    mood_pairs: float = 0.06
+    """How many of them have no content, so that an empty prompt can be given a mood."""
     emotion_width: int = 128
     emotion_depth: int = 4
     emotion_tokens: int = 8
@@ -96,7 +96,7 @@ TINY = Recipe(
     generator_steps=4,
     generator_batch=4,
     pairs=24,
-    empty_pairs=0.1,
+    mood_pairs=0.1,
     emotion_width=64,
     emotion_depth=1,
     emotion_hidden=8,

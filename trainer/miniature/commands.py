@@ -1,0 +1,115 @@
+"""The miniature's subcommands that train, measure and export; `python -m trainer.miniature` adds them to its own.
+
+What they run is imported when one is called, so that painting pictures needs neither diffusers nor transformers.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from trainer.miniature.recipe import TINY, Recipe, read_recipe
+
+
+def add_commands(commands) -> None:
+    """Adds train, ablate, measure and export to argparse's subcommands."""
+    command = _command(commands, "train", "train all parts, going on from where they are", train_command)
+    command.add_argument(
+        "--stages", nargs="+", metavar="STAGE", help="pictures, autoencoder ... (default: all)"
+    )
+    command.add_argument("--tiny", action="store_true", help="sizes that learn nothing, to see that all runs")
+    group = command.add_argument_group("recipe", "of a new run; one that was begun keeps its own")
+    for field in dataclasses.fields(Recipe):
+        if field.type in (int, float):
+            flag = "--" + field.name.replace("_", "-")
+            text = f"default: {field.default}"
+            group.add_argument(flag, type=field.type, metavar=field.name.upper(), help=text)
+
+    command = _command(commands, "ablate", "fit the emotion networks that are compared", ablate_command)
+    command.add_argument("--networks", type=int, default=2, help="networks of every variant (%(default)s)")
+    command.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="default: all")
+
+    command = _command(
+        commands, "measure", "draw held-out prompts over the plane and read them", measure_command
+    )
+    command.add_argument("--prompts", type=int, default=42, help="held-out prompts (%(default)s)")
+    command.add_argument(
+        "--seeds", type=int, default=2, help="pictures of every prompt and point (%(default)s)"
+    )
+    command.add_argument("--networks", nargs="+", type=Path, metavar="FILE", help="default: all of the run")
+    command.add_argument("--table", type=Path, metavar="FILE", help="a document that gets the table")
+
+    command = _command(commands, "export", "write the weights for shipping", export_command)
+    command.add_argument("--to", type=Path, default=Path("miniature"), help="folder (%(default)s)")
+    command.add_argument("--network", type=Path, metavar="FILE", help="default: the run's first")
+
+
+def _command(commands, name: str, text: str, run) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text)
+    add = command.add_argument
+    add("--out", type=Path, default=Path("runs/miniature"), help="the run's folder (%(default)s)")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (%(default)s)")
+    add("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="(%(default)s)")
+    add("--compile", action="store_true", help="compile what is trained with torch.compile")
+    command.set_defaults(run=run)
+    return command
+
+
+def _machine(args: argparse.Namespace):
+    import diffusers
+    import torch
+    import transformers
+
+    from trainer.miniature.loop import Machine
+
+    # Their notes about every file they read would bury the progress.
+    diffusers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    machine = Machine.find(args.device, args.precision, args.compile)
+    if machine.device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    return machine
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """The recipe of the run's folder, or of a new run, with the given settings in it."""
+    begun = (args.out / "recipe.json").is_file()
+    recipe = read_recipe(args.out) if begun else TINY if args.tiny else Recipe()
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    given = {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
+    return dataclasses.replace(recipe, **given)
+
+
+def train_command(args: argparse.Namespace) -> None:
+    from trainer.miniature.pipeline import STAGES, train
+
+    train(args.out, _recipe(args), _machine(args), args.stages or STAGES)
+
+
+def ablate_command(args: argparse.Namespace) -> None:
+    from trainer.miniature.pipeline import ablate
+
+    ablate(args.out, read_recipe(args.out), _machine(args), args.networks, args.variants)
+
+
+def measure_command(args: argparse.Namespace) -> None:
+    from trainer.miniature.measure import Bench, find_networks, measure
+    from trainer.miniature.table import table, write_table
+
+    recipe, machine = read_recipe(args.out), _machine(args)
+    networks = find_networks(args.out, args.networks)
+    bench = Bench(args.out, recipe, machine, args.prompts, args.seeds)
+    rows = measure(args.out, bench, networks, at_once=32 if machine.device.type == "cuda" else 2)
+    text = (
+        f"{args.prompts} held-out prompts, 25 points, {args.seeds} seeds; {recipe.sampler_steps} steps of euler, "
+        f"scheduler simple, guidance {recipe.guidance:g}.\n\n{table(rows)}"
+    )
+    print(text)
+    if args.table:
+        write_table(args.table, text)
+
+
+def export_command(args: argparse.Namespace) -> None:
+    from trainer.miniature.export import export
+
+    network = args.network or args.out / "emotion" / "default-0" / "network.safetensors"
+    export(args.out, read_recipe(args.out), network, args.to)

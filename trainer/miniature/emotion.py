@@ -1,0 +1,118 @@
+"""The miniature's emotion networks, fitted by the project's own commands: trainer.prepare, then trainer.train.
+
+The pairs are captions of painted scenes; the encoders are the miniature's own, a diffusers folder like any other.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from trainer import prepare, train
+from trainer.data import PairTable, assign_split, save_table
+from trainer.miniature.captioning import mood_caption, opening
+from trainer.miniature.captions import emotional_caption, neutral_caption
+from trainer.miniature.dataset import make_plan
+from trainer.miniature.loop import Machine
+from trainer.miniature.recipe import Recipe
+
+VALIDATION = 0.05
+VARIANTS = {
+    "default": {},
+    "unweighted": {"density_power": 0.0},
+    "power-2": {"density_power": 2.0},
+    "scale-1.0": {"scale": 1.0},
+    "scale-2.0": {"scale": 2.0},
+    "published-block": {"block": "published"},
+}
+"""What is compared, as settings of trainer.train that differ from the default ones."""
+
+
+def make_pairs(recipe: Recipe) -> PairTable:
+    """Pairs of captions of training scenes, with valence and arousal from the whole plane."""
+    plan = make_plan("pairs", recipe.pairs, recipe)
+    contentless = np.random.default_rng((recipe.seed, 98)).random(recipe.pairs) < recipe.mood_pairs
+    neutral, emotional = [], []
+    for index, scene in enumerate(plan.scenes):
+        at, seed = (float(plan.valence[index]), float(plan.arousal[index])), plan.seed(index)
+        if contentless[index]:
+            neutral.append(opening(seed))
+            emotional.append(f"{opening(seed)}, {mood_caption(scene, *at, seed)}")
+        else:
+            neutral.append(neutral_caption(scene, seed))
+            emotional.append(emotional_caption(scene, *at, seed))
+    return PairTable(
+        neutral=neutral,
+        emotional=emotional,
+        valence=plan.valence,
+        arousal=plan.arousal,
+        source=["miniature"] * len(plan),
+        split=assign_split(neutral, VALIDATION, recipe.seed),
+        id=[str(index) for index in range(len(plan))],
+    )
+
+
+def prepare_data(recipe: Recipe, encoders: Path, folder: Path, machine: Machine) -> Path:
+    """Makes the data folder by `python -m trainer.prepare`; what is there already is kept.
+
+    Args:
+        recipe: How many pairs, and the seed.
+        encoders: The generator's diffusers folder.
+        folder: Gets pairs.jsonl (as it is handed over) and data/.
+        machine: Where to encode.
+
+    Returns:
+        The data folder.
+    """
+    pairs, data = folder / "pairs.jsonl", folder / "data"
+    if not pairs.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        save_table(make_pairs(recipe), pairs)
+    command = ["--pairs", pairs, "--out", data, "--encoder", encoders, "--batch-size", 128]
+    command += ["--device", machine.device]
+    _succeed(prepare.main([str(word) for word in command]), "trainer.prepare")
+    return data
+
+
+def settings(recipe: Recipe, variant: str = "default", seed: int = 0) -> dict:
+    """The settings of trainer.train for a variant, by name."""
+    return {
+        "scale": recipe.emotion_scale,
+        "width": recipe.emotion_width,
+        "depth": recipe.emotion_depth,
+        "emotion_tokens": recipe.emotion_tokens,
+        "emotion_hidden": recipe.emotion_hidden,
+        "epochs": recipe.emotion_epochs,
+        "batch": recipe.emotion_batch,
+        "lr": recipe.emotion_lr,
+        "warmup": 100 if recipe.emotion_epochs * recipe.pairs > 1000 * recipe.emotion_batch else 0,
+        "schedule": "cosine",
+        "clip_norm": 1.0,
+        "seed": recipe.seed + seed,
+        **VARIANTS[variant],
+    }
+
+
+def train_network(
+    recipe: Recipe, data: Path, folder: Path, machine: Machine, variant: str = "default", seed: int = 0
+) -> Path:
+    """Fits one network by `python -m trainer.train --resume`; a finished one is not touched.
+
+    Returns:
+        Its file, which has the best weights by validation loss.
+    """
+    out = folder / f"{variant}-{seed}"
+    finished = out / "finished"
+    if not finished.exists():
+        command = ["--data", data, "--out", out, "--resume", "--device", machine.device]
+        for name, value in settings(recipe, variant, seed).items():
+            command += ["--" + name.replace("_", "-"), value]
+        _succeed(train.main([str(word) for word in command]), "trainer.train")
+        finished.touch()
+    return out / "network.safetensors"
+
+
+def _succeed(code: int, command: str) -> None:
+    if code:
+        raise RuntimeError(
+            f"{command} ended with status {code}: its own message above says why. Run the same command to go on."
+        )

@@ -1,0 +1,125 @@
+"""Trains the miniature's generator: the UNet and both text encoders together, on latents and captions.
+
+Every sample is a picture with one of its captions, a feeling without content, or the empty prompt. The pooled vector
+comes from another caption of the same content, in any mood: it tells content alone, and the mood is in the features,
+where the emotion network changes it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.training_utils import compute_snr
+from torch import Tensor, nn
+
+from trainer.encoders import END
+from trainer.miniature.folders import load_generator, save_generator
+from trainer.miniature.loop import Machine, Schedule, fit, step_random
+from trainer.miniature.models import TextEncoders, make_unet, noise_schedule, size_and_crop
+from trainer.miniature.recipe import Recipe
+
+
+class Denoising(nn.Module):
+    """The UNet and the text encoders with their loss."""
+
+    def __init__(self, recipe: Recipe):
+        super().__init__()
+        self.recipe = recipe
+        self.unet, self.text = make_unet(recipe), TextEncoders(recipe)
+        self.schedule = noise_schedule()
+
+    def forward(self, latents: Tensor, tokens: Tensor, content: Tensor) -> Tensor:
+        """The mean weighted error of the velocity at one random noise level per sample.
+
+        Args:
+            latents: [B, 4, H, W].
+            tokens: The captions, [B, 77].
+            content: The pooled vectors' captions, [B, up to 77].
+        """
+        timesteps = torch.randint(len(self.schedule.alphas_cumprod), (len(latents),), device=latents.device)
+        noise = torch.randn_like(latents)
+        noisy = self.schedule.add_noise(latents, noise, timesteps)
+        features, _ = self.text(tokens)
+        added = {
+            "text_embeds": self.text.pooled(content),
+            "time_ids": size_and_crop(len(latents), 8 * latents.shape[-1], latents.device),
+        }
+        predicted = self.unet(noisy, timesteps, features, added_cond_kwargs=added).sample.float()
+        error = (predicted - self.schedule.get_velocity(latents, noise, timesteps)).square().mean((1, 2, 3))
+        snr = compute_snr(self.schedule, timesteps)
+        return (error * snr.clamp(max=self.recipe.snr_limit) / (snr + 1)).mean()
+
+
+def train_generator(
+    recipe: Recipe,
+    latents: np.ndarray,
+    tokens: dict[str, Tensor],
+    folder: Path,
+    training: Path,
+    machine: Machine,
+) -> tuple[UNet2DConditionModel, TextEncoders]:
+    """Trains UNet and text encoders, or reads them if they are there.
+
+    Args:
+        recipe: Their settings.
+        latents: float16 [N, 4, H, W].
+        tokens: From `caption_tokens`.
+        folder: Where the finished ones go, in diffusers' layout.
+        training: Where the checkpoint goes.
+        machine: What to train on.
+    """
+    if not folder.exists():
+        torch.manual_seed(recipe.seed)
+        module = Denoising(recipe)
+        _forget_unseen_words(module.text, tokens)
+        module = module.to(machine.device, memory_format=torch.channels_last)
+        all_latents = torch.from_numpy(np.array(latents)).to(machine.device)
+
+        def loss(called: nn.Module, step: int) -> Tensor:
+            rows, captions, contents = draw_captions(tokens, recipe, step)
+            return called(
+                all_latents[rows.to(machine.device)].float(),
+                captions.to(machine.device, non_blocking=True),
+                contents.to(machine.device, non_blocking=True),
+            )
+
+        schedule = Schedule(
+            recipe.generator_steps, recipe.generator_lr, recipe.generator_ema, warmup=200, seed=recipe.seed
+        )
+        trained = fit(module, loss, schedule, machine, training)
+        unet = trained.unet.cpu().to(memory_format=torch.contiguous_format)
+        save_generator(unet, trained.text.cpu(), folder)
+    return load_generator(folder, recipe)
+
+
+def draw_captions(tokens: dict[str, Tensor], recipe: Recipe, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Draws a step's pictures and what is said of them.
+
+    Returns:
+        The pictures' rows [B], the captions' tokens [B, 77] and those of the pooled vectors' captions, cut after the
+        longest, all int64.
+    """
+    random, batch = step_random(recipe.seed, step), recipe.generator_batch
+    rows = torch.from_numpy(random.integers(len(tokens["mood"]), size=batch))
+    wording = torch.from_numpy(random.integers(recipe.captions, size=batch))
+    share = torch.from_numpy(random.random(batch))[:, None]
+    contentless = share < recipe.empty_share + recipe.mood_share
+    captions = tokens["caption"][rows, wording]
+    captions = torch.where(contentless, tokens["mood"][rows], captions)
+    captions = torch.where(share < recipe.empty_share, tokens["empty"], captions)
+    contents = torch.where(contentless, tokens["empty"], tokens["content"][rows, wording])
+    longest = int((contents == END).int().argmax(1).max()) + 1
+    return rows, captions.long(), contents[:, :longest].long()
+
+
+@torch.no_grad()
+def _forget_unseen_words(text: TextEncoders, tokens: dict[str, Tensor]) -> None:
+    """Words that no caption has mean nothing: their embeddings are 0 from the start, and stay so."""
+    seen = torch.cat([tensor.flatten() for tensor in tokens.values()]).unique().long()
+    for encoder in (text.clip_l, text.clip_g):
+        weight = encoder.get_input_embeddings().weight
+        kept = torch.zeros(len(weight), 1)
+        kept[seen] = 1
+        kept[0] = 1  # what bigG is padded with
+        weight.mul_(kept)

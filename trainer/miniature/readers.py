@@ -1,0 +1,205 @@
+"""Readers of pictures: one gives valence and arousal, one says what a picture shows. They measure the generator.
+
+Both are small convolutional networks trained on other painted pictures than the generator's, of all scenes; half of
+those went through the autoencoder with disturbed latents, so that the readers know pictures as soft as generated ones.
+Nothing else of the generator is used. A tenth of the pictures is kept for the held-out figures.
+"""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from scipy.stats import kendalltau
+from torch import Tensor, nn
+
+from emoticrafter.files import write_atomically
+from trainer.miniature.dataset import Plan
+from trainer.miniature.loop import Machine, Schedule, fit, step_random
+from trainer.miniature.models import as_floats
+from trainer.miniature.recipe import Recipe
+from trainer.miniature.scene import SETTINGS, SUBJECTS, TIMES
+
+READ_SIZE = 64
+KINDS = {"emotion": 2, "content": len(SUBJECTS) + len(SETTINGS) + len(TIMES)}
+"""The readers and how many numbers each gives: valence and arousal; scores of subjects, settings and times."""
+GROUP = 16
+
+
+class Reader(nn.Module):
+    """Four levels of two convolutions, each level at half the size of the one before."""
+
+    def __init__(self, channels: tuple[int, ...], outputs: int):
+        super().__init__()
+        widths = (3, *channels)
+        self.levels = nn.ModuleList(_level(before, after) for before, after in itertools.pairwise(widths))
+        self.head = nn.Linear(channels[-1], outputs)
+
+    def features(self, pictures: Tensor) -> list[Tensor]:
+        """Pictures [B, 3, H, W] in [0, 1] to what each level gives, [B, C, 32, 32] and smaller."""
+        x = F.interpolate(pictures, (READ_SIZE, READ_SIZE), mode="area") * 2 - 1
+        found = []
+        for level in self.levels:
+            x = level(x)
+            found.append(x)
+        return found
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Pictures [B, 3, H, W] in [0, 1] to [B, outputs]."""
+        return self.head(self.features(pictures)[-1].mean((2, 3))).float()
+
+
+def _level(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, stride=2, padding=1),
+        nn.GroupNorm(after // GROUP, after),
+        nn.SiLU(),
+        nn.Conv2d(after, after, 3, padding=1),
+        nn.GroupNorm(after // GROUP, after),
+        nn.SiLU(),
+    )
+
+
+def split_scores(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The content reader's scores by subject, setting and time: [B, 14], [B, 6], [B, 4]."""
+    return scores.split((len(SUBJECTS), len(SETTINGS), len(TIMES)), dim=-1)
+
+
+def distance(reader: Reader, first: Tensor, second: Tensor) -> Tensor:
+    """LPIPS-type distance (Zhang et al. 2018, arXiv 1801.03924) between pictures [B, 3, H, W]: [B], 0 for equal ones.
+
+    The squared difference of the reader's activations, each place's vector at length 1, averaged over places and
+    summed over levels; without LPIPS's learned weights.
+    """
+    total = torch.zeros(len(first), device=first.device)
+    for a, b in zip(reader.features(first), reader.features(second), strict=True):
+        total += (F.normalize(a.float()) - F.normalize(b.float())).square().sum(1).mean((1, 2))
+    return total
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+class Sight:
+    """What the readers learn from: pictures, their round trips (of the even ones), and what is to be read."""
+
+    def __init__(self, plan: Plan, painted: np.ndarray, returned: np.ndarray):
+        """
+        Args:
+            plan: N pictures.
+            painted: uint8 [N, H, W, 3].
+            returned: uint8 [N / 2, H, W, 3], pictures 0, 2, 4 … after the autoencoder.
+        """
+        self.painted, self.returned = painted, returned
+        self.emotion = torch.from_numpy(np.stack([plan.valence, plan.arousal], axis=1))
+        names = [
+            (SUBJECTS.index(s.subject), SETTINGS.index(s.setting), TIMES.index(s.time)) for s in plan.scenes
+        ]
+        self.content = torch.tensor(names)
+        self.learned = len(plan) - max(2, len(plan) // 10)  # the last tenth is held out
+
+    def batch(self, count: int, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Pictures [B, 3, H, W], emotion [B, 2] and content [B, 3] to learn from, varied a little."""
+        rows = random.integers(self.learned, size=count)
+        pictures = [
+            self.returned[row // 2] if row % 2 == 0 and random.random() < 0.7 else self.painted[row]
+            for row in rows
+        ]
+        return vary(as_floats(np.stack(pictures)), random), self.emotion[rows], self.content[rows]
+
+    def held_out(self, returned: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """The held-out pictures as painted, or as they came back from the autoencoder."""
+        rows = np.arange(self.learned + self.learned % 2, len(self.painted), 2)
+        pictures = self.returned[rows // 2] if returned else self.painted[rows]
+        return as_floats(pictures), self.emotion[rows], self.content[rows]
+
+
+def vary(pictures: Tensor, random: np.random.Generator) -> Tensor:
+    """Mirrors, shifts, blurs and roughens a batch [B, 3, H, W]: what changes neither content nor emotion."""
+    if random.random() < 0.5:
+        pictures = pictures.flip(-1)
+    shift = tuple(int(n) for n in random.integers(-6, 7, size=2))
+    padded = F.pad(pictures, (6, 6, 6, 6), mode="replicate")
+    height, width = pictures.shape[-2:]
+    pictures = padded[..., 6 + shift[0] : 6 + shift[0] + height, 6 + shift[1] : 6 + shift[1] + width]
+    if random.random() < 0.3:
+        pictures = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    noise = torch.from_numpy(random.normal(0, 0.02, pictures.shape).astype(np.float32))
+    return (pictures + noise).clamp(0, 1)
+
+
+def reading_loss(kind: str, found: Tensor, emotion: Tensor, content: Tensor) -> Tensor:
+    """Squared error of valence and arousal, or the cross-entropies of subject, setting and time."""
+    if kind == "emotion":
+        return F.mse_loss(found, emotion)
+    parts = zip(split_scores(found), content.unbind(1), strict=True)
+    return sum(F.cross_entropy(scores, wanted) for scores, wanted in parts)
+
+
+def train_reader(
+    kind: str, recipe: Recipe, sight: Sight, path: Path, training: Path, machine: Machine
+) -> Reader:
+    """Trains a reader, or reads it if it is there; its file says its held-out figures.
+
+    Args:
+        kind: "emotion" or "content".
+        recipe: Its settings.
+        sight: What it learns from.
+        path: The reader's file.
+        training: Where the checkpoint goes.
+        machine: What to train on.
+    """
+    if not path.exists():
+        torch.manual_seed(recipe.seed)
+        reader = Reader(recipe.reader_channels, KINDS[kind])
+        reader = reader.to(machine.device, memory_format=torch.channels_last)
+
+        def loss(called: nn.Module, step: int) -> Tensor:
+            batch = sight.batch(recipe.reader_batch, step_random(recipe.seed, step))
+            pictures, emotion, content = (tensor.to(machine.device) for tensor in batch)
+            return reading_loss(kind, called(pictures), emotion, content)
+
+        schedule = Schedule(recipe.reader_steps, recipe.reader_lr, weight_decay=0.01, seed=recipe.seed)
+        reader = fit(reader, loss, schedule, machine, training)
+        save_reader(reader.cpu(), path, kind, recipe, evaluate(kind, reader, sight))
+    return load_reader(path)[0]
+
+
+@torch.no_grad()
+def evaluate(kind: str, reader: Reader, sight: Sight) -> dict[str, float]:
+    """The held-out figures, for pictures as painted and as they come back from the autoencoder."""
+    figures = {}
+    for name, returned in (("painted", False), ("returned", True)):
+        pictures, emotion, content = sight.held_out(returned)
+        found = torch.cat([reader(batch) for batch in pictures.split(64)])
+        if kind == "emotion":
+            for axis, wanted, got in zip(("valence", "arousal"), emotion.T, found.T, strict=True):
+                figures[f"{name}: mean {axis} error"] = (got - wanted).abs().mean().item()
+                figures[f"{name}: Kendall's tau of {axis}"] = float(kendalltau(wanted, got).statistic)
+        else:
+            parts = zip(("subject", "setting", "time"), split_scores(found), content.unbind(1), strict=True)
+            for part, scores, wanted in parts:
+                right = scores.argmax(1) == wanted
+                figures[f"{name}: {part} right"] = right.float().mean().item()
+    return figures
+
+
+def save_reader(reader: Reader, path: Path, kind: str, recipe: Recipe, figures: dict) -> None:
+    config = {"kind": kind, "channels": recipe.reader_channels, "held_out": figures}
+    state = {name: tensor.contiguous() for name, tensor in reader.state_dict().items()}
+    metadata = {"format": "emoticrafter-miniature-reader", "config": json.dumps(config)}
+    write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
+
+
+def load_reader(path: Path) -> tuple[Reader, dict]:
+    """Reads a reader in float32, and its config with the held-out figures."""
+    with safe_open(path, "pt") as file:
+        config = json.loads(file.metadata()["config"])
+        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    reader = Reader(tuple(config["channels"]), KINDS[config["kind"]])
+    reader.load_state_dict(state)
+    return reader.eval().requires_grad_(False), config
