@@ -4,8 +4,9 @@ from comfy_api.latest import ComfyExtension, io
 
 from .emotion import EmotionalConditioning, EmotionInjection, VAEncoder
 from .loader import LoadEmotionNetwork
+from .valence_arousal import ValenceArousal
 
 
 class EmotiCrafterExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [LoadEmotionNetwork, VAEncoder, EmotionInjection, EmotionalConditioning]
+        return [LoadEmotionNetwork, VAEncoder, EmotionInjection, EmotionalConditioning, ValenceArousal]

@@ -23,6 +23,7 @@ OURS = {
     "EmotiCrafterVAEncoder": ["network", "valence", "arousal"],
     "EmotiCrafterInjection": ["conditioning", "emotion", "strength"],
     "EmotiCrafterConditioning": ["conditioning", "network", "valence", "arousal", "strength"],
+    "EmotiCrafterValenceArousal": ["valence", "arousal"],
 }
 STOCK = {
     "CheckpointLoaderSimple": ["ckpt_name"],

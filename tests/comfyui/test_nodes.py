@@ -31,6 +31,7 @@ CONTRACTS = {
         [CONDITIONING, NETWORK, VALENCE, AROUSAL, STRENGTH],
         ["CONDITIONING"],
     ),
+    "EmotiCrafterValenceArousal": ("Valence-Arousal", [VALENCE, AROUSAL], ["FLOAT", "FLOAT"]),
 }
 
 
@@ -113,6 +114,16 @@ def test_the_three_node_form_equals_the_one_node_form(server):
     graph.report(text, "plain")
     result = server.queue(graph)
     assert report(result, "one") == report(result, "three") != report(result, "plain")
+
+
+def test_valence_arousal_passes_each_value_on(server):
+    graph = Graph()
+    text = graph.text()
+    graph.report(graph.emotional(text, valence=-1.35, arousal=2.4), "own values")
+    point, _ = graph.add("EmotiCrafterValenceArousal", "point", valence=-1.35, arousal=2.4)
+    graph.report(graph.emotional(text, valence=[point, 0], arousal=[point, 1]), "linked")
+    result = server.queue(graph)
+    assert report(result, "linked") == report(result, "own values")
 
 
 def test_an_emotion_serves_many_prompts(server):

@@ -18,6 +18,7 @@ NODE_IDS = {
     "EmotiCrafterVAEncoder",
     "EmotiCrafterInjection",
     "EmotiCrafterConditioning",
+    "EmotiCrafterValenceArousal",
 }
 
 

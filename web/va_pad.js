@@ -1,0 +1,270 @@
+// The valence-arousal pad: a square field to point at. It knows nothing of ComfyUI: it shows a point that it
+// is given (`show`) and tells of one that a person chose (`onMove`).
+
+import { distance, LIMIT, nearestEmotion, EMOTIONS, OCTANTS, ROUND, turn } from "./emotions.js";
+
+const STEP = 0.05;
+const COARSE = 0.5;
+const TRAIL_LENGTH = 6;
+const REST_CALLS = 2;
+const NEAR = 0.5; // within this distance an emotion is named in the readout
+const FAR = 0.45; // of the canvas' zoom
+const SVG = "http://www.w3.org/2000/svg";
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+
+/** The nearest value on the grid of 0.05 in [-3, 3]. */
+export function onGrid(value) {
+  const clamped = Math.min(LIMIT, Math.max(-LIMIT, value));
+  return Math.round(clamped / STEP) / Math.round(1 / STEP);
+}
+
+/** A value as it is read: +1.50, 0.00, −2.05. */
+export function signed(value) {
+  const digits = Math.abs(value).toFixed(2);
+  return value === 0 ? digits : (value > 0 ? "+" : "−") + digits;
+}
+
+/** How a point is called: "happy" on its place, "near happy" round it, "neutral" in the middle, else nothing. */
+export function nameOf(point) {
+  const emotion = nearestEmotion(point);
+  if (onGrid(emotion.valence) === point.valence && onGrid(emotion.arousal) === point.arousal) return emotion.name;
+  if (Math.hypot(point.valence, point.arousal) <= NEAR) return "neutral";
+  return distance(emotion, point) <= NEAR ? `near ${emotion.name}` : "";
+}
+
+function spoken({ valence, arousal }, name) {
+  return `valence ${valence.toFixed(2)}, arousal ${arousal.toFixed(2)}${name && `, ${name}`}`;
+}
+
+function same(a, b) {
+  return a.valence === b.valence && a.arousal === b.arousal;
+}
+
+function create(parent, tag, className) {
+  const element = parent.appendChild(document.createElement(tag));
+  element.className = className;
+  return element;
+}
+
+function place(element, { valence, arousal }) {
+  element.style.left = `${(50 * (valence + LIMIT)) / LIMIT}%`;
+  element.style.top = `${(50 * (LIMIT - arousal)) / LIMIT}%`;
+}
+
+function svg(parent, tag, attributes) {
+  const element = parent.appendChild(document.createElementNS(SVG, tag));
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
+export class VAPad {
+  /** @param {(point: {valence: number, arousal: number}) => void} onMove called with every point a person chooses */
+  constructor(onMove) {
+    this.onMove = onMove;
+    this.point = { valence: 0, arousal: 0 };
+    this.trail = []; // where the point rested, the latest last
+    this.calls = 0; // of show() since the point moved
+    this.known = true;
+    this.locked = false;
+    this.pointer = null; // the pointer that drags
+    this.build();
+    this.listen();
+    this.draw();
+  }
+
+  build() {
+    this.element = document.createElement("div");
+    this.element.className = "emoticrafter-pad";
+    this.field = create(this.element, "div", "field");
+    this.plane = create(this.field, "div", "plane");
+    this.lines = svg(this.plane, "svg", { viewBox: "-3 -3 6 6", "aria-hidden": "true" });
+    svg(this.lines, "path", { d: "M-3 0H3M0-2.5V2.5", class: "axes" });
+    svg(this.lines, "circle", { r: 3, class: "circle" });
+    this.path = svg(this.lines, "path", { class: "trail" });
+    for (const { name, angle } of OCTANTS) {
+      const word = create(this.plane, "span", `word at-${angle}`);
+      word.textContent = name;
+    }
+    for (const emotion of EMOTIONS) place(create(this.plane, "i", "emotion"), emotion);
+    this.rests = Array.from({ length: TRAIL_LENGTH }, () => create(this.plane, "i", "rest"));
+    this.dot = create(this.plane, "i", "point");
+    this.label = create(this.plane, "span", "label");
+    const readout = create(this.element, "div", "readout");
+    this.name = create(readout, "span", "name");
+    this.numbers = create(readout, "span", "numbers");
+    this.describe();
+  }
+
+  describe() {
+    const attributes = {
+      role: "slider",
+      tabindex: "0",
+      "aria-label": "Valence and arousal",
+      "aria-roledescription": "two-dimensional slider",
+      "aria-description":
+        "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down go round the named " +
+        "emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.",
+      "aria-valuemin": -LIMIT,
+      "aria-valuemax": LIMIT,
+    };
+    for (const [name, value] of Object.entries(attributes)) this.field.setAttribute(name, value);
+  }
+
+  // ---- what comes from outside -----------------------------------------------------------------
+
+  /**
+   * Show a point (null: not known), and whether it is locked. To be called now and then: a point that is the
+   * same at REST_CALLS calls has rested. Cheap when nothing changed.
+   */
+  show(point, locked) {
+    const known = point !== null;
+    const next = point ?? this.point;
+    if (locked !== this.locked || known !== this.known || !same(next, this.point)) {
+      Object.assign(this, { point: next, known, locked, calls: 0 });
+      if (locked) this.drop();
+      this.draw();
+    } else if (++this.calls === REST_CALLS) this.rest();
+  }
+
+  /** Where the point is now belongs to its trail. */
+  rest() {
+    if (!this.known || (this.trail.length && same(this.trail.at(-1), this.point))) return;
+    this.trail = [...this.trail, this.point].slice(-TRAIL_LENGTH);
+    this.drawTrail();
+  }
+
+  /** Fit words and strokes to the zoom that the pad is shown at. */
+  zoom(scale) {
+    if (scale === this.scale) return;
+    this.scale = scale;
+    const far = scale < FAR; // the words would be too small to read, and go
+    this.element.classList.toggle("far", far);
+    this.element.style.setProperty("--magnify", Math.min(far ? 2.4 : 1.5, Math.max(1, 0.9 / scale)));
+  }
+
+  // ---- what a person does ------------------------------------------------------------------------
+
+  move(point) {
+    const next = { valence: onGrid(point.valence), arousal: onGrid(point.arousal) };
+    if (this.locked || same(next, this.point)) return;
+    Object.assign(this, { point: next, calls: 0 });
+    this.draw();
+    this.onMove(next);
+  }
+
+  listen() {
+    const { field } = this;
+    field.addEventListener("pointerdown", (event) => this.press(event));
+    field.addEventListener("pointermove", (event) => this.drag(event));
+    for (const kind of ["pointerup", "pointercancel", "lostpointercapture"])
+      field.addEventListener(kind, (event) => this.release(event));
+    // Not on "dblclick": that comes after the mouseup with which ComfyUI notes a step for undo.
+    field.addEventListener("mousedown", (event) => event.button === 0 && event.detail === 2 && this.reset());
+    field.addEventListener("dblclick", (event) => event.stopPropagation());
+    field.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  press(event) {
+    if (event.button !== 0) return; // the others pan and open menus, as everywhere on the canvas
+    event.stopPropagation();
+    if (this.locked) return;
+    this.pointer = event.pointerId;
+    this.field.setPointerCapture(event.pointerId);
+    this.element.classList.add("dragging");
+    this.rest();
+    this.follow(event);
+  }
+
+  drag(event) {
+    if (event.pointerId !== this.pointer) return;
+    event.stopPropagation();
+    this.follow(event);
+  }
+
+  release(event) {
+    if (event.pointerId !== this.pointer) return;
+    event.stopPropagation();
+    this.drop();
+  }
+
+  drop() {
+    this.pointer = null;
+    this.element.classList.remove("dragging", "snapping");
+  }
+
+  reset() {
+    this.drop();
+    this.move({ valence: 0, arousal: 0 });
+  }
+
+  follow(event) {
+    const box = this.plane.getBoundingClientRect(); // on the screen: whatever the zoom, ratios hold
+    const point = {
+      valence: LIMIT * ((2 * (event.clientX - box.left)) / box.width - 1),
+      arousal: LIMIT * (1 - (2 * (event.clientY - box.top)) / box.height),
+    };
+    this.element.classList.toggle("snapping", event.shiftKey);
+    this.move(event.shiftKey ? nearestEmotion(point) : point);
+  }
+
+  key(event) {
+    const next = event.ctrlKey || event.metaKey || event.altKey ? null : this.target(event);
+    if (!next) return;
+    event.preventDefault(); // the page would scroll
+    event.stopPropagation();
+    this.move(next);
+  }
+
+  /** Where a key leads. */
+  target({ key, shiftKey }) {
+    const { valence, arousal } = this.point;
+    if (key === "Home") return { valence: 0, arousal: 0 };
+    if (key === "PageUp") return this.neighbour(1);
+    if (key === "PageDown") return this.neighbour(-1);
+    if (!(key in ARROWS)) return null;
+    const [x, y] = ARROWS[key];
+    const step = shiftKey ? COARSE : STEP;
+    return { valence: valence + x * step, arousal: arousal + y * step };
+  }
+
+  /** The named emotion that follows the point counter-clockwise (1) or clockwise (-1). */
+  neighbour(direction) {
+    const order = direction > 0 ? ROUND : [...ROUND].reverse();
+    const at = order.findIndex(({ name }) => name === nameOf(this.point));
+    if (at >= 0) return order[(at + 1) % order.length];
+    const here = turn(this.point);
+    return order.find((emotion) => direction * (turn(emotion) - here) > 0) ?? order[0];
+  }
+
+  // ---- drawing -----------------------------------------------------------------------------------
+
+  draw() {
+    const { valence, arousal } = this.point;
+    const name = nameOf(this.point);
+    const exact = name && name !== "neutral" && !name.startsWith("near ");
+    place(this.dot, this.point);
+    place(this.label, this.point);
+    this.label.textContent = exact ? name : "";
+    this.label.classList.toggle("below", arousal > 2.3);
+    this.name.textContent = this.locked ? `linked ${this.known ? name : ""}` : name;
+    this.numbers.textContent = this.known ? `${signed(valence)}, ${signed(arousal)}` : "";
+    this.element.classList.toggle("locked", this.locked);
+    this.element.classList.toggle("unknown", !this.known);
+    this.field.setAttribute("aria-readonly", this.locked);
+    this.field.setAttribute("aria-valuenow", valence);
+    this.field.setAttribute("aria-valuetext", this.known ? spoken(this.point, name) : "from a linked node");
+    this.drawTrail();
+  }
+
+  drawTrail() {
+    const before = this.trail.filter((rest) => !same(rest, this.point));
+    this.rests.forEach((element, age) => {
+      const rest = before[before.length - 1 - age];
+      element.hidden = !rest;
+      if (rest) place(element, rest);
+    });
+    const points = before.length ? [...before, this.point] : [];
+    this.path.setAttribute("d", points.map((p, i) => `${i ? "L" : "M"}${p.valence} ${-p.arousal}`).join(""));
+  }
+}
