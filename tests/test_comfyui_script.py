@@ -1,5 +1,7 @@
 """scripts/comfyui.py: nothing is done twice, nothing is half done, and every error says what to do."""
 
+import ast
+import importlib.metadata
 import itertools
 import os
 import re
@@ -67,6 +69,35 @@ def test_every_dependency_and_extra_of_the_project_is_pinned():
     assert names(asked) <= names(lines)
     assert [line for line in lines if "==" not in line] == []
     assert "torch==2.13.0" in lines  # exactly: a range would fetch gigabytes of CUDA libraries
+
+
+def test_every_package_that_the_project_imports_is_pinned():
+    """A package that only comes along with another would be missing one day, on somebody else's machine."""
+    lines = comfyui.REQUIREMENTS.read_text("utf-8").splitlines()
+    distributions = importlib.metadata.packages_distributions()
+    own = {"emoticrafter", "nodes", "trainer", "scripts", "benchmarks", "tests"}
+    comfyui_s = {"comfy", "comfy_api", "folder_paths", "utils"}
+    for_old_pythons = {"tomli"}  # comes with pytest before 3.11
+    unpinned = {
+        f"{module} ({path.relative_to(ROOT)})"
+        for folder in ("emoticrafter", "nodes", "trainer", "scripts", "benchmarks", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        for module in imported(path) - own - comfyui_s - for_old_pythons - sys.stdlib_module_names
+        if not {name.lower() for name in distributions.get(module, [])} & names(lines)
+        and not list((ROOT / folder).rglob(f"{module}.py"))
+        and not list((ROOT / folder).rglob(f"{module}/__init__.py"))
+    }
+    assert unpinned == set()
+
+
+def imported(path: Path) -> set[str]:
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            modules.add(node.module.split(".")[0])
+    return modules
 
 
 # ---- install ---------------------------------------------------------------------------------------
