@@ -94,8 +94,7 @@ def fit(
     """
     average = copy.deepcopy(module).eval().requires_grad_(False)
     parameters = list(module.parameters())
-    fused = machine.device.type == "cuda" or None
-    optimizer = torch.optim.AdamW(parameters, schedule.lr, weight_decay=schedule.weight_decay, fused=fused)
+    optimizer = torch.optim.AdamW(parameters, schedule.lr, weight_decay=schedule.weight_decay, fused=True)
     first, seconds = 0, 0.0
     if checkpoint_path(folder).exists():
         state = read_state(folder)

@@ -179,7 +179,8 @@ def evaluate(kind: str, reader: Reader, sight: Sight) -> dict[str, float]:
         if kind == "emotion":
             for axis, wanted, got in zip(("valence", "arousal"), emotion.T, found.T, strict=True):
                 figures[f"{name}: mean {axis} error"] = (got - wanted).abs().mean().item()
-                figures[f"{name}: Kendall's tau of {axis}"] = float(kendalltau(wanted, got).statistic)
+                if len(found) > 2:
+                    figures[f"{name}: Kendall's tau of {axis}"] = float(kendalltau(wanted, got).statistic)
         else:
             parts = zip(("subject", "setting", "time"), split_scores(found), content.unbind(1), strict=True)
             for part, scores, wanted in parts:

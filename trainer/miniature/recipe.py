@@ -84,14 +84,15 @@ class Recipe:
 
 
 TINY = Recipe(
-    picture_size=64,
+    picture_size=32,
     pictures=24,
     captions=2,
     autoencoder_steps=3,
     autoencoder_batch=2,
-    autoencoder_crop=32,
+    autoencoder_crop=16,
     unet_channels=(64, 64),
     unet_transformers=(0, 1),
+    text_widths=(32, 32),
     text_layers=3,
     generator_steps=4,
     generator_batch=4,

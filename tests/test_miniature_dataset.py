@@ -1,0 +1,66 @@
+"""The plan of the painted pictures, and files that fill up part by part."""
+
+import numpy as np
+import pytest
+
+from trainer.miniature.dataset import SEEDS, fill, make_plan, paint_set
+from trainer.miniature.painter import paint
+from trainer.miniature.recipe import TINY
+
+
+def test_a_plan_follows_from_its_seed():
+    first, again = (make_plan("training", 50, TINY, neutral=0.3) for _ in range(2))
+    assert first.scenes == again.scenes
+    np.testing.assert_array_equal(first.valence, again.valence)
+    assert make_plan("pairs", 50, TINY).scenes != first.scenes
+
+
+def test_training_never_sees_a_held_out_scene():
+    assert not any(scene.held_out for scene in make_plan("training", 2000, TINY).scenes)
+
+
+def test_no_two_sets_share_a_picture():
+    seeds = {name: make_plan(name, 10, TINY).seed(0) for name in SEEDS}
+    assert min(np.diff(sorted(seeds.values()))) > 1_000_000
+
+
+def test_neutral_pictures_are_near_zero_and_the_others_anywhere():
+    plan = make_plan("training", 4000, TINY, neutral=0.3)
+    assert 0.25 < plan.neutral.mean() < 0.35
+    assert abs(plan.valence[plan.neutral]).mean() < 0.5
+    assert abs(plan.valence[~plan.neutral]).mean() > 1.3
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_pictures_are_those_of_the_plan(tmp_path, processes):
+    plan = make_plan("training", 5, TINY)
+    pictures = paint_set(plan, tmp_path / "pictures.npy", 32, processes)
+    for i in range(5):
+        wanted = paint(plan.scenes[i], plan.valence[i], plan.arousal[i], plan.seed(i), 32)
+        np.testing.assert_array_equal(pictures[i], wanted)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_file_goes_on_where_it_stopped(tmp_path):
+    made = []
+
+    def produce(ranges, fail_at=None):
+        for rows in ranges:
+            if rows.start == fail_at:
+                raise Interrupted
+            made.append(rows.start)
+            yield np.array(rows)[:, None] * 2.0
+
+    path = tmp_path / "numbers.npy"
+    with pytest.raises(Interrupted):
+        fill(path, (10, 1), "float32", lambda ranges: produce(ranges, fail_at=6), part=3)
+    assert not path.exists()
+    array = fill(path, (10, 1), "float32", produce, part=3)
+    assert made == [0, 3, 6, 9]
+    np.testing.assert_array_equal(array[:, 0], np.arange(10) * 2.0)
+    fill(path, (10, 1), "float32", produce, part=3)
+    assert made == [0, 3, 6, 9]
+    assert [file.name for file in tmp_path.iterdir()] == ["numbers.npy"]

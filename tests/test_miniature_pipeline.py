@@ -1,0 +1,99 @@
+"""The whole pipeline at a size that learns nothing: its files, its second run, its measures, its export."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from emoticrafter import load_network
+from emoticrafter.weights import read_metadata
+from trainer.miniature.__main__ import main
+from trainer.miniature.loop import Machine
+from trainer.miniature.pipeline import train
+from trainer.miniature.recipe import TINY, Recipe, read_recipe
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    train(out, TINY, Machine(torch.device("cpu")))
+    return out
+
+
+def test_a_second_run_does_nothing(out, capfd):
+    def written():
+        files = [*out.rglob("*model.safetensors"), *out.rglob("*network.safetensors"), *out.glob("readers/*")]
+        return {path: path.stat().st_mtime_ns for path in files}
+
+    before = written()
+    assert len(before) == 7
+    main(["train", "--out", str(out), "--device", "cpu"])
+    assert written() == before
+    assert "generator: " in capfd.readouterr().out
+
+
+def test_latents_have_deviation_one(out):
+    latents = np.load(out / "latents.npy").astype(np.float32)
+    assert latents.shape == (TINY.pictures, 4, 4, 4)
+    assert latents.std() == pytest.approx(1, abs=0.05) and abs(latents.mean()) < 0.05
+
+
+def test_the_emotion_network_is_one_of_the_trainer_s(out):
+    metadata = read_metadata(out / "emotion" / "default-0" / "network.safetensors")
+    assert metadata["config"].feature_width == sum(TINY.text_widths)
+    assert metadata["training"]["scale"] == 1.5
+    assert len((out / "emotion" / "data" / "pairs.jsonl").read_text().splitlines()) == TINY.pairs
+
+
+def test_another_recipe_is_refused(out, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--out", str(out), "--generator-steps", "77", "--device", "cpu"])
+    said = capsys.readouterr().err
+    assert "begun with another recipe: generator_steps was 4 and is 77" in said and "another --out" in said
+
+
+def test_stages_need_those_before_them(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--out", str(tmp_path / "new"), "--tiny", "--stages", "emotion", "--device", "cpu"])
+    assert "--stages generator" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["train", "--out", str(tmp_path / "new"), "--stages", "fly", "--device", "cpu"])
+    assert "unknown stage 'fly': use one of pictures" in capsys.readouterr().err
+
+
+def test_measuring_without_a_run_says_what_to_do(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["measure", "--out", str(tmp_path / "none")])
+    assert "python -m trainer.miniature train" in capsys.readouterr().err
+
+
+def test_measure_writes_the_table(out, tmp_path):
+    arguments = ["measure", "--out", str(out), "--prompts", "2", "--seeds", "1", "--device", "cpu"]
+    path = tmp_path / "miniature.md"
+    main([*arguments, "--table", str(path)])
+    first = path.read_text()
+    for row in ("default", "emotional captions", "plain prompts", "always 0"):
+        assert f"| {row} |" in first
+    main([*arguments, "--table", str(path)])  # from what was kept
+    assert path.read_text() == first
+
+
+def test_export_writes_small_files_and_their_card(out, tmp_path):
+    main(["export", "--out", str(out), "--to", str(tmp_path / "ship")])
+    names = {path.name for path in (tmp_path / "ship").iterdir()}
+    parts = ("unet", "text_encoders", "vae", "emotion_network", "emotion_reader", "content_reader")
+    assert names == {f"{part}.safetensors" for part in parts} | {"README.md"}
+    for part in parts:
+        halves = load_file(tmp_path / "ship" / f"{part}.safetensors")
+        assert {tensor.dtype for tensor in halves.values()} == {torch.float16}, part
+    assert load_network(tmp_path / "ship" / "emotion_network.safetensors").config.width == TINY.emotion_width
+    card = (tmp_path / "ship" / "README.md").read_text()
+    assert "unet.safetensors" in card and "emotion reader, painted: mean valence error" in card
+
+
+def test_the_recipe_is_kept_with_the_run(out):
+    assert read_recipe(out) == TINY
+    assert json.loads((out / "recipe.json").read_text())["seed"] == 0
+    assert Recipe() != TINY
