@@ -10,6 +10,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from .data import PairTable
@@ -82,19 +83,24 @@ def data(table: PairTable) -> plt.Figure:
     return figure
 
 
-def density(fitted) -> plt.Figure:
-    """The kernel density over the plane."""
-    figure, (axes,) = _figure()
+def density(fitted, valence: np.ndarray, arousal: np.ndarray, weight: np.ndarray) -> plt.Figure:
+    """The kernel density over the plane, and the weights of the training pairs that follow from it."""
+    figure, (left, right) = _figure(2)
     axis = np.linspace(-3.4, 3.4, 171)
-    valence, arousal = np.meshgrid(axis, axis)
-    values = fitted(valence.ravel(), arousal.ravel()).reshape(valence.shape)
-    levels = values.max() * np.linspace(0, 1, 13)
-    filled = axes.contourf(valence, arousal, values, levels=levels, cmap=MAP)
-    bar = figure.colorbar(filled, ax=axes, label="pairs' share per unit of valence x arousal", format="%.2g")
-    bar.outline.set_visible(False)
+    places = np.meshgrid(axis, axis)
+    values = fitted(places[0].ravel(), places[1].ravel()).reshape(places[0].shape)
+    filled = left.contourf(*places, values, levels=values.max() * np.linspace(0, 1, 13), cmap=MAP)
     widths = np.sqrt(np.diag(fitted.covariance))
-    axes.set_title(f"kernel width {widths[0]:.2f} along valence, {widths[1]:.2f} along arousal")
-    _plane(axes)
+    left.set_title(f"density, kernel width {widths[0]:.2f} by {widths[1]:.2f}")
+    dots = right.scatter(valence, arousal, c=weight, s=30, cmap="viridis", norm=LogNorm(), linewidths=0)
+    right.set_title("weight of the training pairs")
+    bars = (
+        figure.colorbar(filled, ax=left, format="%.2g", shrink=0.8),
+        figure.colorbar(dots, ax=right, format="%g", shrink=0.8, ticks=LogLocator(subs=(1, 2, 5))),
+    )
+    for axes, bar in zip((left, right), bars, strict=True):
+        bar.outline.set_visible(False)
+        _plane(axes)
     return figure
 
 
@@ -106,6 +112,8 @@ def weights(values: np.ndarray, effective: float) -> plt.Figure:
     axes.set(
         xscale="log", yscale="log", xlabel="weight in the loss (their mean is 1)", ylabel="training pairs"
     )
+    for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        formatter("{x:g}")
     axes.axvline(1, color=VALIDATION, linewidth=1.2)
     axes.set_title(
         f"from {values.min():.3g} to {values.max():.3g}; worth {effective:,.0f} equal pairs of {len(values):,}"

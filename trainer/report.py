@@ -87,7 +87,9 @@ def draw(run: Path, found: dict, table: PairTable) -> list[tuple[str, str, str]]
     weights = pair_weights(at_pairs, everywhere, settings["density_power"], settings["weight_clip"])
     drawings = {
         "data": partial(figures.data, table),
-        "density": partial(figures.density, density),
+        "density": partial(
+            figures.density, density, table.valence[train], table.arousal[train], weights.numpy()
+        ),
         "weights": partial(figures.weights, weights.numpy(), effective_size(weights)),
         "losses": partial(figures.losses, found["train"], found["validation"]),
     }
@@ -103,7 +105,7 @@ TEXTS = {
     "data": ("Data", "Where the pairs lie in the plane; the area of a dot is the number of pairs there."),
     "density": (
         "Density",
-        "The kernel density of the training pairs. Rare emotions get larger weights in the loss.",
+        "The kernel density of the training pairs, and the weights that rare emotions get for it in the loss.",
     ),
     "weights": (
         "Weights",

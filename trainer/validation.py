@@ -80,8 +80,7 @@ def sensitivity(
         slope = getattr(directions, name).to(residual.device).flatten()
         along = residual.movedim(1 + axis, 0)  # [G, P, G, T * D]: the axis, prompts, the other axis
         numbers |= {f"{name}_{key}": value for key, value in _axis_numbers(along, slope, scale).items()}
-        gains = torch.gradient(residual, spacing=1.0, dim=1 + axis)[0].square().mean(-1).sqrt()
-        maps[name] = gains.mean(0).tolist()
+        maps[name] = _gain_map(residual.diff(dim=1 + axis), axis).tolist()
     return numbers, maps
 
 
@@ -91,6 +90,13 @@ def _over_grid(network: EmotionNetwork, neutral: Tensor) -> Tensor:
         row = [network.residual(neutral.float(), network.encode(valence, arousal)) for arousal in GRID]
         rows.append(torch.stack([part.float().flatten(1) for part in row], dim=1))
     return torch.stack(rows, dim=1)
+
+
+def _gain_map(steps: Tensor, axis: int) -> Tensor:
+    """The mean length of the steps on both sides of each point: [P, G - 1, G, T * D] or the other axis -> [G, G]."""
+    lengths = steps.square().mean(-1).sqrt().mean(0).movedim(axis, 0)
+    around = torch.cat([lengths[:1], (lengths[1:] + lengths[:-1]) / 2, lengths[-1:]])
+    return around.movedim(0, axis)
 
 
 def _axis_numbers(along: Tensor, slope: Tensor, scale: float) -> dict[str, float]:
