@@ -1,6 +1,5 @@
 """Network files on disk, and networks under ComfyUI's memory management."""
 
-import copy
 import logging
 import os
 import weakref
@@ -64,8 +63,7 @@ def load_managed(name: str, dtype: str) -> ManagedNetwork:
     if network is None:
         log.info("[EmotiCrafter] Loading %s as %s", name, str(torch_dtype).removeprefix("torch."))
         loaded = load_network(path, memory.text_encoder_offload_device(), torch_dtype)
-        # What is loaded may be a map of the file, and whoever writes over that file would crash ComfyUI.
-        network = _in_use[key] = ManagedNetwork(copy.deepcopy(loaded))
+        network = _in_use[key] = ManagedNetwork(loaded)
     return network
 
 

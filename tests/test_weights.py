@@ -499,3 +499,29 @@ def test_a_command_that_is_none_is_explained(capsys):
         main(["transform"])
     assert stop.value.code == 2
     assert "convert" in capsys.readouterr().err
+
+
+def test_a_web_page_or_pointer_saved_as_weights_is_called_that(tmp_path):
+    path = tmp_path / "net.pth"
+    for text in ("<!DOCTYPE html><html>", "version https://git-lfs.github.com/spec/v1\noid sha256:00"):
+        path.write_text(text)
+        assert "no PyTorch file: it begins with" in refusal(path)
+        assert "download the file itself" in refusal(path)
+
+
+def test_an_ending_in_capitals_is_read(tmp_path):
+    path = tmp_path / "NET.PTH"
+    path.write_bytes(REFERENCE.read_bytes())
+    assert load_network(path).config.depth == 2
+
+
+def test_a_file_that_is_overwritten_in_place_does_not_reach_a_loaded_network(tmp_path):
+    path = tmp_path / "net.safetensors"
+    network = load_network(REFERENCE)
+    save_network(network, path)
+    loaded = load_network(path)
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.write(bytes(size))
+    for before, after in zip(network.parameters(), loaded.parameters(), strict=True):
+        assert torch.equal(before, after)

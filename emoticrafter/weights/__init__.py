@@ -48,7 +48,7 @@ def load_network(
             numbers that are too large for `dtype`.
     """
     path = existing_file(path)
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         config, state = _read_safetensors(path)
     else:
         config, state = published_state(_read_pickle(path), path.name)
@@ -99,7 +99,7 @@ def read_metadata(path: str | os.PathLike) -> dict:
 def existing_file(path: str | os.PathLike) -> Path:
     """The path of a network file that is there (see `load_network` for the errors)."""
     path = Path(path)
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path.name} is no network file: expected one of {', '.join(SUFFIXES)}.")
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
@@ -159,7 +159,9 @@ def _build(
     check_layout({key: tuple(t.shape) for key, t in expected.items()}, state, name)
     dtype = dtype or state["input_projection.weight"].dtype
     _check_numbers(state, dtype, name)
-    network.load_state_dict({key: tensor.to(dtype) for key, tensor in state.items()}, assign=True)
+    # Copied, because a tensor that maps its file crashes whoever reads it once the file is overwritten.
+    state = {key: tensor.to(dtype, copy=True) for key, tensor in state.items()}
+    network.load_state_dict(state, assign=True)
     return network.requires_grad_(True)
 
 
@@ -188,6 +190,13 @@ def _short(dtype: torch.dtype) -> str:
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
+    with path.open("rb") as file:
+        head = file.read(40)
+    if head and not head.startswith((b"PK", b"\x80")):  # a zip, or a bare pickle as older releases of torch wrote them
+        raise ValueError(
+            f"{path.name} is no PyTorch file: it begins with {head!r}. Perhaps a web page or a Git LFS pointer was "
+            "saved in its place: download the file itself."
+        )
     try:
         # A memory map spares reading the unused word embedding; only the zip form can be mapped.
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
