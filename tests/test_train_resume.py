@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -142,7 +143,7 @@ def test_other_data_is_refused(stopped, tmp_path, capsys, data_folder):
     (other / "features").symlink_to(data_folder / "features")
     (other / "pairs.jsonl").write_text(table.read_text().replace('"made"', '"other"'))
     assert main([*arguments(other, stopped), "--resume"]) == 1
-    assert "made from other data" in error_of(capsys)
+    assert re.search(r"- the data was \w{12} and is \w{12}\nGive what it was made with", error_of(capsys))
 
 
 def test_a_checkpoint_of_another_network_is_refused(stopped, data_folder, capsys, monkeypatch):
