@@ -1,7 +1,12 @@
 """What several files of tests share: a small data folder to train on."""
 
+import os
 import sys
 from pathlib import Path
+
+# Before torch is loaded, and for what the tests start: the tensors are small, and threads that wait for each other
+# on a busy machine take many times longer than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
