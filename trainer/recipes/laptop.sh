@@ -21,6 +21,6 @@ export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
 "$PYTHON" -m trainer.train --data "$DATA" --out "$OUT" --resume \
     --width 128 --depth 2 --batch 32 --steps "$STEPS" --validate-every 80 --save-minutes 1 --log-every 10 \
-    --warmup 30 --schedule cosine --clip-norm 1 --ema 0.98 --weight-clip 5
+    --ema 0.98 --weight-clip 5
 
 "$PYTHON" -m trainer.report "$OUT"
