@@ -4,6 +4,9 @@
 PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 
+# On a busy machine torch's threads otherwise burn many times their work in waiting for each other.
+export OMP_WAIT_POLICY := PASSIVE
+
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
 
