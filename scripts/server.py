@@ -30,7 +30,7 @@ from scripts.comfyui import ROOT, SetupError, comfyui_folder, comfyui_python
 PACK_NAME = "emoticrafter-comfyui"  # as people's folders are named: hyphens are no obstacle
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "output", "data", "runs", "dist", "build")
 # On a busy machine torch's threads otherwise burn many times their work in waiting for each other.
-ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+CALM = {"OMP_WAIT_POLICY": "PASSIVE"}
 START_SECONDS = 180.0
 QUEUE_SECONDS = 300.0
 
@@ -172,7 +172,7 @@ class Server:
         command = server_command(self.base, self.port, arguments)
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=ENVIRONMENT
+                command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=os.environ | CALM
             )
         try:
             self._wait_until_up()
