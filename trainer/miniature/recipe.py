@@ -44,7 +44,7 @@ class Recipe:
     text_widths: tuple[int, int] = (64, 96)
     """Of the two text encoders; the features are as wide as both together."""
     text_layers: int = 4
-    generator_steps: int = 2_600
+    generator_steps: int = 2_400
     generator_batch: int = 128
     generator_lr: float = 8e-4
     generator_ema: float = 0.998
