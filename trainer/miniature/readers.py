@@ -103,13 +103,13 @@ class Sight:
         self.learned = len(plan) - max(2, len(plan) // 10)  # the last tenth is held out
 
     def batch(self, count: int, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures [B, 3, H, W], emotion [B, 2] and content [B, 3] to learn from, varied a little."""
+        """Pictures [B, 3, H, W], emotion [B, 2] and content [B, 3] to learn from."""
         rows = random.integers(self.learned, size=count)
         pictures = [
             self.returned[row // 2] if row % 2 == 0 and random.random() < 0.7 else self.painted[row]
             for row in rows
         ]
-        return vary(as_floats(np.stack(pictures)), random), self.emotion[rows], self.content[rows]
+        return as_floats(np.stack(pictures)), self.emotion[rows], self.content[rows]
 
     def held_out(self, returned: bool) -> tuple[Tensor, Tensor, Tensor]:
         """The held-out pictures as painted, or as they came back from the autoencoder."""
@@ -128,8 +128,7 @@ def vary(pictures: Tensor, random: np.random.Generator) -> Tensor:
     pictures = padded[..., 6 + shift[0] : 6 + shift[0] + height, 6 + shift[1] : 6 + shift[1] + width]
     if random.random() < 0.3:
         pictures = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    noise = torch.from_numpy(random.normal(0, 0.02, pictures.shape).astype(np.float32))
-    return (pictures + noise).clamp(0, 1)
+    return (pictures + 0.02 * torch.randn_like(pictures)).clamp(0, 1)
 
 
 def reading_loss(kind: str, found: Tensor, emotion: Tensor, content: Tensor) -> Tensor:
@@ -159,9 +158,10 @@ def train_reader(
         reader = reader.to(machine.device, memory_format=torch.channels_last)
 
         def loss(called: nn.Module, step: int) -> Tensor:
-            batch = sight.batch(recipe.reader_batch, step_random(recipe.seed, step))
+            random = step_random(recipe.seed, step)
+            batch = sight.batch(recipe.reader_batch, random)
             pictures, emotion, content = (tensor.to(machine.device) for tensor in batch)
-            return reading_loss(kind, called(pictures), emotion, content)
+            return reading_loss(kind, called(vary(pictures, random)), emotion, content)
 
         schedule = Schedule(recipe.reader_steps, recipe.reader_lr, weight_decay=0.01, seed=recipe.seed)
         reader = fit(reader, loss, schedule, machine, training)
