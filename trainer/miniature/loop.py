@@ -37,7 +37,7 @@ class Machine:
         able = (
             torch.cuda.is_bf16_supported()
             if device.startswith("cuda")
-            else torch.cpu.get_capabilities().get("avx512_bf16", False)
+            else getattr(torch.cpu, "get_capabilities", dict)().get("avx512_bf16", False)
         )
         return cls(torch.device(device), able if precision == "auto" else precision == "bfloat16", compile)
 
