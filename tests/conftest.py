@@ -15,9 +15,6 @@ import torch
 # At the end: in front, our nodes/ would be found before ComfyUI's nodes.py.
 sys.path.append(str(Path(__file__).parents[1]))
 
-from trainer.data import PairTable, save_table
-from trainer.features import write_features
-
 PAIRS = 48
 WIDTH = 32
 
@@ -50,8 +47,10 @@ class PlaneEncoders:
         return torch.stack(parts) + 0.5 * torch.einsum("bk,ktd->btd", emotion, directions)
 
 
-def make_pairs(count: int = PAIRS) -> PairTable:
-    """Pairs of which every sixth is for validation."""
+def make_pairs(count: int = PAIRS):
+    """A PairTable of which every sixth pair is for validation."""
+    from trainer.data import PairTable
+
     random = np.random.default_rng(0)
     valence, arousal = random.integers(-6, 7, (2, count)) / 2
     return PairTable(
@@ -70,6 +69,10 @@ def make_pairs(count: int = PAIRS) -> PairTable:
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory):
     """A data folder of 40 pairs to train on and 8 to validate, features 32 wide."""
+    # Imported here, so that the tests of other parts do not wait for it.
+    from trainer.data import save_table
+    from trainer.features import write_features
+
     folder = tmp_path_factory.mktemp("data")
     table = make_pairs()
     save_table(table, folder / "pairs.jsonl")

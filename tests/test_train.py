@@ -271,7 +271,7 @@ def test_features_that_are_not_finite_are_named_when_a_step_meets_them(
 
 def test_out_of_memory_says_which_accumulation_to_try(data_folder, tmp_path, capsys, monkeypatch):
     def full(run, model, batch):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
     monkeypatch.setattr(train, "_backward", full)
     assert fit(data_folder, tmp_path / "run", "--steps 2 --accumulate 2") == 1

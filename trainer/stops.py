@@ -29,7 +29,7 @@ def explained(run: Run):
         yield
     except KeyboardInterrupt as error:
         raise TrainingError(f"Stopped at step {run.step}. {_kept(run)}") from error
-    except torch.OutOfMemoryError as error:
+    except torch.cuda.OutOfMemoryError as error:
         raise _out_of_memory(run) from error
     except RuntimeError as error:
         if "can't allocate memory" in str(error):

@@ -249,7 +249,8 @@ def fit(run: Run, model: nn.Module, logs: Logs) -> None:
             window.add(*train_step(run, model))
             run.step += 1
             bar.update(settings.batch)
-            validates = run.step % every == 0 or run.step == run.total
+            done = run.step == run.total
+            validates = done or run.step % every == 0
             if not validates and run.step % settings.log_every:
                 continue
             values = window.close()
@@ -259,14 +260,10 @@ def fit(run: Run, model: nn.Module, logs: Logs) -> None:
             bar.set_postfix(loss=f"{values['loss']:.4g}")
             if validates:
                 _validate(run, logs)
-            if validates_last(run) or time.monotonic() - saved_at >= 60 * settings.save_minutes:
+            if done or time.monotonic() - saved_at >= 60 * settings.save_minutes:
                 save(run)
                 saved_at = time.monotonic()
             window.started = time.monotonic()
-
-
-def validates_last(run: Run) -> bool:
-    return run.step == run.total
 
 
 def _validate(run: Run, logs: Logs) -> None:
