@@ -7,6 +7,7 @@ values: all different, to one decimal place, and whole numbers as FindingEmo's. 
 each, so it runs once per kind; ours is the median of seven.
 """
 
+import argparse
 import statistics
 import time
 
@@ -26,6 +27,9 @@ def timed(work) -> tuple[float, np.ndarray]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        prog="python -m benchmarks.density", description=__doc__.split("\n")[0]
+    ).parse_args()
     torch.set_num_threads(2)
     drawn = np.clip(np.random.default_rng(0).normal(0, 1.2, (2, PAIRS)), -3, 3)
     kinds = {"all different": drawn, "one decimal": np.round(drawn, 1), "whole numbers": np.round(drawn)}

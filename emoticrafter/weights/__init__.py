@@ -192,7 +192,8 @@ def _short(dtype: torch.dtype) -> str:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         head = file.read(40)
-    if head and not head.startswith((b"PK", b"\x80")):  # a zip, or a bare pickle as older releases of torch wrote them
+    # A zip, or a bare pickle as older releases of torch wrote them.
+    if head and not head.startswith((b"PK", b"\x80")):
         raise ValueError(
             f"{path.name} is no PyTorch file: it begins with {head!r}. Perhaps a web page or a Git LFS pointer was "
             "saved in its place: download the file itself."
