@@ -83,6 +83,13 @@ def _inject_windows(
 
 
 def _check_entry(features: Tensor, extra: dict, width: int, name: str) -> None:
+    if not isinstance(features, Tensor) or not features.is_floating_point() or not len(features):
+        got = (
+            f"{features.dtype} of shape {tuple(features.shape)}"
+            if isinstance(features, Tensor)
+            else type(features)
+        )
+        raise ValueError(f"{name} holds no text features: expected floating-point numbers, got {got}.")
     if features.ndim != 3 or features.shape[2] != width:
         raise ValueError(
             f"{name} is {features.shape[-1]} wide{_known_as(features.shape[-1])}, of shape "

@@ -7,13 +7,14 @@ import struct
 import subprocess
 import sys
 import tempfile
+import zipfile
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from benchmarks.plain import PlainNetwork
@@ -525,3 +526,50 @@ def test_a_file_that_is_overwritten_in_place_does_not_reach_a_loaded_network(tmp
         file.write(bytes(size))
     for before, after in zip(network.parameters(), loaded.parameters(), strict=True):
         assert torch.equal(before, after)
+
+
+def test_a_compressed_zip_is_refused_instead_of_misread(tmp_path):
+    path = tmp_path / "net.pth"
+    with zipfile.ZipFile(REFERENCE) as whole, zipfile.ZipFile(path, "w") as packed:
+        for number, entry in enumerate(whole.namelist()):
+            kind = zipfile.ZIP_DEFLATED if number == 7 else zipfile.ZIP_STORED
+            packed.writestr(entry, whole.read(entry), compress_type=kind)
+    assert "it is compressed" in refusal(path)
+    assert "save it again with torch.save" in refusal(path)
+
+
+def test_tensors_that_claim_more_than_the_file_holds_are_refused(tmp_path):
+    path = tmp_path / "net.pth"
+    state = torch.load(REFERENCE, weights_only=True)
+    one = torch.zeros(1)
+    torch.save({key: one.expand(tensor.shape[0], *tensor.shape[1:]) for key, tensor in state.items()}, path)
+    assert "bytes in a file of" in refusal(path)
+
+
+@pytest.mark.parametrize("odd", [torch.eye(4).to_sparse(), torch.zeros(4, device="meta")])
+def test_tensors_without_plain_numbers_are_no_weights(tmp_path, odd):
+    path = tmp_path / "net.pth"
+    torch.save({**torch.load(REFERENCE, weights_only=True), "module.ln_f.weight": odd}, path)
+    assert "holds no state dict" in refusal(path) or "was refused" in refusal(path)
+
+
+def test_many_empty_tensors_do_not_keep_the_loader_busy(tmp_path):
+    path = tmp_path / "net.safetensors"
+    metadata = {
+        "format": "emoticrafter",
+        "version": "1",
+        "config": json.dumps({"depth": 4000}),
+        "training": "{}",
+    }
+    save_file({f"blocks.{n}.x": torch.zeros(0) for n in range(4000)}, path, metadata)
+    assert "do not fit the network" in refusal(path)
+
+
+def test_a_full_disk_is_an_error_of_the_disk(tmp_path, monkeypatch):
+    def full(*given):
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr(weights_module, "save_file", full)
+    with pytest.raises(OSError, match=r"could not be written: .*No space left"):
+        save_network(load_network(REFERENCE), tmp_path / "net.safetensors")
+    assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ import math
 import os
 import pickle
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -69,6 +69,7 @@ def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dic
     """
     path = target_file(path)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    _check_dtypes(state, path.name)
     _check_numbers(state, network.input_projection.weight.dtype, path.name)
     metadata = {
         "format": FORMAT,
@@ -76,7 +77,10 @@ def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dic
         "config": json.dumps(asdict(network.config)),
         "training": json.dumps(training or {}),
     }
-    write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
+    try:
+        write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
+    except SafetensorError as error:  # what safetensors makes of a full disk
+        raise OSError(f"{path} could not be written: {error}. What was there before is untouched.") from error
 
 
 def read_metadata(path: str | os.PathLike) -> dict:
@@ -128,7 +132,10 @@ def _open_safetensors(path: Path):
 def _read_safetensors(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
     with _open_safetensors(path) as file:
         config = _parse_metadata(file.metadata(), path.name)["config"]
-        return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        try:
+            return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:  # such as a dtype that torch does not have
+            raise ValueError(f"{path.name} holds tensors that cannot be read: {error}.") from error
 
 
 def _parse_metadata(metadata: dict[str, str] | None, name: str) -> dict:
@@ -143,7 +150,7 @@ def _parse_metadata(metadata: dict[str, str] | None, name: str) -> dict:
             raise ValueError(f"it has version {version} and this release reads up to {VERSION}: update")
         config = NetworkConfig(**json.loads(metadata["config"]))
         return {"version": version, "config": config, "training": json.loads(metadata.get("training", "{}"))}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"The metadata of {name} cannot be used: {error}") from error
 
 
@@ -151,12 +158,13 @@ def _build(
     config: NetworkConfig, state: dict[str, Tensor], dtype: torch.dtype | None, name: str
 ) -> EmotionNetwork:
     """A network that takes over the given tensors; built without memory of its own."""
-    if config.depth > len(state):  # before a made-up depth keeps the machine busy
+    # By names and shapes first: building what a file merely claims to hold could keep the machine busy.
+    if config.depth > len(state):
         raise ValueError(f"{name} says that it has {config.depth} blocks, and holds {len(state)} tensors.")
+    check_layout(_shapes(config), state, name)
+    _check_dtypes(state, name)
     with torch.device("meta"):
         network = EmotionNetwork(config)
-    expected = network.state_dict()
-    check_layout({key: tuple(t.shape) for key, t in expected.items()}, state, name)
     dtype = dtype or state["input_projection.weight"].dtype
     _check_numbers(state, dtype, name)
     # Copied, because a tensor that maps its file crashes whoever reads it once the file is overwritten.
@@ -165,13 +173,29 @@ def _build(
     return network.requires_grad_(True)
 
 
-def _check_numbers(state: dict[str, Tensor], dtype: torch.dtype, name: str) -> None:
-    """Refuses weights that are no numbers, or too large for the dtype that they are going to have."""
+def _shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a network's weights, one block standing for all."""
+    with torch.device("meta"):
+        single = EmotionNetwork(replace(config, depth=1)).state_dict()
+    first = "blocks.0."
+    shapes = {key: tuple(tensor.shape) for key, tensor in single.items() if not key.startswith(first)}
+    block = {key.removeprefix(first): tuple(t.shape) for key, t in single.items() if key.startswith(first)}
+    for number in range(config.depth):
+        shapes |= {f"blocks.{number}.{key}": shape for key, shape in block.items()}
+    return shapes
+
+
+def _check_dtypes(state: dict[str, Tensor], name: str) -> None:
     for key, tensor in state.items():
         if tensor.dtype not in FILE_DTYPES:
             raise ValueError(
                 f"{key} in {name} holds {_short(tensor.dtype)}: expected {', '.join(map(_short, FILE_DTYPES))}."
             )
+
+
+def _check_numbers(state: dict[str, Tensor], dtype: torch.dtype, name: str) -> None:
+    """Refuses weights that are no numbers, or too large for the dtype that they are going to have."""
+    for key, tensor in state.items():
         largest = tensor.abs().max().item()
         if not math.isfinite(largest):
             raise ValueError(f"{key} in {name} holds NaN or infinite numbers: the weights cannot be used.")
@@ -200,7 +224,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         )
     try:
         # A memory map spares reading the unused word embedding; only the zip form can be mapped.
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_plain_zip(path))
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path.name} was refused: it holds more than tensors, and opening it could run code. "
@@ -213,8 +237,29 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         ) from error
     if not isinstance(state, dict) or not state or not all(map(_is_weight, state.items())):
         raise ValueError(f"{path.name} holds no state dict: expected names with their tensors.")
+    size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+    if size > path.stat().st_size:
+        raise ValueError(
+            f"{path.name} was refused: its tensors claim {size:,} bytes in a file of {path.stat().st_size:,}."
+        )
     return state
 
 
+def _is_plain_zip(path: Path) -> bool:
+    """Whether the file is a zip, which torch writes uncompressed: mapped as they are, compressed bytes are nonsense."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        if packed := [e.filename for e in archive.infolist() if e.compress_type != zipfile.ZIP_STORED]:
+            raise ValueError(f"it is compressed, {packed[0]} for one: save it again with torch.save")
+    return True
+
+
 def _is_weight(item: tuple) -> bool:
-    return isinstance(item[0], str) and isinstance(item[1], Tensor)
+    name, tensor = item
+    return (
+        isinstance(name, str)
+        and isinstance(tensor, Tensor)
+        and tensor.layout == torch.strided
+        and not tensor.is_meta
+    )
