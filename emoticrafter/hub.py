@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import sys
 import time
 import urllib.error
@@ -25,6 +26,8 @@ T = TypeVar("T")
 TIMEOUT_S = 30
 RETRIES = 4
 BLOCK = 1 << 20
+LISTING_BYTES = 4 << 20
+LISTING_S = 60
 
 
 class HubFile(NamedTuple):
@@ -39,9 +42,14 @@ def endpoint() -> str:
     """The hub's address: HF_ENDPOINT, or https://huggingface.co.
 
     Raises:
-        ValueError: HF_ENDPOINT is no http(s) address.
+        ValueError: HF_ENDPOINT is no http(s) address, or holds a user or a password.
     """
     address = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or "https://huggingface.co"
+    if "@" in address:  # not shown: what is before it may be a password
+        raise ValueError(
+            "HF_ENDPOINT holds an @, as an address with a user or a password does: expected an address "
+            "such as https://huggingface.co, without a login."
+        )
     parts = urllib.parse.urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"HF_ENDPOINT is {address!r}: expected an address such as https://huggingface.co.")
@@ -52,27 +60,48 @@ def list_files(repository: str, address: str) -> list[HubFile]:
     """Lists the weights (.pth and .safetensors) of a repository.
 
     Raises:
-        ValueError: The repository's name is odd, or the answer is no listing.
+        ValueError: The repository's name is odd, or the answer is no listing, too long or too slow.
         OSError: The hub cannot be reached or has no such repository.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise ValueError(f"{repository!r} is no repository name: expected owner/name.")
     url = f"{address}/api/models/{repository}/tree/main?recursive=true"
-    body = _retry(lambda: _read(url))
+    deadline = time.monotonic() + LISTING_S
+    body = _retry(lambda: _read(url, deadline))
     try:
         files = [_hub_file(entry) for entry in json.loads(body) if entry["type"] == "file"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{url} did not answer with a list of files: {body[:80]!r}") from error
-    return [file for file in files if PurePosixPath(file.path).suffix in (".pth", ".safetensors")]
+    weights = [file for file in files if PurePosixPath(file.path).suffix in (".pth", ".safetensors")]
+    for file in weights:
+        if not file.path.isprintable():  # it could steer the terminal
+            raise ValueError(f"{url} lists a name with control characters: {file.path!a}.")
+    return weights
 
 
-def _read(url: str) -> bytes:
+def _read(url: str, deadline: float) -> bytes:
+    """A whole answer of at most LISTING_BYTES; `deadline` is a time.monotonic() in seconds."""
+    body = bytearray()
     with _open(url) as answer:
-        return answer.read()
+        expected = answer.length or 0
+        while block := answer.read1(BLOCK):  # returns what has come, so that a trickle meets the deadline
+            body += block
+            if len(body) > LISTING_BYTES:
+                raise ValueError(f"{url} answered with more than the {LISTING_BYTES:,} bytes of a listing.")
+            if time.monotonic() > deadline:
+                raise ValueError(f"{url} did not send its listing within {LISTING_S} s. Try again later.")
+    if len(body) < expected:
+        raise http.client.IncompleteRead(bytes(body), expected - len(body))
+    return bytes(body)
 
 
 def _hub_file(entry: dict) -> HubFile:
-    return HubFile(str(entry["path"]), int(entry["size"]), (entry.get("lfs") or {}).get("oid"))
+    path, size, sha256 = str(entry["path"]), entry["size"], (entry.get("lfs") or {}).get("oid")
+    if type(size) is not int or not 0 <= size < 1 << 63:
+        raise ValueError(f"the size of {path!a} is no number of bytes")
+    if sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise ValueError(f"the sha256 of {path!a} is none")
+    return HubFile(path, size, sha256)
 
 
 def choose(files: list[HubFile], name: str) -> HubFile:
@@ -96,13 +125,15 @@ def download(repository: str, file: HubFile, folder: Path, address: str) -> Path
 
     Raises:
         ValueError: The file has another checksum than the hub says, or a name that is none here.
-        OSError: The hub cannot be reached; what has come is kept for the next try.
+        OSError: The disk has too little room, or the hub cannot be reached; what has come is kept for
+            the next try.
     """
     target = folder / _local_name(file)
     if target.is_file() and target.stat().st_size == file.size and _is_right(target, file):
         return target
     folder.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
+    _check_room(part, file.size)
     url = f"{address}/{repository}/resolve/main/{urllib.parse.quote(file.path)}"
     try:
         _retry(lambda: _fetch(url, part, file.size))
@@ -131,6 +162,16 @@ def _local_name(file: HubFile) -> str:
             f"{file.path!r} is no name that can be saved: expected letters, digits, . _ - and +."
         )
     return name
+
+
+def _check_room(part: Path, size: int) -> None:
+    need = size - (part.stat().st_size if part.exists() else 0)
+    free = shutil.disk_usage(part.parent).free
+    if need > free:
+        raise OSError(
+            f"{part.stem} needs {need:,} more bytes, and {part.parent} has {free:,} free. "
+            "Make room, or name another folder."
+        )
 
 
 def _is_right(path: Path, file: HubFile) -> bool:
@@ -176,13 +217,24 @@ def _fetch(url: str, part: Path, size: int) -> None:
         raise http.client.IncompleteRead(b"", size - have)
 
 
+class _WebRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to http(s) only, and never from https to http."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        old, new = (urllib.parse.urlsplit(url).scheme for url in (req.full_url, newurl))
+        if new != "https" and (old, new) != ("http", "http"):
+            told = f"redirect from {old} to {new} refused"
+            raise urllib.error.HTTPError(req.full_url, code, told, headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _open(url: str, headers: dict[str, str] | None = None):
     request = urllib.request.Request(url, headers={"User-Agent": "emoticrafter", **(headers or {})})  # noqa: S310
     try:
-        return urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310 - endpoint() admits http(s) only
+        return urllib.request.build_opener(_WebRedirects).open(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         hint = "; check the names and HF_ENDPOINT" if error.code in (401, 403, 404) else ""
-        error.msg = f"{error.msg} ({url}{hint})"
+        error.msg = f"{error.msg!a} ({url}{hint})"  # escaped: the hub chose the text
         raise
     except urllib.error.URLError as error:
         raise OSError(

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -29,11 +29,16 @@ class FakeHub:
     def __init__(self):
         self.faults, self.listing_faults, self.ranges = [], [], []
         self.body, self.listing, self.knows_ranges = BODY, json.dumps(LISTING).encode(), True
+        self.elsewhere = "/elsewhere"
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         if request.path.startswith(f"/api/models/{REPOSITORY}/tree/main"):
             fault = self.listing_faults.pop(0) if self.listing_faults else None
-            return request.send_error(fault) if fault else self.send(request, 200, self.listing)
+            if fault in ("endless", "trickle"):
+                return self.send_without_end(request, slow=fault == "trickle")
+            if fault == "cut":
+                return self.send(request, 200, self.listing, len(self.listing) // 2)
+            return request.send_error(*fault) if fault else self.send(request, 200, self.listing)
         if request.path == "/elsewhere":
             return self.send_file(request, None)
         if not request.path.startswith(f"/{REPOSITORY}/resolve/main/"):
@@ -45,12 +50,21 @@ class FakeHub:
         if isinstance(fault, int):
             return request.send_error(fault)
         if fault == "redirect":
-            return self.send(request, 302, b"", Location="/elsewhere")
+            return self.send(request, 302, b"", Location=self.elsewhere)
         asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
         start = int(asked[1]) if asked and self.knows_ranges else 0
         body = self.body[start:]
         cut = len(body) // 2 if fault == "cut" else len(body)
         return self.send(request, 206 if asked and self.knows_ranges else 200, body, cut)
+
+    def send_without_end(self, request, slow) -> None:
+        request.send_response(200)
+        request.end_headers()
+        try:
+            while not (slow and Event().wait(0.01)):
+                request.wfile.write(b" " if slow else b" " * 100_000)
+        except ConnectionError:
+            pass  # the client has hung up, as it should
 
     def send(self, request, status, body, cut=None, **headers) -> None:
         request.send_response(status)
@@ -138,6 +152,11 @@ def test_a_cut_connection_goes_on_where_it_stopped(fake, tmp_path):
     assert fake.ranges == [None, f"bytes={half}-", f"bytes={half + half // 2}-"]
 
 
+def test_a_cut_listing_is_asked_for_again(fake):
+    fake.listing_faults = ["cut"]
+    assert FILE in hub.list_files(REPOSITORY, hub.endpoint())
+
+
 def test_a_later_run_goes_on_where_an_earlier_one_stopped(fake, tmp_path):
     fake.faults = ["cut"] * hub.RETRIES
     with pytest.raises(OSError, match="stopped at 96,000 of 102,400 bytes") as error:
@@ -157,7 +176,7 @@ def test_a_hub_that_cannot_resume_sends_the_whole_file_again(fake, tmp_path):
 
 @pytest.mark.parametrize("fault", [500, 503, 429, 408])
 def test_a_hub_that_is_busy_is_asked_again(fake, tmp_path, fault):
-    fake.faults, fake.listing_faults = [fault, fault], [fault]
+    fake.faults, fake.listing_faults = [fault, fault], [[fault]]
     [file, _] = hub.list_files(REPOSITORY, hub.endpoint())
     fetch(tmp_path, file)
     assert complete(tmp_path)
@@ -255,7 +274,12 @@ def test_a_hub_that_cannot_be_reached_is_named(fake, tmp_path, monkeypatch):
         b"[null]",
         b'[{"type": "file"}]',
         b'[{"type": "file", "path": "a.pth", "size": null}]',
+        b'[{"type": "file", "path": "a.pth", "size": 1e999}]',
+        b'[{"type": "file", "path": "a.pth", "size": -1}]',
+        b'[{"type": "file", "path": "a.pth", "size": 1' + b"0" * 400 + b"}]",
         b'[{"type": "file", "path": "a.pth", "size": 1, "lfs": "x"}]',
+        b'[{"type": "file", "path": "a.pth", "size": 1, "lfs": {"oid": "\\u001b[2J"}}]',
+        b"[" * 100_000,
         b"",
         b"\xff\xfe",
     ],
@@ -264,6 +288,54 @@ def test_an_answer_that_is_no_listing_is_refused(fake, listing):
     fake.listing = listing
     with pytest.raises(ValueError, match="did not answer with a list of files"):
         hub.list_files(REPOSITORY, hub.endpoint())
+
+
+def test_a_listing_without_end_is_refused(fake):
+    fake.listing_faults = ["endless"]
+    with pytest.raises(ValueError, match="answered with more than the 4,194,304 bytes of a listing"):
+        hub.list_files(REPOSITORY, hub.endpoint())
+
+
+def test_a_listing_that_trickles_is_given_up(fake, monkeypatch):
+    monkeypatch.setattr(hub, "LISTING_S", 0.1)
+    fake.listing_faults = ["trickle"]
+    with pytest.raises(ValueError, match=r"did not send its listing within 0\.1 s"):
+        hub.list_files(REPOSITORY, hub.endpoint())
+
+
+def test_a_name_that_steers_the_terminal_is_refused(fake):
+    fake.listing = json.dumps([{"type": "file", "path": "\x1b[2J.pth", "size": 1}]).encode()
+    with pytest.raises(ValueError, match="lists a name with control characters") as error:
+        hub.list_files(REPOSITORY, hub.endpoint())
+    assert str(error.value).isprintable()
+
+
+def test_an_answer_that_steers_the_terminal_is_escaped(fake):
+    fake.listing_faults = [[404, "gone \x1b[2J"]]
+    with pytest.raises(OSError, match=r"HTTP Error 404: 'gone \\x1b\[2J'") as error:
+        hub.list_files(REPOSITORY, hub.endpoint())
+    assert str(error.value).isprintable()
+
+
+def test_a_redirect_away_from_the_web_is_refused(fake, tmp_path):
+    fake.faults, fake.elsewhere = ["redirect"], "ftp://127.0.0.1/x"
+    with pytest.raises(OSError, match="redirect from http to ftp refused"):
+        fetch(tmp_path)
+    assert len(fake.ranges) == 1
+
+
+def test_a_redirect_never_leaves_https():
+    request = hub.urllib.request.Request("https://hub.example/a")
+    follow = hub._WebRedirects().redirect_request
+    with pytest.raises(OSError, match="redirect from https to http refused"):
+        follow(request, None, 302, "Found", {}, "http://hub.example/b")
+    assert follow(request, None, 302, "Found", {}, "https://cdn.example/b").host == "cdn.example"
+
+
+def test_a_file_larger_than_the_disk_is_not_begun(fake, tmp_path):
+    with pytest.raises(OSError, match=r"needs 1,000,000,000,000,000,000 more bytes, and .* has [\d,]+ free"):
+        fetch(tmp_path, FILE._replace(size=10**18))
+    assert fake.ranges == []
 
 
 @pytest.mark.parametrize("path", ["../x.pth", "a/../../x.pth", "/etc/x.pth", "../../x.safetensors"])
@@ -289,6 +361,14 @@ def test_an_address_that_is_no_hub_is_refused(monkeypatch, address):
     with pytest.raises(ValueError, match="HF_ENDPOINT is") as error:
         hub.endpoint()
     assert f"{address!r}: expected an address such as https://huggingface.co" in str(error.value)
+
+
+@pytest.mark.parametrize("address", ["https://me:secret@hub.example", "ftp://me:secret@hub", "me:secret@hub"])
+def test_a_password_in_the_address_is_refused_and_not_shown(monkeypatch, address):
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    with pytest.raises(ValueError, match="without a login") as error:
+        hub.endpoint()
+    assert "secret" not in str(error.value)
 
 
 def test_the_hub_is_hugging_face_unless_another_is_named(monkeypatch):
@@ -324,8 +404,18 @@ def test_the_command_names_what_there_is(fake, tmp_path, capsys):
 
 @pytest.mark.parametrize("code", [404, 401])
 def test_the_command_ends_in_one_line_for_a_repository_that_is_not_there(fake, capsys, code):
-    fake.listing_faults = [code]
+    fake.listing_faults = [[code]]
     assert main(["download", "--repository", REPOSITORY]) == 1
     told = capsys.readouterr().err
     assert told.startswith(f"error: HTTP Error {code}")
     assert "check the names and HF_ENDPOINT" in told
+
+
+def test_the_command_stops_in_one_line_and_keeps_what_has_come(fake, tmp_path, capsys, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hub, "_show", stop)
+    assert main(["download", FILE.path, "--repository", REPOSITORY, "--to", str(tmp_path)]) == 130
+    assert "What has come is kept; run the same command again to go on." in capsys.readouterr().err
+    assert (tmp_path / f"{FILE.path}.part").read_bytes() == BODY

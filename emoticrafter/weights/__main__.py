@@ -100,6 +100,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        kept = " What has come is kept; run the same command again to go on."
+        print("\nStopped." + (kept if options.command == "download" else ""), file=sys.stderr)
+        return 130
     return 0
 
 
