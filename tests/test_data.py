@@ -160,6 +160,12 @@ def test_missing_and_renamed_columns_name_the_near_miss(csv_file):
     assert "expected commas" in refusal(csv_file("neutral;emotional;valence;arousal\nA;B;1;1\n"))
 
 
+def test_a_file_with_very_many_columns_is_described_briefly(csv_file):
+    names = [f"column {k}" for k in range(300_000)]
+    text = refusal(csv_file(",".join(names) + "\n" + ",".join("1" * len(names)) + "\n"))
+    assert "no column 'neutral'" in text and "column 19 and 299980 more." in text and len(text) < 1000
+
+
 def test_duplicate_ids_name_both_rows(csv_file):
     text = refusal(csv_file("id," + HEADER + "x,A,B,1,1\ny,A,B,1,1\nx,A,C,1,1\n"))
     assert "row 3 (line 4): id 'x' is already taken by row 1" in text
@@ -198,6 +204,8 @@ def test_broken_csv_files_are_described(csv_file, data, message):
             "valence is True, expected a number",
         ),
         ('{"neutral": "A", "emotional": "B", "valence": NaN, "arousal": 1}', "expected a finite number"),
+        ('{"neutral": "A", "emotional": "B", "valence": ' + "9" * 5000 + "}", "row 2 (line 2)"),
+        ('{"neutral": "A\\u0000", "emotional": "B", "valence": 1, "arousal": 1}', "holds a NUL character"),
         ('{"neutral": "A", "emotional": "B", "valence": 1}', "arousal is missing, expected a number"),
         ('{"neutral": "\\ud800", "emotional": "B", "valence": 1, "arousal": 1}', "surrogate"),
         (
@@ -214,6 +222,7 @@ def test_broken_jsonl_lines_are_described(csv_file, line, message):
 def test_other_files_are_refused(tmp_path, csv_file):
     assert "prepare write-prompts" in refusal(csv_file("image,valence,arousal\na.png,1,1\n", "images.csv"))
     assert "cannot be read: No such file" in refusal(tmp_path / "no.csv")
+    assert "a path cannot hold a NUL" in refusal("a\0b.csv")
     assert "expected a file ending in .csv or .jsonl, got '.xlsx'" in refusal(csv_file("x", "a.xlsx"))
     assert "python -m trainer.prepare --out" in refusal(tmp_path)
 

@@ -104,6 +104,7 @@ def test_bad_rows_are_refused_or_left_out(pairs, tmp_path, capsys):
         (["--scale=9..1"], "expected LOW..HIGH such as 1..9"),
         (["--validation", "1"], "from 0 to below 1"),
         (["--limit", "0"], "expected at least 1"),
+        (["--limit", "5", "--seed", "-1"], "argument --seed: expected 0 or a positive integer, got -1"),
         (["--encoder"], "expected one argument"),
     ],
 )
@@ -123,6 +124,11 @@ def test_an_encoder_that_cannot_be_read_keeps_the_pairs(pairs, tmp_path, capsys)
     )
     assert "sd15.safetensors" in capsys.readouterr().err
     assert len(load_table(out)) == 72
+
+
+def test_a_nul_in_a_path_is_named(capsys):
+    assert prepare.main(["--pairs", "a\0b.csv"]) == 2
+    assert r"'a\x00b.csv' holds a NUL character" in capsys.readouterr().err
 
 
 def test_unknown_commands_name_the_known_ones(capsys):

@@ -123,6 +123,16 @@ def test_rows_may_be_sorted_or_left_out(table, sheet, tmp_path):
     assert [v.yes for v in read_votes(table, [anna])] == [0, 0, 1, 1, 1, 1]
 
 
+def test_ids_may_begin_like_a_guarded_formula(table, tmp_path):
+    table.id[:3] = ["'=1", "=2", "\uff1d3"]
+    export_sheet(table, tmp_path / "review.csv")
+    text = (tmp_path / "review.csv").read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["id"] for row in rows[:3]] == ["'=1", "'=2", "'\uff1d3"]
+    verdicts = read_votes(table, [fill(rows, tmp_path / "anna.csv", ["yes"] * 6)])
+    assert all(verdict.passes for verdict in verdicts)
+
+
 def test_everything_wrong_with_a_sheet_is_named(table, sheet, tmp_path):
     sheet[0]["vote"] = "maybe"
     rows = [dict(row) for row in sheet]

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import os
 import signal
 import socket
@@ -252,6 +253,8 @@ def test_requests_keep_to_the_rate(run_all):
         ({"neutral_prompt": "A"}, "its keys are ['neutral_prompt']"),
         ({**GOOD, "mood": "x"}, "expected ['emotional_prompt', 'neutral_prompt']"),
         ({**GOOD, "neutral_prompt": " "}, "neutral_prompt is not a text with something in it"),
+        ({**GOOD, "emotional_prompt": "\ud800"}, "emotional_prompt is not a text with something in it"),
+        ({**GOOD, "neutral_prompt": "\0\x1b"}, "neutral_prompt is not a text with something in it"),
         ({**GOOD, "emotional_prompt": None}, "emotional_prompt is not a text"),
         ({**GOOD, "neutral_prompt": "x" * 301}, "neutral_prompt has 301 characters, at most 300"),
         ({**GOOD, "emotional_prompt": "a red  SQUARE"}, "both prompts are the same"),
@@ -269,6 +272,27 @@ def test_answers_that_do_not_fit_are_sent_back_with_the_reason(run, content, com
 
 def test_fenced_json_is_taken():
     assert parse_answer(f"```json\n{json.dumps(GOOD)}\n```")["neutral_prompt"] == "A red square"
+
+
+def test_control_characters_do_not_reach_the_prompts():
+    answer = parse_answer(json.dumps({**GOOD, "neutral_prompt": "A\x1b[31m red\0\tsquare\ud800\x0bhere"}))
+    assert answer["neutral_prompt"] == "A[31m red square here"
+
+
+def test_a_content_length_that_is_no_number_is_passed_over(run):
+    def odd(handler):
+        handler.wfile.write("HTTP/1.0 200 OK\r\nContent-Length: ²\r\n\r\n".encode("latin-1"))
+        handler.wfile.write(completion(GOOD).encode())
+        handler.close_connection = True
+
+    with serving(odd) as server:
+        assert run(server).written == 1
+    assert len(server.requests) == 1
+
+
+def test_a_host_name_that_cannot_be_one_is_a_failure_of_the_picture(run):
+    outcome = run(f"http://{'a' * 70}.test/v1", chat={"tries": 1})
+    assert "gave no answer (Unicode" in outcome.failures["picture-0"]
 
 
 @pytest.mark.parametrize(
@@ -361,6 +385,31 @@ def test_a_torn_last_line_is_dropped_and_asked_again(run_all):
     assert len(run_all.lines()) == 12
 
 
+def test_a_whole_last_line_without_its_line_break_is_kept(run_all):
+    with serving() as server:
+        run_all(server)
+    data = run_all.out.read_bytes()
+    run_all.out.write_bytes(data[:-1])
+    with serving() as server:
+        assert run_all(server).already == 12
+        assert not server.requests
+    assert run_all.out.read_bytes() == data
+
+
+@pytest.mark.parametrize("tail", ["my notes", '{"image": "a.png"}', '{"id": ["x"]}', "[" * 100_000])
+def test_a_last_line_that_no_run_wrote_is_not_removed(run, tail):
+    run.out.write_text('{"id": "picture-5"}\n' + tail)
+    with pytest.raises(DataError, match="line 2 is damaged"):
+        run("http://127.0.0.1:9/v1")
+    assert run.out.read_text().endswith("\n" + tail)
+
+
+def test_a_deeply_nested_line_is_named(run):
+    run.out.write_text('{"id": ' + "[" * 100_000 + "\n")
+    with pytest.raises(DataError, match="line 1 is damaged"):
+        run("http://127.0.0.1:9/v1")
+
+
 def test_a_damaged_line_inside_is_not_guessed_at(run):
     run.out.write_text('{"id": "picture-5"}\nrubbish\n{"id": "picture-6"}\n')
     with serving() as server, pytest.raises(DataError, match="line 2 is damaged"):
@@ -382,6 +431,9 @@ def test_settings_are_checked_all_at_once(run):
     for part in ("base url", "the key holds blanks", "timeout", "tries", "workers", "--price-in"):
         assert part in str(caught.value)
     assert "two words" not in str(caught.value)
+    for name, value in (("timeout", math.inf), ("timeout", 1e300), ("per_minute", 1e-300)):
+        with pytest.raises(DataError, match=rf"{name} must be .*at (most|least) .*, got"):
+            run("http://127.0.0.1:9/v1", chat={name: value})
     with pytest.raises(DataError, match="take the name and password out"):
         run("http://me:secret@127.0.0.1/v1")
 
@@ -487,6 +539,21 @@ def test_the_key_is_in_no_output(pictures, tmp_path, monkeypatch, capfd):
     assert KEY not in repr(ChatSettings(server.url, "tester", key=KEY))
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or KEY.encode() not in path.read_bytes()
+
+
+def test_the_key_is_found_behind_json_escapes(run):
+    escaped = "".join(f"\\u{ord(mark):04X}" for mark in KEY)
+    inner = json.dumps({**GOOD, "neutral_prompt": "A sign: KEY"}).replace("KEY", escaped)
+    wrong = '{"KEY": 1}'.replace("KEY", escaped)
+    error = status(400, '{"error": "KEY"}'.replace("KEY", escaped))
+    with serving(says(inner), error, says(wrong)) as server:
+        run(server)
+        assert run.lines()[0]["neutral"] == "A sign: ***"
+        run.out.unlink()
+        failures = run(server).failures
+        assert "***" in failures["picture-0"] and escaped not in failures["picture-0"]
+        failures = run(server, asks=1).failures
+        assert "***" in failures["picture-0"] and KEY not in failures["picture-0"]
 
 
 def test_the_command_reports_failures_and_what_to_do(pictures, tmp_path, monkeypatch, capsys):

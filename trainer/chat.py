@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 ANSWER_BYTES = 4_000_000
+LONGEST = 86_400  # seconds that a request may be silent
+SLOWEST = 0.01  # requests in a minute
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
 
 
@@ -86,8 +88,10 @@ class ChatSettings:
         for name in ("timeout", "tries", "backoff"):
             if not getattr(self, name) > 0:
                 found.append(f"{name} must be above 0, got {getattr(self, name)}")
-        if not self.per_minute >= 0:
-            found.append(f"per_minute must not be negative, got {self.per_minute}")
+        if self.timeout > LONGEST:
+            found.append(f"timeout must be at most {LONGEST} seconds, got {self.timeout}")
+        if not (self.per_minute == 0 or self.per_minute >= SLOWEST):
+            found.append(f"per_minute must be 0 (no limit) or at least {SLOWEST}, got {self.per_minute}")
         if self.answer_format not in ("json_schema", "json_object", "none"):
             found.append(f"answer_format is json_schema, json_object or none, got {self.answer_format!r}")
         return found
@@ -139,7 +143,7 @@ def _retry_after(value: str | None) -> float | None:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
@@ -166,6 +170,9 @@ class Server:
         self._sleep = sleep or self.stopped.wait
         self._pace = _Pace(settings.per_minute, self._sleep, clock)
         self._random = random.Random()  # noqa: S311 - jitter
+        # Each character of the key as it is, or as JSON may escape it.
+        spelled = (rf"(?:\\?{re.escape(mark)}|(?i:\\u{ord(mark):04x}))" for mark in settings.key)
+        self._key = re.compile("".join(spelled)) if settings.key else None
 
     def chat(self, messages: list[dict], schema: dict) -> tuple[str, dict]:
         """Asks, and asks again after faults that may pass.
@@ -225,24 +232,25 @@ class Server:
         request = urllib.request.Request(self.url, data, headers)  # noqa: S310 - http(s) only, see problems()
         try:
             with _OPENER.open(request, timeout=self.settings.timeout) as response:
-                return 200, self._clean(_read_whole(response)), None
+                return 200, self.clean(_read_whole(response)), None
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, self._read_error(error), _retry_after(error.headers.get("Retry-After"))
-        except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
+        # URLError and time-outs are OSErrors; a host name that cannot be one is a UnicodeError.
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             reason = getattr(error, "reason", None) or error
-            return 0, self._clean(f"{type(reason).__name__}: {reason}"), None
+            return 0, self.clean(f"{type(reason).__name__}: {reason}"), None
 
     def _read_error(self, error: urllib.error.HTTPError) -> str:
         try:
-            return self._clean(error.read(2000))
+            return self.clean(error.read(2000))
         except (OSError, http.client.HTTPException):
             return ""
 
-    def _clean(self, text: bytes | str) -> str:
-        """Text from the server without the key, should it send it back."""
+    def clean(self, text: bytes | str) -> str:
+        """Text from the server without the key, should it send it back; also where JSON escapes hide it."""
         text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-        return text.replace(self.settings.key, "***") if self.settings.key else text
+        return self._key.sub("***", text) if self._key else text
 
     def _explain(self, status: int, text: str) -> str:
         if not status:
@@ -257,7 +265,7 @@ class Server:
 
     def _back_off(self, attempt: int, status: int, after: float | None) -> None:
         # Full jitter over the upper half: requests that failed together do not come back together.
-        pause = min(60.0, self.settings.backoff * 2 ** (attempt - 1)) * self._random.uniform(0.5, 1)
+        pause = min(60.0, self.settings.backoff * 2 ** min(attempt - 1, 60)) * self._random.uniform(0.5, 1)
         if after is not None:
             pause = max(pause, min(after, 600.0))
             if status in (429, 503):
@@ -276,16 +284,17 @@ class Server:
             raise UnusableError(f"the server's answer is no chat completion: {text[:120]!r}", {}) from error
         usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
         if refusal or choice.get("finish_reason") == "content_filter":
-            raise AnswerError(f"the model refused: {self._clean(str(refusal or 'content filter'))[:200]}")
+            raise AnswerError(f"the model refused: {self.clean(str(refusal or 'content filter'))[:200]}")
         if not isinstance(content, str):
             raise UnusableError("the answer holds no text", usage)
-        return self._clean(content), usage
+        return self.clean(content), usage
 
 
 def _read_whole(response: http.client.HTTPResponse) -> bytes:
     """The body, or IncompleteRead if the connection was cut: read(n) does not notice that by itself."""
     data = response.read(ANSWER_BYTES)
     expected = response.headers.get("Content-Length")
-    if expected and expected.isdigit() and len(data) < min(int(expected), ANSWER_BYTES):
+    # A header that is no number says nothing about the length.
+    if re.fullmatch(r"[0-9]{1,18}", expected or "") and len(data) < min(int(expected), ANSWER_BYTES):
         raise http.client.IncompleteRead(data, int(expected) - len(data))
     return data

@@ -83,6 +83,13 @@ def _count(text: str) -> int:
     return value
 
 
+def _seed(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or a positive integer, got {text}")
+    return value
+
+
 def _parser(command: str, text: str) -> argparse.ArgumentParser:
     name = f"python -m trainer.prepare {command}".strip()
     return argparse.ArgumentParser(
@@ -173,7 +180,7 @@ def _prepare_options(arguments: list[str]) -> argparse.Namespace:
         help="of FindingEmo: share of pairs with nobody in them, so that emotion does not come to mean people "
         "(default: %(default)s)",
     )
-    add("--seed", type=int, default=0, help="decides wording, split and sample (default: %(default)s)")
+    add("--seed", type=_seed, default=0, help="decides wording, split and sample (default: %(default)s)")
     add("--pairs-only", action="store_true", help="stop before the features")
     add(
         "--encoder",
@@ -315,7 +322,7 @@ def captions(arguments: list[str]) -> int:
     parser.add_argument(
         "--people", action="store_true", help="every caption has people in it: add faces and gestures"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=_seed, default=0)
     options = parser.parse_args(arguments)
     table = caption_pairs(load_images(options.images), options.seed, people=options.people)
     save_table(table, options.out)
@@ -417,7 +424,7 @@ def review_export(arguments: list[str]) -> int:
     parser.add_argument("pairs", type=Path, metavar="PAIRS", help="a file of pairs or a data folder")
     parser.add_argument("--out", type=Path, required=True, metavar="CSV")
     parser.add_argument("--sample", type=_count, metavar="N", help="N pairs, spread over valence and arousal")
-    parser.add_argument("--seed", type=int, default=0, help="decides the sample (default: %(default)s)")
+    parser.add_argument("--seed", type=_seed, default=0, help="decides the sample (default: %(default)s)")
     options = parser.parse_args(arguments)
     table = load_table(options.pairs)
     if options.sample:
@@ -475,6 +482,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; everything that a user can put right is said in a line, without a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
     command, rest = prepare, arguments
+    if broken := [argument for argument in arguments if "\0" in argument]:
+        print(f"error: {broken[0]!r} holds a NUL character, which no path or option can", file=sys.stderr)
+        return 2
     if arguments and not arguments[0].startswith("-"):
         if arguments[0] not in COMMANDS:
             print(f"error: no command {arguments[0]!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)

@@ -28,8 +28,8 @@ from .rows import DataError, Problems, Row, match_columns, read_rows, replacing
 
 COLUMNS = ("id", "check", "neutral", "emotional", "valence", "arousal", "image", "vote", "comment")
 VOTES = {"yes": True, "y": True, "1": True, "no": False, "n": False, "0": False}
-# A spreadsheet takes a cell that begins so for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet takes a cell that begins so for a formula, some also with the fullwidth forms of = + - @.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass
@@ -164,12 +164,15 @@ def _find(
     ids: set[str],
     problems: Problems,
 ) -> Verdict | None:
-    name = cell["id"][1:] if cell["id"][:1] == "'" and cell["id"][1:].startswith(FORMULA) else cell["id"]
-    verdict = by_check.get((cell["check"], name))
-    if verdict is None and name in ids:
+    name, check = cell["id"], cell["check"]
+    # The quote may be the id's own, or the one that the export put there.
+    if (check, name) not in by_check and name[:1] == "'" and name[1:].startswith(FORMULA):
+        name = name[1:]
+    verdict = by_check.get((check, name))
+    if verdict is None and (name in ids or cell["id"] in ids):
         problems.add(row, f"the pair {name!r} is not the one that was shown: it has changed since the export")
     elif verdict is None:
-        problems.add(row, f"no pair has the id {name!r} and the check {cell['check']!r}")
+        problems.add(row, f"no pair has the id {name!r} and the check {check!r}")
     return verdict
 
 

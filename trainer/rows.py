@@ -12,13 +12,15 @@ import io
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-LISTED = 20  # problems spelled out in one message; the rest are counted
+LISTED = 20  # problems or columns spelled out in one message; the rest are counted
+CANDIDATES = 1000  # columns searched for one with a similar name
 
 # A prompt can be long, but a missing quote can swallow a whole file: stop far above the one, below the other.
 csv.field_size_limit(1_000_000)
@@ -84,6 +86,8 @@ def read_utf8(path: Path) -> str:
     Raises:
         DataError: no such file, or bytes that are not UTF-8 (with their offset and line).
     """
+    if "\0" in str(path):
+        raise DataError(f"{str(path)!r}: a path cannot hold a NUL character.")
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -160,9 +164,9 @@ def _csv_rows(path: Path, text: str, delimiters: str) -> list[Row]:
 
 def _header(path: Path, cells: list[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
-        raise DataError(f"{path}: the header names {twice} more than once.")
+        raise DataError(f"{path}: the header names {twice[:LISTED]} more than once.")
     return names
 
 
@@ -177,6 +181,9 @@ def _jsonl_rows(path: Path, text: str) -> list[Row]:
             values = json.loads(content)
         except (json.JSONDecodeError, RecursionError) as error:
             problems.add(row, f"not JSON: {error}")
+            continue
+        except ValueError:  # what int() says of thousands of digits
+            problems.add(row, "holds a number with too many digits to be read")
             continue
         if isinstance(values, dict):
             rows.append(Row(row.number, line, values))
@@ -222,16 +229,18 @@ def match_columns(
 
 def _missing(path: Path, missing: list[list[str]], columns: list[str], used: set[str]) -> str:
     free = {column.lower(): column for column in columns if column.strip() and column not in used}
-    lines = []
+    candidates, lines = list(free)[:CANDIDATES], []
     for names in missing:
-        near = [match for name in names for match in difflib.get_close_matches(name, free, n=1, cutoff=0.7)]
+        near = [
+            match for name in names for match in difflib.get_close_matches(name, candidates, n=1, cutoff=0.7)
+        ]
         near = near or [column for column in free if names[0] in column]
         lines.append(
             f"  no column {names[0]!r}" + (f"; did you mean {free[near[0]]!r}? Rename it." if near else "")
         )
-    text = (
-        f"{path}: missing columns\n" + "\n".join(lines) + f"\nThe file has: {', '.join(columns) or 'none'}."
-    )
+    shown = ", ".join(columns[:LISTED]) or "none"
+    more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
+    text = f"{path}: missing columns\n" + "\n".join(lines) + f"\nThe file has: {shown}{more}."
     if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
         text += "\nIts cells seem to be separated by another character; expected commas."
     return text
@@ -246,7 +255,7 @@ def text_value(value: Any) -> str:
     """A text cell without blanks around it.
 
     Raises:
-        ValueError: not text, empty, or not encodable.
+        ValueError: not text, empty, not encodable, or with a NUL in it.
     """
     if not isinstance(value, str):
         raise ValueError(f"expected text, got {_shown(value)}")
@@ -256,6 +265,8 @@ def text_value(value: Any) -> str:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ValueError("holds half of a surrogate pair, which is not valid text") from error
+    if "\0" in value:
+        raise ValueError("holds a NUL character, which is not valid text")
     return value.strip()
 
 

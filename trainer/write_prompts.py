@@ -18,6 +18,7 @@ import json
 import os
 import re
 import threading
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -98,7 +99,8 @@ def parse_answer(text: str) -> dict[str, str]:
     """Checks an answer against the schema.
 
     Returns:
-        {"neutral_prompt", "emotional_prompt"}, blanks and line breaks made single blanks.
+        {"neutral_prompt", "emotional_prompt"}, blanks and line breaks made single blanks, control
+        characters and halves of surrogate pairs left out.
 
     Raises:
         ValueError: what is wrong, in words that the model can act on.
@@ -114,14 +116,19 @@ def parse_answer(text: str) -> dict[str, str]:
         raise ValueError(f"its keys are {sorted(map(str, answer))}, expected {sorted(SCHEMA['required'])}")
     prompts = {}
     for name, limit in (("neutral_prompt", NEUTRAL_LIMIT), ("emotional_prompt", EMOTIONAL_LIMIT)):
-        if not isinstance(answer[name], str) or not answer[name].strip():
+        prompts[name] = _plain(answer[name]) if isinstance(answer[name], str) else ""
+        if not prompts[name]:
             raise ValueError(f"{name} is not a text with something in it")
-        prompts[name] = " ".join(answer[name].encode("utf-8", "ignore").decode().split())
         if len(prompts[name]) > limit:
             raise ValueError(f"{name} has {len(prompts[name])} characters, at most {limit} are allowed")
     if prompts["neutral_prompt"].lower() == prompts["emotional_prompt"].lower():
         raise ValueError("both prompts are the same")
     return prompts
+
+
+def _plain(text: str) -> str:
+    kept = (mark for mark in text if mark.isspace() or unicodedata.category(mark) not in ("Cc", "Cs"))
+    return " ".join("".join(kept).split())
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -178,13 +185,16 @@ def ask(
     for _ in range(settings.asks):
         try:
             text, usage = server.chat(messages, SCHEMA)
-            _count(tokens, usage)
-            return parse_answer(text)
         except UnusableError as error:
             _count(tokens, error.usage)
             why = str(error)
+            continue
+        _count(tokens, usage)
+        try:
+            # The key may only come to light once the answer is decoded.
+            return {name: server.clean(prompt) for name, prompt in parse_answer(text).items()}
         except ValueError as error:
-            why = str(error)
+            why = server.clean(str(error))
             again = f"This answer cannot be used: {why}. Answer again with the JSON object alone."
             messages = [*opening, {"role": "assistant", "content": text}, {"role": "user", "content": again}]
     raise AnswerError(f"{settings.asks} answers, none usable; the last one: {why}")
@@ -193,7 +203,7 @@ def ask(
 def _count(tokens: dict[str, int], usage: dict) -> None:
     for name in TOKENS:
         value = usage.get(name)
-        tokens[name] += value if isinstance(value, int) and value > 0 else 0
+        tokens[name] += value if isinstance(value, int) and 0 < value < 10**9 else 0
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -215,28 +225,41 @@ class Outcome:
 
 
 def finished_ids(path: Path) -> set[str]:
-    """Ids that the output holds already; a last line that was cut off is removed.
+    """Ids that the output holds already; a last line that was cut off is removed, a missing line break added.
 
     Raises:
-        DataError: a line inside the file is damaged.
+        DataError: a line is damaged, and not by a run that was cut off; the file is left as it is.
     """
     if not path.exists():
         return set()
-    data = path.read_bytes()
-    whole, _, torn = data.rpartition(b"\n")
-    if torn:
-        with path.open("r+b") as stream:
-            stream.truncate(len(data) - len(torn))
-            os.fsync(stream.fileno())
-    done = set()
-    for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):
-        try:
-            done.add(json.loads(line)["id"])
-        except (ValueError, LookupError, TypeError) as error:
-            raise DataError(
-                f"{path}: line {number} is damaged ({error!r}). Remove the line; it is asked again."
-            ) from error
+    *lines, last = path.read_bytes().split(b"\n")
+    done = {_line_id(path, number, line) for number, line in enumerate(lines, start=1)}
+    if not last:
+        return done
+    try:
+        json.loads(last)
+    except ValueError:
+        if last.startswith(b"{"):
+            os.truncate(path, path.stat().st_size - len(last))
+            return done
+    except RecursionError:
+        pass
+    done.add(_line_id(path, len(lines) + 1, last))
+    with path.open("ab") as stream:
+        stream.write(b"\n")
     return done
+
+
+def _line_id(path: Path, number: int, line: bytes) -> str:
+    try:
+        name = json.loads(line)["id"]
+        if not isinstance(name, str):
+            raise TypeError(f"its id is {name!r:.40}, expected a text")
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise DataError(
+            f"{path}: line {number} is damaged ({error!r}). Remove the line; it is asked again."
+        ) from error
+    return name
 
 
 def write_prompts(
