@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from trainer import features as module
@@ -292,6 +294,80 @@ def test_a_manifest_that_cannot_be_read_is_refused(table, encoders, tmp_path):
         ValueError, match=r"not a manifest of emoticrafter-features version 1: got .* version 2"
     ):
         write(table, encoders, tmp_path)
+
+
+@pytest.mark.parametrize(("key", "value"), [("width", 127), ("width", 256), ("dtype", "bfloat16")])
+def test_a_manifest_that_does_not_fit_its_shards_is_refused(table, encoders, tmp_path, key, value):
+    write(table, encoders, tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest(tmp_path) | {key: value}))
+    with pytest.raises(
+        ValueError, match=r"features-00000.safetensors is damaged: expected .* as manifest.json says"
+    ):
+        FeatureStore(tmp_path, table)
+    with pytest.raises(ValueError, match=f"made with other {key}: {key} {value} there"):
+        write(table, encoders, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (None, "expected an object, got None"),
+        ([], r"expected an object, got \[\]"),
+        ({"width": None}, "width should be a whole number from 1, got None"),
+        ({"pairs": "30"}, "pairs should be a whole number from 1, got 30"),
+        ({"dtype": "float8"}, "dtype should be one of float16, bfloat16, got float8"),
+        ({"dtype": []}, r"dtype should be one of float16, bfloat16, got \[\]"),
+        ({"tokens": 76}, "tokens should be 77, got 76"),
+        ({"data": None}, "data should be a text, got None"),
+        ({"shards": []}, r"shards should be an object, got \[\]"),
+        ({"shards": {"../x": {}}}, "its entry of ../x is odd"),
+        ({"shards": {"features-00000.safetensors": None}}, "its entry of features-00000.safetensors is odd"),
+    ],
+)
+def test_an_odd_manifest_says_what_is_wrong(table, encoders, tmp_path, change, message):
+    write(table, encoders, tmp_path)
+    changed = {**manifest(tmp_path), **change} if change else change
+    (tmp_path / "manifest.json").write_text(json.dumps(changed))
+    for use in (FeatureStore, lambda folder: write(table, encoders, folder)):
+        with pytest.raises(
+            ValueError, match=rf"manifest\.json is damaged: {message}.*Delete .*trainer\.prepare"
+        ):
+            use(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: {"neutral": rows["neutral"]}, "emotional should be int64 [30], got nothing"),
+        (
+            lambda rows: rows | {"neutral": rows["neutral"][:5]},
+            "neutral should be int64 [30], got torch.int64 [5]",
+        ),
+        (
+            lambda rows: rows | {"neutral": rows["neutral"].int()},
+            "neutral should be int64 [30], got torch.int32 [30]",
+        ),
+        (lambda rows: rows | {"neutral": rows["neutral"] - 1}, "neutral should be from 0 to 58"),
+        (lambda rows: rows | {"emotional": rows["emotional"] + 1}, "emotional should be from 0 to 58"),
+    ],
+)
+def test_odd_rows_are_refused_and_written_again(table, encoders, tmp_path, change, message):
+    path = tmp_path / "rows.safetensors"
+    write(table, encoders, tmp_path)
+    save_file(change(load_file(path)), path)
+    with pytest.raises(ValueError, match=re.escape(f"rows.safetensors is damaged: {message}")):
+        FeatureStore(tmp_path)
+    assert len(write(table, encoders, tmp_path)) == N
+
+
+def test_rows_that_are_gone_or_cut_short_are_refused(table, encoders, tmp_path):
+    write(table, encoders, tmp_path)
+    os.truncate(tmp_path / "rows.safetensors", 100)
+    with pytest.raises(ValueError, match=r"rows.safetensors is damaged: .*Delete"):
+        FeatureStore(tmp_path)
+    (tmp_path / "rows.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"rows.safetensors is damaged: .*Delete"):
+        FeatureStore(tmp_path)
 
 
 def test_numbers_that_the_dtype_cannot_hold_are_refused_with_their_prompt(table, encoder_folder, tmp_path):

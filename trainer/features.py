@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from tqdm import tqdm
 
@@ -252,11 +253,15 @@ def _shard_name(shard: int) -> str:
 
 def _safetensors_parts(rows: torch.Tensor) -> list:
     """Gives a safetensors file of `rows` as header and data; the library's `save` would copy the data twice."""
-    dtype = {torch.float16: "F16", torch.bfloat16: "BF16"}[rows.dtype]
-    header = {"features": {"dtype": dtype, "shape": list(rows.shape), "data_offsets": [0, rows.nbytes]}}
-    text = json.dumps(header).encode()
+    return [_header(rows.dtype, *rows.shape), rows.reshape(-1).view(torch.uint8).numpy()]
+
+
+def _header(dtype: torch.dtype, prompts: int, tokens: int, width: int) -> bytes:
+    name, size = {torch.float16: "F16", torch.bfloat16: "BF16"}[dtype], prompts * tokens * width * 2
+    entry = {"dtype": name, "shape": [prompts, tokens, width], "data_offsets": [0, size]}
+    text = json.dumps({"features": entry}).encode()
     text += b" " * (-len(text) % 8)
-    return [len(text).to_bytes(8, "little") + text, rows.reshape(-1).view(torch.uint8).numpy()]
+    return len(text).to_bytes(8, "little") + text
 
 
 def _replace(path: Path, parts: list) -> tuple[int, str]:
@@ -284,7 +289,13 @@ def _write_manifest(folder: Path, manifest: dict) -> None:
 # Resuming
 
 
-_WHAT = {"encoder": "text encoders", "data": "data", "dtype": "dtype", "shard_prompts": "shard size"}
+_WHAT = {
+    "encoder": "text encoders",
+    "data": "data",
+    "dtype": "dtype",
+    "width": "width",
+    "shard_prompts": "shard size",
+}
 
 
 def _finished_shards(folder: Path, wanted: dict, progress: bool) -> dict:
@@ -346,13 +357,55 @@ def _read_manifest(folder: Path) -> dict:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}). Delete {folder} to make it anew.") from error
+        raise _damaged(path, str(error)) from error
+    if not isinstance(manifest, dict):
+        raise _damaged(path, f"expected an object, got {str(manifest)[:20]}")
     if {key: manifest.get(key) for key in _FORMAT} != _FORMAT:
         raise ValueError(
             f"{path} is not a manifest of {_FORMAT['format']} version {_FORMAT['version']}: got "
             f"{manifest.get('format')} version {manifest.get('version')}. Delete {folder} and make them anew."
         )
+    if wrong := _wrong_in(manifest):
+        raise _damaged(path, wrong)
     return manifest
+
+
+def _damaged(path: Path, why: str) -> ValueError:
+    return ValueError(
+        f"{path} is damaged: {why}. Delete {path.parent} and run python -m trainer.prepare to make the features anew."
+    )
+
+
+_TEXTS, _COUNTS = ("encoder", "encoder_name", "data"), ("width", "pairs", "prompts", "shard_prompts")
+
+
+def _wrong_in(manifest: dict) -> str:
+    """What is wrong with a manifest; "" if nothing is."""
+    for keys, fits, wanted in (
+        (_TEXTS, lambda value: isinstance(value, str), "a text"),
+        (_COUNTS, lambda value: type(value) is int and value > 0, "a whole number from 1"),
+        (["dtype"], lambda value: value in list(DTYPES), f"one of {', '.join(DTYPES)}"),
+        (["tokens"], lambda value: value == TOKENS, str(TOKENS)),
+        (["shards"], lambda value: isinstance(value, dict), "an object"),
+    ):
+        for key in keys:
+            if not fits(manifest.get(key)):
+                return f"{key} should be {wanted}, got {str(manifest.get(key))[:40]}"
+    names = (name for name, entry in manifest["shards"].items() if not _is_entry(manifest, name, entry))
+    return next((f"its entry of {name[:40]} is odd" for name in names), "")
+
+
+def _is_entry(manifest: dict, name: str, entry) -> bool:
+    number = name.removeprefix("features-").removesuffix(".safetensors")
+    if not (number.isdecimal() and len(number) < 10 and name == _shard_name(int(number))):
+        return False
+    prompts = min(manifest["shard_prompts"], manifest["prompts"] - int(number) * manifest["shard_prompts"])
+    return (
+        isinstance(entry, dict)
+        and entry.get("prompts") == prompts > 0
+        and all(type(entry.get(key)) is int and entry[key] >= 0 for key in ("bytes", "longer"))
+        and isinstance(entry.get("crc32"), str)
+    )
 
 
 # Reading
@@ -385,11 +438,25 @@ class FeatureStore:
         if not (self.folder / "manifest.json").exists():
             raise FileNotFoundError(f"{folder} holds no features: make them with python -m trainer.prepare.")
         self.manifest = _read_manifest(self.folder)
-        self._check(table)
-        rows = load_file(self.folder / "rows.safetensors")
-        self.neutral_rows, self.emotional_rows = rows["neutral"], rows["emotional"]
-        self.longer = sum(entry["longer"] for entry in self.manifest["shards"].values())
         self.width, self.dtype = self.manifest["width"], DTYPES[self.manifest["dtype"]]
+        self._check(table)
+        self.neutral_rows, self.emotional_rows = self._read_rows()
+        self.longer = sum(entry["longer"] for entry in self.manifest["shards"].values())
+
+    def _read_rows(self) -> list[torch.Tensor]:
+        path, pairs, prompts = self.folder / "rows.safetensors", len(self), self.manifest["prompts"]
+        try:
+            rows = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise _damaged(path, str(error)) from error
+        for name in ("neutral", "emotional"):
+            column = rows.get(name)
+            if column is None or column.dtype != torch.int64 or column.shape != (pairs,):
+                found = "nothing" if column is None else f"{column.dtype} {list(column.shape)}"
+                raise _damaged(path, f"{name} should be int64 [{pairs}], got {found}")
+            if column.min() < 0 or column.max() >= prompts:
+                raise _damaged(path, f"{name} should be from 0 to {prompts - 1}, got others")
+        return [rows["neutral"], rows["emotional"]]
 
     def _check(self, table) -> None:
         manifest, shards = self.manifest, self.manifest["shards"]
@@ -411,6 +478,15 @@ class FeatureStore:
                 raise ValueError(
                     f"{path} is damaged: expected {entry['bytes']} bytes, got {size}. Run the same "
                     "python -m trainer.prepare command again: it makes this shard anew."
+                )
+            header = _header(self.dtype, entry["prompts"], TOKENS, self.width)
+            with path.open("rb") as file:
+                fits = file.read(len(header)) == header
+            if not fits or size != len(header) + entry["prompts"] * TOKENS * self.width * 2:
+                raise _damaged(
+                    path,
+                    f"expected {manifest['dtype']} [{entry['prompts']}, {TOKENS}, {self.width}] as manifest.json says, "
+                    "got other features",
                 )
 
     def __len__(self) -> int:
