@@ -1,29 +1,40 @@
 """Files that are whole or not there: writing under a temporary name, checksums."""
 
+import glob
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Calls `write` with a temporary name in the same folder, then moves the result to `path`.
+    """Calls `write` with a path in a temporary folder beside `path`, then moves the result to `path`.
 
-    Whatever interrupts it, `path` holds the old file or the whole new one.
+    Whatever interrupts it, `path` holds the old file or the whole new one. A folder, because a writer may have
+    temporary files of its own (safetensors does): what a kill leaves is all in there, for `remove_leftovers`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    temporary = folder / "whole.tmp"  # no ending by which ComfyUI would list it as a network
     try:
         write(temporary)
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes it private; give it what a new file usually has
+        temporary.chmod(0o666 & ~_umask())  # what a new file usually has: some writers make it private
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes what killed calls of `write_atomically` left of `path`; nothing may be writing it meanwhile."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from emoticrafter import load_network
@@ -183,6 +184,58 @@ def test_a_run_is_not_overwritten(trained, data_folder, capsys):
     assert (trained / "network.safetensors").read_bytes() == before
 
 
+def test_a_second_run_into_the_same_folder_is_refused_and_touches_nothing(data_folder, tmp_path, capsys):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".last.safetensors.x.tmp").mkdir()  # what the run that holds the lock is writing
+    for more in ("--steps 4", "--steps 4 --resume"):
+        with FileLock(out / ".lock"):
+            assert fit(data_folder, out, more) == 1
+        assert f"Another run is writing in {out}: wait until it has ended" in error_of(capsys)
+    assert {path.name for path in out.iterdir()} <= {".lock", ".last.safetensors.x.tmp"}
+    assert fit(data_folder, out) == 0, "the lock is free again"
+
+
+def test_a_run_that_ended_meanwhile_is_not_overwritten(trained, data_folder, tmp_path, capsys, monkeypatch):
+    def meanwhile(*arguments):
+        (tmp_path / "last.safetensors").write_bytes((trained / "last.safetensors").read_bytes())
+        return read(*arguments)
+
+    read = train.read_data
+    monkeypatch.setattr(train, "read_data", meanwhile)
+    assert fit(data_folder, tmp_path) == 1
+    assert "holds a run already: add --resume" in error_of(capsys)
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_sizes_beyond_all_use_are_refused(data_folder, tmp_path, capsys):
+    more = f"--depth 100000 --width 65536000 --emotion-tokens 70000 --seed {2**63} --steps {10**400}"
+    assert fit(data_folder, tmp_path / "run", more) == 1
+    error = error_of(capsys)
+    for said in (
+        "--depth is 100000: expected from 1 to 65536",
+        "--width is 65536000: expected from 1 to 65536",
+        "--emotion-tokens is 70000: expected from 1 to 65536",
+        f"--seed is {2**63}: expected 0 or more, below 2^63",
+        "expected 0 or more, below 2^63",
+    ):
+        assert said in error
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("you tried to allocate memory of 9 TB")])
+def test_a_network_too_large_for_the_memory_says_what_to_choose(
+    data_folder, tmp_path, capsys, monkeypatch, error
+):
+    def full(config):
+        raise error
+
+    monkeypatch.setattr(train, "EmotionNetwork", full)
+    assert fit(data_folder, tmp_path / "run") == 1
+    assert "--width 64, --depth 1, --emotion-tokens 2 and --emotion-hidden 16 does not fit" in error_of(
+        capsys
+    )
+
+
 def test_features_of_other_data_are_refused(data_folder, tmp_path, capsys):
     (tmp_path / "pairs.jsonl").write_text((data_folder / "pairs.jsonl").read_text().replace("+1.5", "+1.4"))
     (tmp_path / "features").symlink_to(data_folder / "features")
@@ -215,6 +268,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(data_folder, tmp_p
     error = error_of(capsys)
     assert "not finite at step 3" in error
     assert "try a smaller --lr" in error
+    assert "in a new --out (a resume keeps these settings)" in error
     assert "The checkpoint of step 2 is kept" in error
     told = json.loads((tmp_path / "run/not_finite.json").read_text())
     rows = batch_indexes(load_table(data_folder).indexes("train"), 8, 2, 0)
@@ -307,6 +361,18 @@ def test_control_c_says_where_the_run_stands(data_folder, tmp_path, capsys, monk
     monkeypatch.setattr(batches.Loader, "load", interrupted)
     assert fit(data_folder, tmp_path / "run", "--steps 4 --save-minutes 0") == 1
     assert "Stopped at step 2. The checkpoint of step 2 is kept" in error_of(capsys)
+
+
+@pytest.mark.parametrize(("name", "warned"), [("tiny (untrained)", True), ("tinysdxl.safetensors", False)])
+def test_untrained_encoders_are_told_loudly(data_folder, tmp_path, capsys, name, warned):
+    (tmp_path / "features").mkdir()
+    for path in [data_folder / "pairs.jsonl", *(data_folder / "features").iterdir()]:
+        (tmp_path / path.relative_to(data_folder)).write_bytes(path.read_bytes())
+    manifest = tmp_path / "features/manifest.json"
+    manifest.write_text(manifest.read_text().replace("plane (for tests)", name))
+    assert fit(tmp_path, tmp_path / "run", "--steps 2") == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert ("trained on untrained stand-in encoders: fits no real checkpoint" in last) == warned
 
 
 def test_it_runs_without_tensorboard(data_folder, tmp_path, capsys, monkeypatch):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from trainer import train
 from trainer.checkpoint import read_state
@@ -106,6 +108,43 @@ def test_metrics_after_the_checkpoint_are_written_once(stopped, data_folder, who
     assert metrics(stopped) == metrics(whole)
 
 
+def test_a_damaged_line_of_metrics_costs_that_line_alone(stopped, data_folder, whole):
+    lines = (stopped / "metrics.jsonl").read_text().splitlines()
+    odd = ['{"kind": "tra', "[1]", '{"kind": "train"}', "null"]
+    (stopped / "metrics.jsonl").write_text("\n".join([lines[0], *odd, *lines[1:]]) + "\n")
+    assert main([*arguments(data_folder, stopped), "--resume"]) == 0
+    assert metrics(stopped) == metrics(whole)
+
+
+def test_what_a_kill_left_half_written_is_removed(stopped, data_folder):
+    kept = stopped / ".last.safetensors.notes"
+    kept.write_text("not ours")
+    for name in (".last.safetensors.ab12.tmp", ".network.safetensors.cd34.tmp", ".metrics.jsonl.ef56.tmp"):
+        (stopped / name).mkdir()
+        (stopped / name / ".tmpQ1").write_bytes(b"half")
+    assert main([*arguments(data_folder, stopped), "--resume"]) == 0
+    assert not list(stopped.glob("*.tmp")) and not list(stopped.glob(".*.tmp"))
+    assert kept.exists()
+
+
+def test_a_kill_in_the_middle_of_a_checkpoint_leaves_nothing_after_the_next_run(data_folder, tmp_path):
+    out = tmp_path / "run"
+    dies = (
+        "import os, signal, sys; from pathlib import Path; from trainer import checkpoint, train\n"
+        "def half(tensors, path, metadata):\n"
+        "    Path(path).write_bytes(b'half'); Path(path).with_name('.tmpAbC').write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "checkpoint.save_file = half; train.main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", dies, *arguments(data_folder, out, "--steps 4")]
+    killed = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(list(out.glob(".last.safetensors.*.tmp"))) == 1
+    assert not (out / ".tmpAbC").exists(), "it is inside"
+    assert main([*arguments(data_folder, out, "--steps 4"), "--resume"]) == 0
+    assert {path.name for path in out.glob(".*")} <= {".lock"}
+
+
 def test_resume_without_a_checkpoint_starts(data_folder, tmp_path, whole):
     assert main([*arguments(data_folder, tmp_path / "run"), "--resume"]) == 0
     assert metrics(tmp_path / "run") == metrics(whole)
@@ -123,6 +162,11 @@ def test_a_longer_run_goes_on(data_folder, tmp_path):
     assert main(arguments(data_folder, tmp_path / "run", f"{constant} --steps 4")) == 0
     assert main([*arguments(data_folder, tmp_path / "run", f"{constant} --steps 6"), "--resume"]) == 0
     assert read_state(tmp_path / "run")["step"] == 6
+
+
+def test_a_checkpoint_beyond_the_steps_asked_for_is_refused(stopped, data_folder, capsys):
+    assert main([*arguments(data_folder, stopped, f"{METHOD} --steps 3"), "--resume"]) == 1
+    assert "is of step 4, beyond the 3 steps that are asked for: give more --steps" in error_of(capsys)
 
 
 def test_other_settings_are_refused(stopped, data_folder, capsys):
@@ -161,6 +205,30 @@ def test_a_damaged_checkpoint_is_refused(stopped, data_folder, capsys):
     error = error_of(capsys)
     assert "cannot be read" in error
     assert "move it away to start the run anew" in error
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"step": "4"}, "its step is missing or odd"),
+        ({"step": -1}, "its step is missing or odd"),
+        ({"best": {"loss": None, "step": 3}}, "its best is missing or odd"),
+        ({"settings": None, "data": 5}, "its settings, data are missing or odd"),
+        (None, "it says nothing of its run"),
+        ([], "it says nothing of its run"),
+    ],
+)
+def test_a_checkpoint_with_an_odd_state_is_damaged(stopped, data_folder, capsys, change, message):
+    path = stopped / "last.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    state = json.loads(metadata.pop("state"))
+    if change is not None:
+        metadata["state"] = json.dumps({**state, **change} if change else change)
+    save_file(tensors, path, metadata)
+    assert main([*arguments(data_folder, stopped), "--resume"]) == 1
+    error = error_of(capsys)
+    assert message in error and "It is damaged: move it away" in error
 
 
 def test_a_network_file_is_no_checkpoint(whole, stopped, data_folder, capsys):

@@ -119,9 +119,29 @@ def read_state(out: Path) -> dict:
             metadata = file.metadata() or {}
             if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
                 raise TrainingError(f"{path} is no checkpoint of this trainer: choose another --out.")
-            return json.loads(metadata["state"])
+            state = json.loads(metadata.get("state", "null"))
     except (OSError, SafetensorError, ValueError) as error:
         raise _damaged(path, error) from error
+    if wrong := _wrong_in(state):
+        raise _damaged(path, wrong)
+    return state
+
+
+STATE = {"step": int, "best": dict | None, "seconds": int | float, "settings": dict, "data": str}
+
+
+def _wrong_in(state) -> str:
+    """What is wrong with a checkpoint's state; "" if nothing is."""
+    if not isinstance(state, dict):
+        return "it says nothing of its run"
+    wrong = [name for name, kind in STATE.items() if name not in state or not isinstance(state[name], kind)]
+    if not wrong and state["best"] is not None:
+        best = state["best"]
+        fits = isinstance(best.get("loss"), int | float) and isinstance(best.get("step"), int)
+        wrong = [] if fits else ["best"]
+    if not wrong and state["step"] < 0:
+        wrong = ["step"]
+    return f"its {', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} missing or odd" if wrong else ""
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
@@ -132,7 +152,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> TrainingError:
+def _damaged(path: Path, error: Exception | str) -> TrainingError:
     return TrainingError(
         f"{path} cannot be read ({error}). It is damaged: move it away to start the run anew, or put back a copy of it."
     )

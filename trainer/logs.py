@@ -19,14 +19,25 @@ def write_json(path: Path, value: dict) -> None:
 
 
 def read_metrics(path: Path) -> list[dict]:
-    """The lines of a metrics.jsonl; a last line that a kill cut short is left out."""
+    """The lines of a metrics.jsonl; those that a kill or the disk damaged are left out."""
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.splitlines():
         try:
-            found.append(json.loads(line))
+            value = json.loads(line)
         except ValueError:
-            break
+            continue
+        if isinstance(value, dict) and isinstance(value.get("step"), int):
+            found.append(value)
     return found
+
+
+def stand_in_warning(data: dict) -> str:
+    """What to say loudly of a run on the untrained encoders; "" for all others. `data` is run.json's."""
+    name = data["encoder"]["name"]
+    if name == "tiny" or name.startswith("tiny ("):
+        return "WARNING: trained on untrained stand-in encoders: fits no real checkpoint."
+    return ""
 
 
 class Logs:
@@ -89,6 +100,8 @@ class Logs:
                 f"{run.best['step']}, validation loss {run.best['loss']:.4g}.\n{self.out / 'network.safetensors'} is "
                 f"for models/emoticrafter; python -m trainer.report {self.out} shows the run."
             )
+            if warning := stand_in_warning(run.data.summary):
+                print(warning)
 
 
 def _tensorboard(out: Path, step: int):

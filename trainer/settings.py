@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from emoticrafter import NetworkConfig
-from emoticrafter.network import BLOCK_ORDERS
+from emoticrafter.network import BLOCK_ORDERS, MOST
 
 from .checkpoint import TrainingError, checkpoint_path
 from .density import BANDWIDTHS
@@ -95,11 +95,9 @@ class Settings:
 
     def _wrong_numbers(self) -> list[str]:
         checks = {
-            "preserve_rank batch accumulate log_every width depth emotion_tokens emotion_hidden": (
-                lambda x: x >= 1,
-                "at least 1",
-            ),
-            "seed steps warmup validate_every": (lambda x: x >= 0, "0 or more"),
+            "width depth emotion_tokens emotion_hidden": (lambda x: 1 <= x <= MOST, f"from 1 to {MOST}"),
+            "preserve_rank batch accumulate log_every": (lambda x: 1 <= x < 2**31, "at least 1, below 2^31"),
+            "seed steps warmup validate_every": (lambda x: 0 <= x < 2**63, "0 or more, below 2^63"),
             "density_power weight_clip preserve weight_decay clip_norm save_minutes": (
                 lambda x: x >= 0,
                 "0 or more",
@@ -111,7 +109,7 @@ class Settings:
             f"{flag(name)} is {getattr(self, name)}: expected {wanted}"
             for names, (fits, wanted) in checks.items()
             for name in names.split()
-            if not (math.isfinite(getattr(self, name)) and fits(getattr(self, name)))
+            if not fits(getattr(self, name)) or not math.isfinite(getattr(self, name))
         ]
 
     def _wrong_choices(self) -> list[str]:
@@ -225,16 +223,23 @@ def check(settings: Settings, processes: int, unread: list[str]) -> torch.device
         )
     if settings.out.exists() and not settings.out.is_dir():
         found.append(f"--out is {settings.out}, which is a file: expected a folder or a new name")
-    elif not settings.resume and checkpoint_path(settings.out).exists():
-        found.append(
-            f"--out is {settings.out}, which holds a run already: add --resume to go on with it, or choose another "
-            "folder"
-        )
+    elif taken := holds_run(settings):
+        found.append(taken)
     if found:
         raise TrainingError(
             f"{len(found)} setting{'s' if len(found) > 1 else ''} cannot be used:\n- " + "\n- ".join(found)
         )
     return device
+
+
+def holds_run(settings: Settings) -> str:
+    """What to say where a new run would overwrite another one; "" where it would not."""
+    if settings.resume or not checkpoint_path(settings.out).exists():
+        return ""
+    return (
+        f"--out is {settings.out}, which holds a run already: add --resume to go on with it, or choose another "
+        "folder"
+    )
 
 
 def _device(settings: Settings, found: list[str]) -> torch.device:

@@ -14,6 +14,7 @@ from .checkpoint import TrainingError, checkpoint_path
 from .logs import write_json
 
 if TYPE_CHECKING:
+    from .settings import Settings
     from .train import Run
 
 
@@ -42,6 +43,22 @@ def explained(run: Run):
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def building(settings: Settings, device: torch.device):
+    """Turns a network that does not fit the memory into an error that says so."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+            raise
+        raise TrainingError(
+            f"The network of --width {settings.width}, --depth {settings.depth}, --emotion-tokens "
+            f"{settings.emotion_tokens} and --emotion-hidden {settings.emotion_hidden} does not fit the memory of "
+            f"{device}, nor do its gradients and moments: choose smaller ones"
+            f"{', or --features-on-device no' if device.type == 'cuda' else ''}."
+        ) from error
 
 
 def _lost_peer(error: RuntimeError) -> bool:
@@ -83,7 +100,8 @@ def not_finite(run: Run, step: int) -> TrainingError:
         )
     else:
         advice = (
-            "Its features are finite: try a smaller --lr, --clip-norm 1, --warmup 200 or --precision float32"
+            "Its features are finite: try a smaller --lr, --clip-norm 1 or --warmup 200 in a new --out (a resume keeps "
+            "these settings), or --precision float32"
         )
     few = ", ".join(map(str, rows[:6])) + (" ..." if len(rows) > 6 else "")
     return TrainingError(

@@ -23,21 +23,33 @@ from functools import partial
 import numpy as np
 import torch
 import torch.distributed as dist
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from emoticrafter import EmotionNetwork, save_network
+from emoticrafter.files import remove_leftovers
 
 from .batches import Batch, Loader, batch_indexes, fits_on_device
 from .checkpoint import TrainingError, checkpoint_path, load_checkpoint, read_state, save_checkpoint, writing
 from .directions import Directions, content_error
 from .logs import Logs, write_json
 from .loss import pair_errors
-from .settings import Settings, check, read
-from .stops import explained, not_finite
+from .settings import Settings, check, holds_run, read
+from .stops import building, explained, not_finite
 from .training_data import Data, read_data
 from .validation import distinct_prompts, validate
+
+WRITTEN = (
+    "last.safetensors",
+    "network.safetensors",
+    "metrics.jsonl",
+    "run.json",
+    "sensitivity.json",
+    "not_finite.json",
+)
+"""The files that a run writes whole."""
 
 
 @dataclass
@@ -298,7 +310,7 @@ def resume(run: Run) -> None:
     """Puts a run where its checkpoint was.
 
     Raises:
-        TrainingError: The checkpoint is damaged, or of other settings or data.
+        TrainingError: The checkpoint is damaged, of other settings or data, or further than the run shall go.
     """
     out = run.settings.out
     state = read_state(out)
@@ -310,6 +322,11 @@ def resume(run: Run) -> None:
             f"{checkpoint_path(out)} was made otherwise:\n- "
             + "\n- ".join(found)
             + "\nGive what it was made with, or choose another --out."
+        )
+    if state["step"] > run.total:
+        raise TrainingError(
+            f"{checkpoint_path(out)} is of step {state['step']}, beyond the {run.total} steps that are asked for: "
+            "give more --steps or --epochs to go on, or choose another --out."
         )
     load_checkpoint(out, run.network, run.average, run.optimizer)
     run.step = run.saved = state["step"]
@@ -350,19 +367,49 @@ def train(settings: Settings, unread: list[str]) -> None:
         device = torch.device("cuda", launched().local_rank if launched().count > 1 else device.index or 0)
         torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high")
-    run = Run(settings, read_data(settings, device), device, launched())
-    if settings.resume and checkpoint_path(settings.out).exists():
-        resume(run)
-    join(run.processes, device)
+    data = read_data(settings, device)
+    with alone(settings) if launched().first else contextlib.nullcontext():
+        with building(settings, device):
+            run = Run(settings, data, device, launched())
+            if settings.resume and checkpoint_path(settings.out).exists():
+                resume(run)
+        join(run.processes, device)
+        try:
+            with explained(run), Logs(settings.out, run.step, run.processes.first) as logs:
+                logs.start(describe(run))
+                fit(run, run.wrap(), logs)
+                logs.end(run)
+        finally:
+            run.loader.close()
+        if run.processes.count > 1:
+            dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def alone(settings: Settings):
+    """Keeps other runs out of a run's folder, and removes what killed ones left half-written there.
+
+    Raises:
+        TrainingError: Another run is writing there, or one has ended there since the settings were checked.
+    """
+    out = settings.out
+    lock = FileLock(out / ".lock")
+    with writing(out / ".lock"):
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise TrainingError(
+                f"Another run is writing in {out}: wait until it has ended, or choose another --out."
+            ) from error
     try:
-        with explained(run), Logs(settings.out, run.step, run.processes.first) as logs:
-            logs.start(describe(run))
-            fit(run, run.wrap(), logs)
-            logs.end(run)
+        if taken := holds_run(settings):
+            raise TrainingError(taken)
+        for name in WRITTEN:
+            remove_leftovers(out / name)
+        yield
     finally:
-        run.loader.close()
-    if run.processes.count > 1:
-        dist.destroy_process_group()
+        lock.release()
 
 
 def describe(run: Run) -> dict:
