@@ -77,6 +77,45 @@ def test_a_folder_that_is_no_run_is_refused(trained, tmp_path, capsys, made, mes
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]", "null", '{"settings": []}'])
+def test_a_damaged_run_json_is_named(trained, tmp_path, capsys, text):
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    (run / "run.json").write_text(text)
+    assert main([str(run)]) == 1
+    error = capsys.readouterr().err
+    assert f"error: {run / 'run.json'} is damaged (" in error and "--resume writes it anew" in error
+
+
+@pytest.mark.parametrize("name", ["network.safetensors", "sensitivity.json"])
+def test_other_damaged_files_are_named(trained, tmp_path, capsys, name):
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    (run / name).write_bytes((run / name).read_bytes()[:500])
+    assert main([str(run)]) == 1
+    assert f"error: {run / name} is damaged" in capsys.readouterr().err
+    (run / name).unlink()
+    assert main([str(run)]) == 0, "the rest is still shown"
+
+
+def test_damaged_lines_of_metrics_are_left_out(trained, tmp_path):
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('null\n[]\n{"kind": "train"}\n{"step": 7}\n{"kind": "train", "step": 8}\n{"ki')
+    assert main([str(run)]) == 0
+    assert "6 of 6" in (run / "report.html").read_text()
+
+
+def test_untrained_encoders_are_told_at_the_head(trained, page, tmp_path):
+    said = "WARNING: trained on untrained stand-in encoders: fits no real checkpoint."
+    assert said not in page
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    told = json.loads((run / "run.json").read_text())
+    told["data"]["encoder"]["name"] = "tiny (untrained)"
+    (run / "run.json").write_text(json.dumps(told))
+    assert main([str(run)]) == 0
+    text = (run / "report.html").read_text()
+    assert text.index("<h1>") < text.index(said) < text.index("<dl>")
+
+
 def test_moved_data_is_asked_for(trained, tmp_path, data_folder, capsys):
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     told = json.loads((run / "run.json").read_text())

@@ -23,7 +23,7 @@ from . import figures
 from .checkpoint import TrainingError
 from .data import PairTable, load_table
 from .density import fit_density
-from .logs import read_metrics
+from .logs import read_metrics, stand_in_warning
 from .loss import effective_size, pair_weights
 from .rows import DataError
 
@@ -42,6 +42,7 @@ section, dl { background: var(--paper); border: 1px solid var(--faint); border-r
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1rem 1.5rem; }
 dt { color: var(--quiet); font-size: 0.85rem; }
 dd { margin: 0; font-size: 1.3rem; font-variant-numeric: tabular-nums; }
+.warning { color: light-dark(#b3261e, #ff9a8f); font-weight: 700; font-size: 1.15rem; margin: 0.5rem 0; }
 img { display: block; width: 100%; height: auto; }
 table { width: 100%; border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 0.35rem 0.75rem 0.35rem 0; border-top: 1px solid var(--faint);
@@ -55,21 +56,65 @@ def read_run(run: Path) -> dict:
     """What a run's folder holds: run.json's dict, its metrics, the sensitivity maps and the network's provenance.
 
     Raises:
-        TrainingError: The folder is no run, or a run that has not begun.
+        TrainingError: The folder is no run, a run that has not begun, or one of its files is damaged.
     """
     if not (run / "run.json").is_file():
         raise TrainingError(
             f"{run} holds no run (there is no run.json): give the folder that trainer.train wrote."
         )
     lines = read_metrics(run / "metrics.jsonl")
-    if not lines:
+    found = _read_json(run / "run.json", NEEDED)
+    for kind in ("train", "validation"):
+        found[kind] = [line for line in lines if line.get("kind") == kind and "loss" in line]
+    if not found["train"]:
         raise TrainingError(f"{run} has no metrics yet: wait for the first lines of its metrics.jsonl.")
-    found = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    found["train"] = [line for line in lines if line["kind"] == "train"]
-    found["validation"] = [line for line in lines if line["kind"] == "validation"]
     maps, network = run / "sensitivity.json", run / "network.safetensors"
-    found["maps"] = json.loads(maps.read_text(encoding="utf-8")) if maps.is_file() else None
-    found["provenance"] = read_metadata(network)["training"] if network.is_file() else None
+    found["maps"] = _read_json(maps, MAPS) if maps.is_file() else None
+    try:
+        found["provenance"] = read_metadata(network)["training"] if network.is_file() else None
+    except ValueError as error:
+        raise TrainingError(f"{network} is damaged: {error}") from error
+    return found
+
+
+NUMBER = int | float
+NEEDED = {
+    "settings data": str,
+    "settings bandwidth": str,
+    "settings density_power": NUMBER,
+    "settings weight_clip": NUMBER,
+    "data fingerprint": str,
+    "data pairs train": int,
+    "data pairs validation": int,
+    "data encoder name": str,
+    "network parameters": int,
+    "steps": int,
+    "device": str,
+    "precision": str,
+    "processes": int,
+    "torch": str,
+}
+"""What run.json has to say for a report."""
+MAPS = {"grid": list, "valence": list, "arousal": list}
+
+
+def _read_json(path: Path, needed: dict) -> dict:
+    """Reads a dict that has a value of the right type under each of the needed paths."""
+    again = (
+        "delete it to see the rest"
+        if needed is MAPS
+        else "python -m trainer.train with --resume writes it anew"
+    )
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrainingError(f"{path} is damaged ({error}): {again}.") from error
+    for keys, kind in needed.items():
+        value = found
+        for key in keys.split():
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, kind):
+            raise TrainingError(f"{path} is damaged ({keys.replace(' ', '.')} is missing or odd): {again}.")
     return found
 
 
@@ -140,8 +185,13 @@ def page(run: Path, found: dict, drawn: list[tuple[str, str, str]]) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{name} – emotion network</title><style>{CSS}</style></head><body><main>"
-        f"<h1>{name}</h1>{_summary(found)}{sections}{_tables(found)}</main></body></html>\n"
+        f"<h1>{name}</h1>{_warning(found)}{_summary(found)}{sections}{_tables(found)}</main></body></html>\n"
     )
+
+
+def _warning(found: dict) -> str:
+    text = stand_in_warning(found["data"])
+    return f'<p class="warning">{html.escape(text)}</p>' if text else ""
 
 
 def _summary(found: dict) -> str:
