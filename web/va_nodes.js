@@ -11,6 +11,7 @@ const PAD = "va_pad";
 const WIDTH = 270;
 const HEIGHT = 276;
 const READ_EVERY = 150; // milliseconds
+const MAX_HOPS = 16; // from node to node along links: a saved graph may hold a circle
 
 app.registerExtension({
   name: "EmotiCrafter.VAPad",
@@ -27,7 +28,8 @@ app.registerExtension({
 });
 
 function addPad(node) {
-  const pad = new VAPad((point) => write(node, point));
+  const pad = new VAPad((point) => write(pad.node, point));
+  pad.node = node;
   // A type of our own: one that the interface knows, such as "slider", would be replaced by its own widget.
   const widget = node.addDOMWidget(PAD, "emoticrafter_va_pad", pad.element, {
     hideOnZoom: false,
@@ -37,13 +39,9 @@ function addPad(node) {
   });
   widget.serialize = false; // ... and not into the saved widget values, which are positional
   passToCanvas(pad.element);
-  const stop = whileVisible(pad.element, () => reread(node, pad));
-  const onRemove = widget.onRemove;
-  widget.onRemove = function () {
-    stop();
-    onRemove?.call(this);
-  };
-  node.setSize([Math.max(node.size[0], WIDTH), node.computeSize()[1]]);
+  watch(pad.element, () => reread(pad));
+  const [width, height] = node.size;
+  node.setSize([Math.max(width, WIDTH), Math.max(height, node.computeSize()[1])]);
 }
 
 /** Give a subgraph's node a pad of its own for as long as it shows both values of a node inside. */
@@ -69,7 +67,7 @@ function widgetOf(node, name) {
 function write(node, point) {
   for (const axis of AXES) {
     const widget = widgetOf(node, axis);
-    if (widget.value === point[axis]) continue;
+    if (!widget || widget.value === point[axis]) continue;
     widget.value = point[axis];
     widget.callback?.(point[axis], app.canvas, node);
   }
@@ -77,51 +75,60 @@ function write(node, point) {
 }
 
 /** Show what the widgets hold. They change in many ways that call nobody: undo, promotion, other scripts. */
-function reread(node, pad) {
-  const [valence, arousal] = AXES.map((axis) => read(node, axis));
-  const point = valence.value === null || arousal.value === null ? null : { valence: valence.value, arousal: arousal.value };
-  pad.show(point, valence.linked || arousal.linked);
+function reread(pad) {
+  follow(pad);
+  const [valence, arousal] = AXES.map((axis) => read(pad.node, axis));
+  const known = valence.value !== null && arousal.value !== null;
+  pad.show(known ? { valence: valence.value, arousal: arousal.value } : null, valence.linked || arousal.linked);
   pad.zoom(app.canvas.ds.scale);
 }
 
-/** An axis' value, null if it comes from a node that computes it; `linked` if it is not this node's own. */
-function read(node, axis) {
+/** Undo puts new nodes in the place of all, while Nodes 2.0 goes on showing the elements that it has. */
+function follow(pad) {
+  const { node } = pad;
+  if (node.graph?.getNodeById(node.id) === node) pad.graphId = node.graph.id;
+  else {
+    const graphs = [app.graph, ...app.graph.subgraphs.values()];
+    const successor = graphs.find((graph) => graph.id === pad.graphId)?.getNodeById(node.id);
+    if (successor?.type === node.type) pad.node = successor;
+  }
+}
+
+/** An axis' value, null if it is not known here; `linked` if it is another node's. */
+function read(node, axis, hops = 0) {
   const slot = node.inputs.findIndex((input) => input.name === axis);
-  if (slot < 0 || !node.isInputConnected(slot)) return { value: Number(widgetOf(node, axis).value), linked: false };
+  const linked = slot >= 0 && node.isInputConnected(slot);
+  const value = linked ? linkedValue(node, slot, hops) : widgetOf(node, axis)?.value;
+  return { value: Number.isFinite(value) ? value : null, linked };
+}
+
+/** The value behind a link, if the node there only holds it; what others compute is known when they run. */
+function linkedValue(node, slot, hops) {
   const source = node.getInputNode(slot);
-  if (source?.comfyClass !== VALUES_NODE) return { value: null, linked: true };
-  const output = source.outputs[node.getInputLink(slot).origin_slot].name;
-  return { value: read(source, output).value, linked: true };
+  if (source?.comfyClass !== VALUES_NODE || hops === MAX_HOPS) return null;
+  return read(source, source.outputs[node.getInputLink(slot).origin_slot].name, hops + 1).value;
 }
 
 // ---- the page ------------------------------------------------------------------------------------------
 
-const readers = new Map(); // visible element -> what to call
-const watched = new WeakMap(); // any element -> what to call
+const readers = new WeakMap(); // element -> what to call
+const visible = new Set();
 let timer = null;
 
 const observer = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) {
-    if (isIntersecting) readers.set(target, watched.get(target));
-    else readers.delete(target);
-  }
-  schedule();
+  for (const { target, isIntersecting } of entries) visible[isIntersecting ? "add" : "delete"](target);
+  if (visible.size && timer === null) timer = setInterval(readAll, READ_EVERY);
+  if (!visible.size) timer = clearInterval(timer) ?? null;
 });
 
-function schedule() {
-  if (readers.size && timer === null) timer = setInterval(() => readers.forEach((read) => read()), READ_EVERY);
-  if (!readers.size && timer !== null) timer = clearInterval(timer) ?? null;
+/** Call `read` now and then while `element` is on the screen. */
+function watch(element, read) {
+  readers.set(element, read);
+  observer.observe(element);
 }
 
-/** Call `read` now and then while `element` is on the screen; gives the function that ends it. */
-function whileVisible(element, read) {
-  watched.set(element, read);
-  observer.observe(element);
-  return () => {
-    observer.unobserve(element);
-    readers.delete(element);
-    schedule();
-  };
+function readAll() {
+  visible.forEach((element) => readers.get(element)());
 }
 
 /** Let the wheel and the middle button zoom and pan over the pad too, as over any other part of a node. */

@@ -163,6 +163,9 @@ export class VAPad {
     field.addEventListener("mousedown", (event) => event.button === 0 && event.detail === 2 && this.reset());
     field.addEventListener("dblclick", (event) => event.stopPropagation());
     field.addEventListener("keydown", (event) => this.key(event));
+    // ComfyUI notes a step for undo at the "change" of whatever had a key; a frame later, it listens for it.
+    const changed = () => field.dispatchEvent(new Event("change"));
+    field.addEventListener("keyup", (event) => this.target(event) && requestAnimationFrame(changed));
   }
 
   press(event) {

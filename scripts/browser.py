@@ -1,0 +1,116 @@
+"""The browser and the second interface that the browser tests use: find them, and fetch what is missing.
+
+    python scripts/browser.py          # install Chromium if it is missing (Debian and Ubuntu, as root)
+
+CHROMIUM names another browser of that family (Chrome, Edge); otherwise it is looked for on PATH. Standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT))
+
+from scripts.comfyui import CACHE, SetupError, python_in  # noqa: E402
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
+PACKAGE = "chromium"
+
+PINNED_FRONTEND = "1.32.9"
+"""The interface that the packaged ComfyUI brings; a server shows it by itself."""
+NEWEST_FRONTEND = "1.58.1"
+FRONTEND_SHA256 = "37912597537a731a8f421179618a736c24184c5bdbfa327f38b2fb7c291852d9"
+
+
+# ---- Chromium --------------------------------------------------------------------------------------
+
+
+def find_chromium() -> Path | None:
+    """The browser that CHROMIUM names, or the first on PATH. Raises SetupError if CHROMIUM is no file."""
+    own = os.environ.get("CHROMIUM")
+    if own and not Path(own).is_file():
+        raise SetupError(f"CHROMIUM is {own}, which is no file; set it to a browser's executable.")
+    found = own or next(filter(None, map(shutil.which, NAMES)), None)
+    return Path(found) if found else None
+
+
+def chromium() -> Path:
+    """The browser's executable. Raises SetupError with what to do if there is none."""
+    found = find_chromium()
+    if found is None:
+        raise SetupError(
+            f"The browser tests need Chromium, and none of {', '.join(NAMES)} is on PATH.\n"
+            f"Install it (Debian, Ubuntu: sudo apt-get install {PACKAGE}), or set CHROMIUM to the executable of "
+            "Chromium, Chrome or Edge."
+        )
+    return found
+
+
+def install_chromium() -> Path:
+    """Install Chromium with apt-get where it is missing. Raises SetupError where that cannot be done."""
+    if find_chromium() is None and shutil.which("apt-get") and os.geteuid() == 0:
+        _apt_get("update")
+        _apt_get("install", "--yes", "--no-install-recommends", PACKAGE)
+    return chromium()
+
+
+def _apt_get(*arguments: str) -> None:
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(["apt-get", "-qq", *arguments], env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SetupError(f"apt-get {arguments[0]} failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
+
+
+# ---- the interface ---------------------------------------------------------------------------------
+
+
+def frontend(version: str = NEWEST_FRONTEND) -> Path:
+    """The folder of ComfyUI's interface, for `--front-end-root`; fetched from PyPI on the first call."""
+    folder = CACHE / f"frontend-{version}"
+    if not (folder / "index.html").is_file():
+        CACHE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
+            wheel = _download(f"comfyui-frontend-package=={version}", Path(temporary))
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(temporary)
+            shutil.rmtree(folder, ignore_errors=True)
+            (Path(temporary) / "comfyui_frontend_package" / "static").replace(folder)
+    return folder
+
+
+def _download(requirement: str, folder: Path) -> Path:
+    command = [str(python_in(ROOT / ".venv")), "-m", "pip", "download", "--quiet", "--no-deps"]
+    done = subprocess.run([*command, "--dest", str(folder), requirement], capture_output=True, text=True)
+    if done.returncode:
+        raise SetupError(f"pip download {requirement} failed:\n{done.stderr[-2000:]}")
+    [wheel] = folder.glob("*.whl")
+    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if found != FRONTEND_SHA256:
+        raise SetupError(
+            f"{wheel.name} is not the file that this project was tested with, and is not used.\n"
+            f"  expected sha256 {FRONTEND_SHA256}\n  got             {found}"
+        )
+    return wheel
+
+
+def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    try:
+        print(install_chromium())
+    except SetupError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
