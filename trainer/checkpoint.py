@@ -107,8 +107,16 @@ def load_checkpoint(
     return state
 
 
-def read_state(out: Path) -> dict:
+PROGRESS = {"step": int, "seconds": int | float}
+RUN = PROGRESS | {"best": dict | None, "settings": dict, "data": str}
+
+
+def read_state(out: Path, keys: dict = PROGRESS) -> dict:
     """What a run's checkpoint says of itself, without its tensors.
+
+    Args:
+        out: The run's folder.
+        keys: What it has to say, with the types: PROGRESS of any training, RUN of the emotion network's.
 
     Raises:
         TrainingError: There is none, or it is damaged or another kind of file.
@@ -122,20 +130,17 @@ def read_state(out: Path) -> dict:
             state = json.loads(metadata.get("state", "null"))
     except (OSError, SafetensorError, ValueError) as error:
         raise _damaged(path, error) from error
-    if wrong := _wrong_in(state):
+    if wrong := _wrong_in(state, keys):
         raise _damaged(path, wrong)
     return state
 
 
-STATE = {"step": int, "best": dict | None, "seconds": int | float, "settings": dict, "data": str}
-
-
-def _wrong_in(state) -> str:
+def _wrong_in(state, keys: dict) -> str:
     """What is wrong with a checkpoint's state; "" if nothing is."""
     if not isinstance(state, dict):
         return "it says nothing of its run"
-    wrong = [name for name, kind in STATE.items() if name not in state or not isinstance(state[name], kind)]
-    if not wrong and state["best"] is not None:
+    wrong = [name for name, kind in keys.items() if name not in state or not isinstance(state[name], kind)]
+    if not wrong and state.get("best") is not None:
         best = state["best"]
         fits = isinstance(best.get("loss"), int | float) and isinstance(best.get("step"), int)
         wrong = [] if fits else ["best"]

@@ -32,7 +32,15 @@ from emoticrafter import EmotionNetwork, save_network
 from emoticrafter.files import remove_leftovers
 
 from .batches import Batch, Loader, batch_indexes, fits_on_device
-from .checkpoint import TrainingError, checkpoint_path, load_checkpoint, read_state, save_checkpoint, writing
+from .checkpoint import (
+    RUN,
+    TrainingError,
+    checkpoint_path,
+    load_checkpoint,
+    read_state,
+    save_checkpoint,
+    writing,
+)
 from .directions import Directions, content_error
 from .logs import Logs, write_json
 from .loss import pair_errors
@@ -313,7 +321,7 @@ def resume(run: Run) -> None:
         TrainingError: The checkpoint is damaged, of other settings or data, or further than the run shall go.
     """
     out = run.settings.out
-    state = read_state(out)
+    state = read_state(out, RUN)
     found = run.settings.differences(state["settings"])
     if state["data"] != run.data.summary["fingerprint"]:
         found.append(f"the data was {state['data'][:12]} and is {run.data.summary['fingerprint'][:12]}")
