@@ -1,7 +1,7 @@
 // The valence-arousal pad: a square field to point at. It knows nothing of ComfyUI: it shows a point that it
 // is given (`show`) and tells of one that a person chose (`onMove`).
 
-import { distance, LIMIT, nearestEmotion, EMOTIONS, OCTANTS, ROUND, turn } from "./emotions.js";
+import { distance, EMOTIONS, LIMIT, nearestEmotion, OCTANTS, ROUND, turn } from "./emotions.js";
 
 const STEP = 0.05;
 const COARSE = 0.5;
@@ -16,7 +16,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowD
 /** The nearest value on the grid of 0.05 in [-3, 3]. */
 export function onGrid(value) {
   const clamped = Math.min(LIMIT, Math.max(-LIMIT, value));
-  return Math.round(clamped / STEP) / Math.round(1 / STEP);
+  return Math.round(clamped / STEP) / Math.round(1 / STEP) + 0; // + 0: no minus zero
 }
 
 /** A value as it is read: +1.50, 0.00, −2.05. */
@@ -250,7 +250,8 @@ export class VAPad {
     place(this.label, this.point);
     this.label.textContent = exact ? name : "";
     this.label.classList.toggle("below", arousal > 2.3);
-    this.name.textContent = this.locked ? `linked ${this.known ? name : ""}` : name;
+    const words = [this.locked && "linked", this.known && name];
+    this.name.textContent = words.filter(Boolean).join(", ");
     this.numbers.textContent = this.known ? `${signed(valence)}, ${signed(arousal)}` : "";
     this.element.classList.toggle("locked", this.locked);
     this.element.classList.toggle("unknown", !this.known);
