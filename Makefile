@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint
+.PHONY: help install browser demo test lint
 
 PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
@@ -16,7 +16,10 @@ install:  ## make .venv/ and fetch ComfyUI into .cache/, as far as they are miss
 demo:  ## a grid of pictures over valence and arousal, from a real ComfyUI, in output/
 	@$(PYTHON) scripts/demo.py
 
-test: lint  ## lint, the fast tests, then those in a real ComfyUI server
+browser:  ## find Chromium for the browser tests; on Debian and Ubuntu, as root, install it
+	@$(PYTHON) scripts/browser.py
+
+test: lint browser  ## lint, the fast tests, then those in a real ComfyUI server
 	$(VENV_PYTHON) -m pytest --ignore=tests/comfyui
 	$(VENV_PYTHON) -m pytest tests/comfyui
 
