@@ -1,0 +1,20 @@
+"""Points of the valence-arousal plane, in an order: what Emotion Grid and Emotion Path make and others show."""
+
+from typing import NamedTuple
+
+from comfy_api.latest import io
+
+
+class Points(NamedTuple):
+    """What an EMOTION_POINTS link carries: one point per image, frame or run.
+
+    Of a grid they come row by row as one reads: valence rises to the right, arousal falls downwards.
+    """
+
+    valence: tuple[float, ...]
+    arousal: tuple[float, ...]
+    columns: int = 0
+    """The columns of a grid; 0 where the points are none."""
+
+
+PointsType = io.Custom("EMOTION_POINTS")
