@@ -29,7 +29,7 @@ class Recipe:
     captions: int = 4
     """Wordings of each picture's caption."""
 
-    autoencoder_steps: int = 4_000
+    autoencoder_steps: int = 3_000
     autoencoder_batch: int = 8
     autoencoder_crop: int = 64
     """Pixels of the squares that it learns from."""
@@ -41,12 +41,12 @@ class Recipe:
     """Multiples of 64, the size of an attention head in SDXL."""
     unet_transformers: tuple[int, ...] = (0, 1, 1)
     unet_layers: int = 1
-    text_widths: tuple[int, int] = (64, 96)
+    text_widths: tuple[int, int] = (64, 64)
     """Of the two text encoders; the features are as wide as both together."""
     text_layers: int = 4
-    generator_steps: int = 2_400
-    generator_batch: int = 128
-    generator_lr: float = 8e-4
+    generator_steps: int = 4_800
+    generator_batch: int = 64
+    generator_lr: float = 6e-4
     generator_ema: float = 0.998
     empty_share: float = 0.1
     """Samples with the empty prompt, for guidance without a classifier."""
