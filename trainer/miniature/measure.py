@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.stats import kendalltau
 from torch import Tensor
 
 from emoticrafter import load_network
 from emoticrafter.files import file_sha256
+from trainer.evaluation.statistics import agreement
 from trainer.miniature.captions import emotional_caption, neutral_caption
 from trainer.miniature.dataset import SEEDS, fill
 from trainer.miniature.folders import load_autoencoder, load_generator
@@ -186,21 +186,6 @@ def figures(bench: Bench, read: np.ndarray) -> dict[str, float]:
             found[f"{axis} distance"] = float(np.nanmean(read[:, :, 3 + number]))
             found[f"{axis} largest distance"] = float(np.nanmax(read[:, :, 3 + number]))
     return found
-
-
-def agreement(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
-    """How what was read follows what was asked.
-
-    Kendall's tau is Stuart's tau-c, which reaches 1 although the asked values come in five levels. Tau-b, which
-    cannot pass 0.894 then, is given beside it.
-    """
-    x, y = asked.ravel().astype(np.float64), got.ravel().astype(np.float64)
-    taus = {f"tau-{kind}": kendalltau(x, y, variant=kind).statistic for kind in "cb"}
-    slope = ((x - x.mean()) * (y - y.mean())).mean() / x.var()
-    return {k: float(np.nan_to_num(v)) for k, v in taus.items()} | {
-        "slope": float(slope),
-        "error": float(np.abs(x - y).mean()),
-    }
 
 
 def find_networks(out: Path, files: list[Path] | None = None) -> dict[str, Path]:

@@ -1,0 +1,175 @@
+"""How readings follow what was asked for: agreement, spread over prompts, tests between methods.
+
+Shapes: N images, P prompts, L levels asked for. All numbers are float64 and in [-3, 3] where they are valence or
+arousal. A prompt counts once, however many images it has: images of one prompt are alike, so only prompts are taken
+as independent of each other.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import kendalltau, rankdata, shapiro, wilcoxon
+
+FEWEST = 6
+"""Prompts that a test needs: with five, the smallest two-sided p of Wilcoxon's test is 0.0625."""
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+def agreement(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
+    """How what was read follows what was asked.
+
+    Kendall's tau is Stuart's tau-c, which reaches 1 although the asked values come in five levels. Tau-b, which
+    cannot pass 0.894 then, is given beside it.
+    """
+    x, y = asked.ravel().astype(np.float64), got.ravel().astype(np.float64)
+    taus = {f"tau-{kind}": kendalltau(x, y, variant=kind).statistic for kind in "cb"}
+    slope = ((x - x.mean()) * (y - y.mean())).mean() / x.var()
+    return {k: float(np.nan_to_num(v)) for k, v in taus.items()} | {
+        "slope": float(slope),
+        "error": float(np.abs(x - y).mean()),
+    }
+
+
+def follow(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
+    """The figures of one prompt and one axis: error, tau (tau-c), slope and range.
+
+    Args:
+        asked: [N].
+        got: [N]; NaN where an image could not be read, which leaves that image out.
+
+    Returns:
+        ``tau`` and ``slope`` are NaN where fewer than two values were asked for; a reading that never changes has
+        tau and slope 0. ``range`` is the largest reading less the smallest.
+    """
+    known = np.isfinite(got)
+    x, y = asked[known].astype(np.float64), got[known].astype(np.float64)
+    if not len(x):
+        return dict.fromkeys(("error", "tau", "slope", "range"), np.nan)
+    found = {"error": float(np.abs(x - y).mean()), "tau": np.nan, "slope": np.nan, "range": float(np.ptp(y))}
+    if len(np.unique(x)) > 1:
+        whole = agreement(x, y)
+        found |= {"tau": whole["tau-c"], "slope": whole["slope"]}
+    return found
+
+
+# ---- spread over prompts ---------------------------------------------------------------------------
+
+
+def resampled_means(values: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Means over prompts drawn with replacement: [P, ...] to [RESAMPLES, ...]."""
+    drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
+    return np.stack([values[rows].mean(0) for rows in drawn])
+
+
+def interval(resampled: np.ndarray) -> tuple[float, float]:
+    """The middle 95 % of a bootstrap's figures [RESAMPLES] (percentiles)."""
+    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over prompts; ``low`` and ``high`` are its 95 % interval, NaN where there are fewer than FEWEST."""
+
+    mean: float
+    low: float
+    high: float
+    prompts: int
+
+
+def estimate(values: np.ndarray) -> Estimate:
+    """Mean over prompts with a bootstrap interval; prompts without a figure (NaN) are left out.
+
+    Args:
+        values: [P], one figure for each prompt.
+    """
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    bounds = interval(resampled_means(known)) if len(known) >= FEWEST else (np.nan, np.nan)
+    return Estimate(float(known.mean()), *bounds, len(known))
+
+
+# ---- calibration -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was read at each level that was asked for, mean and standard deviation, [L] each."""
+
+    asked: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    @property
+    def error(self) -> float:
+        """The mean distance of the levels' means from what was asked: bias, without the spread of images."""
+        return float(np.abs(self.mean - self.asked).mean())
+
+
+def calibration(asked: np.ndarray, got: np.ndarray) -> Calibration:
+    """Readings by the level asked for; images that could not be read (NaN) are left out."""
+    known = np.isfinite(got)
+    x, y = asked[known], got[known]
+    levels = np.unique(x)
+    parts = [y[x == level] for level in levels]
+    return Calibration(
+        levels, np.array([part.mean() for part in parts]), np.array([part.std() for part in parts])
+    )
+
+
+# ---- tests between methods -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Wilcoxon's signed-rank test of one figure between two methods, over the prompts that both have.
+
+    Attributes:
+        prompts: P.
+        difference: The mean of first less second.
+        effect: Matched-pairs rank-biserial correlation, -1 to 1: positive where the first is larger.
+        p: Two-sided; None where there are too few prompts.
+        normality: The p of Shapiro and Wilk's test of the differences; None where it is not defined.
+    """
+
+    prompts: int
+    difference: float
+    effect: float
+    p: float | None
+    normality: float | None
+
+
+def compare(first: np.ndarray, second: np.ndarray) -> Comparison:
+    """Compares two methods prompt by prompt.
+
+    Args:
+        first, second: [P], the same prompts in the same order; NaN leaves a prompt out.
+    """
+    known = np.isfinite(first) & np.isfinite(second)
+    difference = (first - second)[known].astype(np.float64)
+    count = len(difference)
+    mean = float(difference.mean()) if count else np.nan
+    if count < FEWEST:
+        return Comparison(count, mean, np.nan, None, None)
+    if not difference.any():
+        return Comparison(count, 0.0, 0.0, 1.0, None)
+    p = float(wilcoxon(difference).pvalue)
+    normality = float(shapiro(difference).pvalue) if np.ptp(difference) > 0 else None
+    return Comparison(count, mean, _rank_biserial(difference), p, normality)
+
+
+def _rank_biserial(difference: np.ndarray) -> float:
+    moved = difference[difference != 0]
+    ranks = rankdata(np.abs(moved))
+    return float((ranks * np.sign(moved)).sum() / ranks.sum())
+
+
+def holm(p: list[float]) -> list[float]:
+    """Holm's correction (Scandinavian Journal of Statistics 6, 1979): adjusted p in the order given."""
+    adjusted, highest = [0.0] * len(p), 0.0
+    for rank, index in enumerate(np.argsort(p)):
+        highest = max(highest, (len(p) - rank) * p[index])
+        adjusted[index] = min(1.0, highest)
+    return adjusted
