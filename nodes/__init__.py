@@ -4,9 +4,17 @@ from comfy_api.latest import ComfyExtension, io
 
 from .emotion import EmotionalConditioning, EmotionInjection, VAEncoder
 from .loader import LoadEmotionNetwork
+from .miniature import LoadMiniature
 from .valence_arousal import ValenceArousal
 
 
 class EmotiCrafterExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [LoadEmotionNetwork, VAEncoder, EmotionInjection, EmotionalConditioning, ValenceArousal]
+        return [
+            LoadEmotionNetwork,
+            VAEncoder,
+            EmotionInjection,
+            EmotionalConditioning,
+            ValenceArousal,
+            LoadMiniature,
+        ]

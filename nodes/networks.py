@@ -56,12 +56,16 @@ def load_managed(name: str, dtype: str) -> ManagedNetwork:
         FileNotFoundError: There is no such file.
         ValueError: It is no emotion network (see `emoticrafter.load_network`), or `dtype` is none of DTYPES.
     """
-    path = find_network(name)
+    return share_network(find_network(name), dtype)
+
+
+def share_network(path: str, dtype: str) -> ManagedNetwork:
+    """Loads a network file, or gives the one that is already loaded (errors as `load_managed`)."""
     torch_dtype = _torch_dtype(dtype)
-    key = (path, file_version(name), torch_dtype)
+    key = (path, version_of(path), torch_dtype)
     network = _in_use.get(key)
     if network is None:
-        log.info("[EmotiCrafter] Loading %s as %s", name, str(torch_dtype).removeprefix("torch."))
+        log.info("[EmotiCrafter] Loading %s as %s", path, str(torch_dtype).removeprefix("torch."))
         loaded = load_network(path, memory.text_encoder_offload_device(), torch_dtype)
         network = _in_use[key] = ManagedNetwork(loaded)
     return network
@@ -95,11 +99,17 @@ def network_names() -> list[str]:
 
 
 def file_version(name: str) -> str:
-    """Tells one version of a file from the next, without reading it."""
+    """`version_of` a file of the model folders."""
     path = folder_paths.get_full_path(FOLDER, name)
-    if path is None:
+    return "missing" if path is None else version_of(path)
+
+
+def version_of(path: str) -> str:
+    """Tells one version of a file from the next, without reading it."""
+    try:
+        stat = os.stat(path)  # noqa: PTH116 - ComfyUI hands out plain strings
+    except FileNotFoundError:
         return "missing"
-    stat = os.stat(path)  # noqa: PTH116 - ComfyUI hands out plain strings
     return f"{stat.st_ino}-{stat.st_size}-{stat.st_mtime_ns}"
 
 

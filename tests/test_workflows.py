@@ -24,6 +24,7 @@ OURS = {
     "EmotiCrafterInjection": ["conditioning", "emotion", "strength"],
     "EmotiCrafterConditioning": ["conditioning", "network", "valence", "arousal", "strength"],
     "EmotiCrafterValenceArousal": ["valence", "arousal"],
+    "EmotiCrafterMiniature": [],
 }
 STOCK = {
     "CheckpointLoaderSimple": ["ckpt_name"],

@@ -1,4 +1,4 @@
-"""Builds the miniature's exported files with ComfyUI's own classes and writes what they compute.
+"""Builds the miniature's exported files as the node does, with ComfyUI's own classes, and writes what they compute.
 
 Started by test_miniature_parity.py with ComfyUI's Python, in ComfyUI's folder:
 comfyui_miniature.py FOLDER REQUEST.safetensors ANSWER.safetensors
@@ -8,50 +8,26 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path.cwd()))
+from pack import import_node_module
+
 folder, request, answer = sys.argv[1:]
-sys.argv[1:] = ["--cpu"]
+miniature = import_node_module("miniature_model", Path(folder) / "base")
 
-import comfy.options  # noqa: E402
-
-comfy.options.enable_args_parsing()
-import comfy.model_management  # noqa: E402
-import comfy.model_patcher  # noqa: E402
 import comfy.sample  # noqa: E402
-import comfy.sd  # noqa: E402
-import comfy.supported_models  # noqa: E402
-import comfy.utils  # noqa: E402
 import safetensors.torch  # noqa: E402
 import torch  # noqa: E402
 
 import nodes  # noqa: E402
 
-
-def part(name: str) -> tuple[dict, dict]:
-    path = Path(folder, f"{name}.safetensors")
-    with safetensors.safe_open(path, "pt") as file:
-        config = json.loads(file.metadata()["config"])
-    return comfy.utils.load_torch_file(str(path)), config
-
-
-weights, sizes = part("unet")
-config = comfy.supported_models.SDXL({**sizes, "dtype": torch.float32})
-model = config.get_model({"v_pred": weights.pop("v_pred")})
-model.diffusion_model.load_state_dict(weights)
-device = comfy.model_management.get_torch_device()
-patcher = comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=device)
-
-weights, sizes = part("text_encoders")
-clip = comfy.sd.CLIP(config.clip_target(), model_options=sizes)
-missing, unexpected = clip.cond_stage_model.load_state_dict(weights, strict=False)
-missing = [
-    key for key in missing if "logit_scale" not in key and key != "clip_l.transformer.text_projection.weight"
-]
-if missing or unexpected:
-    sys.exit(f"ComfyUI's CLIP lacks {missing} and does not know {unexpected}")
-
-weights, _ = part("vae")
-vae = comfy.sd.VAE(sd=weights)
+patcher, clip, vae = (
+    make(*miniature.read_file(Path(folder, f"{name}.safetensors")))
+    for name, make in (
+        ("unet", miniature.make_model),
+        ("text_encoders", miniature.make_clip),
+        ("vae", miniature.make_vae),
+    )
+)
+model = patcher.model
 
 with safetensors.safe_open(request, "pt") as file:
     asked = json.loads(file.metadata()["prompts"])

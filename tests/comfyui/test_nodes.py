@@ -32,6 +32,7 @@ CONTRACTS = {
         ["CONDITIONING"],
     ),
     "EmotiCrafterValenceArousal": ("Valence-Arousal", [VALENCE, AROUSAL], ["FLOAT", "FLOAT"]),
+    "EmotiCrafterMiniature": ("Load Miniature", [], ["MODEL", "CLIP", "VAE", "EMOTION_NETWORK"]),
 }
 
 

@@ -19,6 +19,7 @@ NODE_IDS = {
     "EmotiCrafterInjection",
     "EmotiCrafterConditioning",
     "EmotiCrafterValenceArousal",
+    "EmotiCrafterMiniature",
 }
 
 

@@ -1,14 +1,8 @@
 """The miniature's weights under the names that ComfyUI's classes have, and the sizes that build those classes.
 
-From the files of `export`, ComfyUI makes the three parts like this (sd is a file's tensors, sizes the JSON under
-"config" in its metadata):
-
-    MODEL  config = comfy.supported_models.SDXL({**sizes, "dtype": torch.float32})
-           model = config.get_model({"v_pred": sd.pop("v_pred")})       # sampling by velocity
-           model.diffusion_model.load_state_dict(sd)                    # in ModelPatcher(model, ...)
-    CLIP   clip = comfy.sd.CLIP(config.clip_target(), model_options=sizes)
-           clip.cond_stage_model.load_state_dict(sd, strict=False)      # without the unused logit scales
-    VAE    comfy.sd.VAE(sd=sd)
+nodes/miniature_model.py builds the three parts from them: MODEL with the UNet's sizes in comfy.supported_models.SDXL,
+CLIP with the text encoders' sizes as options, VAE as a TAESD. By the key "v_pred" beside the UNet's weights ComfyUI
+knows that the velocity is predicted.
 
 ComfyUI divides latents by 0.13025 before it decodes and multiplies after it encodes; TAESD's vae_scale and
 vae_shift take that back, and give the latents deviation 1 and mean 0.

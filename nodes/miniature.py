@@ -1,0 +1,35 @@
+"""Load Miniature."""
+
+from comfy_api.latest import io
+
+from .loader import EmotionNetworkType
+from .miniature_model import files_version, load_miniature
+
+
+class LoadMiniature(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EmotiCrafterMiniature",
+            display_name="Load Miniature",
+            category="EmotiCrafter/miniature",
+            description="A tiny text-to-image model with SDXL's plan and its emotion network, to try the nodes without "
+            "downloads. It is not SDXL: it draws pictures of 128 x 128 from a small painted world.",
+            inputs=[],
+            outputs=[
+                io.Model.Output("model", tooltip="The miniature's UNet, for a KSampler."),
+                io.Clip.Output("clip", tooltip="Its text encoders, for CLIP Text Encode."),
+                io.Vae.Output("vae", tooltip="Its autoencoder, for VAE Decode and VAE Encode."),
+                EmotionNetworkType.Output(
+                    "network", tooltip="Its emotion network, which knows this CLIP's text only."
+                ),
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls) -> str:
+        return files_version()
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        return io.NodeOutput(*load_miniature())

@@ -1,0 +1,140 @@
+"""The miniature's MODEL, CLIP and VAE: ComfyUI's own SDXL classes at small size, filled with the weights in miniature/.
+
+trainer/miniature/comfyui_layout.py writes the names and sizes that are read here.
+"""
+
+import json
+import logging
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import comfy.model_management as memory
+import comfy.sd
+import comfy.supported_models
+import comfy.taesd.taesd
+import torch
+from comfy.model_patcher import ModelPatcher
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from . import networks
+
+FOLDER = Path(__file__).resolve().parents[1] / "miniature"
+FORMAT, VERSION = "emoticrafter-miniature", "1"
+FILES = tuple(f"{name}.safetensors" for name in ("unet", "text_encoders", "vae", "emotion_network"))
+UNUSED = ("logit_scale", "clip_l.transformer.text_projection.weight")
+"""Ends of names that ComfyUI's text encoders have and SDXL does not read; the file is without them."""
+GET_THEM = (
+    "The weights (40 MB) come with a git checkout of the project, not with the registry's package: clone the "
+    "project, or copy its folder miniature/ there."
+)
+
+log = logging.getLogger("emoticrafter")
+
+
+class Miniature(NamedTuple):
+    """What the node gives."""
+
+    model: ModelPatcher
+    clip: comfy.sd.CLIP
+    vae: comfy.sd.VAE
+    network: networks.ManagedNetwork
+
+
+# The parts in use, by file version: every loader gives the same ones, and nothing is kept that no graph holds any more.
+_in_use: weakref.WeakValueDictionary[tuple, object] = weakref.WeakValueDictionary()
+
+
+def load_miniature(folder: Path = FOLDER) -> Miniature:
+    """Builds the miniature from its files, or gives what is already built.
+
+    Raises:
+        FileNotFoundError: Files are missing; says where to get them.
+        ValueError: One is damaged, of another kind or version, or does not fit.
+    """
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        raise FileNotFoundError(f"The miniature lacks {', '.join(missing)} in {folder}. {GET_THEM}")
+    unet, text_encoders, vae, network = (folder / name for name in FILES)
+    return Miniature(
+        _shared(unet, make_model),
+        _shared(text_encoders, make_clip),
+        _shared(vae, make_vae),
+        networks.share_network(str(network), networks.AUTO),
+    )
+
+
+def files_version(folder: Path = FOLDER) -> str:
+    """Tells one version of the files from the next, without reading them."""
+    return " ".join(networks.version_of(str(folder / name)) for name in FILES)
+
+
+def _shared(path: Path, make: Callable[[dict[str, Tensor], dict], object]):
+    key = (str(path), networks.version_of(str(path)))
+    part = _in_use.get(key)
+    if part is None:
+        log.info("[EmotiCrafter] Loading the miniature's %s", path.name)
+        try:
+            part = _in_use[key] = make(*read_file(path))
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path} cannot be used as a part of the miniature: {error}. {GET_THEM}"
+            ) from error
+    return part
+
+
+def read_file(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """Reads one of the miniature's files: its tensors in float16 by name, and the sizes of what they fill.
+
+    Raises:
+        SafetensorError, ValueError: It is cut short, of another kind, or of another version.
+    """
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"its metadata lacks format={FORMAT}")
+        if metadata.get("version") != VERSION:
+            raise ValueError(f"it has version {metadata.get('version')}, and this release reads {VERSION}")
+        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["config"])  # noqa: SIM118
+
+
+# float32 everywhere, whatever the card prefers: at this size it costs nothing, and the pictures are the same.
+
+
+def make_model(weights: dict[str, Tensor], sizes: dict) -> ModelPatcher:
+    config = comfy.supported_models.SDXL({**sizes, "dtype": torch.float32})
+    model = config.get_model({"v_pred": weights.pop("v_pred")})  # it predicts the velocity
+    fill(model.diffusion_model, weights)
+    return ModelPatcher(
+        model, load_device=memory.get_torch_device(), offload_device=memory.unet_offload_device()
+    )
+
+
+def make_clip(weights: dict[str, Tensor], sizes: dict) -> comfy.sd.CLIP:
+    target = comfy.supported_models.SDXL({}).clip_target()
+    clip = comfy.sd.CLIP(target, model_options={**sizes, "dtype": torch.float32})
+    fill(clip.cond_stage_model, weights)
+    return clip
+
+
+def make_vae(weights: dict[str, Tensor], sizes: dict) -> comfy.sd.VAE:
+    untrained = comfy.taesd.taesd.TAESD(latent_channels=sizes["latent_channels"]).state_dict()
+    vae = comfy.sd.VAE(sd=untrained, dtype=torch.float32)
+    fill(vae.first_stage_model, weights)
+    return vae
+
+
+def fill(module: torch.nn.Module, weights: dict[str, Tensor]) -> None:
+    """Copies weights into a module.
+
+    Raises:
+        ValueError: Names or shapes do not fit.
+    """
+    try:
+        missing, unknown = module.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # torch's word for another shape
+        raise ValueError(str(error)) from error
+    missing = [name for name in missing if not name.endswith(UNUSED)]
+    if missing or unknown:
+        raise ValueError(f"missing {missing[:5]}, not known {unknown[:5]}")

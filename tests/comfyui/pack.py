@@ -1,0 +1,27 @@
+"""Makes the pack's modules importable in a program that runs in ComfyUI's folder with ComfyUI's Python.
+
+    from pack import import_node_module      # this folder is first on the program's path
+    miniature_model = import_node_module("miniature_model", base_directory)
+
+The base directory gets models/emoticrafter, which the pack makes when it is loaded.
+"""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def import_node_module(name: str, base_directory: Path):
+    """Starts ComfyUI's settings for the CPU, then imports nodes/<name>.py of the pack."""
+    sys.path.insert(0, str(Path.cwd()))
+    sys.argv[1:] = ["--cpu", "--base-directory", str(base_directory)]
+    options = importlib.import_module("comfy.options")
+    options.enable_args_parsing()
+    importlib.import_module("nodes")  # ComfyUI's own, before the pack's
+    spec = importlib.util.spec_from_file_location("emoticrafter_pack", ROOT / "__init__.py")
+    sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[spec.name])
+    return importlib.import_module(f"{spec.name}.nodes.{name}")
