@@ -1,0 +1,79 @@
+"""Regional Emotion."""
+
+import logging
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..emoticrafter.regions import regional_emotion
+from .emotion import (
+    CATEGORY,
+    arousal_input,
+    conditioning_input,
+    encode,
+    network_input,
+    strength_input,
+    valence_input,
+)
+from .networks import ManagedNetwork
+
+log = logging.getLogger("emoticrafter")
+
+
+class RegionalEmotion(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EmotiCrafterRegional",
+            display_name="Regional Emotion",
+            category=CATEGORY,
+            description="Gives a part of the picture a mood of its own and leaves the prompt as it is everywhere "
+            "else. Chain one node per region: each lies on top of the one before.",
+            inputs=[
+                conditioning_input(),
+                network_input(),
+                io.Mask.Input(
+                    "mask",
+                    tooltip="Where: white takes the mood, black keeps the prompt, grey is a mixture. Of any size; it "
+                    "is stretched over the picture. An empty one changes nothing.",
+                ),
+                valence_input(),
+                arousal_input(),
+                strength_input(),
+                io.Float.Input(
+                    "feather",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How softly the mood sets in at the mask's edge, as a part of the mask's shorter side: 0 "
+                    "is the mask as it is, 0.1 a soft transition.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(
+                    tooltip="The prompt with the mood inside the mask, for a KSampler or the next Regional Emotion."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        conditioning: list,
+        network: ManagedNetwork,
+        mask: Tensor,
+        valence: float,
+        arousal: float,
+        strength: float,
+        feather: float,
+    ) -> io.NodeOutput:
+        emotion = encode(network, valence, arousal)
+        result = regional_emotion(
+            conditioning, emotion.network.ready(), emotion.features, mask, strength, feather
+        )
+        if result is conditioning and strength:
+            log.warning(
+                "[EmotiCrafter] Regional Emotion: the mask covers nothing, so the prompt stays as it is."
+            )
+        return io.NodeOutput(result)
