@@ -51,7 +51,7 @@ def load_network(
     if path.suffix.lower() == ".safetensors":
         config, state = _read_safetensors(path)
     else:
-        config, state = published_state(_read_pickle(path), path.name)
+        config, state = published_state(read_pickle(path), path.name)
     return _build(config, state, dtype, path.name).to(device)
 
 
@@ -70,7 +70,7 @@ def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dic
     path = target_file(path)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     _check_dtypes(state, path.name)
-    _check_numbers(state, network.input_projection.weight.dtype, path.name)
+    check_numbers(state, network.input_projection.weight.dtype, path.name)
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
@@ -93,7 +93,7 @@ def read_metadata(path: str | os.PathLike) -> dict:
         FileNotFoundError, ValueError: As `load_network`.
     """
     path = existing_file(path)
-    with _open_safetensors(path) as file:
+    with open_safetensors(path) as file:
         return _parse_metadata(file.metadata(), path.name)
 
 
@@ -119,7 +119,7 @@ def target_file(path: str | os.PathLike) -> Path:
     return path
 
 
-def _open_safetensors(path: Path):
+def open_safetensors(path: Path):
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
@@ -130,7 +130,7 @@ def _open_safetensors(path: Path):
 
 
 def _read_safetensors(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
-    with _open_safetensors(path) as file:
+    with open_safetensors(path) as file:
         config = _parse_metadata(file.metadata(), path.name)["config"]
         try:
             return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -166,7 +166,7 @@ def _build(
     with torch.device("meta"):
         network = EmotionNetwork(config)
     dtype = dtype or state["input_projection.weight"].dtype
-    _check_numbers(state, dtype, name)
+    check_numbers(state, dtype, name)
     # Copied, because a tensor that maps its file crashes whoever reads it once the file is overwritten.
     state = {key: tensor.to(dtype, copy=True) for key, tensor in state.items()}
     network.load_state_dict(state, assign=True)
@@ -193,7 +193,7 @@ def _check_dtypes(state: dict[str, Tensor], name: str) -> None:
             )
 
 
-def _check_numbers(state: dict[str, Tensor], dtype: torch.dtype, name: str) -> None:
+def check_numbers(state: dict[str, Tensor], dtype: torch.dtype, name: str) -> None:
     """Refuses weights that are no numbers, or too large for the dtype that they are going to have."""
     for key, tensor in state.items():
         largest = tensor.abs().max().item()
@@ -213,7 +213,7 @@ def _short(dtype: torch.dtype) -> str:
 # --- pickled files ----------------------------------------------------------------------------------------
 
 
-def _read_pickle(path: Path) -> dict[str, Tensor]:
+def read_pickle(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         head = file.read(40)
     # A zip, or a bare pickle as older releases of torch wrote them.

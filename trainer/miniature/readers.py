@@ -2,83 +2,35 @@
 
 Both are small convolutional networks trained on other painted pictures than the generator's, of all scenes; half of
 those went through the autoencoder with disturbed latents, so that the readers know pictures as soft as generated ones.
-Nothing else of the generator is used. A tenth of the pictures is kept for the held-out figures.
+Nothing else of the generator is used. A tenth of the pictures is kept for the held-out figures. The network itself is
+`emoticrafter.readers.Reader`, which the nodes use too.
 """
 
-import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
 from safetensors.torch import save_file
 from scipy.stats import kendalltau
 from torch import Tensor, nn
 
 from emoticrafter.files import write_atomically
+from emoticrafter.readers import Reader, distance, load_reader  # noqa: F401 - distance is a reader's, too
 from trainer.miniature.dataset import Plan
 from trainer.miniature.loop import Machine, Schedule, fit, step_random
 from trainer.miniature.models import as_floats
 from trainer.miniature.recipe import Recipe
 from trainer.miniature.scene import SETTINGS, SUBJECTS, TIMES
 
-READ_SIZE = 64
 KINDS = {"emotion": 2, "content": len(SUBJECTS) + len(SETTINGS) + len(TIMES)}
 """The readers and how many numbers each gives: valence and arousal; scores of subjects, settings and times."""
-GROUP = 16
-
-
-class Reader(nn.Module):
-    """Four levels of two convolutions, each level at half the size of the one before."""
-
-    def __init__(self, channels: tuple[int, ...], outputs: int):
-        super().__init__()
-        widths = (3, *channels)
-        self.levels = nn.ModuleList(_level(before, after) for before, after in itertools.pairwise(widths))
-        self.head = nn.Linear(channels[-1], outputs)
-
-    def features(self, pictures: Tensor) -> list[Tensor]:
-        """Pictures [B, 3, H, W] in [0, 1] to what each level gives, [B, C, 32, 32] and smaller."""
-        x = F.interpolate(pictures, (READ_SIZE, READ_SIZE), mode="area") * 2 - 1
-        found = []
-        for level in self.levels:
-            x = level(x)
-            found.append(x)
-        return found
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] in [0, 1] to [B, outputs]."""
-        return self.head(self.features(pictures)[-1].mean((2, 3))).float()
-
-
-def _level(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(before, after, 3, stride=2, padding=1),
-        nn.GroupNorm(after // GROUP, after),
-        nn.SiLU(),
-        nn.Conv2d(after, after, 3, padding=1),
-        nn.GroupNorm(after // GROUP, after),
-        nn.SiLU(),
-    )
 
 
 def split_scores(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The content reader's scores by subject, setting and time: [B, 14], [B, 6], [B, 4]."""
     return scores.split((len(SUBJECTS), len(SETTINGS), len(TIMES)), dim=-1)
-
-
-def distance(reader: Reader, first: Tensor, second: Tensor) -> Tensor:
-    """LPIPS-type distance (Zhang et al. 2018, arXiv 1801.03924) between pictures [B, 3, H, W]: [B], 0 for equal ones.
-
-    The squared difference of the reader's activations, each place's vector at length 1, averaged over places and
-    summed over levels; without LPIPS's learned weights.
-    """
-    total = torch.zeros(len(first), device=first.device)
-    for a, b in zip(reader.features(first), reader.features(second), strict=True):
-        total += (F.normalize(a.float()) - F.normalize(b.float())).square().sum(1).mean((1, 2))
-    return total
 
 
 # --- training --------------------------------------------------------------------------------------------------------
@@ -194,13 +146,3 @@ def save_reader(reader: Reader, path: Path, kind: str, recipe: Recipe, figures: 
     state = {name: tensor.contiguous() for name, tensor in reader.state_dict().items()}
     metadata = {"format": "emoticrafter-miniature-reader", "config": json.dumps(config)}
     write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
-
-
-def load_reader(path: Path) -> tuple[Reader, dict]:
-    """Reads a reader in float32, and its config with the held-out figures."""
-    with safe_open(path, "pt") as file:
-        config = json.loads(file.metadata()["config"])
-        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    reader = Reader(tuple(config["channels"]), KINDS[config["kind"]])
-    reader.load_state_dict(state)
-    return reader.eval().requires_grad_(False), config
