@@ -37,6 +37,7 @@ FEELINGS = {
 
 # What a workflow's chain shows, from left to right, for the nodes that it has.
 CHAIN = {
+    "EmotiCrafterMiniature": "miniature",
     "LoraLoader": "LoRA",
     "CLIPTextEncode": "prompt",
     "EmotiCrafterVAEncoder": "VA encoder",

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from scripts.pictures import thumbnail
+from trainer.miniature.captions import SETTING_WORDS, SUBJECT_WORDS, TIME_WORDS
+from trainer.miniature.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = {path.stem: json.loads(path.read_text("utf-8")) for path in (ROOT / "workflows").glob("*.json")}
@@ -49,7 +51,17 @@ STOCK = {
 NOTE = "MarkdownNote"
 RANGES = {"valence": (-3, 3), "arousal": (-3, 3), "strength": (0, 3)}
 
+MINIATURE = "try_it_miniature"
+SAMPLING = {"size": 1024, "steps": 25, "cfg": 7.5, "scheduler": "normal"}
+MINIATURE_SAMPLING = {
+    "size": Recipe.picture_size,
+    "steps": Recipe.sampler_steps,
+    "cfg": Recipe.guidance,
+    "scheduler": "simple",
+}
+
 each_workflow = pytest.mark.parametrize("name", sorted(WORKFLOWS))
+each_that_loads_files = pytest.mark.parametrize("name", sorted(WORKFLOWS.keys() - {MINIATURE}))
 
 
 def nodes(name: str, kind: str | None = None) -> list[dict]:
@@ -121,9 +133,12 @@ def test_values_are_where_the_inputs_expect_them(name):
             for widget, value in widgets(node).items():
                 low, high = RANGES.get(widget, (None, None))
                 assert isinstance(value, str) if low is None else low <= value <= high, (widget, value)
-    [sampler], [size] = nodes(name, "KSampler"), nodes(name, "EmptyLatentImage")
-    assert widgets(sampler) | {"steps": 25, "cfg": 7.5, "denoise": 1} == widgets(sampler)
-    assert widgets(size) == {"width": 1024, "height": 1024, "batch_size": 1}
+    [sampler], [latent] = nodes(name, "KSampler"), nodes(name, "EmptyLatentImage")
+    expected = dict(MINIATURE_SAMPLING if name == MINIATURE else SAMPLING)
+    size = expected.pop("size")
+    expected |= {"sampler_name": "euler", "denoise": 1}
+    assert widgets(sampler) | expected == widgets(sampler)
+    assert widgets(latent) == {"width": size, "height": size, "batch_size": 1}
 
 
 @each_workflow
@@ -138,7 +153,7 @@ def test_only_inputs_that_may_stay_open_are_open(name):
 # ---- what a person sees ----------------------------------------------------------------------------
 
 
-@each_workflow
+@each_that_loads_files
 def test_the_notes_say_where_every_file_goes_and_how_to_get_the_network(name):
     text = notes(name)
     for node in nodes(name):
@@ -155,13 +170,24 @@ def test_the_notes_say_where_every_file_goes_and_how_to_get_the_network(name):
     assert re.search(rf"weights convert \S+\.pth \S+/emoticrafter/{re.escape(network)}\n", text)
 
 
-@each_workflow
+@each_that_loads_files
 def test_every_file_that_a_graph_loads_is_known_by_its_address(name):
     loaders = [
         n for n in nodes(name) if n["type"].endswith(("LoaderSimple", "LoraLoader", "ControlNetLoader"))
     ]
     assert loaders
     assert all(node["properties"]["models"] for node in loaders)
+
+
+def test_the_miniatures_notes_say_what_it_is_and_every_word_that_it_knows():
+    text = notes(MINIATURE)
+    assert "It is not SDXL" in text
+    assert "the folder `miniature` of the project's git repository" in text
+    for words in (SUBJECT_WORDS, SETTING_WORDS, TIME_WORDS):
+        for name, wordings in words.items():
+            assert any(wording in text for wording in wordings), name
+    prompt = nodes(MINIATURE, "CLIPTextEncode")[0]["widgets_values"][0]
+    assert any(prompt.startswith(wording) for wordings in SUBJECT_WORDS.values() for wording in wordings)
 
 
 @each_workflow
