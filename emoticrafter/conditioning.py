@@ -5,13 +5,20 @@ own start and end token) or None, and what other nodes have put beside them, `po
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from .network import EmotionFeatures, EmotionNetwork
+from .protection import WINDOW, remove_directions
 
-WINDOW = 77
+KEEP, ZERO = "keep", "zero"
+AS_TRAINED = (1.0, 1.0)
+ALL_STEPS = (0.0, 1.0)
+# ComfyUI applies an entry from its start to its end, both included. Where two entries meet exactly at a step, it
+# would blend them there. A boundary this much earlier meets no step, and as both sides share it no step is left out.
+BEFORE_THE_STEP = 1e-6
 KNOWN_WIDTHS = {
     768: "Stable Diffusion 1.x",
     1024: "Stable Diffusion 2.x",
@@ -25,40 +32,67 @@ Conditioning = list[list]
 
 @torch.no_grad()
 def inject_emotion(
-    conditioning: Sequence, network: EmotionNetwork, emotion: EmotionFeatures, strength: float = 1.0
+    conditioning: Sequence,
+    network: EmotionNetwork,
+    emotion: EmotionFeatures,
+    strength: float = 1.0,
+    *,
+    gains: tuple[float, float] = AS_TRAINED,
+    protected: Tensor | None = None,
+    pooled: str | Tensor = KEEP,
+    steps: tuple[float, float] = ALL_STEPS,
 ) -> Conditioning:
     """Adds an emotion to every entry of a conditioning.
 
-    Each window of 77 tokens is one call of the network, all windows of an entry in one batch. The pooled
-    vector and everything else that an entry carries stay as they are; nothing is changed in place.
+    Each window of 77 tokens is one call of the network, all windows of an entry in one batch. What an entry
+    carries beside its text stays as it is, but for what `pooled` and `steps` ask; nothing is changed in place.
+    The keywords at their defaults change nothing, bit for bit.
 
     Args:
         conditioning: Entries [tensor, dict]; an entry whose tensor is None passes.
         network: On any device; the features travel there and back.
         emotion: (e_v, e_a), each [N, K, E]: one emotion for all, or one per batch index of an entry. An
             entry with batch 1 becomes a batch of N.
-        strength: Scale of the residual; 0 gives the same features bit for bit.
+        strength: Scale of the residual; 0 gives the same conditioning bit for bit, whatever the keywords say.
+        gains: Of valence and of arousal: 0 as if that value were 0, 1 as trained, more exaggerates it alone.
+        protected: Orthonormal directions [R, D] that the residual may not touch, of `word_directions`.
+        pooled: "keep" (as published), "zero", or the vector [1, P] or one per batch index to use instead.
+        steps: Start and end of the emotion as shares of the denoising, in [0, 1]. Other than (0, 1), an entry
+            becomes up to three that follow each other, the plain prompt outside and the emotional one inside,
+            within the range that the entry may have already.
 
     Returns:
         A new list; each dict is a shallow copy, each tensor has the input's device and dtype.
 
     Raises:
-        ValueError: Features of another width, no multiple of 77 tokens, NaN or infinity, no pooled vector, or
-            a batch that does not go with N emotions. The error names the entry.
+        ValueError: Features of another width, no multiple of 77 tokens, NaN or infinity, no pooled vector, a
+            batch that does not go with N emotions, or a setting out of its range. The error names the entry.
     """
+    _check_settings(gains, protected, pooled, steps, network.config.feature_width)
+    if strength == 0:
+        gains, protected, pooled, steps = AS_TRAINED, None, KEEP, ALL_STEPS
     weight = network.input_projection.weight
     emotion = EmotionFeatures(*(tokens.to(weight) for tokens in emotion))
     result = []
     for index, (features, extra) in enumerate(conditioning):
-        if features is not None:
-            _check_entry(features, extra, network.config.feature_width, f"Entry {index} of the conditioning")
-            features = _inject_windows(features, network, emotion, strength)
-        result.append([features, extra.copy()])
+        if features is None:
+            result.append([None, extra.copy()])
+            continue
+        name = f"Entry {index} of the conditioning"
+        _check_entry(features, extra, network.config.feature_width, name)
+        injected = _inject_windows(features, network, emotion, strength, gains, protected)
+        emotional = [injected, _with_pooled(extra, pooled, len(injected), name)]
+        result += _in_turn([features, extra], emotional, *steps)
     return result
 
 
 def _inject_windows(
-    features: Tensor, network: EmotionNetwork, emotion: EmotionFeatures, strength: float
+    features: Tensor,
+    network: EmotionNetwork,
+    emotion: EmotionFeatures,
+    strength: float,
+    gains: tuple[float, float],
+    protected: Tensor | None,
 ) -> Tensor:
     """[B, 77 * n, D] and N emotions -> [max(B, N), 77 * n, D]; B or N is 1, or both are equal."""
     count = features.shape[1] // WINDOW
@@ -73,13 +107,93 @@ def _inject_windows(
         emotion = EmotionFeatures(*(tokens.repeat_interleave(count, dim=0) for tokens in emotion))
     windows = features.unflatten(1, (count, WINDOW)).flatten(0, 1)  # [B * n, 77, D]
     moved = windows.to(network.input_projection.weight.device)
-    injected = network.inject(moved, emotion, strength).to(windows.device)
+    if gains == AS_TRAINED and protected is None:
+        injected = network.inject(moved, emotion, strength)
+    else:
+        residual = _residual(moved, network, emotion, gains)
+        if protected is not None:
+            residual = remove_directions(residual, protected)
+        injected = moved + (strength * residual).to(moved.dtype)
+    injected = injected.to(windows.device)
     if not torch.isfinite(injected).all():
         raise ValueError(
             f"The emotion network gave NaN or infinite numbers in {network.input_projection.weight.dtype} at "
             f"strength {strength:g}: load it as float32, or lower the strength."
         )
     return injected.unflatten(0, (-1, count)).flatten(1, 2)
+
+
+def _residual(
+    features: Tensor, network: EmotionNetwork, emotion: EmotionFeatures, gains: tuple[float, float]
+) -> Tensor:
+    """The residual with a gain on each axis: [B, T, D], float32.
+
+    A gain on the value itself would be the slider once more, and would end where the slider ends, just where
+    arousal is too weak. So the gain is on what the value does: the residuals of (V, A), (V, 0), (0, A) and (0, 0)
+    span a bilinear surface, exact at those four, which is read at (gain of V, gain of A). The network is never
+    asked for a value that it was not trained on. A corner of weight 0 is not computed.
+    """
+    neutral = network.encode(0.0, 0.0)
+    valence, arousal = gains
+    corners = (
+        (valence * arousal, emotion.valence, emotion.arousal),
+        (valence * (1 - arousal), emotion.valence, neutral.arousal),
+        ((1 - valence) * arousal, neutral.valence, emotion.arousal),
+        ((1 - valence) * (1 - arousal), neutral.valence, neutral.arousal),
+    )
+    return sum(
+        share * network.residual(features, EmotionFeatures(e_v, e_a)).float()
+        for share, e_v, e_a in corners
+        if share
+    )
+
+
+def _with_pooled(extra: dict, pooled: str | Tensor, batch: int, name: str) -> dict:
+    """A copy with the pooled vector that was asked for."""
+    own = extra["pooled_output"]
+    if isinstance(pooled, str):
+        return extra.copy() if pooled == KEEP else {**extra, "pooled_output": torch.zeros_like(own)}
+    if pooled.ndim != 2 or pooled.shape[1] != own.shape[-1] or len(pooled) not in (1, batch):
+        raise ValueError(
+            f"{name} cannot take a pooled vector of shape {tuple(pooled.shape)}: expected "
+            f"[1 or {batch}, {own.shape[-1]}]. Take it from a prompt of the same CLIP."
+        )
+    return {**extra, "pooled_output": pooled.to(own)}
+
+
+def _in_turn(plain: list, emotional: list, start: float, end: float) -> Conditioning:
+    """The emotional entry from `start` to `end`, the plain one before and after, within the entry's own range."""
+    if (start, end) == ALL_STEPS:
+        return [emotional]
+    start, end = (place - BEFORE_THE_STEP if 0 < place < 1 else place for place in (start, end))
+    first, last = plain[1].get("start_percent", 0.0), plain[1].get("end_percent", 1.0)
+    last_cut = last - 2 * BEFORE_THE_STEP  # one at the entry's own end would leave a part that meets no step
+    cuts = [place for place in (start, end) if first < place < last_cut and start < end]
+    result = []
+    for since, until in pairwise([first, *cuts, last]):
+        features, extra = emotional if start <= since < end else plain
+        spell = {"start_percent": since, "end_percent": until} if cuts else {}
+        result.append([features, {**extra, **spell}])
+    return result
+
+
+def _check_settings(gains, protected, pooled, steps, width: int) -> None:
+    for name, gain in zip(("valence", "arousal"), gains, strict=True):
+        if not 0 <= gain < float("inf"):
+            raise ValueError(f"The {name} gain is {gain:g}: expected 0 (none of it) or more, 1 as trained.")
+    start, end = steps
+    if not 0 <= start <= end <= 1:
+        raise ValueError(
+            f"The emotion is to start at {start:g} and to end at {end:g} of the denoising: expected numbers from 0 to "
+            "1, the start not after the end."
+        )
+    if protected is not None and protected.shape[1:] != (width,):
+        raise ValueError(
+            f"The protected words are {protected.shape[-1]} wide{_known_as(protected.shape[-1])}. This emotion network "
+            f"expects text {width} wide{_known_as(width)}: encode them with the CLIP that encodes the prompt."
+        )
+    if isinstance(pooled, str) and pooled not in (KEEP, ZERO):
+        raise ValueError(f"pooled is {pooled!r}: expected {KEEP!r}, {ZERO!r} or a vector.")
 
 
 def _check_entry(features: Tensor, extra: dict, width: int, name: str) -> None:

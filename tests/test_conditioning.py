@@ -5,6 +5,7 @@ import torch
 
 from emoticrafter import EmotionNetwork, NetworkConfig
 from emoticrafter.conditioning import WINDOW, inject_emotion
+from emoticrafter.protection import remove_directions
 
 WIDTH = 128
 
@@ -149,3 +150,188 @@ def test_a_result_that_overflows_is_refused_instead_of_drawn_black(network):
 def test_what_is_no_text_feature_is_refused(network, features):
     with pytest.raises(ValueError, match="Entry 0 of the conditioning holds no text features"):
         inject_emotion([[features, {"pooled_output": torch.zeros(1, 32)}]], network, network.encode(0.0, 0.0))
+
+
+# ---- gains -----------------------------------------------------------------------------------------
+
+
+def with_gains(network, *gains, valence=2.0, arousal=-1.5, batch=1, windows=1):
+    plain = entry(batch, windows)
+    [(features, _)] = inject_emotion([plain], network, network.encode(valence, arousal), gains=gains)
+    return features
+
+
+def test_settings_at_their_defaults_are_the_published_way_bit_for_bit(network):
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        plain, emotion = entry(dtype=dtype), network.encode(2.0, -1.5)
+        default = {"gains": (1.0, 1.0), "protected": None, "pooled": "keep", "steps": (0.0, 1.0)}
+        [[features, extra]] = inject_emotion([plain], network, emotion, 1.25, **default)
+        assert torch.equal(features, network.inject(plain[0], emotion, 1.25))
+        assert extra.keys() == plain[1].keys()
+        assert extra["pooled_output"] is plain[1]["pooled_output"]
+
+
+@pytest.mark.parametrize(
+    ("gains", "place"), [((1.0, 0.0), (2.0, 0.0)), ((0.0, 1.0), (0.0, -1.5)), ((0.0, 0.0), (0.0, 0.0))]
+)
+def test_a_gain_of_zero_is_the_emotion_with_that_value_at_zero(network, gains, place):
+    [(expected, _)] = inject_emotion([entry()], network, network.encode(*place))
+    torch.testing.assert_close(with_gains(network, *gains), expected, rtol=0, atol=1e-5)
+
+
+def test_a_gain_goes_on_past_the_end_of_the_slider_and_leaves_the_other_axis(network):
+    at = {gain: with_gains(network, 1.0, gain, valence=1.0, arousal=3.0) for gain in (0.0, 1.0, 2.0)}
+    torch.testing.assert_close(at[2.0] - at[1.0], at[1.0] - at[0.0], rtol=0, atol=1e-5)
+    assert (at[2.0] - at[1.0]).abs().max() > 1e-3
+    still = with_gains(network, 1.0, 2.0, valence=1.0, arousal=0.0)
+    torch.testing.assert_close(
+        still, with_gains(network, 1.0, 1.0, valence=1.0, arousal=0.0), rtol=0, atol=1e-5
+    )
+
+
+def test_gains_take_many_emotions_and_long_prompts(network):
+    valence = torch.tensor([-3.0, 0.5, 3.0])
+    together = with_gains(network, 0.5, 1.5, valence=valence, windows=2)
+    for index, value in enumerate(valence.tolist()):
+        alone = with_gains(network, 0.5, 1.5, valence=value, windows=2)
+        torch.testing.assert_close(together[index : index + 1], alone, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("gain", [-0.5, float("nan"), float("inf")])
+def test_a_gain_that_is_none_is_refused(network, gain):
+    with pytest.raises(ValueError, match=r"arousal gain is .*expected 0"):
+        with_gains(network, 1.0, gain)
+
+
+# ---- protection ------------------------------------------------------------------------------------
+
+
+def test_the_residual_leaves_protected_directions_alone_at_every_token(network):
+    basis = torch.linalg.qr(torch.randn(WIDTH, 3, generator=torch.Generator().manual_seed(4))).Q.T
+    plain, emotion = entry(2, 2), network.encode(2.0, 2.0)
+    [(free, _)] = inject_emotion([plain], network, emotion)
+    [(kept, _)] = inject_emotion([plain], network, emotion, 1.0, protected=basis)
+    torch.testing.assert_close(kept @ basis.T, plain[0] @ basis.T, rtol=0, atol=1e-4)
+    torch.testing.assert_close(kept - plain[0], remove_directions(free - plain[0], basis), rtol=0, atol=1e-4)
+
+
+def test_protected_words_of_another_encoder_are_refused(network):
+    with pytest.raises(ValueError, match=r"protected words are 768 wide \(Stable Diffusion 1.x\)"):
+        inject_emotion([entry()], network, network.encode(0.0, 0.0), protected=torch.zeros(1, 768))
+
+
+# ---- the pooled vector -----------------------------------------------------------------------------
+
+
+def pooled_of(network, plain, pooled, valence=1.0, **settings):
+    emotion = network.encode(valence, 0.0)
+    [[_, extra]] = inject_emotion([plain], network, emotion, pooled=pooled, **settings)
+    return extra["pooled_output"]
+
+
+def test_the_pooled_vector_is_kept_or_zero_or_that_of_another_prompt(network):
+    plain, other = entry(), torch.randn(1, 32, generator=torch.Generator().manual_seed(9))
+    before = plain[1]["pooled_output"].clone()
+    assert pooled_of(network, plain, "keep") is plain[1]["pooled_output"]
+    assert not pooled_of(network, plain, "zero").any()
+    assert torch.equal(pooled_of(network, plain, other), other)
+    assert pooled_of(network, plain, other.half()).dtype == torch.float32
+    assert torch.equal(plain[1]["pooled_output"], before)
+
+
+def test_many_emotions_take_one_pooled_vector_or_one_each(network):
+    three = torch.tensor([-1.0, 0.0, 1.0])
+    for count in (1, 3):
+        assert pooled_of(network, entry(), torch.ones(count, 32), three).shape == (count, 32)
+
+
+@pytest.mark.parametrize("shape", [(1, 31), (2, 32), (32,)])
+def test_a_pooled_vector_that_does_not_fit_is_refused(network, shape):
+    with pytest.raises(ValueError, match=r"Entry 0 .* expected \[1 or 1, 32\]"):
+        pooled_of(network, entry(), torch.ones(shape))
+    with pytest.raises(ValueError, match="expected 'keep', 'zero'"):
+        pooled_of(network, entry(), "none")
+
+
+# ---- start and end ---------------------------------------------------------------------------------
+
+
+def spells(network, steps, **range_of_the_entry):
+    """What inject_emotion makes of an entry: (start, end, whether it is emotional) of each."""
+    plain = entry(**range_of_the_entry)
+    result = inject_emotion([plain], network, network.encode(1.0, 1.0), steps=steps)
+    return [
+        (
+            None if (start := extra.get("start_percent")) is None else round(start, 4),
+            None if (end := extra.get("end_percent")) is None else round(end, 4),
+            not torch.equal(features, plain[0]),
+        )
+        for features, extra in result
+    ]
+
+
+def test_the_plain_prompt_and_the_emotional_one_take_turns(network):
+    assert spells(network, (0.0, 1.0)) == [(None, None, True)]
+    assert spells(network, (0.3, 1.0)) == [(0.0, 0.3, False), (0.3, 1.0, True)]
+    assert spells(network, (0.0, 0.6)) == [(0.0, 0.6, True), (0.6, 1.0, False)]
+    assert spells(network, (0.3, 0.6)) == [(0.0, 0.3, False), (0.3, 0.6, True), (0.6, 1.0, False)]
+    assert spells(network, (0.3, 0.3)) == [(None, None, False)]
+
+
+def test_a_range_that_an_entry_has_is_kept_and_cut_where_the_emotion_begins_and_ends(network):
+    own = {"start_percent": 0.2, "end_percent": 0.8}
+    assert spells(network, (0.0, 1.0), **own) == [(0.2, 0.8, True)]
+    assert spells(network, (0.1, 0.9), **own) == [(0.2, 0.8, True)]
+    assert spells(network, (0.2, 0.8), **own) == [(0.2, 0.8, True)]
+    assert spells(network, (0.5, 1.0), **own) == [(0.2, 0.5, False), (0.5, 0.8, True)]
+    assert spells(network, (0.0, 0.1), **own) == [(0.2, 0.8, False)]
+    assert spells(network, (0.8, 1.0), **own) == [(0.2, 0.8, False)]
+    assert spells(network, (0.5, 1.0), end_percent=0.6) == [(0.0, 0.5, False), (0.5, 0.6, True)]
+
+
+def test_two_nodes_with_the_same_start_cut_once(network):
+    emotion = network.encode(1.0, 1.0)
+    once = inject_emotion([entry()], network, emotion, steps=(0.4, 1.0))
+    twice = inject_emotion(once, network, emotion, steps=(0.4, 1.0))
+    ranges = [
+        [(extra["start_percent"], extra["end_percent"]) for _, extra in result] for result in (once, twice)
+    ]
+    assert ranges[0] == ranges[1]
+
+
+def test_what_an_entry_carries_goes_with_every_part(network):
+    control, mask = object(), torch.ones(1, 8, 8)
+    plain = entry(control=control, mask=mask, area=(4, 4, 0, 0))
+    result = inject_emotion([plain], network, network.encode(1.0, 1.0), steps=(0.3, 0.6), pooled="zero")
+    assert len(result) == 3
+    for _, extra in result:
+        assert extra["control"] is control
+        assert extra["mask"] is mask
+        assert extra.keys() == {*plain[1], "start_percent", "end_percent"}
+    assert [bool(extra["pooled_output"].any()) for _, extra in result] == [True, False, True]
+    assert "start_percent" not in plain[1]
+
+
+def test_the_plain_parts_of_many_emotions_are_the_prompt_once(network):
+    emotion = network.encode(torch.tensor([-1.0, 0.0, 1.0]), 0.0)
+    result = inject_emotion([entry()], network, emotion, steps=(0.5, 1.0))
+    assert [len(features) for features, _ in result] == [1, 3]
+
+
+@pytest.mark.parametrize("steps", [(0.6, 0.4), (-0.1, 1.0), (0.0, 1.1), (float("nan"), 1.0)])
+def test_a_start_after_the_end_is_refused(network, steps):
+    with pytest.raises(ValueError, match=r"start at .* and to end at .*start not after the end"):
+        spells(network, steps)
+
+
+def test_strength_zero_is_the_plain_prompt_whatever_else_is_set(network):
+    settings = {
+        "gains": (2.0, 0.0),
+        "protected": torch.eye(WIDTH)[:2],
+        "pooled": "zero",
+        "steps": (0.2, 0.7),
+    }
+    plain = entry(2, 2)
+    [[features, extra]] = inject_emotion([plain], network, network.encode(3.0, 3.0), 0.0, **settings)
+    assert torch.equal(features, plain[0])
+    assert extra == plain[1]
