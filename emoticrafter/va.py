@@ -1,13 +1,24 @@
-"""Valence-arousal values: their range and their reading.
+"""Valence-arousal values: their range and their reading, points of the plane, and grids of them.
 
 Valence is pleasantness (-3 misery .. +3 joy), arousal is intensity (-3 sleepy .. +3 alarmed or elated).
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 VA_MIN = -3.0
 VA_MAX = 3.0
+INTENSITY_MAX = 3.0
+DECIMALS = 6  # computed points are rounded to these, so that -2.8 is not -2.8000000000000003
+
+
+class Point(NamedTuple):
+    """A point of the plane; each number in [-3, 3]."""
+
+    valence: float
+    arousal: float
 
 
 def va_tensor(name: str, value: float | Tensor) -> Tensor:
@@ -34,3 +45,68 @@ def va_tensor(name: str, value: float | Tensor) -> Tensor:
         got = values[outside][0].item()
         raise ValueError(f"{name} is {got:g}: expected a number from {VA_MIN:g} to {VA_MAX:g}.")
     return values
+
+
+def check_number(name: str, value: float, low: float, high: float) -> None:
+    """Raises ValueError, by name, for a number outside [low, high]; NaN is outside."""
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {value:g}: expected a number from {low:g} to {high:g}.")
+
+
+def rounded(valence: float, arousal: float) -> Point:
+    """A computed point, rounded and inside the plane, with no minus zero."""
+    inside = (min(max(float(value), VA_MIN), VA_MAX) for value in (valence, arousal))
+    return Point(*(round(value, DECIMALS) + 0.0 for value in inside))
+
+
+def blended(first: Point, second: Point, weight: float) -> Point:
+    """The point between two, on the straight line: weight 0 is `first`, 1 is `second`.
+
+    Raises:
+        ValueError: A weight outside [0, 1].
+    """
+    check_number("blend", weight, 0.0, 1.0)
+    return rounded(*(a + weight * (b - a) for a, b in zip(first, second, strict=True)))
+
+
+def intensified(point: Point, intensity: float) -> Point:
+    """Moves a point along its ray from neutral (0, 0): 0 is neutral, 1 leaves it, 2 is twice as far.
+
+    It stops where the ray meets the edge of the plane, so that the direction, which is the kind of emotion, stays.
+
+    Raises:
+        ValueError: An intensity outside [0, 3].
+    """
+    check_number("intensity", intensity, 0.0, INTENSITY_MAX)
+    furthest = max(map(abs, point))
+    scale = min(intensity, VA_MAX / furthest) if furthest else 0.0
+    return rounded(scale * point.valence, scale * point.arousal)
+
+
+def grid_points(
+    columns: int, rows: int, valence_range: tuple[float, float], arousal_range: tuple[float, float]
+) -> list[Point]:
+    """Evenly spaced points, both ends included, row by row as one reads a chart.
+
+    Valence rises to the right, arousal falls downwards. A single column or row stands in the middle of its range.
+
+    Raises:
+        ValueError: No column or row, a range that falls, or one that leaves [-3, 3].
+    """
+    valences = _evenly("valence", "columns", columns, *valence_range)
+    arousals = _evenly("arousal", "rows", rows, *arousal_range)
+    return [rounded(valence, arousal) for arousal in reversed(arousals) for valence in valences]
+
+
+def _evenly(axis: str, counted: str, count: int, low: float, high: float) -> list[float]:
+    check_number(f"{axis}_min", low, VA_MIN, VA_MAX)
+    check_number(f"{axis}_max", high, VA_MIN, VA_MAX)
+    if low > high:
+        raise ValueError(
+            f"{axis}_min is {low:g} and {axis}_max is {high:g}: expected the lower value in {axis}_min."
+        )
+    if count < 1:
+        raise ValueError(f"{counted} is {count}: expected 1 or more.")
+    if count == 1:
+        return [(low + high) / 2]
+    return [low + (high - low) * step / (count - 1) for step in range(count)]

@@ -1,0 +1,175 @@
+"""Paths through the valence-arousal plane: keyframes as people write them, and the points between them."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from .emotions import NamedEmotion, find_emotion
+from .va import VA_MAX, VA_MIN, Point, rounded
+
+EASINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "linear": lambda t: t,
+    "ease in-out": lambda t: t * t * (3 - 2 * t),
+    "ease in": lambda t: t * t,
+    "ease out": lambda t: t * (2 - t),
+    "hold": np.floor,
+}
+"""From one keyframe (0) to the next (1), all monotone, 0 at 0 and 1 at 1."""
+SMOOTH = "smooth"  # one curve through all keyframes rather than a movement between each two
+LINE = re.compile(r"(?P<position>\S+?):?\s+(?P<words>.+)")
+POSITION = re.compile(r"(?P<frame>\d{1,9})|(?P<percent>\d{1,3}(\.\d{1,9})?)%")
+EXAMPLE = 'such as "0 calm" or "50% -1.5 2"'
+
+
+class Keyframe(NamedTuple):
+    frame: float
+    """Counted from 0; a percentage may give a fraction of a frame."""
+    point: Point
+
+
+def read_keyframes(
+    text: str, frames: int, emotions: Iterable[NamedEmotion], closed: bool = False
+) -> list[Keyframe]:
+    """Reads keyframes, one per line: a position, then valence and arousal or a named emotion.
+
+    A position is a frame, counted from 0 ("12"), or a percentage of the path ("50%"): 100% is the last frame, and of
+    a closed path the first one again. Blank lines do not count.
+
+    Args:
+        text: For example "0 calm" and "100% -1.5, 2" in two lines.
+        frames: The length of the path.
+        emotions: The emotions that lines may name, see `find_emotion`.
+        closed: Whether the path returns to its first frame.
+
+    Returns:
+        Two or more keyframes, their frames rising, inside [0, frames).
+
+    Raises:
+        ValueError: Lines that cannot be read, positions out of order or outside the path, too few keyframes. All
+            lines at fault are named, with what was expected.
+    """
+    emotions = list(emotions)
+    keyframes: list[Keyframe] = []
+    problems, last_line = [], 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            keyframe = _read_line(line.strip(), frames, emotions, closed)
+            if _ends_the_loop(keyframe, keyframes, frames, closed):
+                continue
+            _check_place(keyframe, keyframes, frames, closed, last_line)
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
+        else:
+            keyframes.append(keyframe)
+            last_line = number
+    if problems:
+        raise ValueError("The keyframes cannot be used:\n" + "\n".join(problems))
+    if len(keyframes) < 2:
+        raise ValueError(
+            f"The path has {_counted(len(keyframes))}: expected two or more, a line each, {EXAMPLE}."
+        )
+    return keyframes
+
+
+def _read_line(line: str, frames: int, emotions: list[NamedEmotion], closed: bool) -> Keyframe:
+    parts = LINE.fullmatch(line)
+    if not parts:
+        raise ValueError(f'"{line}" is no keyframe: expected a position and an emotion, {EXAMPLE}')
+    return Keyframe(_read_position(parts["position"], frames, closed), _read_point(parts["words"], emotions))
+
+
+def _read_position(position: str, frames: int, closed: bool) -> float:
+    parts = POSITION.fullmatch(position)
+    if not parts:
+        raise ValueError(
+            f'"{position}" is no position: expected a whole frame such as 12, or a part such as 50%'
+        )
+    if parts["frame"]:
+        return float(parts["frame"])
+    return float(parts["percent"]) / 100 * (frames if closed else frames - 1)
+
+
+def _read_point(words: str, emotions: list[NamedEmotion]) -> Point:
+    try:
+        numbers = [float(word) for word in words.replace(",", " ").split()]
+    except ValueError:
+        return find_emotion(words, emotions)
+    if len(numbers) != 2:
+        raise ValueError(
+            f'"{words}" is no point: expected valence and arousal, two numbers, or a named emotion'
+        )
+    for name, number in zip(("valence", "arousal"), numbers, strict=True):
+        if not VA_MIN <= number <= VA_MAX:
+            raise ValueError(f"{name} is {number:g}: expected a number from {VA_MIN:g} to {VA_MAX:g}")
+    return Point(*numbers)
+
+
+def _ends_the_loop(keyframe: Keyframe, before: list[Keyframe], frames: int, closed: bool) -> bool:
+    """Whether it only says what a closed path does anyway: that the frame after the last is the first again."""
+    return closed and bool(before) and keyframe == Keyframe(before[0].frame + frames, before[0].point)
+
+
+def _check_place(
+    keyframe: Keyframe, before: list[Keyframe], frames: int, closed: bool, last_line: int
+) -> None:
+    frame = keyframe.frame
+    if before and frame <= before[-1].frame:
+        raise ValueError(
+            f"frame {frame:g} does not come after frame {before[-1].frame:g} of line {last_line}: expected "
+            "positions that rise from line to line"
+        )
+    if closed and frame == frames:
+        raise ValueError(
+            "in a closed path this is the first frame again: give it the same emotion, or leave it out"
+        )
+    if frame > frames - (0 if closed else 1):
+        raise ValueError(f"frame {frame:.10g} is outside the path: its {frames} frames are 0 to {frames - 1}")
+
+
+def _counted(keyframes: int) -> str:
+    return "1 keyframe" if keyframes == 1 else f"{keyframes or 'no'} keyframes"
+
+
+def path_points(
+    keyframes: list[Keyframe], frames: int, easing: str = "linear", closed: bool = False
+) -> list[Point]:
+    """One point per frame.
+
+    Between two keyframes each axis rises or falls steadily, whatever the easing; none overshoots. "smooth" is the
+    monotone cubic of Fritsch and Carlson through all keyframes. An open path rests before its first and after its
+    last keyframe; a closed one goes on from the last to the first, so that frame `frames` would be frame 0.
+
+    Raises:
+        ValueError: An easing that is none of EASINGS or "smooth", or fewer than two keyframes or one frame.
+    """
+    if easing not in (*EASINGS, SMOOTH):
+        raise ValueError(f"easing is {easing!r}: expected one of {', '.join((*EASINGS, SMOOTH))}.")
+    if len(keyframes) < 2 or frames < 1:
+        raise ValueError(
+            f"Got {_counted(len(keyframes))} and {frames} frames: expected two and one, or more."
+        )
+    if closed:
+        laps = ((lap, keyframe) for lap in (-frames, 0, frames) for keyframe in keyframes)
+        keyframes = [Keyframe(frame + lap, point) for lap, (frame, point) in laps]
+    places = np.array([keyframe.frame for keyframe in keyframes])
+    points = np.array([keyframe.point for keyframe in keyframes])
+    moments = np.clip(np.arange(frames), places[0], places[-1])
+    path = _smooth(places, points, moments) if easing == SMOOTH else _eased(places, points, moments, easing)
+    return [rounded(*point) for point in path]
+
+
+def _eased(places: np.ndarray, points: np.ndarray, moments: np.ndarray, easing: str) -> np.ndarray:
+    """places [K], points [K, 2], moments [F] -> [F, 2]."""
+    before = np.clip(np.searchsorted(places, moments, side="right") - 1, 0, len(places) - 2)
+    way = (moments - places[before]) / (places[before + 1] - places[before])
+    return points[before] + EASINGS[easing](way)[:, None] * (points[before + 1] - points[before])
+
+
+def _smooth(places: np.ndarray, points: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    from scipy.interpolate import PchipInterpolator  # slow to import, and only this needs it
+
+    return PchipInterpolator(places, points)(moments)
