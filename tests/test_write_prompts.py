@@ -18,8 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from PIL import Image
 
+from emoticrafter.chat import ChatSettings
 from trainer import prepare
-from trainer.chat import ChatSettings
 from trainer.data import load_table
 from trainer.images import RatedImage, load_images, save_images
 from trainer.rows import DataError

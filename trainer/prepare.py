@@ -28,7 +28,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .chat import ChatSettings
+from emoticrafter.chat import ChatSettings
+
 from .data import (
     SCALES,
     PairTable,

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from .chat import (
+from emoticrafter.chat import (
     AnswerError,
     ChatSettings,
     FatalError,
@@ -34,6 +34,7 @@ from .chat import (
     StoppedError,
     UnusableError,
 )
+
 from .images import RatedImage, path_inside
 from .rows import DataError
 
@@ -41,6 +42,12 @@ NEUTRAL_LIMIT, EMOTIONAL_LIMIT = 300, 500  # characters; 77 tokens are about 350
 LISTED = 20  # pictures named for each reason to fail
 TOKENS = ("prompt_tokens", "completion_tokens")
 SILENCE = 20  # pictures in a row that the server gave no answer to, before the run stops
+ADVICE = {
+    400: "If it does not know response_format, try --answer-format json_object or none.",
+    401: "Check the key in the variable that --key-from names.",
+    403: "Check that this key may use this model.",
+    404: "Check --base-url (it ends before /chat/completions) and --model.",
+}
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -292,7 +299,7 @@ def write_prompts(
     lock = FileLock(out.with_name(f".{out.name}.lock"))
     try:
         with lock.acquire(timeout=0):
-            return _write_all(images, folder, out, Server(chat, sleep), settings)
+            return _write_all(images, folder, out, Server(chat, sleep, advice=ADVICE), settings)
     except Timeout as error:
         raise DataError(
             f"{out}: another run is writing to it. Wait for it, or choose another --out."

@@ -15,11 +15,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 ANSWER_BYTES = 4_000_000
+TRICKLE = 10  # times the time-out that an answer may take in all
 LONGEST = 86_400  # seconds that a request may be silent
 SLOWEST = 0.01  # requests in a minute
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
@@ -75,12 +76,11 @@ class ChatSettings:
 
     def problems(self) -> list[str]:
         """Everything that is wrong with the settings."""
-        address = urlsplit(self.base_url)
         found = []
-        if address.scheme not in ("http", "https") or not address.hostname:
+        if "@" in self.base_url:  # not shown: what is before it may be a password
+            found.append("base url: take the name and password out of it")
+        elif not _is_address(self.base_url):
             found.append(f"base url {self.base_url!r}: expected http(s)://host/path")
-        if address.username or address.password:
-            found.append("base url: take the name and password out of it; a key is named with --key-from")
         if not self.model:
             found.append("model is empty")
         if not re.fullmatch(r"[!-~]*", self.key):
@@ -95,6 +95,16 @@ class ChatSettings:
         if self.answer_format not in ("json_schema", "json_object", "none"):
             found.append(f"answer_format is json_schema, json_object or none, got {self.answer_format!r}")
         return found
+
+
+def _is_address(url: str) -> bool:
+    """Whether it is http(s)://host[:port][/path] and nothing else: a query would swallow what is put behind it."""
+    try:
+        parts = urlsplit(url)
+        plain = parts.port != 0 and not re.search(r"[^!-~]|[?#\\]", url)
+    except ValueError:
+        return False
+    return plain and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -153,6 +163,7 @@ class Server:
     Args:
         settings: How to ask.
         sleep, clock: Time, replaceable in tests.
+        advice: What to do about an HTTP status, a sentence each; 0 is for no answer at all.
 
     Attributes:
         stopped: Set it, and nobody asks or waits any longer.
@@ -163,6 +174,7 @@ class Server:
         settings: ChatSettings,
         sleep: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        advice: Mapping[int, str] | None = None,
     ):
         self.settings = settings
         self.stopped = threading.Event()
@@ -170,16 +182,21 @@ class Server:
         self._sleep = sleep or self.stopped.wait
         self._pace = _Pace(settings.per_minute, self._sleep, clock)
         self._random = random.Random()  # noqa: S311 - jitter
+        self._advice = dict(advice or {})
         # Each character of the key as it is, or as JSON may escape it.
         spelled = (rf"(?:\\?{re.escape(mark)}|(?i:\\u{ord(mark):04x}))" for mark in settings.key)
         self._key = re.compile("".join(spelled)) if settings.key else None
 
-    def chat(self, messages: list[dict], schema: dict) -> tuple[str, dict]:
+    def chat(
+        self, messages: list[dict], schema: dict | None = None, seed: int | None = None
+    ) -> tuple[str, dict]:
         """Asks, and asks again after faults that may pass.
 
         Args:
             messages: The conversation, as the protocol has it.
             schema: JSON schema of the answer, sent where the server knows it; the answer is not checked here.
+                None for an answer in words.
+            seed: Sent if it is given; not every server heeds it.
 
         Returns:
             The answer's text and its ``usage``.
@@ -191,7 +208,8 @@ class Server:
             StoppedError: the run is being stopped.
             FatalError: the server will not answer anybody who asks like this.
         """
-        data = json.dumps(self._body(messages, schema)).encode()
+        body = self._body(messages, schema) | ({} if seed is None else {"seed": seed})
+        data = json.dumps(body).encode()
         for attempt in range(1, self.settings.tries + 1):
             self._pace.wait()
             if self.stopped.is_set():
@@ -202,12 +220,13 @@ class Server:
             self._refuse(status, text)
             if attempt < self.settings.tries:
                 self._back_off(attempt, status, after)
-        raise ServerError(
-            f"no answer after {self.settings.tries} tries; the last one: {self._explain(status, text)}"
-        )
+        tries = f"no answer after {self.settings.tries} tries; the last one: "
+        raise ServerError(f"{tries if self.settings.tries > 1 else ''}{self._explain(status, text)}")
 
-    def _body(self, messages: list[dict], schema: dict) -> dict:
+    def _body(self, messages: list[dict], schema: dict | None) -> dict:
         body: dict = {"model": self.settings.model, "messages": messages}
+        if schema is None:
+            return body
         if self.settings.answer_format == "json_schema":
             form = {"name": "answer", "strict": True, "schema": schema}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
@@ -232,7 +251,7 @@ class Server:
         request = urllib.request.Request(self.url, data, headers)  # noqa: S310 - http(s) only, see problems()
         try:
             with _OPENER.open(request, timeout=self.settings.timeout) as response:
-                return 200, self.clean(_read_whole(response)), None
+                return 200, self.clean(_read_whole(response, TRICKLE * self.settings.timeout)), None
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, self._read_error(error), _retry_after(error.headers.get("Retry-After"))
@@ -253,14 +272,11 @@ class Server:
         return self._key.sub("***", text) if self._key else text
 
     def _explain(self, status: int, text: str) -> str:
+        advice = f" {self._advice[status]}" if status in self._advice else ""
         if not status:
-            return f"{self.url} gave no answer ({text})"
-        advice = {
-            401: " Check the key in the variable that --key-from names.",
-            403: " Check that this key may use this model.",
-            404: " Check --base-url (it ends before /chat/completions) and --model.",
-            400: " If it does not know response_format, try --answer-format json_object or none.",
-        }.get(status, " Redirects are not followed: give the final address." if 300 <= status < 400 else "")
+            return f"{self.url} gave no answer ({text}).{advice}"
+        if 300 <= status < 400:
+            advice = " Redirects are not followed: give the final address."
         return f"{self.url} answered HTTP {status}: {' '.join(text.split())[:300]}.{advice}"
 
     def _back_off(self, attempt: int, status: int, after: float | None) -> None:
@@ -290,11 +306,15 @@ class Server:
         return self.clean(content), usage
 
 
-def _read_whole(response: http.client.HTTPResponse) -> bytes:
-    """The body, or IncompleteRead if the connection was cut: read(n) does not notice that by itself."""
-    data = response.read(ANSWER_BYTES)
+def _read_whole(response: http.client.HTTPResponse, seconds: float) -> bytes:
+    """The body, or IncompleteRead if the connection was cut: reading does not notice that by itself."""
+    data, deadline = bytearray(), time.monotonic() + seconds
+    while len(data) < ANSWER_BYTES and (block := response.read1(1 << 16)):  # read1 gives what has come so far
+        data += block
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"it sent its answer for more than {seconds:g} seconds")
     expected = response.headers.get("Content-Length")
     # A header that is no number says nothing about the length.
     if re.fullmatch(r"[0-9]{1,18}", expected or "") and len(data) < min(int(expected), ANSWER_BYTES):
-        raise http.client.IncompleteRead(data, int(expected) - len(data))
-    return data
+        raise http.client.IncompleteRead(bytes(data), int(expected) - len(data))
+    return bytes(data)
