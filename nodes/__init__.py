@@ -3,8 +3,10 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .emotion import EmotionalConditioning, EmotionInjection, VAEncoder
+from .grid_and_path import EmotionGrid, EmotionPath
 from .loader import LoadEmotionNetwork
 from .miniature import LoadMiniature
+from .preset import EmotionPreset
 from .valence_arousal import ValenceArousal
 
 
@@ -16,5 +18,8 @@ class EmotiCrafterExtension(ComfyExtension):
             EmotionInjection,
             EmotionalConditioning,
             ValenceArousal,
+            EmotionPreset,
+            EmotionGrid,
+            EmotionPath,
             LoadMiniature,
         ]

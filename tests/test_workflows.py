@@ -26,6 +26,12 @@ OURS = {
     "EmotiCrafterInjection": ["conditioning", "emotion", "strength"],
     "EmotiCrafterConditioning": ["conditioning", "network", "valence", "arousal", "strength"],
     "EmotiCrafterValenceArousal": ["valence", "arousal"],
+    "EmotiCrafterPreset": ["emotion", "intensity", "blend_with", "blend"],
+    "EmotiCrafterGrid": [
+        *("columns", "rows", "valence_min", "valence_max", "arousal_min", "arousal_max"),
+        *("network", "latent"),
+    ],
+    "EmotiCrafterPath": ["keyframes", "frames", "easing", "closed", "network", "latent"],
     "EmotiCrafterMiniature": [],
 }
 STOCK = {

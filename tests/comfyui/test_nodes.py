@@ -10,6 +10,17 @@ STRENGTH = ("strength", "FLOAT", {"default": 1.0, "min": 0.0, "max": 3.0, "step"
 NETWORK = ("network", "EMOTION_NETWORK", {})
 CONDITIONING = ("conditioning", "CONDITIONING", {})
 
+
+def bound(name: str, default: float) -> tuple:
+    return (name, "FLOAT", {"default": default, "min": -3.0, "max": 3.0, "step": 0.05})
+
+
+def count(name: str, default: int, most: int) -> tuple:
+    return (name, "INT", {"default": default, "min": 1, "max": most})
+
+
+MANY = ["EMOTION", "FLOAT", "FLOAT", "EMOTION_POINTS", "INT", "LATENT"]
+
 # Saved workflows hold ids, and widget values by their position: none of this may change after a release.
 CONTRACTS = {
     "EmotiCrafterLoader": (
@@ -32,6 +43,37 @@ CONTRACTS = {
         ["CONDITIONING"],
     ),
     "EmotiCrafterValenceArousal": ("Valence-Arousal", [VALENCE, AROUSAL], ["FLOAT", "FLOAT"]),
+    "EmotiCrafterPreset": (
+        "Emotion Preset",
+        [
+            ("emotion", "COMBO", {"default": "happy (Russell)"}),
+            ("intensity", "FLOAT", {"default": 1.0, "min": 0.0, "max": 3.0, "step": 0.05}),
+            ("blend_with", "COMBO", {"default": "none"}),
+            ("blend", "FLOAT", {"default": 0.5, "min": 0.0, "max": 1.0, "step": 0.05}),
+        ],
+        ["FLOAT", "FLOAT", "EMOTION_POINTS"],
+    ),
+    "EmotiCrafterGrid": (
+        "Emotion Grid",
+        [
+            *(count("columns", 5, 31), count("rows", 5, 31)),
+            *(bound("valence_min", -3.0), bound("valence_max", 3.0)),
+            *(bound("arousal_min", -3.0), bound("arousal_max", 3.0)),
+            *(NETWORK, ("latent", "LATENT", {})),
+        ],
+        MANY,
+    ),
+    "EmotiCrafterPath": (
+        "Emotion Path",
+        [
+            ("keyframes", "STRING", {"default": "0% calm\n50% excited\n100% calm", "multiline": True}),
+            count("frames", 16, 4096),
+            ("easing", "COMBO", {"default": "linear"}),
+            ("closed", "BOOLEAN", {"default": False}),
+            *(NETWORK, ("latent", "LATENT", {})),
+        ],
+        MANY,
+    ),
     "EmotiCrafterMiniature": ("Load Miniature", [], ["MODEL", "CLIP", "VAE", "EMOTION_NETWORK"]),
 }
 

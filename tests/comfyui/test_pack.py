@@ -19,6 +19,9 @@ NODE_IDS = {
     "EmotiCrafterInjection",
     "EmotiCrafterConditioning",
     "EmotiCrafterValenceArousal",
+    "EmotiCrafterPreset",
+    "EmotiCrafterGrid",
+    "EmotiCrafterPath",
     "EmotiCrafterMiniature",
 }
 

@@ -123,6 +123,60 @@ class ProbeTruncate:
         return (network,)
 
 
+class ProbeValue:
+    """Reports what a link carries, an item per run of a list."""
+
+    CATEGORY = "tests"
+    FUNCTION = "report"
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"value": ("*",)}})
+    VALIDATE_INPUTS = classmethod(lambda cls, input_types: True)
+
+    def report(self, value):
+        return {"ui": {"report": [value]}}
+
+
+class ProbeRuns:
+    """Passes a network on, and notes the batch of each run of its V-A encoder and of its blocks."""
+
+    CATEGORY = "tests"
+    FUNCTION = "watch"
+    RETURN_TYPES = ("EMOTION_NETWORK",)
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"network": ("EMOTION_NETWORK",)}})
+    IS_CHANGED = classmethod(lambda cls: float("nan"))
+    encoded, injected, hooks = [], [], []
+
+    def watch(self, network):
+        inner = network.ready()
+        self.encoded.clear()
+        self.injected.clear()
+        self.hooks[:] = [
+            inner.valence_encoder.register_forward_hook(lambda *given: self.encoded.append(len(given[-1]))),
+            inner.blocks[0].register_forward_hook(lambda *given: self.injected.append(len(given[-1]))),
+        ]
+        return (network,)
+
+
+class ProbeRunsReport:
+    """Reports what ProbeRuns noted up to the arrival of `after`, and ends the noting."""
+
+    CATEGORY = "tests"
+    FUNCTION = "report"
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"after": ("*",)}})
+    VALIDATE_INPUTS = classmethod(lambda cls, input_types: True)
+    IS_CHANGED = classmethod(lambda cls: float("nan"))
+
+    def report(self, after):
+        for hook in ProbeRuns.hooks:
+            hook.remove()
+        return {
+            "ui": {"report": [{"encoded": list(ProbeRuns.encoded), "injected": list(ProbeRuns.injected)}]}
+        }
+
+
 class RandomConditioning:
     """A conditioning without a text encoder."""
 
@@ -212,6 +266,9 @@ NODES = (
     ProbeProcess,
     ProbeName,
     ProbeTruncate,
+    ProbeValue,
+    ProbeRuns,
+    ProbeRunsReport,
     RandomConditioning,
     OddConditioning,
 )
