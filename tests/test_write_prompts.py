@@ -6,19 +6,18 @@ import json
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 
 import pytest
 from PIL import Image
 
 from emoticrafter.chat import ChatSettings
+from tests import chat_server
+from tests.chat_server import completion, cut, reset, says, stall, status
 from trainer import prepare
 from trainer.data import load_table
 from trainer.images import RatedImage, load_images, save_images
@@ -27,59 +26,6 @@ from trainer.write_prompts import WriterSettings, finished_ids, parse_answer, wr
 
 KEY = "sk-secret-0123456789"
 GOOD = {"neutral_prompt": "A red square", "emotional_prompt": "A glowing red square\nin warm light"}
-
-
-def completion(content, **extra):
-    text = content if isinstance(content, str) else json.dumps(content)
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop", **extra}
-    usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
-    return json.dumps({"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage})
-
-
-class ChatServer(ThreadingHTTPServer):
-    """Answers with ``faults`` in turn (functions of the handler), then well."""
-
-    daemon_threads = True
-
-    def __init__(self, *faults):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.faults, self.lock = list(faults), threading.Lock()
-        self.requests, self.asked, self.answered = [], Counter(), 0
-        self.hold = threading.Event()
-        self.always = None
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-    def handle_error(self, request, address):
-        pass
-
-
-class Handler(BaseHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            self.server.requests.append((self.path, dict(self.headers), body))
-            self.server.asked[shade_of(body)] += 1
-            fault = self.server.always or (self.server.faults.pop(0) if self.server.faults else None)
-        if fault:
-            fault(self)
-        else:
-            self.answer(200, completion(GOOD))
-            with self.server.lock:
-                self.server.answered += 1
-
-    def answer(self, status, text, **headers):
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(text.encode())))
-        self.end_headers()
-        self.wfile.write(text.encode())
 
 
 def shade_of(body):
@@ -91,45 +37,7 @@ def shade_of(body):
         return picture.convert("L").getpixel((5, 5)) // 20
 
 
-def status(code, text="{}", **headers):
-    return lambda handler: handler.answer(code, text, **headers)
-
-
-def says(content, **extra):
-    return lambda handler: handler.answer(200, completion(content, **extra))
-
-
-def cut(handler):
-    """Half a body, then the connection is closed."""
-    text = completion(GOOD)
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(text)))
-    handler.end_headers()
-    handler.wfile.write(text[: len(text) // 2].encode())
-    handler.close_connection = True
-
-
-def reset(handler):
-    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    handler.connection.close()
-
-
-def stall(handler):
-    handler.server.hold.wait(20)
-
-
-@contextmanager
-def serving(*faults):
-    server = ChatServer(*faults)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.hold.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+serving = partial(chat_server.serving, content=GOOD, identify=shade_of)
 
 
 @pytest.fixture

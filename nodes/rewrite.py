@@ -1,0 +1,89 @@
+"""Rewrite Prompt for Emotion."""
+
+import os
+from pathlib import Path
+
+import comfy.model_management as management
+import folder_paths
+from comfy_api.latest import io
+
+from ..emoticrafter.rewriting import RewriteError, chat_settings, rewrite_prompt
+from .emotion import CATEGORY, arousal_input, valence_input
+
+
+class RewritePrompt(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EmotiCrafterRewrite",
+            display_name="Rewrite Prompt for Emotion",
+            category=CATEGORY,
+            description="Has a language model rewrite a prompt for an emotion, to compare with Emotional "
+            "Conditioning. Any server that speaks OpenAI's chat completions will do, such as Ollama on this "
+            "computer; until one is named, nothing is sent anywhere.",
+            inputs=[
+                io.String.Input(
+                    "text",
+                    multiline=True,
+                    default="",
+                    tooltip="The prompt to rewrite, up to 4000 characters.",
+                ),
+                valence_input(),
+                arousal_input(),
+                io.String.Input(
+                    "base_url",
+                    default="",
+                    tooltip="A server on this computer, up to /v1, such as http://127.0.0.1:11434/v1. Empty: the "
+                    "address in the variable EMOTICRAFTER_CHAT_URL, the only one that gets the key in "
+                    "EMOTICRAFTER_CHAT_KEY.",
+                ),
+                io.String.Input(
+                    "model",
+                    default="",
+                    tooltip="The model's name on that server. Empty: the one in EMOTICRAFTER_CHAT_MODEL.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**31 - 1,
+                    control_after_generate=False,  # each run would ask, and cost, again
+                    tooltip="Another number asks for another rewriting; the same one gives the same text. 0 sends "
+                    "no seed, for servers that know none.",
+                ),
+                io.Int.Input(
+                    "timeout",
+                    default=60,
+                    min=1,
+                    max=600,
+                    tooltip="Seconds to wait for the answer. Cancel ends the wait at once.",
+                ),
+            ],
+            outputs=[io.String.Output("prompt", tooltip="The rewritten prompt, for CLIP Text Encode.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, base_url: str | None = None, model: str | None = None) -> bool | str:
+        if base_url is None or model is None:  # linked, and known only when it runs
+            return True
+        try:
+            chat_settings(base_url, model, 1, os.environ)
+        except RewriteError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        text: str,
+        valence: float,
+        arousal: float,
+        base_url: str,
+        model: str,
+        seed: int,
+        timeout: int,
+    ) -> io.NodeOutput:
+        settings = chat_settings(base_url, model, timeout, os.environ)
+        answers = Path(folder_paths.get_user_directory()) / "emoticrafter" / "rewrites"
+        check = management.throw_exception_if_processing_interrupted
+        return io.NodeOutput(rewrite_prompt(text, valence, arousal, settings, seed, answers, check))
