@@ -153,7 +153,7 @@ def test_heads_of_another_form_are_refused(tmp_path, heads, change, message):
 @pytest.mark.parametrize("name", ["cut.safetensors", "cut.pth"])
 def test_a_damaged_file_is_told_from_another_kind(tmp_path, name):
     (tmp_path / name).write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(ValueError, match="cannot be read as .*cut short or another kind of file"):
+    with pytest.raises(ValueError, match=r"cannot be read as .*cut short or another kind of file"):
         load_emotion_reader(tmp_path / name)
 
 
