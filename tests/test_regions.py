@@ -269,7 +269,7 @@ def test_batches_that_do_not_go_together_are_refused_with_both_numbers(network, 
     with pytest.raises(ValueError, match="3 masks does not go with the batch of 2 prompts in entry 1"):
         regional_emotion([entry(), entry(batch=2)], network, joy, three)
     with pytest.raises(
-        ValueError, match="3 masks does not go with the 2 masks on entry 0 .*: expected 1 or 2"
+        ValueError, match=r"3 masks does not go with the 2 masks on entry 0 .*: expected 1 or 2"
     ):
         regional_emotion([entry(mask=LEFT.repeat(2, 1, 1))], network, joy, three)
 
@@ -296,7 +296,7 @@ def test_a_mask_with_holes_is_refused(network, joy, bad):
 
 
 def test_no_mask_at_all_is_refused():
-    with pytest.raises(ValueError, match="The mask is no mask: .* got NoneType"):
+    with pytest.raises(ValueError, match=r"The mask is no mask: .* got NoneType"):
         read_mask(None, "The mask")
 
 
@@ -328,5 +328,5 @@ def test_a_feather_leaves_nothing_and_everything_alone():
 
 @pytest.mark.parametrize("feather", [-0.1, 1.1, float("nan")])
 def test_a_feather_out_of_range_is_refused(feather):
-    with pytest.raises(ValueError, match="feather is .*: expected a part of the picture, from 0 to 1"):
+    with pytest.raises(ValueError, match=r"feather is .*: expected a part of the picture, from 0 to 1"):
         soften(LEFT, feather)
