@@ -68,7 +68,7 @@ def inject_emotion(
         ValueError: Features of another width, no multiple of 77 tokens, NaN or infinity, no pooled vector, a
             batch that does not go with N emotions, or a setting out of its range. The error names the entry.
     """
-    _check_settings(gains, protected, pooled, steps, network.config.feature_width)
+    _check_settings(strength, gains, protected, pooled, steps, network.config.feature_width)
     if strength == 0:
         gains, protected, pooled, steps = AS_TRAINED, None, KEEP, ALL_STEPS
     weight = network.input_projection.weight
@@ -177,7 +177,9 @@ def _in_turn(plain: list, emotional: list, start: float, end: float) -> Conditio
     return result
 
 
-def _check_settings(gains, protected, pooled, steps, width: int) -> None:
+def _check_settings(strength, gains, protected, pooled, steps, width: int) -> None:
+    if not abs(strength) < float("inf"):
+        raise ValueError(f"strength is {strength}: expected a finite number.")
     for name, gain in zip(("valence", "arousal"), gains, strict=True):
         if not 0 <= gain < float("inf"):
             raise ValueError(f"The {name} gain is {gain:g}: expected 0 (none of it) or more, 1 as trained.")
