@@ -178,3 +178,17 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path):
     path.write_bytes('{"früh": [1, 1]}'.encode("latin-1"))
     assert read_own_emotions(path).problems == ("it is not saved as UTF-8 text",)
     assert read_own_emotions(tmp_path).problems == ("it cannot be read (Is a directory)",)
+
+
+# ---- the help page ---------------------------------------------------------------------------------
+
+
+def test_the_help_page_names_every_emotion_and_its_file_is_right(tmp_path):
+    page = (ROOT / "web" / "docs" / "EmotiCrafterPreset.md").read_text("utf-8")
+    for source, words in (("Russell", RUSSELL), ("Plutchik, FindingEmo", PLUTCHIK), ("Mikels", MIKELS)):
+        [line] = re.findall(rf"^- \*\*{source}\*\*.*: ([a-z ,]+)\.", page, re.MULTILINE)
+        assert line.split(", ") == list(words)
+    [example] = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    emotions, problems = own(tmp_path, example)
+    assert [emotion.name for emotion in emotions] == ["homesick", "triumphant"]
+    assert problems == ()

@@ -29,7 +29,7 @@ def test_a_batch_that_fits_passes_as_it_is(images):
     assert latent_per_point(given, images) is given
 
 
-@pytest.mark.parametrize(("images", "count"), [(2, 25), (25, 5), (2, 1)])
+@pytest.mark.parametrize(("images", "count"), [(2, 25), (25, 5), (2, 1), (0, 3)])
 def test_a_batch_of_another_size_is_refused_with_both_numbers(images, count):
     with pytest.raises(
         ValueError, match=f"holds {images} images, but there are {count} points: expected 1, which"

@@ -1,6 +1,8 @@
 """Paths: what keyframes may say, and the points between them."""
 
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from emoticrafter.emotions import EMOTIONS, RUSSELL
 from emoticrafter.path import EASINGS, SMOOTH, Keyframe, path_points, read_keyframes
 from emoticrafter.va import Point
 
+ROOT = Path(__file__).parent.parent
 WAY = [
     Keyframe(0, Point(-3, 0)),
     Keyframe(4, Point(0, 3)),
@@ -105,6 +108,16 @@ def test_a_closed_path_that_would_jump_is_refused():
 def test_too_few_keyframes_are_refused(text, closed, told):
     with pytest.raises(ValueError, match=f"The path has {told}: expected two or more, a line each, such as"):
         read(text, closed=closed)
+
+
+def test_the_keyframes_of_the_help_page_are_right():
+    page = (ROOT / "web" / "docs" / "EmotiCrafterPath.md").read_text("utf-8")
+    long, loop = re.findall(r"```\n(.*?)```", page, re.DOTALL)
+    assert [keyframe.frame for keyframe in read(long, 25)] == [0, 12, 18, 24]
+    assert [keyframe.point for keyframe in read(loop, 16, closed=True)] == [
+        RUSSELL[word] for word in ("calm", "happy", "excited")
+    ]
+    assert all(f"**{easing}**" in page for easing in (*EASINGS, SMOOTH))
 
 
 # ---- the points between ----------------------------------------------------------------------------
