@@ -13,7 +13,7 @@ help:  ## this list
 install:  ## make .venv/ and fetch ComfyUI into .cache/, as far as they are missing
 	@$(PYTHON) scripts/comfyui.py install
 
-demo:  ## a grid of pictures over valence and arousal, from a real ComfyUI, in output/
+demo:  ## grids of pictures over valence and arousal, drawn by the miniature in a real ComfyUI, in output/
 	@$(PYTHON) scripts/demo.py
 
 browser:  ## find Chromium for the browser tests; on Debian and Ubuntu, as root, install it

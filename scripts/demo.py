@@ -1,7 +1,8 @@
-"""Make a grid of pictures over valence and arousal with a real ComfyUI: `make demo`, or `python scripts/demo.py`.
+"""Draw the miniature over valence and arousal with a real ComfyUI: `make demo`, or `python scripts/demo.py`.
 
-Starts the server (installing what is missing first), runs the shipped workflow once per point of the plane with
-the same seed, and writes a labelled grid to output/. Needs no GPU and no downloaded model.
+Starts the server (installing what is missing first), runs the shipped workflow workflows/try_it_miniature.json once
+per point of the plane with the same seed, and writes to output/: a labelled 5 x 5 grid for each of three prompts, and
+a strip in steps of 0.2 along either axis. Needs no GPU and no downloaded model; under three minutes on two cores.
 """
 
 from __future__ import annotations
@@ -15,46 +16,90 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
-from scripts import comfyui, server, stand_ins, workflow  # noqa: E402
+from scripts import comfyui, server, workflow  # noqa: E402
 
-WORKFLOW = ROOT / "workflows" / "emotional_text_to_image.json"
+WORKFLOW = ROOT / "workflows" / "try_it_miniature.json"
+WEIGHTS = ROOT / "miniature" / "unet.safetensors"
+PROMPTS = (
+    "a windmill in a meadow at sunset",
+    "a portrait of a person at the beach at noon",
+    "a cat in a forest in the daytime",
+)
+"""Scenes that the miniature never saw: each of their three parts, but not the three together."""
 VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)
-SIZE, STEPS, CFG = 256, 4, 4.0
-
-# The demo's models: whatever replaces them changes these two lines and nothing else.
-use_models = stand_ins.swap_loaders
-MODELS_NOTE = "Untrained stand-ins for SDXL and the emotion network: patterns, not scenes."
+STRIP_STEP = 0.2
+MODELS_NOTE = "Drawn by the miniature, a tiny model of a painted world. It is not SDXL."
 
 
 class DemoError(RuntimeError):
     """The demo cannot go on; the message says why."""
 
 
+class Point(NamedTuple):
+    """What one picture is drawn from."""
+
+    text: str
+    valence: float
+    arousal: float
+
+
 # ---- the pictures ----------------------------------------------------------------------------------
 
 
-def base_prompt(object_info: dict, size: int, steps: int) -> dict:
-    """The shipped workflow as a prompt, with the demo's models and sizes."""
+def strip_values(step: float) -> list[float]:
+    """-3 to 3 in steps; the last one is shorter where `step` does not divide 6."""
+    count = int(6 / step + 1e-9)
+    return sorted({*(round(-3 + step * index, 4) for index in range(count + 1)), 3.0})
+
+
+def grid_points(text: str, values: list[float]) -> list[Point]:
+    """A row at a time, from high arousal to low."""
+    return [Point(text, valence, arousal) for arousal in reversed(values) for valence in values]
+
+
+def strip_points(text: str, step: float) -> dict[str, list[Point]]:
+    """Along each axis, by its name, with the other value at 0."""
+    values = strip_values(step)
+    return {
+        "valence": [Point(text, value, 0.0) for value in values],
+        "arousal": [Point(text, 0.0, value) for value in values],
+    }
+
+
+def base_prompt(object_info: dict, steps: int | None = None) -> dict:
+    """The shipped workflow as a prompt, with another number of sampling steps if one is given."""
     try:
         saved = json.loads(WORKFLOW.read_text("utf-8"))
     except FileNotFoundError:
         raise DemoError(f"{WORKFLOW} is missing: is this a complete checkout?") from None
-    prompt = use_models(workflow.to_prompt(saved, object_info))
-    prompt = workflow.set_inputs(prompt, "EmptyLatentImage", width=size, height=size)
-    return workflow.set_inputs(prompt, "KSampler", steps=steps, cfg=CFG)
+    prompt = workflow.to_prompt(saved, object_info)
+    return workflow.set_inputs(prompt, "KSampler", steps=steps) if steps else prompt
 
 
-def make_pictures(running: server.Server, prompt: dict, values: list[float]) -> dict:
-    """One picture (PNG bytes) per (valence, arousal), arousal falling row by row."""
-    points = [(valence, arousal) for arousal in reversed(values) for valence in values]
+def at_point(prompt: dict, point: Point) -> dict:
+    """A copy of `prompt` with the point's text and values; the negative text stays."""
+    emotion = next(one for one in prompt.values() if one["class_type"] == "EmotiCrafterConditioning")
+    text_id = emotion["inputs"]["conditioning"][0]
+    text = {**prompt[text_id], "inputs": {**prompt[text_id]["inputs"], "text": point.text}}
+    return workflow.set_inputs(
+        {**prompt, text_id: text},
+        "EmotiCrafterConditioning",
+        valence=point.valence,
+        arousal=point.arousal,
+    )
+
+
+def make_pictures(running: server.Server, prompt: dict, points: list[Point]) -> dict[Point, bytes]:
+    """One picture (PNG bytes) for each point; equal points are drawn once."""
     pictures, ends = {}, []
-    for valence, arousal in points:
-        emotional = workflow.set_inputs(prompt, "EmotiCrafterConditioning", valence=valence, arousal=arousal)
-        pictures[valence, arousal] = running.queue(emotional).images[0]
+    points = list(dict.fromkeys(points))
+    for point in points:
+        pictures[point] = running.queue(at_point(prompt, point)).images[0]
         ends.append(time.monotonic())
         _show_progress(ends, len(points))
     return pictures
@@ -67,28 +112,28 @@ def _show_progress(ends: list[float], of: int) -> None:
         text += f", about {(ends[-1] - ends[0]) / (done - 1) * (of - done):.0f} s left"
     if sys.stdout.isatty():
         print(f"\r{text:<50}", end="\n" if done == of else "", flush=True)
-    else:
+    elif done % 10 == 0 or done == of:
         print(text, flush=True)
 
 
-# ---- the grid --------------------------------------------------------------------------------------
+# ---- the grid and the strip ------------------------------------------------------------------------
 
 CELL, GAP, LEFT, TOP, BELOW = 200, 6, 120, 40, 150
+STRIP_CELL, STRIP_COLUMNS, STRIP_TITLE, STRIP_LABEL = 128, 16, 56, 30
 INK, FAINT = (30, 30, 30), (110, 110, 110)
 
 
-def draw_grid(pictures: dict, values: list[float], caption: str):
-    """A labelled PIL image of the pictures: valence to the right, arousal upwards."""
+def draw_grid(pictures: dict[Point, bytes], text: str, values: list[float], caption: str):
+    """A labelled PIL image of a prompt's pictures: valence to the right, arousal upwards."""
     from PIL import Image, ImageDraw
 
     side = len(values) * (CELL + GAP) - GAP
     grid = Image.new("RGB", (LEFT + side + TOP, TOP + side + BELOW), "white")
     draw = ImageDraw.Draw(grid)
-    for (valence, arousal), content in pictures.items():
-        column, row = values.index(valence), len(values) - 1 - values.index(arousal)
+    for point in grid_points(text, values):
+        column, row = values.index(point.valence), len(values) - 1 - values.index(point.arousal)
         corner = (LEFT + column * (CELL + GAP), TOP + row * (CELL + GAP))
-        with Image.open(io.BytesIO(content)) as picture:
-            grid.paste(picture.convert("RGB").resize((CELL, CELL), Image.Resampling.LANCZOS), corner)
+        grid.paste(_picture(pictures[point], CELL), corner)
     for index, value in enumerate(values):
         middle = index * (CELL + GAP) + CELL / 2
         _write(draw, (LEFT + middle, TOP + side + 10), _signed(value), 20, "ma")
@@ -98,6 +143,38 @@ def draw_grid(pictures: dict, values: list[float], caption: str):
     _write(draw, (LEFT, TOP + side + 88), caption, 17, "la", FAINT, width=side)
     _write(draw, (LEFT, TOP + side + 112), MODELS_NOTE, 17, "la", FAINT, width=side)
     return grid
+
+
+def draw_strip(pictures: dict[Point, bytes], text: str, step: float, caption: str):
+    """A labelled PIL image of a prompt along valence, then along arousal, each wrapped into rows."""
+    from PIL import Image, ImageDraw
+
+    bands = strip_points(text, step)
+    pitch, row_height = STRIP_CELL + GAP, STRIP_CELL + STRIP_LABEL
+    rows = [-(-len(points) // STRIP_COLUMNS) for points in bands.values()]
+    width = STRIP_COLUMNS * pitch - GAP + 2 * TOP
+    strip = Image.new("RGB", (width, sum(STRIP_TITLE + n * row_height for n in rows) + 90), "white")
+    draw, top = ImageDraw.Draw(strip), 0
+    for (axis, points), count in zip(bands.items(), rows, strict=True):
+        other = "arousal" if axis == "valence" else "valence"
+        _write(draw, (TOP, top + STRIP_TITLE - 12), f"{axis} in steps of {step:g}, {other} 0", 24, "ls")
+        for index, point in enumerate(points):
+            row, column = divmod(index, STRIP_COLUMNS)
+            x, y = TOP + column * pitch, top + STRIP_TITLE + row * row_height
+            strip.paste(_picture(pictures[point], STRIP_CELL), (x, y))
+            middle = (x + STRIP_CELL / 2, y + STRIP_CELL + 4)
+            _write(draw, middle, _signed(getattr(point, axis)), 18, "ma")
+        top += STRIP_TITLE + count * row_height
+    _write(draw, (TOP, top + 16), caption, 17, "la", FAINT, width=width - 2 * TOP)
+    _write(draw, (TOP, top + 40), MODELS_NOTE, 17, "la", FAINT, width=width - 2 * TOP)
+    return strip
+
+
+def _picture(content: bytes, size: int):
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as picture:
+        return picture.convert("RGB").resize((size, size), Image.Resampling.LANCZOS)
 
 
 def _write(draw, position, text, size, anchor, colour=INK, width=None) -> None:
@@ -123,64 +200,81 @@ def _signed(value: float) -> str:
     return f"{value:+g}" if value else "0"
 
 
-def caption_of(prompt: dict) -> str:
-    """The prompt's positive text and its seed."""
-    node = next(one for one in prompt.values() if one["class_type"] == "EmotiCrafterConditioning")
-    text = prompt[node["inputs"]["conditioning"][0]]["inputs"].get("text", "")
-    seed = next(one["inputs"]["seed"] for one in prompt.values() if "seed" in one["inputs"])
-    return f"“{text}”, seed {seed}"
+def seed_of(prompt: dict) -> int:
+    return next(one["inputs"]["seed"] for one in prompt.values() if "seed" in one["inputs"])
 
 
-def save(grid, path: Path) -> None:
-    """Write the grid; an interrupted run leaves an earlier one as it was."""
+def save(picture, path: Path) -> None:
+    """Write a PNG; an interrupted run leaves an earlier one as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    grid.save(part, "PNG")
+    picture.save(part, "PNG")
     part.replace(path)
 
 
 # ---- the command -----------------------------------------------------------------------------------
 
 
-def run(options: argparse.Namespace) -> Path:
-    """The whole demo. Gives the path of the grid."""
-    values = sorted(set(options.values))
+def run(options: argparse.Namespace) -> list[Path]:
+    """The whole demo. Gives the paths of the pictures."""
+    texts, values = list(dict.fromkeys(options.prompts)), sorted(set(options.values))
+    points = [point for text in texts for point in grid_points(text, values)]
+    for band in strip_points(texts[0], options.strip).values():
+        points += band
     with tempfile.TemporaryDirectory(prefix="emoticrafter-demo-") as base:
         running = server.Server(Path(base), port=options.port)
         print("Starting ComfyUI", flush=True)
         with running:
-            stand_ins.write_stand_ins(running.base)
-            prompt = base_prompt(running.object_info(), options.size, options.steps)
+            prompt = base_prompt(running.object_info(), options.steps)
             print(f"ComfyUI is up at {running.address}", flush=True)
-            pictures = make_pictures(running, prompt, values)
-    path = options.output.resolve()
-    save(draw_grid(pictures, values, caption_of(prompt)), path)
-    return path
+            pictures = make_pictures(running, prompt, points)
+    folder, seed = options.output.resolve(), f"seed {seed_of(prompt)}"
+    drawn = {
+        f"emotion_grid_{number}.png": draw_grid(pictures, text, values, f"“{text}”, {seed}")
+        for number, text in enumerate(texts, 1)
+    }
+    drawn["emotion_strip.png"] = draw_strip(pictures, texts[0], options.strip, f"“{texts[0]}”, {seed}")
+    for name, picture in drawn.items():
+        save(picture, folder / name)
+    return [folder / name for name in drawn]
 
 
-def _point(text: str) -> float:
-    value = float(text)
-    if not -3 <= value <= 3:
-        raise argparse.ArgumentTypeError(f"{text} is outside -3 to 3")
-    return value
+def _number_in(low: float, high: float):
+    """A reader of numbers in a range, for the command line."""
+
+    def read(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is outside {low:g} to {high:g}")
+        return value
+
+    return read
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--port", type=int, help="port on 127.0.0.1 for ComfyUI (default: a free one)")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=ROOT / "output" / "emotion_grid.png",
-        help="file to write (%(default)s)",
+    add = parser.add_argument
+    add("--port", type=int, help="port on 127.0.0.1 for ComfyUI (default: a free one)")
+    add("--output", type=Path, default=ROOT / "output", help="folder to write into (%(default)s)")
+    add("--prompts", nargs="+", default=list(PROMPTS), metavar="TEXT", help="one grid each")
+    point = _number_in(-3, 3)
+    add(
+        "--values",
+        type=point,
+        nargs="+",
+        default=list(VALUES),
+        help="the grid's points on both axes, -3 to 3",
     )
-    parser.add_argument("--size", type=int, default=SIZE, help="pixels of a picture's side (%(default)s)")
-    parser.add_argument("--steps", type=int, default=STEPS, help="sampling steps (%(default)s)")
-    parser.add_argument(
-        "--values", type=_point, nargs="+", default=list(VALUES), help="points on both axes, -3 to 3"
+    add(
+        "--strip",
+        type=_number_in(0.1, 6),
+        default=STRIP_STEP,
+        metavar="STEP",
+        help="steps of the strip, 0.1 to 6 (%(default)s)",
     )
+    add("--steps", type=int, help="sampling steps (default: the workflow's)")
     return parser
 
 
@@ -198,8 +292,11 @@ def _continue_in_environment() -> None:
 def main() -> None:
     options = _parser().parse_args()
     try:
+        if not WEIGHTS.is_file():
+            raise DemoError(f"{WEIGHTS} is missing: is this a complete checkout?")
         _continue_in_environment()
-        print(f"Wrote {run(options)}")
+        for path in run(options):
+            print(f"Wrote {path}")
     except (comfyui.SetupError, DemoError, workflow.WorkflowError) as error:
         sys.exit(f"error: {error}")
     except server.PromptError as error:

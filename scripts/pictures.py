@@ -1,7 +1,7 @@
-"""Draw the thumbnails of the workflows, and put the demo's grid into the README.
+"""Draw the thumbnails of the workflows, and put the demo's pictures into the README.
 
     python scripts/pictures.py          # writes workflows/<name>.jpg beside every workflows/<name>.json
-    python scripts/pictures.py --grid   # writes docs/images/demo_grid.jpg from what make demo wrote to output/
+    python scripts/pictures.py --demo   # writes docs/images/demo_*.jpg from what make demo wrote to output/
 
 A thumbnail shows the valence-arousal plane, the workflow's point on it, and its chain of nodes. Needs Pillow and
 numpy. The same workflow gives the same picture.
@@ -18,9 +18,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = ROOT / "workflows"
-DEMO_GRID = ROOT / "output" / "emotion_grid.png"
-README_GRID = ROOT / "docs" / "images" / "demo_grid.jpg"
-README_WIDTH = 800
+DEMO = ROOT / "output"
+IMAGES = ROOT / "docs" / "images"
+README_PICTURES = {
+    "emotion_grid_1.png": ("demo_grid_1.jpg", 800),
+    "emotion_grid_2.png": ("demo_grid_2.jpg", 600),
+    "emotion_grid_3.png": ("demo_grid_3.jpg", 600),
+    "emotion_strip.png": ("demo_strip.jpg", 1600),
+}
+"""What the demo wrote: its name and its width in pixels in the README's folder."""
 SIZE = 640
 MARGIN = 40
 LIMIT = 3.0
@@ -119,21 +125,22 @@ def save(picture: Image.Image, path: Path) -> None:
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB")
 
 
-def write_grid() -> None:
-    if not DEMO_GRID.is_file():
-        raise SystemExit(f"error: there is no {DEMO_GRID}: run `make demo` first")
-    grid = Image.open(DEMO_GRID).convert("RGB")
-    height = round(grid.height * README_WIDTH / grid.width)
-    save(grid.resize((README_WIDTH, height), Image.Resampling.LANCZOS), README_GRID)
+def write_demo_pictures() -> None:
+    if missing := [name for name in README_PICTURES if not (DEMO / name).is_file()]:
+        raise SystemExit(f"error: there is no {DEMO / missing[0]}: run `make demo` first")
+    for name, (target, width) in README_PICTURES.items():
+        picture = Image.open(DEMO / name).convert("RGB")
+        height = round(picture.height * width / picture.width)
+        save(picture.resize((width, height), Image.Resampling.LANCZOS), IMAGES / target)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--grid", action="store_true", help="write the README's grid instead")
-    if parser.parse_args().grid:
-        write_grid()
+    parser.add_argument("--demo", action="store_true", help="write the README's pictures instead")
+    if parser.parse_args().demo:
+        write_demo_pictures()
         return
     for path in sorted(WORKFLOWS.glob("*.json")):
         save(thumbnail(json.loads(path.read_text(encoding="utf-8"))), path.with_suffix(".jpg"))

@@ -2,7 +2,7 @@
 
     python scripts/stand_ins.py BASE      # writes them into BASE/models/ and BASE/input/
 
-The graphs that people use load gigabytes; in tests and demo the same graphs run with these instead.
+The graphs that people use load gigabytes; in tests the same graphs run with these instead.
 `scripts/tiny_sdxl/` holds those that are nodes; LoRA and emotion network are files, so that the stock loaders
 read them.
 """

@@ -1,4 +1,4 @@
-"""Untrained stand-ins for SDXL checkpoints, as ComfyUI nodes: for tests and the demo, never shipped to users.
+"""Untrained stand-ins for SDXL checkpoints, as ComfyUI nodes: for tests, never shipped to users.
 
 Real ComfyUI classes at a hundredth of the size, filled with seeded random weights: every stock node takes them
 for SDXL, nothing is downloaded, and a picture of 256 x 256 takes about a second on two processor cores.

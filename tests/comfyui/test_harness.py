@@ -1,13 +1,9 @@
-"""The ground that the other tests stand on: the server, the stand-ins, the swap of loaders, the demo."""
+"""The ground that the other tests stand on: the server, the stand-ins, the swap of loaders."""
 
-import json
-import subprocess
-import sys
 import urllib.error
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from scripts.comfyui import comfyui_folder
 from scripts.server import PromptError, Server, ServerError
@@ -120,17 +116,3 @@ def test_a_second_server_on_the_same_port_is_refused(server, tmp_path):
 def test_a_wrong_option_is_reported_with_the_servers_own_words(server, tmp_path):
     with pytest.raises(ServerError, match=r"ended while it started(.|\n)*--no-such-option"):
         Server(tmp_path, arguments=("--no-such-option",)).start()
-
-
-def test_the_demo_writes_its_grid_and_leaves_no_server(server, tmp_path):
-    target = tmp_path / "grid.png"
-    options = ["--values", "-3", "3", "--size", "64", "--steps", "1", "--output", str(target)]
-    command = [sys.executable, str(ROOT / "scripts" / "demo.py"), *options]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
-    assert "4 of 4 pictures" in shown
-    assert shown.splitlines()[-1] == f"Wrote {target}"
-    with Image.open(target) as grid:
-        assert grid.size[0] > 2 * 200
-    address = next(line.split()[-1] for line in shown.splitlines() if "is up at" in line)
-    with pytest.raises(OSError):
-        json.loads(urllib.request.urlopen(f"{address}/system_stats", timeout=5).read())
