@@ -16,8 +16,12 @@ from tests.comfyui.interface import Interface
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = {path.stem: json.loads(path.read_text("utf-8")) for path in (ROOT / "workflows").glob("*.json")}
-PADS = {"EmotiCrafterConditioning": 3, "EmotiCrafterVAEncoder": 2, "EmotiCrafterValenceArousal": 2}
-"""The nodes that have a pad, and how many values each saves."""
+PADS = {
+    "EmotiCrafterConditioning": [1, 1, 1, 0, 1, "", "keep"],
+    "EmotiCrafterVAEncoder": [],
+    "EmotiCrafterValenceArousal": [],
+}
+"""The nodes that have a pad, and what each saves after the two values, at its defaults."""
 
 
 # ---- the browser -----------------------------------------------------------------------------------
@@ -76,7 +80,11 @@ def test_a_workflow_loads_whole_and_keeps_its_values(ui, name):
     for node in WORKFLOWS[name]["nodes"]:
         assert saved[node["id"]]["type"] == node["type"]
         if node["type"] in PADS:
-            assert saved[node["id"]]["widgets_values"] == node["widgets_values"]
+            values = node[
+                "widgets_values"
+            ]  # fewer than now, if it was saved before the later ones were added
+            later = PADS[node["type"]][len(values) - 2 :]
+            assert saved[node["id"]]["widgets_values"] == values + later
             ui.pad(node["id"]).shows(*node["widgets_values"][:2])
     missing = (
         "() => app.graph.nodes.filter((n) => !LiteGraph.registered_node_types[n.type]).map((n) => n.type)"
@@ -121,9 +129,9 @@ def test_dragging_changes_both_values_and_the_prompt_and_nothing_else_is_saved(u
     # (the prompt leaves out nodes that lead nowhere: graphToPrompt keeps them all)
     inputs = ui.prompt()[kind]
     assert (inputs["valence"], inputs["arousal"]) == (1.5, -2.25)
-    assert inputs.keys() <= {"valence", "arousal", "strength"}
+    assert list(inputs.values()) == [1.5, -2.25, *PADS[kind]]
     [saved] = ui.serialized()["nodes"]
-    assert saved["widgets_values"] == [1.5, -2.25, 1][: PADS[kind]]
+    assert saved["widgets_values"] == [1.5, -2.25, *PADS[kind]]
 
 
 @pytest.mark.parametrize(("scale", "offset"), [(0.5, (200, 100)), (1.7, (-120, -60)), (0.2, (900, 900))])
@@ -283,7 +291,10 @@ def test_a_saved_graph_is_the_same_when_loaded_again(ui):
     ui.load(saved)
     ui.pad(1).shows(1, -1)
     ui.pad(2).shows(-2, 2)
-    assert [node["widgets_values"] for node in ui.serialized()["nodes"]] == [[1, -1, 1], [-2, 2]]
+    assert [node["widgets_values"] for node in ui.serialized()["nodes"]] == [
+        [1, -1, *PADS["EmotiCrafterConditioning"]],
+        [-2, 2],
+    ]
     if ui.renderer == "canvas":  # Nodes 2.0 lays out anew what it loads
         assert [node["size"] for node in ui.serialized()["nodes"]] == [
             node["size"] for node in saved["nodes"]
@@ -508,7 +519,8 @@ def test_without_the_script_the_node_has_its_two_sliders(version, shown_by, brow
     ui.clear()
     node = ui.add("EmotiCrafterConditioning", valence=2, arousal=1)
     widgets = ui.run("() => app.graph.nodes[0].widgets.map((widget) => [widget.name, widget.type])")
-    assert widgets == [["valence", "number"], ["arousal", "number"], ["strength", "number"]]
+    assert widgets[:3] == [["valence", "number"], ["arousal", "number"], ["strength", "number"]]
+    assert len(widgets) == 2 + len(PADS["EmotiCrafterConditioning"])
     assert ui.values(node) == (2, 1)
-    assert ui.serialized()["nodes"][0]["widgets_values"] == [2, 1, 1]
+    assert ui.serialized()["nodes"][0]["widgets_values"] == [2, 1, *PADS["EmotiCrafterConditioning"]]
     ui.close()
