@@ -7,6 +7,8 @@ from .grid_and_path import EmotionGrid, EmotionPath
 from .loader import LoadEmotionNetwork
 from .miniature import LoadMiniature
 from .preset import EmotionPreset
+from .regional import RegionalEmotion
+from .rewrite import RewritePrompt
 from .valence_arousal import ValenceArousal
 
 
@@ -21,5 +23,7 @@ class EmotiCrafterExtension(ComfyExtension):
             EmotionPreset,
             EmotionGrid,
             EmotionPath,
+            RegionalEmotion,
+            RewritePrompt,
             LoadMiniature,
         ]

@@ -26,6 +26,8 @@ OURS = {
     "EmotiCrafterInjection": ["conditioning", "emotion", "strength"],
     "EmotiCrafterConditioning": ["conditioning", "network", "valence", "arousal", "strength"],
     "EmotiCrafterValenceArousal": ["valence", "arousal"],
+    "EmotiCrafterRegional": ["conditioning", "network", "mask", "valence", "arousal", "strength", "feather"],
+    "EmotiCrafterRewrite": ["text", "valence", "arousal", "base_url", "model", "seed", "timeout"],
     "EmotiCrafterPreset": ["emotion", "intensity", "blend_with", "blend"],
     "EmotiCrafterGrid": [
         *("columns", "rows", "valence_min", "valence_max", "arousal_min", "arousal_max"),

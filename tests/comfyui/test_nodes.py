@@ -43,6 +43,32 @@ CONTRACTS = {
         ["CONDITIONING"],
     ),
     "EmotiCrafterValenceArousal": ("Valence-Arousal", [VALENCE, AROUSAL], ["FLOAT", "FLOAT"]),
+    "EmotiCrafterRegional": (
+        "Regional Emotion",
+        [
+            CONDITIONING,
+            NETWORK,
+            ("mask", "MASK", {}),
+            VALENCE,
+            AROUSAL,
+            STRENGTH,
+            ("feather", "FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.01}),
+        ],
+        ["CONDITIONING"],
+    ),
+    "EmotiCrafterRewrite": (
+        "Rewrite Prompt for Emotion",
+        [
+            ("text", "STRING", {"default": "", "multiline": True}),
+            VALENCE,
+            AROUSAL,
+            ("base_url", "STRING", {"default": ""}),
+            ("model", "STRING", {"default": ""}),
+            ("seed", "INT", {"default": 0, "min": 0, "max": 2**31 - 1, "control_after_generate": False}),
+            ("timeout", "INT", {"default": 60, "min": 1, "max": 600}),
+        ],
+        ["STRING"],
+    ),
     "EmotiCrafterPreset": (
         "Emotion Preset",
         [

@@ -20,6 +20,8 @@ NODE_IDS = {
     "EmotiCrafterConditioning",
     "EmotiCrafterValenceArousal",
     "EmotiCrafterPreset",
+    "EmotiCrafterRegional",
+    "EmotiCrafterRewrite",
     "EmotiCrafterGrid",
     "EmotiCrafterPath",
     "EmotiCrafterMiniature",
