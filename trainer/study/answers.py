@@ -1,0 +1,285 @@
+"""Reads the files that participants sent: whole and true ones are kept, the others named with what is wrong.
+
+A file's checksum tells a damaged or edited file from a whole one. It does not stop somebody who reads the page and
+computes a new one; such a file must still fit the participant's own plan in every answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..rows import DataError, read_utf8
+from .key import Key, Task
+
+FORMAT, VERSION = "emoticrafter-study-answers", 1
+LARGEST_FILE = 5_000_000  # bytes; a participant's answers are some thousands
+HASTY = 1000  # milliseconds a task, in the median: nobody looks at pictures so fast
+FIELDS = {"participant": int, "drawn": bool, "session": str, "answers": list, "checksum": str}
+
+
+@dataclass
+class Participant:
+    """One person's answers.
+
+    Attributes:
+        file: Name of the file.
+        number: The plan that was followed, from 1.
+        drawn: Whether the page drew the number: others may have the same one.
+        session: Name of the session; no two people share one.
+        finished: When everything was answered, ISO 8601; None if it was not.
+        given: Task -> answer, for the tasks that were answered and not skipped.
+        skipped: How many tasks were skipped.
+        failed: How many attention checks were failed.
+        checks: How many were answered.
+        hasty: Whether the answers came faster than anybody can look.
+        simulated: Whether a program answered.
+    """
+
+    file: str
+    number: int
+    drawn: bool
+    session: str
+    finished: str | None
+    given: list[tuple[Task, Any]]
+    skipped: int
+    failed: int
+    checks: int
+    hasty: bool
+    simulated: bool
+    raw: list[dict[str, Any]]
+
+
+@dataclass
+class Answers:
+    """The files of a folder: the people to be analysed, and what there is to know about the others."""
+
+    people: list[Participant]
+    notes: list[str]
+
+    @property
+    def simulated(self) -> bool:
+        return bool(self.people) and self.people[0].simulated
+
+
+def checksum(content: dict[str, Any]) -> str:
+    """FNV-1a, 32 bits, of the content as the page wrote it."""
+    value = 0x811C9DC5
+    for byte in json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode("utf-8"):
+        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return f"{value:08x}"
+
+
+# ----------------------------------------------------------------------------------------------------
+# One file
+# ----------------------------------------------------------------------------------------------------
+
+
+def read_file(path: Path, key: Key) -> Participant:
+    """Reads and checks one file.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    content = _content(path)
+    if content.get("format") != FORMAT or content.get("version") != VERSION:
+        raise ValueError("these are no answers of a study page (format or version differ)")
+    if content.get("study") != key.study:
+        raise ValueError(f"answers to another study ({content.get('study')!r:.40}, expected {key.study!r})")
+    for name, kind in FIELDS.items():
+        if not isinstance(content.get(name), kind):
+            raise ValueError(f"{name} is missing or no {kind.__name__}: the file was changed")
+    number = content["participant"]
+    if not 1 <= number <= len(key.participants):
+        raise ValueError(
+            f"participant {number} is none of 1 to {len(key.participants)}: the file was changed"
+        )
+    if content.pop("checksum") != checksum(content):
+        raise ValueError("the checksum does not fit: the file was changed or damaged after it was saved")
+    return _participant(path.name, content, key.participants[number - 1])
+
+
+def _content(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > LARGEST_FILE:
+        raise ValueError(f"{path.stat().st_size / 1e6:.0f} MB are too much for answers")
+    try:
+        content = json.loads(read_utf8(path))
+    except DataError as error:
+        raise ValueError(str(error).removeprefix(f"{path}: ")) from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON, perhaps cut off ({error}); ask for the file again") from error
+    if not isinstance(content, dict):
+        raise ValueError("no JSON object, so these are no answers")
+    return content
+
+
+def _participant(file: str, content: dict[str, Any], tasks: list[Task]) -> Participant:
+    given, times, seen = [], [], set()
+    skipped = failed = checks = 0
+    for entry in content["answers"]:
+        number, answer, ms = _entry(entry, len(tasks), seen)
+        seen.add(number)
+        task = tasks[number]
+        if answer is None:
+            skipped += 1
+            continue
+        if problem := _problem(task, answer):
+            raise ValueError(f"task {number} ({task.kind}): {problem}; this file was not made by the page")
+        times.append(ms)
+        if task.check is not None:
+            checks += 1
+            failed += not passes(task, answer)
+        elif task.kind != "practice":
+            given.append((task, answer))
+    hasty = bool(times) and sorted(times)[len(times) // 2] < HASTY
+    finished = content.get("finished") if len(seen) == len(tasks) else None
+    return Participant(
+        file, content["participant"], content["drawn"], content["session"],
+        finished if isinstance(finished, str) else None,
+        given, skipped, failed, checks, hasty, content.get("simulated") is True, content["answers"],
+    )  # fmt: skip
+
+
+def _entry(entry: Any, count: int, seen: set[int]) -> tuple[int, Any, float]:
+    number = entry.get("task") if isinstance(entry, dict) else None
+    if not _is_whole(number, 0, count - 1):
+        raise ValueError(
+            f"an answer to task {number!r:.40}, which there is not; this file was not made by the page"
+        )
+    if number in seen:
+        raise ValueError(f"task {number} is answered twice; this file was not made by the page")
+    ms = entry.get("ms")
+    if isinstance(ms, bool) or not isinstance(ms, (int, float)) or not 0 <= ms < 1e12:
+        raise ValueError(f"task {number} took {ms!r:.40} ms; this file was not made by the page")
+    return number, entry.get("answer"), ms
+
+
+def _problem(task: Task, answer: Any) -> str | None:
+    """What is wrong with an answer, or None."""
+    if task.kind == "practice":
+        return None if answer is True else "expected true"
+    if task.kind == "order":
+        whole = isinstance(answer, list) and all(isinstance(name, str) for name in answer)
+        good = whole and sorted(answer) == sorted(task.images)
+        return None if good else f"{answer!r:.80} is not an order of its pictures"
+    if task.kind == "estimate":
+        good = isinstance(answer, list) and len(answer) == 2 and all(_is_number(value) for value in answer)
+        return None if good else f"{answer!r:.80} is not a point of the field"
+    return None if _is_whole(answer, 1, 5) else f"{answer!r:.80} is no rating from 1 to 5"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -3 <= value <= 3
+
+
+def _is_whole(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def passes(task: Task, answer: Any) -> bool:
+    """Whether an attention check was answered as it asked: the corner's quarter of the field, or the rating."""
+    if task.kind != "estimate":
+        return answer == task.check
+    height, side = str(task.check).split()
+    valence, arousal = answer
+    return (valence > 1 if side == "right" else valence < -1) and (
+        arousal > 1 if height == "top" else arousal < -1
+    )
+
+
+# ----------------------------------------------------------------------------------------------------
+# A folder
+# ----------------------------------------------------------------------------------------------------
+
+
+def read_answers(folder: Path, key: Key, failed_checks: int = 1) -> Answers:
+    """Reads every ``.json`` file of a folder.
+
+    Args:
+        folder: With one file for each participant.
+        key: Of the study.
+        failed_checks: Attention checks that somebody may fail and stay in.
+
+    Raises:
+        DataError: no folder, or not one file that can be used.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder. Put the participants' files into one.")
+    people, notes = [], []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.is_dir():
+            continue
+        if path.suffix.lower() not in (".json", ".txt"):
+            notes.append(f"{path.name}: left out: not a .json file")
+            continue
+        try:
+            people.append(read_file(path, key))
+        except (ValueError, OSError) as error:
+            notes.append(f"{path.name}: left out: {error}")
+    people = _one_each(people, notes)
+    people = _attentive(people, notes, failed_checks)
+    people = _of_one_kind(people, notes)
+    if not people:
+        raise DataError(
+            f"{folder}: not one file of answers can be used\n" + "\n".join(f"  {n}" for n in notes)
+        )
+    notes += [note for person in people for note in _remarks(person, key)]
+    return Answers(people, notes)
+
+
+def _one_each(people: Iterable[Participant], notes: list[str]) -> list[Participant]:
+    """Leaves out the same session twice, copies under another name, and a second person with a given number."""
+    kept: list[Participant] = []
+    # Whole ones first, then those with more answers, then by time.
+    for person in sorted(people, key=lambda p: (p.finished is None, -len(p.raw), p.finished or "", p.file)):
+        for other in kept:
+            if person.session == other.session:
+                why = f"the same session as {other.file}, which holds as much or more"
+            elif person.raw == other.raw and person.raw:
+                why = f"every answer and time is that of {other.file}: a copy"
+            elif person.number == other.number and not (person.drawn or other.drawn):
+                why = f"participant {person.number} sent {other.file} already"
+            else:
+                continue
+            notes.append(f"{person.file}: left out: {why}")
+            break
+        else:
+            kept.append(person)
+    return sorted(kept, key=lambda person: (person.number, person.file))
+
+
+def _attentive(people: list[Participant], notes: list[str], allowed: int) -> list[Participant]:
+    for person in people:
+        if person.failed > allowed:
+            notes.append(
+                f"{person.file}: left out: failed {person.failed} of {person.checks} attention checks"
+            )
+    return [person for person in people if person.failed <= allowed]
+
+
+def _of_one_kind(people: list[Participant], notes: list[str]) -> list[Participant]:
+    real = [person for person in people if not person.simulated]
+    for person in people if real else []:
+        if person.simulated:
+            notes.append(f"{person.file}: left out: simulated answers beside real ones")
+    return real or people
+
+
+def _remarks(person: Participant, key: Key) -> list[str]:
+    """What to know about somebody who is kept."""
+    remarks = []
+    if person.finished is None:
+        remarks.append(
+            f"incomplete: {len(person.raw)} of {len(key.participants[person.number - 1])} tasks; used for what is there"
+        )
+    if person.skipped:
+        remarks.append(f"{person.skipped} tasks skipped")
+    if person.failed:
+        remarks.append(f"failed {person.failed} of {person.checks} attention checks; kept")
+    if person.hasty:
+        remarks.append(f"hasty: half of the tasks in less than {HASTY / 1000:g} s; kept, look at it")
+    return [f"{person.file}: {remark}" for remark in remarks]

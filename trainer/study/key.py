@@ -1,0 +1,119 @@
+"""The key of a study: which picture of the page is which, and what every participant is asked.
+
+The page shows pictures under numbers alone; ``key.json`` stays with the researcher and is what the answers are read
+with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..rows import DataError, read_utf8, replacing
+
+FORMAT = "emoticrafter-study-key"
+AXES = ("valence", "arousal")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing that a participant is asked.
+
+    Attributes:
+        kind: "practice", "order", "estimate", "consistency" or "smoothness".
+        images: Names of the pictures in the order they are shown; none for practice and checks.
+        axis: What a series runs along, "valence" or "arousal".
+        check: For an attention check, the answer that it asks for: a corner such as "top left", or a rating.
+    """
+
+    kind: str
+    images: tuple[str, ...] = ()
+    axis: str | None = None
+    check: str | int | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a picture of the page is; valence and arousal as they were asked for, in [-3, 3]."""
+
+    prompt: str
+    valence: float
+    arousal: float
+    seed: int
+    method: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Key:
+    """A study.
+
+    Attributes:
+        seed: What everything was drawn from.
+        pictures: Name on the page -> what it is.
+        participants: The tasks of participant 1, 2, ... in their order.
+    """
+
+    seed: int
+    pictures: dict[str, Picture]
+    participants: list[list[Task]]
+
+    @property
+    def study(self) -> str:
+        """The study's fingerprint: answers to another study have another."""
+        return hashlib.sha256(json.dumps(self._content(), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def methods(self) -> list[str]:
+        return sorted({picture.method for picture in self.pictures.values()})
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "seed": self.seed,
+            "pictures": {name: asdict(picture) for name, picture in self.pictures.items()},
+            "participants": [[without_none(asdict(task)) for task in tasks] for tasks in self.participants],
+        }
+
+    def save(self, path: Path) -> None:
+        """Writes the key; an interrupted save leaves what was there."""
+        with replacing(path) as stream:
+            json.dump({"study": self.study, **self._content()}, stream, ensure_ascii=False, indent=1)
+
+
+def without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def load_key(path: Path) -> Key:
+    """Reads a key.
+
+    Raises:
+        DataError: not a key, or one that was changed after it was written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "key.json"
+    try:
+        content = json.loads(read_utf8(path))
+        assert content["format"] == FORMAT
+        pictures = {name: Picture(**values) for name, values in content["pictures"].items()}
+        participants = [
+            [Task(**values | {"images": tuple(values["images"])}) for values in tasks]
+            for tasks in content["participants"]
+        ]
+        key, written = Key(content["seed"], pictures, participants), content["study"]
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"{path}: not the key of a study. Expected the key.json that `make` wrote."
+        ) from error
+    if key.study != written:
+        raise DataError(
+            f"{path}: was changed after it was written ({key.study} instead of {written}). Take the original."
+        )
+    return key

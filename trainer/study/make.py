@@ -1,0 +1,222 @@
+"""Builds the page of a study: one HTML file with its script, style and plan inside, and pictures under numbers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..manifest import Image, read_manifest
+from ..rows import LISTED, DataError
+from .key import Key, Picture, Task, without_none
+from .plan import Amounts, make_plan, minutes, shuffled, take_stock
+
+SCRIPTS = ("answers.js", "ordering.js", "pad.js", "tasks.js", "study.js")
+LARGEST_PAGE = 40_000_000  # bytes of one HTML file: beyond it, phones give up
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """How a study is made.
+
+    Attributes:
+        seed: Everything that is drawn follows from it.
+        participants: How many plans the page holds.
+        amounts: How much each participant is asked.
+        title: Head of the page.
+        contact: Whom participants ask and send their answers to.
+        consent: The consent text, paragraphs apart by blank lines; "{minutes}" and "{contact}" are filled in.
+        image_size: Longer side in pixels that pictures are shrunk to.
+        single_file: Whether the pictures are put into the HTML file.
+    """
+
+    seed: int = 0
+    participants: int = 24
+    amounts: Amounts = field(default_factory=Amounts)
+    title: str = "Pictures and feelings"
+    contact: str = "the person who sent you this page"
+    consent: str | None = None
+    image_size: int = 640
+    single_file: bool = False
+
+
+def make_study(manifest: Path, out: Path, settings: StudySettings) -> Key:
+    """Writes ``out/page/`` (to be sent to participants) and ``out/key.json`` (to be kept back).
+
+    Args:
+        manifest: The images; see :mod:`trainer.manifest`.
+        out: A folder that is not there yet.
+        settings: How.
+
+    Raises:
+        DataError: what is wrong with the manifest, the images or the settings; nothing is written then.
+    """
+    out = Path(out)
+    if out.exists():
+        raise DataError(
+            f"{out} is there already, and a study must not change once it is out. Choose another --out."
+        )
+    if not 64 <= settings.image_size <= 4096:
+        raise DataError(f"--image-size must be from 64 to 4096 pixels, got {settings.image_size}.")
+    images = read_manifest(manifest)
+    plan = make_plan(take_stock(images), settings.amounts, settings.participants, settings.seed)
+    key = _hide(images, plan, settings.seed)
+    paths = {image.id: image.path for image in images}
+    pictures = _pictures(
+        {name: paths[picture.id] for name, picture in key.pictures.items()}, settings.image_size
+    )
+    page = _page(key, settings, pictures if settings.single_file else None)
+    _write(out, key, page, {} if settings.single_file else pictures)
+    return key
+
+
+def _hide(images: list[Image], plan: list[list[Task]], seed: int) -> Key:
+    """Gives the pictures that are used numbers that say nothing of them."""
+    used = {id for tasks in plan for task in tasks for id in task.images}
+    known = {image.id: image for image in images if image.id in used}
+    order = shuffled(sorted(known), np.random.default_rng([seed, 3]))
+    names = {id: f"{number:04d}.jpg" for number, id in enumerate(order, start=1)}
+    pictures = {}
+    for id, name in names.items():
+        values = asdict(known[id])
+        del values["path"]
+        pictures[name] = Picture(**values)
+    hidden = [
+        [replace(task, images=tuple(names[id] for id in task.images)) for task in tasks] for tasks in plan
+    ]
+    return Key(seed, pictures, hidden)
+
+
+# ----------------------------------------------------------------------------------------------------
+# Pictures
+# ----------------------------------------------------------------------------------------------------
+
+
+def _pictures(paths: dict[str, Path], longest: int) -> dict[str, bytes]:
+    """Name -> JPEG; raises DataError with every file that cannot be read."""
+    found, problems = {}, []
+    for name, path in paths.items():
+        try:
+            found[name] = _jpeg(path, longest)
+        except ValueError as error:
+            problems.append(f"  {path}: {error}")
+    if problems:
+        more = f"\n  ... and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
+        raise DataError(
+            f"{len(problems)} of {len(paths)} images cannot be read\n" + "\n".join(problems[:LISTED]) + more
+        )
+    return found
+
+
+def _jpeg(path: Path, longest: int) -> bytes:
+    """The picture alone: metadata, in which ComfyUI writes prompt and workflow, is not taken along."""
+    from PIL import Image as Reader
+    from PIL import ImageOps
+
+    try:
+        with Reader.open(path) as picture:
+            upright = ImageOps.exif_transpose(picture).convert("RGBA")
+    except (OSError, ValueError, SyntaxError, Reader.DecompressionBombError) as error:
+        raise ValueError(f"not a picture that can be read ({error})") from error
+    plain = Reader.new("RGB", upright.size, "white")
+    plain.paste(upright, mask=upright.getchannel("A"))
+    plain.thumbnail((longest, longest), Reader.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    plain.save(buffer, "JPEG", quality=92, subsampling=0)
+    return buffer.getvalue()
+
+
+# ----------------------------------------------------------------------------------------------------
+# The page
+# ----------------------------------------------------------------------------------------------------
+
+
+def _page(key: Key, settings: StudySettings, inlined: dict[str, bytes] | None) -> str:
+    sources = {
+        name: "data:image/jpeg;base64," + base64.b64encode(data).decode()
+        for name, data in (inlined or {}).items()
+    }
+    parts = files(__package__) / "page"
+    style = (parts / "page.css").read_text("utf-8")
+    script = "\n".join(['"use strict";', *((parts / name).read_text("utf-8") for name in SCRIPTS)])
+    # A page that can load nothing from anywhere: only its own script, its own style and its own pictures.
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src 'self' data: file:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    fill = {
+        "title": html.escape(settings.title),
+        "policy": html.escape(policy),
+        "style": style,
+        "script": script,
+        "plan": _in_script(_plan(key, settings, sources)),
+    }
+    template = (parts / "page.html").read_text("utf-8")
+    page = re.sub(r"\{\{(\w+)\}\}", lambda match: fill[match[1]], template)
+    if inlined and len(page) > LARGEST_PAGE:
+        raise DataError(
+            f"One file of {len(page) / 1e6:.0f} MB is more than phones open ({LARGEST_PAGE / 1e6:.0f} MB). Leave out "
+            "--single-file, or make --image-size smaller."
+        )
+    return page
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _in_script(content: dict[str, Any]) -> str:
+    """JSON that can stand in a script element, whatever a prompt holds."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _plan(key: Key, settings: StudySettings, sources: dict[str, str]) -> dict[str, Any]:
+    """What the page knows: no method, no valence, no arousal, and prompts only where they are shown."""
+    consent = settings.consent or (files(__package__) / "page" / "consent.txt").read_text("utf-8")
+    for name, value in (("minutes", str(minutes(key.participants))), ("contact", settings.contact)):
+        consent = consent.replace(f"{{{name}}}", value)
+    return {
+        "study": key.study,
+        "title": settings.title,
+        "contact": settings.contact,
+        "consent": [" ".join(text.split()) for text in re.split(r"\n\s*\n", consent) if text.strip()],
+        "sources": sources,
+        "participants": [[_shown(task, key) for task in tasks] for tasks in key.participants],
+    }
+
+
+def _shown(task: Task, key: Key) -> dict[str, Any]:
+    values = without_none(asdict(task))
+    if task.kind == "smoothness":
+        del values["axis"]
+    if task.kind == "consistency" and task.images:
+        values["prompt"] = key.pictures[task.images[0]].prompt
+    return values
+
+
+def _write(out: Path, key: Key, page: str, pictures: dict[str, bytes]) -> None:
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        (partial / "page").mkdir(parents=True)
+        (partial / "page" / "index.html").write_text(page, encoding="utf-8", newline="\n")
+        if pictures:
+            (partial / "page" / "images").mkdir()
+        for name, data in sorted(pictures.items()):
+            (partial / "page" / "images" / name).write_bytes(data)
+        key.save(partial / "key.json")
+        partial.rename(out)
+    except OSError as error:
+        raise DataError(f"{out}: could not be written: {error.strerror}. Nothing was changed.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

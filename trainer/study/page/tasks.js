@@ -1,0 +1,147 @@
+// What a participant sees of each kind of task: the question, the pictures, and something to answer with.
+
+/** An element with properties, attributes (role and aria-...) and children. */
+function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties))
+    /^(role$|aria-)/.test(name) ? element.setAttribute(name, value) : (element[name] = value);
+  element.append(...children);
+  return element;
+}
+
+const sourceOf = (name) => PLAN.sources[name] ?? `images/${name}`;
+
+const GREYS = ["#999", "#333", "#ddd", "#666", "#000"];
+const grey = (colour) =>
+  `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path fill="${colour}" d="M0 0h9v9H0z"/></svg>`)}`;
+
+const ENDS = {
+  valence: ["Most unpleasant", "Most pleasant"],
+  arousal: ["Calmest", "Most stirring"],
+  practice: ["Darkest", "Brightest"],
+};
+
+const QUESTIONS = {
+  practice: () => "Practice: put the squares in order, from the darkest to the brightest.",
+  order: ({ axis }) =>
+    axis === "valence"
+      ? "Put the pictures in order, from the most unpleasant feeling to the most pleasant."
+      : "Put the pictures in order, from the calmest feeling to the most stirring.",
+  estimate: ({ check }) =>
+    check ? `No picture this time: to show that you read along, put the point into the corner at the ${check}.`
+      : "Which feeling does this picture show? Put the point there.",
+  consistency: ({ check }) =>
+    check ? `No picture this time: to show that you read along, choose ${check}.`
+      : "How well does the picture show what these words say?",
+  smoothness: () => "How smoothly do these pictures change from one to the next?",
+};
+
+const RATINGS = {
+  consistency: ["not at all", "completely"],
+  smoothness: ["in sudden jumps", "very smoothly"],
+};
+
+const INSTRUCTIONS = {
+  order: ({ axis }) => [
+    "Put pictures in order",
+    "You will see five pictures at a time. Put them in order by dragging them, with the arrow buttons beside them, or with " +
+      "the arrow keys. Tap a picture to see it large.",
+    axis === "valence"
+      ? "In this part, go by how pleasant the feeling is that the picture shows: from very unpleasant (such as misery, " +
+        "fear or disgust) to very pleasant (such as joy or comfort). It does not matter how strong or how calm it is."
+      : "In this part, go by how stirring the feeling is that the picture shows: from calm (sleepy, still, at rest) to " +
+        "stirring (excited, tense, alarmed or thrilled). It does not matter whether it is pleasant.",
+    "There is no right or wrong: it is your impression that counts.",
+  ],
+  estimate: () => [
+    "Say how a picture feels",
+    "You will see one picture at a time, and a field. Tap or click the place in the field that fits the feeling that the " +
+      "picture shows. You can move the point, also with the two sliders.",
+    "Left is unpleasant, right is pleasant. Up is stirring (excited, tense, alarmed), down is calm (sleepy, still, at rest). " +
+      "The middle is neutral. The further out, the stronger.",
+    "The words in the corners help you to find your way. There is no right or wrong.",
+  ],
+  consistency: () => [
+    "Pictures and words",
+    "You will see a picture and the words that it was made from. Rate how well the picture shows what the words say: the " +
+      "things and what happens. The mood may be any.",
+  ],
+  smoothness: () => [
+    "Pictures in a row",
+    "You will see five pictures in a row. Rate how smoothly they change from one to the next: 5 if the change is gradual and " +
+      "even, 1 if it comes in sudden jumps.",
+  ],
+};
+
+// ---- pictures ------------------------------------------------------------------------------------
+
+function showLarge(source) {
+  const dialog = document.getElementById("large");
+  dialog.querySelector("img").src = source;
+  dialog.showModal();
+}
+
+function picture(name, label) {
+  const source = sourceOf(name);
+  const button = make("button", { type: "button", className: "picture", "aria-label": `${label}. Enter shows it large.` });
+  button.append(make("img", { src: source, alt: "", draggable: false }));
+  button.addEventListener("click", () => showLarge(source));
+  return button;
+}
+
+// ---- things to answer with -----------------------------------------------------------------------
+
+function rating([low, high], value, question, onChange) {
+  const choices = [1, 2, 3, 4, 5].map((number) => {
+    const says = number === 1 ? `1, ${low}` : number === 5 ? `5, ${high}` : String(number);
+    const input = make("input", { type: "radio", name: "rating", value: number, checked: value === number, "aria-label": says });
+    input.addEventListener("change", () => onChange(number));
+    return make("label", {}, input, make("span", { "aria-hidden": "true" }, String(number)));
+  });
+  const ends = make("p", { className: "ends", "aria-hidden": "true" }, make("span", {}, `1 = ${low}`), make("span", {}, `5 = ${high}`));
+  const legend = make("legend", { className: "unseen" }, question);
+  return make("fieldset", { className: "rating" }, legend, make("div", { className: "choices" }, ...choices), ends);
+}
+
+const VIEWS = {
+  practice(task, value, onChange) {
+    const pictures = GREYS.map((colour) => ({ name: colour, source: grey(colour) }));
+    return [new Ordering(pictures, value ?? GREYS, ENDS.practice, onChange).element];
+  },
+  order(task, value, onChange) {
+    const pictures = task.images.map((name) => ({ name, source: sourceOf(name) }));
+    return [new Ordering(pictures, value ?? task.images, ENDS[task.axis], onChange).element];
+  },
+  estimate(task, value, onChange) {
+    const shown = task.images.map((name) => picture(name, "The picture"));
+    return [make("div", { className: "beside" }, ...shown, new Pad(value, onChange).element)];
+  },
+  consistency(task, value, onChange) {
+    const shown = task.images.map((name) => picture(name, "The picture"));
+    const words = task.prompt ? [make("blockquote", {}, task.prompt)] : [];
+    return [...words, ...shown, rating(RATINGS.consistency, value, QUESTIONS.consistency(task), onChange)];
+  },
+  smoothness(task, value, onChange) {
+    const row = task.images.map((name, index) => make("li", {}, picture(name, `Picture ${index + 1} of ${task.images.length}`)));
+    return [
+      make("ol", { className: "row" }, ...row),
+      rating(RATINGS.smoothness, value, QUESTIONS.smoothness(task), onChange),
+    ];
+  },
+};
+
+// ---- is it answered? -----------------------------------------------------------------------------
+
+const MISSING = {
+  practice: "Please move the squares first.",
+  order: "You have not moved a picture. If this is the order you mean, press Next again.",
+  estimate: "Please put the point into the field first.",
+  consistency: "Please choose a number from 1 to 5 first.",
+  smoothness: "Please choose a number from 1 to 5 first.",
+};
+
+const BRIGHTER = [...GREYS].sort();
+
+function practised(order) {
+  return order.every((colour, index) => colour === BRIGHTER[index]);
+}
