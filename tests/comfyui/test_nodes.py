@@ -39,7 +39,19 @@ CONTRACTS = {
     ),
     "EmotiCrafterConditioning": (
         "Emotional Conditioning",
-        [CONDITIONING, NETWORK, VALENCE, AROUSAL, STRENGTH],
+        [
+            *(CONDITIONING, NETWORK, VALENCE, AROUSAL, STRENGTH),
+            *(
+                (f"{axis}_gain", "FLOAT", {"default": 1.0, "min": 0.0, "max": 2.0})
+                for axis in ("valence", "arousal")
+            ),
+            ("start_percent", "FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0}),
+            ("end_percent", "FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0}),
+            ("protected_words", "STRING", {"default": ""}),
+            ("clip", "CLIP", {}),
+            ("pooled", "COMBO", {"default": "keep", "options": ["keep", "zero", "from pooled_prompt"]}),
+            ("pooled_prompt", "CONDITIONING", {}),
+        ],
         ["CONDITIONING"],
     ),
     "EmotiCrafterValenceArousal": ("Valence-Arousal", [VALENCE, AROUSAL], ["FLOAT", "FLOAT"]),
