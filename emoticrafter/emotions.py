@@ -21,6 +21,7 @@ from .va import VA_MAX, VA_MIN, Point
 
 OWN_SOURCE = "emotions.json"
 LONGEST_NAME = 40
+MOST_PROBLEMS = 10  # of one text, told at once
 BETWEEN = re.compile(r"[ \t\n\r,:]*")  # what stands between two keys or values of JSON
 
 RUSSELL = {
@@ -118,7 +119,12 @@ def find_emotion(words: str, emotions: Iterable[NamedEmotion]) -> Point:
         return known[wanted]
     similar = get_close_matches(wanted, known, n=3)
     hint = f"; similar: {', '.join(similar)}" if similar else ", such as calm, excited or sad"
-    raise ValueError(f'there is no emotion "{words}": expected a named one{hint}')
+    raise ValueError(f'there is no emotion "{shown(words)}": expected a named one{hint}')
+
+
+def shown(text: str) -> str:
+    """A text as an error quotes it: not too long."""
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}..."
 
 
 # --- people's own emotions ---------------------------------------------------------------------------------
@@ -137,7 +143,8 @@ def read_own_emotions(path: Path) -> OwnEmotions:
     Never raises: a mistake costs its own entry, a file that is no JSON costs all of its entries.
 
     Returns:
-        The emotions with the source "emotions.json", in the file's order, and a message of one line per mistake.
+        The emotions with the source "emotions.json", in the file's order, and a message of one line per mistake, for
+        the first 10.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -173,12 +180,15 @@ def _checked(entries: Iterable[tuple[int, str, object]]) -> OwnEmotions:
     for line, key, value in entries:
         name = " ".join(key.split())
         if problem := _name_problem(name) or _value_problem(value):
-            problems.append(f'line {line}: "{name[:LONGEST_NAME]}" {problem}')
+            problems.append(f'line {line}: "{shown(name)}" {problem}')
         elif name.casefold() in lines:
             problems.append(f'line {line}: "{name}" is there already, in line {lines[name.casefold()]}')
         else:
             lines[name.casefold()] = line
             emotions.append(NamedEmotion(name, OWN_SOURCE, Point(*map(float, value))))
+    more = len(problems) - MOST_PROBLEMS
+    if more > 0:
+        problems[MOST_PROBLEMS:] = [f"and {more} more mistakes"]
     return OwnEmotions(tuple(emotions), tuple(problems))
 
 
@@ -191,12 +201,11 @@ def _name_problem(name: str) -> str | None:
 
 
 def _value_problem(value: object) -> str | None:
-    shown = json.dumps(value, ensure_ascii=False)
-    shown = shown if len(shown) <= LONGEST_NAME else f"{shown[:LONGEST_NAME]}..."
+    got = shown(json.dumps(value, ensure_ascii=False))
     if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)):
-        return f"is {shown}: expected [valence, arousal], two numbers"
+        return f"is {got}: expected [valence, arousal], two numbers"
     if not all(VA_MIN <= number <= VA_MAX for number in value):
-        return f"is {shown}: expected numbers from {VA_MIN:g} to {VA_MAX:g}"
+        return f"is {got}: expected numbers from {VA_MIN:g} to {VA_MAX:g}"
     return None
 
 

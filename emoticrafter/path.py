@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .emotions import NamedEmotion, find_emotion
+from .emotions import MOST_PROBLEMS, NamedEmotion, find_emotion, shown
 from .va import VA_MAX, VA_MIN, Point, rounded
 
 EASINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -47,8 +47,8 @@ def read_keyframes(
         Two or more keyframes, their frames rising, inside [0, frames).
 
     Raises:
-        ValueError: Lines that cannot be read, positions out of order or outside the path, too few keyframes. All
-            lines at fault are named, with what was expected.
+        ValueError: Lines that cannot be read, positions out of order or outside the path, too few keyframes. The
+            first 10 lines at fault are named, with what was expected.
     """
     emotions = list(emotions)
     keyframes: list[Keyframe] = []
@@ -63,6 +63,8 @@ def read_keyframes(
             _check_place(keyframe, keyframes, frames, closed, last_line)
         except ValueError as error:
             problems.append(f"line {number}: {error}")
+            if len(problems) == MOST_PROBLEMS:
+                break
         else:
             keyframes.append(keyframe)
             last_line = number
@@ -78,7 +80,7 @@ def read_keyframes(
 def _read_line(line: str, frames: int, emotions: list[NamedEmotion], closed: bool) -> Keyframe:
     parts = LINE.fullmatch(line)
     if not parts:
-        raise ValueError(f'"{line}" is no keyframe: expected a position and an emotion, {EXAMPLE}')
+        raise ValueError(f'"{shown(line)}" is no keyframe: expected a position and an emotion, {EXAMPLE}')
     return Keyframe(_read_position(parts["position"], frames, closed), _read_point(parts["words"], emotions))
 
 
@@ -86,7 +88,7 @@ def _read_position(position: str, frames: int, closed: bool) -> float:
     parts = POSITION.fullmatch(position)
     if not parts:
         raise ValueError(
-            f'"{position}" is no position: expected a whole frame such as 12, or a part such as 50%'
+            f'"{shown(position)}" is no position: expected a whole frame such as 12, or a part such as 50%'
         )
     if parts["frame"]:
         return float(parts["frame"])
@@ -100,7 +102,7 @@ def _read_point(words: str, emotions: list[NamedEmotion]) -> Point:
         return find_emotion(words, emotions)
     if len(numbers) != 2:
         raise ValueError(
-            f'"{words}" is no point: expected valence and arousal, two numbers, or a named emotion'
+            f'"{shown(words)}" is no point: expected valence and arousal, two numbers, or a named emotion'
         )
     for name, number in zip(("valence", "arousal"), numbers, strict=True):
         if not VA_MIN <= number <= VA_MAX:

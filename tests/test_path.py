@@ -88,6 +88,12 @@ def test_all_lines_at_fault_are_told_at_once():
         read("x calm\n12 zzz\n13 calm\n13 calm")
 
 
+def test_a_text_that_is_no_list_of_keyframes_is_told_in_a_few_lines():
+    with pytest.raises(ValueError, match="line 10: ") as error:
+        read(f"{'x' * 10_000} {'y' * 10_000}\n" * 1000)
+    assert len(str(error.value)) < 2000
+
+
 def test_a_closed_path_that_would_jump_is_refused():
     with pytest.raises(
         ValueError, match="line 2: in a closed path this is the first frame again: give it the same"
