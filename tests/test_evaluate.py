@@ -1,0 +1,274 @@
+"""The evaluation from manifests to report: known answers, bad input, resuming, and the command line."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from emoticrafter.readers import Reader
+from trainer.evaluate import main
+from trainer.evaluation.kept import keeping
+from trainer.evaluation.report import markdown
+from trainer.evaluation.results import evaluate, matching
+from trainer.evaluation.scoring import Distance, Measure, Scores, neighbours, score
+from trainer.manifest import Image, read_manifest, write_manifest
+from trainer.miniature.readers import KINDS, save_reader
+from trainer.miniature.recipe import TINY
+from trainer.miniature.scene import SUBJECTS
+from trainer.rows import DataError
+
+LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
+GRID = [(v, a) for a in LEVELS for v in LEVELS]
+
+
+def make_manifest(folder: Path, methods=("ours",), prompts=2, points=GRID, size=16) -> Path:
+    """Pictures whose red is the valence and whose green is the arousal; those of "plain" are grey."""
+    images = []
+    for method in methods:
+        for number in range(prompts):
+            for v, a in [(0.0, 0.0)] if method == "plain" else points:
+                path = folder / f"{method}-{number}-{v:g}-{a:g}.png"
+                colour = (round(128 + 40 * v), round(128 + 40 * a), 10 * number)
+                Pillow.new("RGB", (size, size), colour).save(path)
+                subject = f"a {SUBJECTS[number]} in a meadow" if number < len(SUBJECTS) else f"thing {number}"
+                images.append(Image(path.name, subject, v, a, 7, method, path.stem))
+    write_manifest(folder / "manifest.jsonl", images)
+    return folder / "manifest.jsonl"
+
+
+def colour_reader(calls=None) -> Measure:
+    """Reads the colours exactly."""
+
+    def run(pictures, prompts):
+        if calls is not None:
+            calls.append(len(pictures))
+        return np.array([(p[0, 0, :2].astype(float) - 128) / 40 for p in pictures])
+
+    return Measure("colours", ("valence", "arousal"), run)
+
+
+def red_difference(first, second):
+    return np.array([abs(float(a[0, 0, 0]) - float(b[0, 0, 0])) for a, b in zip(first, second, strict=True)])
+
+
+RED = Distance("red", red_difference)
+
+
+def measured(path: Path, distance=RED, calls=None) -> Scores:
+    with keeping(path) as kept:
+        return score(read_manifest(path), [colour_reader(calls)], distance, kept)
+
+
+# ---- figures ---------------------------------------------------------------------------------------
+
+
+def test_a_method_that_follows_exactly(tmp_path):
+    found = evaluate(measured(make_manifest(tmp_path, ("ours", "plain"), prompts=8)))
+    ours = {name: value.mean for name, value in found.estimates()["ours"].items()}
+    for axis in "VA":
+        assert ours[f"{axis}-Error"] == pytest.approx(0, abs=0.02)
+        assert ours[f"{axis} tau"] == pytest.approx(1)
+        assert ours[f"{axis} slope"] == pytest.approx(1, abs=0.01)
+        assert ours[f"{axis} range"] == pytest.approx(6, abs=0.05)
+    assert ours["LPIPS-V"] == pytest.approx(60) and ours["LPIPS-A"] == 0
+    assert ours["LPIPS-Continuous"] == pytest.approx(30)
+    assert [c.error for c in found.calibrations["ours"]] == pytest.approx([0, 0], abs=0.02)
+
+
+def test_always_0_and_plain_score_1_8_and_show_no_control(tmp_path):
+    rows = evaluate(measured(make_manifest(tmp_path, ("ours", "plain"), prompts=8))).estimates()
+    for row in ("always 0", "plain"):
+        assert rows[row]["V-Error"].mean == pytest.approx(1.8) and rows[row]["A-Error"].mean == pytest.approx(
+            1.8
+        )
+        assert rows[row]["V tau"].mean == rows[row]["A slope"].mean == 0
+
+
+def test_shuffled_labels_show_no_control(tmp_path):
+    rows = evaluate(measured(make_manifest(tmp_path, prompts=8))).estimates()
+    shuffled = rows["ours, labels shuffled"]
+    assert abs(shuffled["V tau"].mean) < 0.15 and abs(shuffled["V slope"].mean) < 0.15
+    assert shuffled["V-Error"].mean > 2.2  # worse than always 0: it has the range without the aim
+
+
+def test_methods_are_compared_prompt_by_prompt_and_with_always_0(tmp_path):
+    found = evaluate(measured(make_manifest(tmp_path, ("ours", "plain"), prompts=8)))
+    tests = {(figure, a, b): (test, corrected) for figure, a, b, test, corrected in found.tests}
+    test, corrected = tests["V-Error", "ours", "plain"]
+    assert test.difference == pytest.approx(-1.8, abs=0.02) and test.effect == -1
+    assert test.p == pytest.approx(2 / 2**8) and corrected >= test.p
+    assert ("V-Error", "ours", "always 0") in tests
+    assert tests["V-Error", "plain", "always 0"][1] == 1
+
+
+def test_too_few_prompts_are_said_so(tmp_path):
+    found = evaluate(measured(make_manifest(tmp_path, ("ours", "plain"), prompts=2)))
+    assert any("Only 2 prompts: too few for intervals and tests" in note for note in found.notes)
+    assert all(test.p is None for _, _, _, test, _ in found.tests)
+    assert np.isnan(found.estimates()["ours"]["V-Error"].low)
+    assert "| ours | 0.0" in markdown(found)
+
+
+def test_missing_plain_pictures_are_said_so(tmp_path):
+    notes = evaluate(measured(make_manifest(tmp_path))).notes
+    assert any("trainer.generate" in note and "'plain'" in note for note in notes)
+
+
+def test_neighbours_on_the_plane():
+    found = neighbours(GRID)
+    assert len(found) == 40 and {axis for _, _, axis in found} == {0, 1}
+    assert neighbours([(0.0, 0.0), (3.0, 0.0), (1.0, 0.0)]) == [(0, 2, 0), (2, 1, 0)]
+    assert neighbours([(0.0, 0.0), (1.0, 1.0)]) == []
+
+
+# ---- bad input -------------------------------------------------------------------------------------
+
+
+def test_methods_that_were_asked_for_other_images_are_refused(tmp_path):
+    images = read_manifest(make_manifest(tmp_path, ("ours", "theirs", "plain")))
+    assert len(matching(images, "plain", common=False)) == len(images)
+    fewer = [image for image in images if not (image.method == "theirs" and image.valence == 3)]
+    with pytest.raises(DataError, match=r"theirs lacks 10 images .*seed 7 at 3, -3") as error:
+        matching(fewer, "plain", common=False)
+    assert "--common to compare the 40 that all have" in str(error.value)
+    assert len(matching(fewer, "plain", common=True)) == 2 * 40 + 2
+    with pytest.raises(DataError, match="ours has two images of the same prompt"):
+        matching([*images, images[0]], "plain", common=False)
+
+
+def test_unreadable_images_are_named_and_the_others_kept(tmp_path):
+    path = make_manifest(tmp_path)
+    (tmp_path / "ours-0--3--3.png").write_bytes(b"\x89PNG no")
+    calls = []
+    found = measured(path, calls=calls)
+    assert len(found.problems) == 1 and "ours-0--3--3.png cannot be read as an image" in found.problems[0]
+    assert np.isnan(found.columns["valence"]).sum() == 1
+    assert evaluate(found).estimates()["ours"]["V-Error"].mean == pytest.approx(0, abs=0.02)
+
+
+def test_other_sizes_have_no_distance(tmp_path):
+    path = make_manifest(tmp_path, prompts=1)
+    Pillow.new("RGB", (20, 16)).save(tmp_path / "ours-0--3--3.png")
+    found = measured(path)
+    assert sum("different sizes (20x16 and 16x16)" in problem for problem in found.problems) == 2
+    assert np.isnan(found.distances).sum() == 2
+
+
+# ---- resuming --------------------------------------------------------------------------------------
+
+
+def test_nothing_is_measured_twice(tmp_path):
+    path, calls = make_manifest(tmp_path), []
+    first = measured(path, calls=calls)
+    again = measured(path, calls=calls)
+    assert sum(calls) == 50
+    np.testing.assert_array_equal(first.columns["valence"], again.columns["valence"])
+    np.testing.assert_array_equal(first.distances, again.distances)
+    Pillow.new("RGB", (16, 16), (1, 2, 3)).save(tmp_path / "ours-1-0-0.png")
+    changed = measured(path, calls=calls)
+    assert sum(calls) == 51
+    assert changed.columns["valence"].min() < -3.1
+
+
+def test_an_interrupted_run_keeps_what_it_measured(tmp_path):
+    path, calls = make_manifest(tmp_path, prompts=4), []
+
+    def run(pictures, prompts):
+        calls.append(len(pictures))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return np.zeros((len(pictures), 2))
+
+    with pytest.raises(KeyboardInterrupt), keeping(path) as kept:
+        score(read_manifest(path), [Measure("x", ("valence", "arousal"), run)], None, kept)
+    file = tmp_path / "manifest.measured.jsonl"
+    file.write_bytes(file.read_bytes()[:-9])  # and the last line was cut off
+    with keeping(path) as kept:
+        score(read_manifest(path), [Measure("x", ("valence", "arousal"), run)], None, kept)
+    assert sum(calls[3:]) == 51
+
+
+def test_two_runs_do_not_write_into_each_other(tmp_path):
+    path = make_manifest(tmp_path)
+    with keeping(path), pytest.raises(DataError, match="evaluated by another run"), keeping(path):
+        pass
+
+
+# ---- the command -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def miniature(tmp_path_factory):
+    """A run's folder with untrained readers."""
+    folder = tmp_path_factory.mktemp("miniature")
+    for kind in ("emotion", "content"):
+        torch.manual_seed(0)
+        reader = Reader(TINY.reader_channels, KINDS[kind])
+        save_reader(reader, folder / "readers" / f"{kind}.safetensors", kind, TINY, {})
+    return folder
+
+
+def test_the_miniature_needs_no_hub(tmp_path, miniature, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    path = make_manifest(tmp_path, ("ours", "theirs", "plain"), prompts=6)
+    out = tmp_path / "out"
+    assert main([str(path), "--miniature", str(miniature), "--out", str(out), "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"\| always 0 \| 1\.800 \| 1\.800 \| 0\.000", printed)
+    assert "| ours, labels shuffled |" in printed and "content" in printed
+    page = (out / "report.html").read_text()
+    assert page.count("<img ") == 3 * (25 + 25 + 1)
+    assert not re.search(r"(?:src|href)=\"(?!data:)|@import|url\(", page)
+    assert "without LPIPS" in page and "always says 0 has a V-Error of 1.800" in page
+    found = json.loads((out / "results.json").read_text())
+    assert found["table"]["plain"]["V-Error"]["prompts"] == 6
+    assert "the miniature" in found["made_by"]["valence and arousal"]
+
+
+def test_a_folder_stands_for_its_manifest(tmp_path, miniature):
+    make_manifest(tmp_path)
+    assert main([str(tmp_path), "--miniature", str(miniature), "--out", str(tmp_path / "out")]) == 0
+
+
+def test_problems_end_the_command_unless_they_are_skipped(tmp_path, miniature, capsys):
+    path = make_manifest(tmp_path)
+    (tmp_path / "ours-0--3--3.png").write_bytes(b"")
+    arguments = [str(path), "--miniature", str(miniature), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 1
+    said = capsys.readouterr().err
+    assert "1 images could not be used" in said and "What was measured is kept" in said
+    assert not (tmp_path / "out").exists()
+    assert main([*arguments, "--skip-bad"]) == 0
+    assert "1 problems" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "one of --reader, --chat-url and --miniature"),
+        (["--miniature", "nowhere"], "nowhere holds no readers"),
+        (["--reader", "none.safetensors"], "none.safetensors"),
+        (["--chat-url", "ftp://x", "--chat-model", "m"], "base url"),
+        (
+            ["--chat-url", "http://x/v1", "--chat-model", "m", "--key-from", "NO_KEY_HERE"],
+            "export NO_KEY_HERE=...",
+        ),
+    ],
+)
+def test_a_missing_reader_is_said_in_a_line(tmp_path, capsys, arguments, said):
+    path = make_manifest(tmp_path)
+    assert main([str(path), "--out", str(tmp_path / "out"), *arguments]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and said in error and "Traceback" not in error
+
+
+def test_missing_images_are_named(tmp_path, miniature, capsys):
+    path = make_manifest(tmp_path)
+    (tmp_path / "ours-1-3-3.png").unlink()
+    arguments = [str(path), "--miniature", str(miniature), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 1
+    assert "ours-1-3-3.png" in capsys.readouterr().err

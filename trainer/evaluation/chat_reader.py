@@ -1,0 +1,118 @@
+"""A vision-language model as reader, over any server that speaks OpenAI's chat completions with images."""
+
+import base64
+import io
+import json
+import math
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image as Pillow
+
+from emoticrafter.chat import AnswerError, ChatSettings, Server, UnusableError
+from trainer.evaluation.pictures import Pixels, text_sha256
+from trainer.rows import DataError
+
+IMAGE_SIZE = 768  # longer side in pixels of what is sent
+ASKS = 3  # answers for one image before it is left unread
+SCHEMA = {
+    "type": "object",
+    "properties": {axis: {"type": "number", "minimum": -3, "maximum": 3} for axis in ("valence", "arousal")},
+    "required": ["valence", "arousal"],
+    "additionalProperties": False,
+}
+INSTRUCTIONS = """You rate the emotion that a picture carries, as people would rate it.
+- valence: from -3 (misery, very unpleasant) over 0 (neutral) to +3 (joy, very pleasant);
+- arousal: from -3 (sleepy, very calm) over 0 (neutral) to +3 (alarmed or elated, very stirred).
+Use the whole scale and decimals. Answer with one JSON object: {"valence": number, "arousal": number}."""
+
+
+class ChatReader:
+    """Asks a model about one image at a time, `workers` at once; an image without a usable answer stays unread."""
+
+    def __init__(self, server: Server, workers: int = 4):
+        self.server, self.workers, self.failures = server, workers, []
+        self.name = f"{server.settings.model} (a vision-language model)"
+        asked = f"{server.settings.model} {server.url} {INSTRUCTIONS} {IMAGE_SIZE}"
+        self.fingerprint = text_sha256(asked)[:16]
+
+    def read(self, pictures: list[Pixels]) -> np.ndarray:
+        """[B, 2]; NaN for an image that the model refused or answered with nonsense.
+
+        Raises:
+            FatalError: the server will not answer anybody who asks like this.
+        """
+        with ThreadPoolExecutor(self.workers) as pool:
+            return np.array(list(pool.map(self._read_one, pictures)))
+
+    def _read_one(self, picture: Pixels) -> tuple[float, float]:
+        try:
+            return self._ask(picture)
+        except AnswerError as error:
+            self.failures.append(f"not read by {self.server.settings.model}: {error}")
+            return math.nan, math.nan
+
+    def _ask(self, picture: Pixels) -> tuple[float, float]:
+        image = {"type": "image_url", "image_url": {"url": data_url(picture)}}
+        opening = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": [image]}]
+        messages = opening
+        for _ in range(ASKS):
+            try:
+                text, _usage = self.server.chat(messages, SCHEMA)
+                return parse_answer(text)
+            except UnusableError as error:
+                why = str(error)
+            except ValueError as error:
+                why = self.server.clean(str(error))
+                again = f"This answer cannot be used: {why}. Answer again with the JSON object alone."
+                messages = [
+                    *opening,
+                    {"role": "assistant", "content": text},
+                    {"role": "user", "content": again},
+                ]
+        raise AnswerError(f"{ASKS} answers, none usable; the last one: {why}")
+
+
+def data_url(picture: Pixels) -> str:
+    """An image as a JPEG data URL, at most IMAGE_SIZE pixels long."""
+    small = Pillow.fromarray(picture)
+    small.thumbnail((IMAGE_SIZE, IMAGE_SIZE))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=90)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def parse_answer(text: str) -> tuple[float, float]:
+    """Valence and arousal from a model's answer.
+
+    Raises:
+        ValueError: what is wrong, in words that the model can act on.
+    """
+    fenced = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
+    try:
+        answer = json.loads(fenced[1] if fenced else text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is not JSON ({error})") from error
+    if not isinstance(answer, dict):
+        raise ValueError("it is not a JSON object")
+    values = []
+    for axis in ("valence", "arousal"):
+        value = answer.get(axis)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -3 <= value <= 3:
+            raise ValueError(f"{axis} is {str(value)[:40]!r}, expected a number from -3 to 3")
+        values.append(float(value))
+    return values[0], values[1]
+
+
+def connect(settings: ChatSettings, workers: int = 4) -> ChatReader:
+    """The reader behind an address.
+
+    Raises:
+        DataError: settings that cannot be used, all of them named.
+    """
+    if problems := settings.problems():
+        raise DataError(
+            "The server cannot be asked like this:\n" + "\n".join(f"  {text}" for text in problems)
+        )
+    return ChatReader(Server(settings), workers)

@@ -1,0 +1,75 @@
+"""Image files: hashed by threads, and decoded by threads a chunk ahead of whatever measures them."""
+
+import hashlib
+import io
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+
+from emoticrafter.files import file_sha256
+
+AHEAD = 2  # chunks that are decoded while one is measured: all that memory ever holds
+THREADS = 4
+
+Pixels = np.ndarray
+"""uint8 [H, W, 3]."""
+
+
+class PictureError(ValueError):
+    """A file that cannot be used as an image."""
+
+
+def hash_files(paths: Sequence[Path]) -> list[str | PictureError]:
+    """The sha256 of each file, or why it cannot be read."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(_hash, paths))
+
+
+def _hash(path: Path) -> str | PictureError:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        return PictureError(f"{path} cannot be read ({error.strerror})")
+
+
+def decode(path: Path) -> Pixels:
+    """Reads an image; what is transparent lies on white.
+
+    Raises:
+        PictureError: it is no image that can be read.
+    """
+    try:
+        with Pillow.open(io.BytesIO(path.read_bytes())) as image:
+            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+                image = image.convert("RGBA")
+                image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
+        raise PictureError(f"{path} cannot be read as an image ({error})") from error
+
+
+def _decoded(path: Path) -> Pixels | PictureError:
+    try:
+        return decode(path)
+    except PictureError as error:
+        return error
+
+
+def decode_ahead(chunks: Iterable[Sequence[Path]]) -> Iterator[list[Pixels | PictureError]]:
+    """The pictures of each chunk, while the next ones are being decoded."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        waiting: deque = deque()
+        for chunk in chunks:
+            waiting.append([pool.submit(_decoded, path) for path in chunk])
+            if len(waiting) > AHEAD:
+                yield [future.result() for future in waiting.popleft()]
+        while waiting:
+            yield [future.result() for future in waiting.popleft()]
+
+
+def text_sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

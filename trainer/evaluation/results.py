@@ -1,0 +1,275 @@
+"""From scores to the table: figures of every prompt and method, their spread, the controls and the tests.
+
+Rows of the table: the methods; "always 0", which answers the middle of the plane to everything; the method that got
+the plain prompts without emotion; and every method with its labels shuffled. A figure that does not beat these rows
+shows no control, whatever its value. Figures are computed for each prompt, and the table has their means over prompts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from trainer.evaluation.scoring import Scores
+from trainer.evaluation.statistics import (
+    Calibration,
+    Comparison,
+    Estimate,
+    calibration,
+    compare,
+    estimate,
+    follow,
+    holm,
+)
+from trainer.manifest import Image
+from trainer.rows import DataError
+
+ALWAYS_0 = "always 0"
+SHUFFLES = 10
+LISTED = 3
+AXES = ("V", "A")
+FOLLOWED = {
+    f"{axis}{name}": key
+    for axis in AXES
+    for name, key in (("-Error", "error"), (" tau", "tau"), (" slope", "slope"), (" range", "range"))
+}
+ERRORS = ("V-Error", "A-Error")
+DISTANCES = ("LPIPS-V", "LPIPS-A", "LPIPS-Continuous")
+
+Figures = dict[str, np.ndarray]
+"""[P] by the figure's name; NaN where a prompt has none."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What an evaluation found.
+
+    Attributes:
+        prompts: P of them.
+        methods: Figures by method, in the manifests' order; the plain prompts' among them.
+        controls: Figures of "always 0" and of the methods with shuffled labels.
+        calibrations: (valence, arousal) by method.
+        tests: (figure, first, second, comparison, p after Holm's correction or None).
+        notes: What a reader of the table must know.
+    """
+
+    prompts: list[str]
+    methods: dict[str, Figures]
+    controls: dict[str, Figures]
+    calibrations: dict[str, tuple[Calibration, Calibration]]
+    tests: list[tuple[str, str, str, Comparison, float | None]]
+    notes: list[str]
+
+    def estimates(self) -> dict[str, dict[str, Estimate]]:
+        """The table: a figure's mean over prompts with its interval, by row and figure."""
+        rows = {**self.methods, **self.controls}
+        return {
+            row: {name: estimate(values) for name, values in found.items()} for row, found in rows.items()
+        }
+
+
+# ---- do the methods answer the same questions? -----------------------------------------------------
+
+
+def matching(images: Sequence[Image], plain: str, common: bool) -> set[int]:
+    """The rows of images that can be compared: those of `plain`, and points that all other methods have.
+
+    Raises:
+        DataError: a point comes twice, or methods have different points and `common` is not set.
+    """
+    points: dict[str, dict[tuple, int]] = {}
+    for row, image in enumerate(images):
+        point = (image.prompt, image.seed, image.valence, image.arousal)
+        if point in points.setdefault(image.method, {}):
+            raise DataError(
+                f"{image.method} has two images of the same prompt, seed, valence and arousal: {image.path.name} and "
+                f"{images[points[image.method][point]].path.name}. Leave one out of the manifest."
+            )
+        points[image.method][point] = row
+    compared = {method: found for method, found in points.items() if method != plain}
+    if not compared:
+        compared = points
+    shared = set.intersection(*(set(found) for found in compared.values()))
+    if not common:
+        _refuse_differences(compared, shared)
+    if not shared:
+        raise DataError(f"{' and '.join(compared)} have no prompt, seed, valence and arousal in common.")
+    kept = {row for found in compared.values() for point, row in found.items() if point in shared}
+    return kept | set(points.get(plain, {}).values())
+
+
+def _refuse_differences(points: dict[str, dict[tuple, int]], shared: set[tuple]) -> None:
+    union = set.union(*(set(found) for found in points.values()))
+    lines = []
+    for method, found in points.items():
+        if lacking := sorted(union - set(found)):
+            shown = "; ".join(f"{p[0]!r} seed {p[1]} at {p[2]:g}, {p[3]:g}" for p in lacking[:LISTED])
+            lines.append(f"  {method} lacks {len(lacking):,} images that others have: {shown}")
+    if lines:
+        raise DataError(
+            "The methods were asked for different images:\n"
+            + "\n".join(lines)
+            + "\nMake the missing ones, or give "
+            f"--common to compare the {len(shared):,} that all have."
+        )
+
+
+# ---- figures of prompts ----------------------------------------------------------------------------
+
+
+class _Method:
+    """One method's images as arrays, by prompt."""
+
+    def __init__(self, scores: Scores, rows: np.ndarray, prompts: Sequence[str]):
+        images = [scores.images[row] for row in rows]
+        numbers = {prompt: number for number, prompt in enumerate(prompts)}
+        self.prompt = self.read_prompt = np.array([numbers[image.prompt] for image in images], int)
+        self.asked = np.array([(image.valence, image.arousal) for image in images], np.float64).reshape(-1, 2)
+        self.got = np.stack([scores.columns[name][rows] for name in ("valence", "arousal")], axis=1)
+        self.columns = {
+            name: values[rows]
+            for name, values in scores.columns.items()
+            if name not in ("valence", "arousal")
+        }
+        mine = np.isin(scores.pairs[:, 0], rows)
+        whose = dict(zip(rows.tolist(), self.prompt.tolist(), strict=True))
+        self.pair_prompt = np.array([whose[row] for row in scores.pairs[mine, 0].tolist()], int)
+        self.pair_axis, self.distances = scores.axis[mine], scores.distances[mine]
+
+    def spread_over(self, points: dict[int, np.ndarray]) -> None:
+        """Lets every image stand at all points that were asked for of its prompt."""
+        asked = [points.get(prompt, np.zeros((0, 2))) for prompt in self.prompt]
+        counts = [len(part) for part in asked]
+        self.asked = np.concatenate(asked) if asked else self.asked
+        self.got, self.read_prompt = np.repeat(self.got, counts, 0), np.repeat(self.prompt, counts)
+
+    def figures(self, count: int) -> Figures:
+        found = following(self.read_prompt, self.asked, self.got, count)
+        for name, values in self.columns.items():
+            found[name] = _means(self.prompt, values, count)
+        for name, axes in zip(DISTANCES, ((0,), (1,), (0, 1)), strict=True):
+            chosen = np.isin(self.pair_axis, axes)
+            if chosen.any():
+                found[name] = _means(self.pair_prompt[chosen], self.distances[chosen], count)
+        return found
+
+
+def following(prompt: np.ndarray, asked: np.ndarray, got: np.ndarray, count: int) -> Figures:
+    """Error, tau, slope and range of both axes for each of `count` prompts.
+
+    Args:
+        prompt: [N], the prompt's number.
+        asked, got: [N, 2].
+    """
+    found = {name: np.full(count, np.nan) for name in FOLLOWED}
+    for number in np.unique(prompt):
+        rows = prompt == number
+        for column, axis in enumerate(AXES):
+            figures = follow(asked[rows, column], got[rows, column])
+            for name, key in FOLLOWED.items():
+                if name[0] == axis:
+                    found[name][number] = figures[key]
+    return found
+
+
+def _means(prompt: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    found = np.full(count, np.nan)
+    for number in np.unique(prompt):
+        known = values[(prompt == number) & np.isfinite(values)]
+        if len(known):
+            found[number] = known.mean()
+    return found
+
+
+def shuffled(method: _Method, count: int, seed: int = 0) -> Figures:
+    """What the figures would be if the readings had nothing to do with what was asked: labels change places.
+
+    The labels of a prompt's images are permuted among them, SHUFFLES times, and the figures averaged.
+    """
+    random, every = np.random.default_rng(seed), []
+    prompt = method.read_prompt
+    for _ in range(SHUFFLES):
+        asked = method.asked.copy()
+        for number in np.unique(prompt):
+            rows = np.flatnonzero(prompt == number)
+            asked[rows] = asked[random.permutation(rows)]
+        every.append(following(prompt, asked, method.got, count))
+    return {name: np.mean([found[name] for found in every], axis=0) for name in FOLLOWED}
+
+
+# ---- the whole -------------------------------------------------------------------------------------
+
+
+def evaluate(scores: Scores, plain: str = "plain") -> Results:
+    """Figures, controls and tests of everything that was measured.
+
+    Args:
+        scores: Of images that match, see `matching`.
+        plain: The method that got the prompts without emotion; its images stand at all points if it has one for
+            each prompt and seed.
+    """
+    prompts = list(dict.fromkeys(image.prompt for image in scores.images))
+    names = np.array([image.method for image in scores.images])
+    methods = {
+        name: _Method(scores, np.flatnonzero(names == name), prompts)
+        for name in dict.fromkeys(names.tolist())
+    }
+    notes = _notes(scores, methods, plain)
+    reference = next((found for name, found in methods.items() if name != plain), None)
+    if reference and plain in methods and len(np.unique(methods[plain].asked, axis=0)) == 1:
+        points = {
+            number: reference.asked[reference.prompt == number] for number in set(reference.prompt.tolist())
+        }
+        methods[plain].spread_over({number: np.unique(found, axis=0) for number, found in points.items()})
+    count = len(prompts)
+    figures = {name: method.figures(count) for name, method in methods.items()}
+    asked = reference or methods[plain]
+    controls = {ALWAYS_0: following(asked.prompt, asked.asked, np.zeros_like(asked.asked), count)}
+    controls |= {
+        f"{name}, labels shuffled": shuffled(method, count)
+        for name, method in methods.items()
+        if name != plain
+    }
+    calibrations = {
+        name: tuple(calibration(method.asked[:, axis], method.got[:, axis]) for axis in (0, 1))
+        for name, method in methods.items()
+        if np.isfinite(method.got).all(1).any()
+    }
+    return Results(prompts, figures, controls, calibrations, _tests(figures, controls[ALWAYS_0]), notes)
+
+
+def _notes(scores: Scores, methods: dict[str, _Method], plain: str) -> list[str]:
+    notes = []
+    if plain not in methods:
+        notes.append(
+            f"There are no images of the plain prompts (a method named {plain!r}), so nothing shows what the model "
+            "does without emotion: make them with `python -m trainer.generate` and --method plain."
+        )
+    unread = int((~np.isfinite(scores.columns["valence"])).sum())
+    if unread:
+        notes.append(
+            f"{unread:,} of {len(scores.images):,} images were not read and are left out of the figures."
+        )
+    fewest = min(len(set(method.prompt.tolist())) for method in methods.values())
+    if fewest < 6:
+        notes.append(
+            f"Only {fewest} prompt{'s' * (fewest != 1)}: too few for intervals and tests, which need 6; means alone."
+        )
+    return notes
+
+
+def _tests(methods: dict[str, Figures], zero: Figures) -> list[tuple]:
+    """Every figure between every two methods, errors also against "always 0"; Holm's correction for each figure."""
+    figures = list(dict.fromkeys(name for found in methods.values() for name in found))
+    tests = []
+    for figure in figures:
+        rows = {name: found for name, found in methods.items() if figure in found}
+        pairs = [(a, b, rows[a][figure], rows[b][figure]) for a, b in combinations(rows, 2)]
+        if figure in ERRORS:
+            pairs += [(name, ALWAYS_0, found[figure], zero[figure]) for name, found in rows.items()]
+        found = [(figure, a, b, compare(first, second)) for a, b, first, second in pairs]
+        possible = [n for n, test in enumerate(found) if test[3].p is not None]
+        corrected = dict(zip(possible, holm([found[n][3].p for n in possible]), strict=True))
+        tests += [(*test, corrected.get(n)) for n, test in enumerate(found)]
+    return tests

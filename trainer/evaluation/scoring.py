@@ -1,0 +1,219 @@
+"""Runs every measure over a manifest's images, chunk by chunk; what is known already is not measured again."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from tqdm import tqdm
+
+from trainer.evaluation.kept import Kept, Key
+from trainer.evaluation.pictures import PictureError, Pixels, decode_ahead, hash_files, text_sha256
+from trainer.manifest import Image
+
+AT_ONCE = 32  # images that are measured together, about
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Something that gives numbers for an image.
+
+    Attributes:
+        by: Its name and the fingerprint of its weights; results are kept under it.
+        columns: What the numbers are.
+        run: (B images, their prompts) to [B, columns]; NaN where it has no answer.
+        reads_prompt: Whether the numbers depend on the prompt.
+    """
+
+    by: str
+    columns: tuple[str, ...]
+    run: Callable[[list[Pixels], list[str]], np.ndarray]
+    reads_prompt: bool = False
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How different two images of equal size look: `run` takes the images of B pairs and gives [B]."""
+
+    by: str
+    run: Callable[[list[Pixels], list[Pixels]], np.ndarray]
+
+
+@dataclass
+class Scores:
+    """What was measured.
+
+    Attributes:
+        images: N images.
+        columns: [N] for each column of each measure; NaN where there is no answer.
+        pairs: [K, 2] rows of `images` that are neighbours on the plane.
+        axis: [K], the axis along which they are neighbours, 0 for valence and 1 for arousal.
+        distances: [K].
+        problems: Which images could not be read or compared, and why.
+    """
+
+    images: list[Image]
+    columns: dict[str, np.ndarray]
+    pairs: np.ndarray
+    axis: np.ndarray
+    distances: np.ndarray
+    problems: list[str]
+
+
+def score(
+    images: Sequence[Image], measures: Sequence[Measure], distance: Distance | None, kept: Kept
+) -> Scores:
+    """Measures images; an interruption loses only the chunk under way.
+
+    Args:
+        images: Of one manifest.
+        measures: With different columns.
+        distance: For neighbours along valence or arousal, if wanted.
+        kept: Knows what was measured before, and gets what is new.
+    """
+    work = _Work(images, measures, distance, kept)
+    chunks = list(_chunks(grouped(work.images)))
+    missing = [work.missing(chunk) for chunk in chunks]
+    paths = [[work.images[row].path for row in rows] for rows in missing]
+    with tqdm(total=len(work.images), unit="image", mininterval=1) as bar:
+        for chunk, rows, pictures in zip(chunks, missing, decode_ahead(paths), strict=True):
+            if rows:
+                work.measure(chunk, dict(zip(rows, pictures, strict=True)))
+            bar.update(sum(map(len, chunk)))
+    return work.scores([pair for chunk in chunks for pair in work.pairs(chunk)])
+
+
+def merge(parts: Sequence[Scores]) -> Scores:
+    """The scores of several manifests, measured alike, as one."""
+    starts = np.cumsum([0, *(len(part.images) for part in parts[:-1])])
+    return Scores(
+        [image for part in parts for image in part.images],
+        {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
+        np.concatenate([part.pairs + start for part, start in zip(parts, starts, strict=True)]),
+        np.concatenate([part.axis for part in parts]),
+        np.concatenate([part.distances for part in parts]),
+        [problem for part in parts for problem in part.problems],
+    )
+
+
+def grouped(images: Sequence[Image]) -> list[list[int]]:
+    """Rows of images of one method, prompt and seed together: they are neighbours on the plane."""
+    groups: dict[tuple, list[int]] = {}
+    for row, image in enumerate(images):
+        groups.setdefault((image.method, image.prompt, image.seed), []).append(row)
+    return list(groups.values())
+
+
+def _chunks(groups: list[list[int]]) -> Iterator[list[list[int]]]:
+    """Whole groups, as many as make about AT_ONCE images."""
+    chunk: list[list[int]] = []
+    for group in groups:
+        if chunk and sum(map(len, chunk)) + len(group) > AT_ONCE:
+            yield chunk
+            chunk = []
+        chunk.append(group)
+    if chunk:
+        yield chunk
+
+
+def neighbours(points: Sequence[tuple[float, float]]) -> list[tuple[int, int, int]]:
+    """(first, second, axis) of points that follow each other along one axis, the other value being equal."""
+    found = []
+    for axis in (0, 1):
+        lines: dict[float, list[int]] = {}
+        for index, point in enumerate(points):
+            lines.setdefault(round(point[1 - axis], 6), []).append(index)
+        for line in lines.values():
+            line.sort(key=lambda index: points[index][axis])
+            found += [(a, b, axis) for a, b in pairwise(line) if points[a][axis] != points[b][axis]]
+    return found
+
+
+class _Work:
+    """What is asked of which images, and what is known."""
+
+    def __init__(
+        self, images: Sequence[Image], measures: Sequence[Measure], distance: Distance | None, kept: Kept
+    ):
+        self.measures, self.distance, self.kept = measures, distance, kept
+        hashes = hash_files([image.path for image in images])
+        self.problems = [str(found) for found in hashes if isinstance(found, PictureError)]
+        readable = [n for n, found in enumerate(hashes) if isinstance(found, str)]
+        self.images = [images[n] for n in readable]
+        self.hashes = [hashes[n] for n in readable]
+
+    def key(self, measure: Measure, row: int) -> Key:
+        prompt = " " + text_sha256(self.images[row].prompt)[:16] if measure.reads_prompt else ""
+        return measure.by, self.hashes[row] + prompt
+
+    def pair_key(self, first: int, second: int) -> Key:
+        return self.distance.by, " ".join(sorted((self.hashes[first], self.hashes[second])))
+
+    def pairs(self, chunk: list[list[int]]) -> list[tuple[int, int, int]]:
+        """The neighbours of a chunk's groups: rows and axis."""
+        if self.distance is None:
+            return []
+        found = []
+        for group in chunk:
+            points = [(self.images[row].valence, self.images[row].arousal) for row in group]
+            found += [(group[a], group[b], axis) for a, b, axis in neighbours(points)]
+        return found
+
+    def missing(self, chunk: list[list[int]]) -> list[int]:
+        """The rows of a chunk of which anything is not known yet, in order."""
+        rows = {
+            row
+            for group in chunk
+            for row in group
+            if any(self.key(measure, row) not in self.kept for measure in self.measures)
+        }
+        for first, second, _ in self.pairs(chunk):
+            if self.pair_key(first, second) not in self.kept:
+                rows |= {first, second}
+        return sorted(rows)
+
+    def measure(self, chunk: list[list[int]], pictures: dict[int, Pixels | PictureError]) -> None:
+        """Measures what is missing of a chunk, and keeps it."""
+        self.problems += [str(picture) for picture in pictures.values() if isinstance(picture, PictureError)]
+        pictures = {row: pixels for row, pixels in pictures.items() if not isinstance(pixels, PictureError)}
+        for measure in self.measures:
+            rows = [row for row in pictures if self.key(measure, row) not in self.kept]
+            if rows:
+                prompts = [self.images[row].prompt for row in rows]
+                values = measure.run([pictures[row] for row in rows], prompts)
+                self.kept.add(
+                    {self.key(measure, row): v.tolist() for row, v in zip(rows, values, strict=True)}
+                )
+        self._measure_distances(chunk, pictures)
+
+    def _measure_distances(self, chunk: list[list[int]], pictures: dict[int, Pixels]) -> None:
+        pairs = [
+            (first, second)
+            for first, second, _ in self.pairs(chunk)
+            if {first, second} <= pictures.keys() and self.pair_key(first, second) not in self.kept
+        ]
+        fitting = [(a, b) for a, b in pairs if pictures[a].shape == pictures[b].shape]
+        for a, b in sorted(set(pairs) - set(fitting)):
+            sizes = " and ".join("x".join(map(str, pictures[row].shape[1::-1])) for row in (a, b))
+            names = f"{self.images[a].path.name} and {self.images[b].path.name}"
+            self.problems.append(f"{names} have different sizes ({sizes}): no distance between them")
+        if fitting:
+            first, second = zip(*fitting, strict=True)
+            values = self.distance.run([pictures[row] for row in first], [pictures[row] for row in second])
+            self.kept.add(
+                {self.pair_key(a, b): [float(v)] for (a, b), v in zip(fitting, values, strict=True)}
+            )
+
+    def scores(self, pairs: list[tuple[int, int, int]]) -> Scores:
+        columns = {}
+        for measure in self.measures:
+            nothing = [np.nan] * len(measure.columns)
+            values = [self.kept.get(self.key(measure, row), nothing) for row in range(len(self.images))]
+            columns |= dict(
+                zip(measure.columns, np.array(values, np.float64).reshape(-1, len(nothing)).T, strict=True)
+            )
+        distances = [self.kept.get(self.pair_key(a, b), [np.nan])[0] for a, b, _ in pairs]
+        table = np.array(pairs, int).reshape(-1, 3)
+        return Scores(
+            self.images, columns, table[:, :2], table[:, 2], np.array(distances, np.float64), self.problems
+        )
