@@ -13,6 +13,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from .images import colours
+
 INK, QUIET, FAINT = (28, 28, 32), (104, 104, 112), (214, 214, 220)
 LARGEST = 16_384
 """Pixels of a figure's side: more than that neither browsers show nor WebP holds."""
@@ -35,11 +37,9 @@ OTHER_FONTS = (
 
 
 def to_pictures(images: Tensor) -> list[Image.Image]:
-    """ComfyUI's images [B, H, W, C] in [0, 1], C = 1, 3 or 4 (the fourth is left out), to pictures."""
-    if images.ndim != 4 or images.shape[-1] not in (1, 3, 4) or not images.numel():
-        raise ValueError(f"images have the shape {tuple(images.shape)}: expected [number, height, width, 3].")
-    colours = images[..., :3].detach().float().cpu().nan_to_num().clamp(0, 1)
-    pixels = (colours * 255).round().to(torch.uint8).expand(-1, -1, -1, 3).numpy()
+    """ComfyUI's images [B, H, W, C] in [0, 1] to pictures (see `images.colours`)."""
+    pixels = colours(images).detach().float().cpu().nan_to_num().clamp(0, 1)
+    pixels = (pixels * 255).round().to(torch.uint8).numpy()
     return [Image.fromarray(np.ascontiguousarray(one)) for one in pixels]
 
 

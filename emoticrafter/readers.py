@@ -10,7 +10,7 @@ Shapes: B batch, W width of CLIP's image features.
 import itertools
 import json
 import os
-from collections.abc import Set
+from collections.abc import Callable, Set
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .files import write_atomically
+from .images import colours
 from .layout import check_layout
 from .va import VA_MAX, VA_MIN
 from .weights import check_numbers, existing_file, open_safetensors, read_pickle
@@ -124,7 +125,7 @@ class ClipHeads(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Image features [B, W] to valence and arousal, [B, 2] in [-3, 3]."""
-        if features.shape[-1] != self.width:
+        if features.ndim != 2 or features.shape[-1] != self.width:
             raise ValueError(
                 f"The CLIP vision model gives features {features.shape[-1]} wide, and this reader's heads expect "
                 f"{self.width} (of {self.features}): connect that vision model, or choose another reader."
@@ -235,18 +236,51 @@ def _filled(network: nn.Module, state: dict[str, Tensor], name: str) -> nn.Modul
     return network.eval().requires_grad_(False)
 
 
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
 @torch.no_grad()
-def read_pictures(reader: Reader, pictures: Tensor, at_once: int = 16) -> Tensor:
-    """Valence and arousal of pictures, by the miniature's reader.
+def read_pictures(
+    reader: Reader | ClipHeads,
+    images: Tensor,
+    encode: Callable[[Tensor], Tensor] | None = None,
+    at_once: int = 16,
+) -> Tensor:
+    """Valence and arousal of pictures.
 
     Args:
         reader: On any device.
-        pictures: [B, H, W, 3] in [0, 1], of any size.
+        images: [B, H, W, C] in [0, 1], of any size.
+        encode: For ClipHeads: images [b, H, W, 3] to CLIP's image features [b, W].
         at_once: How many go through the network together.
 
     Returns:
         float32 [B, 2] in [-3, 3], on the processor.
+
+    Raises:
+        ValueError: No images, features of another width, or a picture that cannot be read.
     """
-    device = reader.head.weight.device
-    parts = [reader(part.to(device).movedim(-1, 1).float()).cpu() for part in pictures.split(at_once)]
-    return torch.cat(parts).clamp(VA_MIN, VA_MAX)
+    pictures, weight = colours(images), next(reader.parameters())
+    parts = []
+    for part in pictures.split(at_once):
+        seen = encode(part) if isinstance(reader, ClipHeads) else part.movedim(-1, 1)
+        parts.append(reader(seen.to(weight)).cpu())
+    found = torch.cat(parts).clamp(VA_MIN, VA_MAX)
+    if failed := [number for number, one in enumerate(found.isfinite().all(1).tolist(), 1) if not one]:
+        raise ValueError(
+            f"Picture {failed[0]} cannot be read: it holds NaN or infinite numbers, so a node before this one has "
+            "failed."
+        )
+    return found
+
+
+def readings_text(readings: Tensor) -> str:
+    """Readings [B, 2] for people: a line for each picture, and the mean of several."""
+    lines = [f"valence {valence:+.2f}, arousal {arousal:+.2f}" for valence, arousal in readings.tolist()]
+    if len(lines) == 1:
+        return lines[0]
+    valence, arousal = readings.mean(0).tolist()
+    numbered = [f"picture {number}: {line}" for number, line in enumerate(lines, 1)]
+    return "\n".join(
+        [f"{len(lines)} pictures, mean valence {valence:+.2f}, arousal {arousal:+.2f}", *numbered]
+    )

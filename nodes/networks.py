@@ -1,4 +1,4 @@
-"""Network files on disk, and networks under ComfyUI's memory management."""
+"""Files in the model folders, and networks under ComfyUI's memory management."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ..emoticrafter import EmotionFeatures, EmotionNetwork, load_network
+from ..emoticrafter import EmotionFeatures, load_network
 from ..emoticrafter.weights import SUFFIXES
 
 FOLDER = "emoticrafter"
@@ -22,15 +22,15 @@ log = logging.getLogger("emoticrafter")
 
 
 class ManagedNetwork:
-    """A network that ComfyUI moves between devices; what an EMOTION_NETWORK link carries."""
+    """A network that ComfyUI moves between devices; an EMOTION_NETWORK link carries one of an EmotionNetwork."""
 
-    def __init__(self, network: EmotionNetwork):
+    def __init__(self, network: torch.nn.Module):
         # Treated as a text encoder: with little video memory it runs on the processor, where one prompt
         # takes a fraction of a second.
         load_device, offload_device = memory.text_encoder_device(), memory.text_encoder_offload_device()
         self.patcher = ModelPatcher(network.requires_grad_(False), load_device, offload_device)
 
-    def ready(self) -> EmotionNetwork:
+    def ready(self) -> torch.nn.Module:
         """The network, on the device where it is to run."""
         # Whole or not at all: its layers cannot be cast one by one as ComfyUI's own layers are.
         memory.load_models_gpu([self.patcher], force_full_load=True)
@@ -82,25 +82,25 @@ def _torch_dtype(name: str) -> torch.dtype:
     return DTYPES[name]
 
 
-def register_folder() -> None:
-    """Makes models/emoticrafter known, beside what extra_model_paths.yaml names, for network files only."""
-    default = Path(folder_paths.models_dir) / FOLDER
-    folder_paths.add_model_folder_path(FOLDER, str(default))
-    paths, _every_extension = folder_paths.folder_names_and_paths[FOLDER]
-    folder_paths.folder_names_and_paths[FOLDER] = (paths, set(SUFFIXES))
+def register_folder(folder: str = FOLDER) -> None:
+    """Makes models/<folder> known, beside what extra_model_paths.yaml names, for network files only."""
+    default = Path(folder_paths.models_dir) / folder
+    folder_paths.add_model_folder_path(folder, str(default))
+    paths, _every_extension = folder_paths.folder_names_and_paths[folder]
+    folder_paths.folder_names_and_paths[folder] = (paths, set(SUFFIXES))
     try:
         default.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         log.warning("[EmotiCrafter] %s cannot be made: %s", default, error)
 
 
-def network_names() -> list[str]:
-    return folder_paths.get_filename_list(FOLDER)
+def network_names(folder: str = FOLDER) -> list[str]:
+    return folder_paths.get_filename_list(folder)
 
 
-def file_version(name: str) -> str:
+def file_version(name: str, folder: str = FOLDER) -> str:
     """`version_of` a file of the model folders."""
-    path = folder_paths.get_full_path(FOLDER, name)
+    path = folder_paths.get_full_path(folder, name)
     return "missing" if path is None else version_of(path)
 
 
@@ -113,21 +113,24 @@ def version_of(path: str) -> str:
     return f"{stat.st_ino}-{stat.st_size}-{stat.st_mtime_ns}"
 
 
-def find_network(name: str) -> str:
+def find_network(name: str, folder: str = FOLDER, kind: str = "network") -> str:
     """The path of a network file in the model folders.
+
+    Args:
+        name: As the folder lists it.
+        folder: One that `register_folder` made known.
+        kind: What the file is, for the error: an emotion `kind`.
 
     Raises:
         FileNotFoundError: It is not there; says where was searched, and what to do.
     """
-    names = network_names()
+    names = network_names(folder)
     listed = name in names
-    if listed and (path := folder_paths.get_full_path(FOLDER, name)):
+    if listed and (path := folder_paths.get_full_path(folder, name)):
         return path
-    problem = (
-        f"{name!r} is a link that leads nowhere." if listed else f"There is no emotion network {name!r}."
-    )
-    searched = "; ".join(f"{path} ({_state(Path(path))})" for path in folder_paths.get_folder_paths(FOLDER))
-    found = f"Found: {', '.join(names)}." if names else "No network file was found."
+    problem = f"{name!r} is a link that leads nowhere." if listed else f"There is no emotion {kind} {name!r}."
+    searched = "; ".join(f"{path} ({_state(Path(path))})" for path in folder_paths.get_folder_paths(folder))
+    found = f"Found: {', '.join(names)}." if names else f"No {kind} file was found."
     raise FileNotFoundError(
         f"{problem} Searched for .safetensors and .pth in: {searched}. {found} Put the file into one of these "
         "folders and press R to refresh the lists; the README tells how to get one."

@@ -18,3 +18,13 @@ class Points(NamedTuple):
 
 
 PointsType = io.Custom("EMOTION_POINTS")
+
+
+def join(points: list[Points]) -> Points:
+    """What a node with list inputs was given as one: a list of several comes from a node that ran for each."""
+    if len(points) == 1:
+        return points[0]
+    return Points(
+        tuple(value for one in points for value in one.valence),
+        tuple(value for one in points for value in one.arousal),
+    )

@@ -15,6 +15,7 @@ from emoticrafter.readers import (
     load_heads,
     load_reader,
     read_pictures,
+    readings_text,
     save_heads,
 )
 
@@ -68,6 +69,44 @@ def test_pictures_of_a_batch_are_read_as_one_by_one(reader):
 def test_readings_stay_on_the_plane(reader):
     reader.head.bias.copy_(torch.tensor([100.0, -100.0]))
     assert read_pictures(reader, torch.rand(1, 64, 64, 3)).tolist() == [[3.0, -3.0]]
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_grey_and_transparent_images_are_read(reader, channels):
+    assert read_pictures(reader, torch.rand(1, 64, 64, channels)).shape == (1, 2)
+
+
+def test_heads_read_what_the_vision_model_gives(heads):
+    def encode(images):
+        assert images.shape[1:] == (40, 30, 3)
+        return images.flatten(1)[:, :8]
+
+    images = torch.rand(5, 40, 30, 3)
+    torch.testing.assert_close(
+        read_pictures(heads, images, encode, at_once=2), heads(images.flatten(1)[:, :8])
+    )
+
+
+def test_readings_are_told_one_by_one_with_their_mean():
+    readings = torch.tensor([[1.5, -3.0], [-0.5, 0.0]])
+    assert readings_text(readings[:1]) == "valence +1.50, arousal -3.00"
+    assert readings_text(readings).splitlines() == [
+        "2 pictures, mean valence +0.50, arousal -1.50",
+        "picture 1: valence +1.50, arousal -3.00",
+        "picture 2: valence -0.50, arousal +0.00",
+    ]
+
+
+def test_a_picture_that_is_no_number_is_named(reader):
+    images = torch.rand(3, 64, 64, 3)
+    images[1, 5, 5, 0] = float("nan")
+    with pytest.raises(ValueError, match="Picture 2 cannot be read: it holds NaN"):
+        read_pictures(reader, images)
+
+
+def test_no_image_is_refused(reader):
+    with pytest.raises(ValueError, match=r"shape \(0, 64, 64, 3\): expected \[number, height, width, 3\]"):
+        read_pictures(reader, torch.zeros(0, 64, 64, 3))
 
 
 def test_heads_are_six_times_a_sigmoid_less_three(heads):
