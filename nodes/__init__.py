@@ -3,10 +3,13 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .emotion import EmotionalConditioning, EmotionInjection, VAEncoder
+from .emotion_map import EmotionMap
 from .grid_and_path import EmotionGrid, EmotionPath
+from .grid_image import EmotionGridImage
 from .loader import LoadEmotionNetwork
 from .miniature import LoadMiniature
 from .preset import EmotionPreset
+from .read_emotion import ReadEmotion
 from .regional import RegionalEmotion
 from .rewrite import RewritePrompt
 from .valence_arousal import ValenceArousal
@@ -23,6 +26,9 @@ class EmotiCrafterExtension(ComfyExtension):
             EmotionPreset,
             EmotionGrid,
             EmotionPath,
+            EmotionGridImage,
+            ReadEmotion,
+            EmotionMap,
             RegionalEmotion,
             RewritePrompt,
             LoadMiniature,

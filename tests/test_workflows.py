@@ -34,6 +34,9 @@ OURS = {
         *("network", "latent"),
     ],
     "EmotiCrafterPath": ["keyframes", "frames", "easing", "closed", "network", "latent"],
+    "EmotiCrafterGridImage": ["images", "points", "title", "cell_size", "columns"],
+    "EmotiCrafterReadEmotion": ["images", "reader", "clip_vision"],
+    "EmotiCrafterMap": ["size", "asked", "read"],
     "EmotiCrafterMiniature": [],
 }
 STOCK = {

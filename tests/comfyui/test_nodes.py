@@ -112,6 +112,31 @@ CONTRACTS = {
         ],
         MANY,
     ),
+    "EmotiCrafterGridImage": (
+        "Emotion Grid Image",
+        [
+            ("images", "IMAGE", {}),
+            ("points", "EMOTION_POINTS", {}),
+            ("title", "STRING", {"default": ""}),
+            ("cell_size", "INT", {"default": 0, "min": 0, "max": 4096, "step": 8}),
+            ("columns", "INT", {"default": 0, "min": 0, "max": 256}),
+        ],
+        ["IMAGE"],
+    ),
+    "EmotiCrafterReadEmotion": (
+        "Read Emotion",
+        [("images", "IMAGE", {}), ("reader", "COMBO", {}), ("clip_vision", "CLIP_VISION", {})],
+        ["FLOAT", "FLOAT", "EMOTION_POINTS", "STRING"],
+    ),
+    "EmotiCrafterMap": (
+        "Emotion Map",
+        [
+            ("size", "INT", {"default": 768, "min": 384, "max": 2048, "step": 8}),
+            ("asked", "EMOTION_POINTS", {}),
+            ("read", "EMOTION_POINTS", {}),
+        ],
+        ["IMAGE"],
+    ),
     "EmotiCrafterMiniature": ("Load Miniature", [], ["MODEL", "CLIP", "VAE", "EMOTION_NETWORK"]),
 }
 

@@ -24,6 +24,9 @@ NODE_IDS = {
     "EmotiCrafterRewrite",
     "EmotiCrafterGrid",
     "EmotiCrafterPath",
+    "EmotiCrafterGridImage",
+    "EmotiCrafterReadEmotion",
+    "EmotiCrafterMap",
     "EmotiCrafterMiniature",
 }
 
