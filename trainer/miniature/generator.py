@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
 
@@ -37,18 +37,45 @@ class Denoising(nn.Module):
             tokens: The captions, [B, 77].
             content: The pooled vectors' captions, [B, up to 77].
         """
-        timesteps = torch.randint(len(self.schedule.alphas_cumprod), (len(latents),), device=latents.device)
-        noise = torch.randn_like(latents)
-        noisy = self.schedule.add_noise(latents, noise, timesteps)
         features, _ = self.text(tokens)
-        added = {
-            "text_embeds": self.text.pooled(content),
-            "time_ids": size_and_crop(len(latents), 8 * latents.shape[-1], latents.device),
-        }
-        predicted = self.unet(noisy, timesteps, features, added_cond_kwargs=added).sample.float()
-        error = (predicted - self.schedule.get_velocity(latents, noise, timesteps)).square().mean((1, 2, 3))
-        snr = compute_snr(self.schedule, timesteps)
-        return (error * snr.clamp(max=self.recipe.snr_limit) / (snr + 1)).mean()
+        pooled = self.text.pooled(content)
+        return denoising_loss(self.unet, self.schedule, latents, features, pooled, self.recipe.snr_limit)
+
+
+def denoising_loss(
+    unet: UNet2DConditionModel,
+    schedule: DDPMScheduler,
+    latents: Tensor,
+    features: Tensor,
+    pooled: Tensor,
+    snr_limit: float,
+) -> Tensor:
+    """The mean error of a UNet's prediction at one random noise level per sample.
+
+    A noise level weighs as its signal-to-noise ratio, at most `snr_limit`, in terms of the picture (Hang et al. 2023,
+    arXiv 2303.09556), whether the UNet predicts the velocity (the miniature) or the noise (SDXL).
+
+    Args:
+        unet: With SDXL's conditioning.
+        schedule: The noise that it knows.
+        latents: [B, 4, H, W].
+        features: Of the text, [B, 77, D].
+        pooled: [B, P].
+        snr_limit: The largest weight.
+    """
+    timesteps = torch.randint(len(schedule.alphas_cumprod), (len(latents),), device=latents.device)
+    noise = torch.randn_like(latents)
+    noisy = schedule.add_noise(latents, noise, timesteps)
+    added = {
+        "text_embeds": pooled,
+        "time_ids": size_and_crop(len(latents), 8 * latents.shape[-1], latents.device),
+    }
+    predicted = unet(noisy, timesteps, features, added_cond_kwargs=added).sample.float()
+    velocity = schedule.config.prediction_type == "v_prediction"
+    wanted = schedule.get_velocity(latents, noise, timesteps) if velocity else noise
+    error = (predicted - wanted).square().mean((1, 2, 3))
+    snr = compute_snr(schedule, timesteps)
+    return (error * snr.clamp(max=snr_limit) / (snr + 1 if velocity else snr)).mean()
 
 
 def train_generator(
