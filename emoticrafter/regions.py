@@ -116,8 +116,8 @@ def _split(extra: dict, region: Tensor, batch: int, name: str) -> tuple[dict | N
         own, changed = torch.ones_like(region[:1]), {"mask_strength": 1.0, "set_area_to_bounds": False}
     else:
         own, changed = _own_mask(own, name), {}
-    own, region = _aligned(own, region.to(own.device), name)
     _check_batch(len(region), batch, name)
+    own, region = _aligned(own, region.to(own.device), name)
     there = own != 0
     if (region * there).max() < VISIBLE:
         return None, extra

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -133,8 +134,9 @@ def rewrite_prompt(
     path = folder / f"{digest}.json"
     prompt = _kept(path)
     if prompt is None:
-        server = Server(settings, advice=ADVICE)
-        prompt = server.clean(read_answer(_ask(server, messages, seed, check)))
+        # It would give up a silent server itself, but after whoever waits for it has said so in plain words.
+        server = Server(replace(settings, timeout=2 * settings.timeout), advice=ADVICE)
+        prompt = server.clean(read_answer(_ask(server, messages, seed, settings.timeout, check)))
         with suppress(OSError):  # a full or closed disk costs the memory, not the answer
             content = json.dumps({"prompt": prompt, **question}, ensure_ascii=False, indent=1)
             write_atomically(path, lambda file: file.write_text(content, encoding="utf-8"))
@@ -195,7 +197,7 @@ def _kept(path: Path) -> str | None:
         return None
 
 
-def _ask(server: Server, messages: list[dict], seed: int, check: Callable[[], None]) -> str:
+def _ask(server: Server, messages: list[dict], seed: int, seconds: float, check: Callable[[], None]) -> str:
     """The answer's text. Somebody else waits for it, so that this thread can be interrupted."""
     answer: Future[str] = Future()
 
@@ -207,7 +209,6 @@ def _ask(server: Server, messages: list[dict], seed: int, check: Callable[[], No
 
     # A daemon: it must not keep a program from ending that nobody waits for any more.
     threading.Thread(target=ask, name="emoticrafter-chat", daemon=True).start()
-    seconds = server.settings.timeout
     deadline = time.monotonic() + seconds
     while not wait([answer], POLL_S).done:
         check()
