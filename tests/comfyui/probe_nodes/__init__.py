@@ -2,8 +2,15 @@
 
 import gc
 import hashlib
+import json
 import os
+import tempfile
 
+import comfy.cldm.cldm
+import comfy.clip_vision
+import comfy.controlnet
+import comfy.model_management
+import comfy.ops
 import torch
 
 
@@ -177,6 +184,63 @@ class ProbeRunsReport:
         }
 
 
+class ProbeControlNet:
+    """An untrained ControlNet with the sizes of a model's UNet."""
+
+    CATEGORY = "tests"
+    FUNCTION = "make"
+    RETURN_TYPES = ("CONTROL_NET",)
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"model": ("MODEL",)}})
+
+    def make(self, model):
+        sizes = {k: v for k, v in model.model.model_config.unet_config.items() if k != "out_channels"}
+        operations = comfy.ops.disable_weight_init
+        network = comfy.cldm.cldm.ControlNet(**sizes, hint_channels=3, operations=operations)
+        generator = torch.Generator().manual_seed(4)
+        with torch.no_grad():
+            for name, weight in network.named_parameters():
+                drawn = torch.randn(weight.shape, generator=generator)
+                if weight.ndim > 1:
+                    weight.copy_(drawn * weight[0].numel() ** -0.5)
+                else:
+                    weight.fill_(0.0 if name.endswith("bias") else 1.0)
+        device = comfy.model_management.get_torch_device()
+        return (comfy.controlnet.ControlNet(network, load_device=device),)
+
+
+class ProbeClipVision:
+    """An untrained CLIP vision model in ComfyUI's class, whose image features are `width` wide."""
+
+    CATEGORY = "tests"
+    FUNCTION = "make"
+    RETURN_TYPES = ("CLIP_VISION",)
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"width": ("INT", {"default": 24})}})
+
+    def make(self, width):
+        sizes = {
+            "hidden_act": "quick_gelu",
+            "hidden_size": 32,
+            "image_size": 64,
+            "intermediate_size": 64,
+            "model_type": "clip_vision_model",
+            "num_attention_heads": 2,
+            "num_channels": 3,
+            "num_hidden_layers": 2,
+            "patch_size": 32,
+            "projection_dim": width,
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            config = os.path.join(folder, "config.json")  # noqa: PTH118
+            with open(config, "w") as file:  # noqa: PTH123
+                json.dump(sizes, file)
+            vision = comfy.clip_vision.ClipVisionModel(config)
+        generator = torch.Generator().manual_seed(8)
+        with torch.no_grad():
+            for weight in vision.model.parameters():
+                weight.copy_(0.2 * torch.randn(weight.shape, generator=generator))
+        return (vision,)
+
+
 class RandomConditioning:
     """A conditioning without a text encoder."""
 
@@ -266,6 +330,7 @@ NODES = (
     ProbeProcess,
     ProbeName,
     ProbeTruncate,
+    ProbeClipVision,
     ProbeValue,
     ProbeRuns,
     ProbeRunsReport,
