@@ -80,7 +80,9 @@ def chat_settings(base_url: str, model: str, timeout: float, environment: Mappin
             f"and {KEY} to its key. To do without, bypass this node: then the text passes unchanged."
         )
     if not model:
-        raise RewriteError(f"No model is named: set model, or {MODEL}, to a name that {base_url!r} knows.")
+        raise RewriteError(
+            f"No model is named: set model to a name that the server knows, or start ComfyUI with {MODEL} set."
+        )
     key = environment.get(KEY, "").strip() if base_url == own else ""
     settings = ChatSettings(base_url, model, key, timeout=timeout, tries=1)
     if problems := settings.problems():

@@ -258,8 +258,16 @@ def test_without_any_configuration_it_says_how_to_set_it_up():
 
 
 def test_a_missing_model_is_told():
-    with pytest.raises(RewriteError, match="No model is named: set model, or EMOTICRAFTER_CHAT_MODEL"):
+    with pytest.raises(RewriteError, match=r"No model is named: set model .* EMOTICRAFTER_CHAT_MODEL"):
         chat_settings("http://127.0.0.1:1/v1", "", 60, {})
+
+
+def test_a_password_in_an_address_is_not_shown():
+    environment = {"EMOTICRAFTER_CHAT_URL": "https://me:secret@models.example/v1"}
+    for model in ("", "m"):
+        with pytest.raises(RewriteError) as caught:
+            chat_settings("", model, 60, environment)
+        assert "secret" not in str(caught.value)
 
 
 def test_a_key_that_no_header_can_carry_is_told_without_showing_it():
