@@ -11,7 +11,7 @@ from .emotion import CATEGORY, EmotionType, encode
 from .loader import EmotionNetworkType
 from .networks import ManagedNetwork
 from .points import Points, PointsType
-from .preset import known_emotions, own_version
+from .preset import known_emotions, own_problems, own_version
 
 MOST_COLUMNS = 31  # a step of 0.2 over the whole range
 MOST_FRAMES = 4096  # as Empty Latent Image has it
@@ -176,5 +176,8 @@ class EmotionPath(io.ComfyNode):
         network: ManagedNetwork | None = None,
         latent: dict | None = None,
     ) -> io.NodeOutput:
-        marks = read_keyframes(keyframes, frames, known_emotions(), closed)
+        try:
+            marks = read_keyframes(keyframes, frames, known_emotions(), closed)
+        except ValueError as error:  # a name may be missing because of a mistake in the user's file
+            raise ValueError("\n".join([str(error), *own_problems()])) from None
         return _batch("Emotion Path", path_points(marks, frames, easing, closed), 0, network, latent)

@@ -12,6 +12,7 @@ from .emotion import CATEGORY
 from .points import Points, PointsType
 
 NONE = "none"
+EMOTION_TOOLTIP = "The emotion, and in brackets who says where it lies. The sources disagree: try several."
 PROBLEM = f"! {OWN_SOURCE}, "  # begins an entry of the list that tells a mistake
 
 
@@ -31,10 +32,9 @@ def known_emotions() -> list[NamedEmotion]:
     return [*own_emotions().emotions, *EMOTIONS]
 
 
-def _labels() -> list[str]:
-    # The list is where one looks for an emotion that did not come: so it tells the mistakes, too.
-    own = own_emotions()
-    return [*(PROBLEM + problem for problem in own.problems), *(e.label for e in (*own.emotions, *EMOTIONS))]
+def own_problems() -> list[str]:
+    """What is wrong in the user's file, as the list shows it."""
+    return [PROBLEM + problem for problem in own_emotions().problems]
 
 
 def _point(label: str) -> Point:
@@ -57,7 +57,10 @@ def _own_state() -> str:
 class EmotionPreset(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        labels = _labels()
+        problems = own_problems()
+        # The list is where one looks for an emotion that did not come, so it tells the mistakes. It may cut long
+        # lines off; the tooltip shows them whole.
+        options = [*problems, *(emotion.label for emotion in known_emotions())]
         return io.Schema(
             node_id="EmotiCrafterPreset",
             display_name="Emotion Preset",
@@ -67,9 +70,9 @@ class EmotionPreset(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "emotion",
-                    options=labels,
+                    options=options,
                     default=EMOTIONS[0].label,
-                    tooltip="The emotion, and in brackets who says where it lies. The sources disagree: try several.",
+                    tooltip="\n".join([EMOTION_TOOLTIP, *problems]),
                 ),
                 io.Float.Input(
                     "intensity",
@@ -81,7 +84,7 @@ class EmotionPreset(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "blend_with",
-                    options=[NONE, *labels],
+                    options=[NONE, *options],
                     default=NONE,
                     tooltip="A second emotion to mix in.",
                 ),

@@ -160,6 +160,13 @@ def test_keyframes_may_name_own_emotions_and_an_edit_counts(server):
         assert server.queue(graph).executed == []
         own.write_text('{"homesick": [-0.31, 0.5]}')
         assert report(server.queue(graph), "valences") == [-0.31, 0.69, 1.69, 1.69]
+        own.write_text('{"homesick": [-31, 0.5]}')
+        with pytest.raises(PromptError) as caught:
+            server.queue(graph)
+        assert 'line 1: there is no emotion "homesick"' in str(caught.value)
+        assert '! emotions.json, line 1: "homesick" is [-31, 0.5]: expected numbers from -3 to 3' in str(
+            caught.value
+        )
     finally:
         own.unlink()
 

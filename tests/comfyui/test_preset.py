@@ -33,9 +33,13 @@ def own_file(server):
     path.unlink(missing_ok=True)
 
 
-def options(server, name: str) -> list[str]:
+def shown(server, name: str) -> dict:
     info = server.get("/object_info/EmotiCrafterPreset")["EmotiCrafterPreset"]
-    return info["input"]["required"][name][1]["options"]
+    return info["input"]["required"][name][1]
+
+
+def options(server, name: str) -> list[str]:
+    return shown(server, name)["options"]
 
 
 def test_a_named_point_is_scaled_and_blended(server):
@@ -60,6 +64,7 @@ def test_own_emotions_are_listed_with_what_is_wrong_among_them(server, own_file)
     assert {HAPPY, "joy (Plutchik, FindingEmo)", "fear (Mikels, FindingEmo)"} <= set(built_in)
     own_file.write_text('{\n"homesick": [-1.2, -0.4],\n"far off": [9, 0]\n}')
     assert options(server, "emotion") == [MISTAKE, "homesick (emotions.json)", *built_in]
+    assert shown(server, "emotion")["tooltip"].endswith(f"\n{MISTAKE}")
     assert options(server, "blend_with") == ["none", *options(server, "emotion")]
     assert point(server.queue(graph_of("homesick (emotions.json)"))) == (-1.2, -0.4)
     own_file.write_text("{")
