@@ -68,7 +68,7 @@ def value_of(measure: Measure, task: Task, answer: Any, key: Key) -> float:
     """What one answer contributes to a measure: tau, an absolute error, or a rating."""
     if measure.kind == "order":
         asked = [getattr(key.pictures[name], measure.axis) for name in answer]
-        return float(kendalltau(range(len(asked)), asked).statistic)
+        return round(float(kendalltau(range(len(asked)), asked).statistic), 9)  # 1, not 1 - 1e-16
     if measure.kind == "estimate":
         estimated = answer[("valence", "arousal").index(measure.axis)]
         return abs(estimated - getattr(key.pictures[task.images[0]], measure.axis))

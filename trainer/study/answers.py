@@ -90,7 +90,7 @@ def read_file(path: Path, key: Key) -> Participant:
     if content.get("study") != key.study:
         raise ValueError(f"answers to another study ({content.get('study')!r:.40}, expected {key.study!r})")
     for name, kind in FIELDS.items():
-        if not isinstance(content.get(name), kind):
+        if type(content.get(name)) is not kind:  # True is an int, too
             raise ValueError(f"{name} is missing or no {kind.__name__}: the file was changed")
     number = content["participant"]
     if not 1 <= number <= len(key.participants):

@@ -138,25 +138,26 @@ def five_along(points: Collection[Point], axis: int) -> list[Point] | None:
     return None
 
 
-def check_amounts(stock: Stock, amounts: Amounts) -> None:
-    """Raises DataError with every amount that the images do not allow."""
+def plan_problems(stock: Stock, amounts: Amounts, participants: int, seed: int) -> list[str]:
+    """Everything that is wrong with the numbers, or that the images do not allow."""
     problems = amounts.problems()
+    if not 1 <= participants <= 1000:
+        problems.append(f"--participants must be from 1 to 1000, got {participants}")
+    if seed < 0:
+        problems.append(f"--seed must be 0 or more, got {seed}")
     for part in stock.parts:
         kind, axis = part
         have, asked = len(stock.contents(part)), getattr(amounts, kind)
         need = asked * len(stock.methods)
-        if 0 < have < need or (need and not have):
+        if have < need:
             what = "pictures at common points" if kind in ("estimate", "consistency") else "full series"
             along = f" along {axis}" if axis else ""
             problems.append(
                 f"--{kind} {asked} with {len(stock.methods)} methods ({', '.join(stock.methods)}) needs {need} prompts "
                 f"(or seeds) with {what}{along} by every method, and there are {have}: at most --{kind} "
-                f"{have // len(stock.methods)}. A series is {SERIES} values of one axis while the other stays."
+                f"{have // len(stock.methods)}. A series is {SERIES} values of one axis while the other stays"
             )
-    if problems:
-        raise DataError(
-            "This study cannot be made:\n" + "\n".join(f"  {text}" for text in dict.fromkeys(problems))
-        )
+    return problems
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -211,11 +212,8 @@ def make_plan(stock: Stock, amounts: Amounts, participants: int, seed: int) -> l
     Raises:
         DataError: the images do not allow so much, or wrong numbers.
     """
-    check_amounts(stock, amounts)
-    if not 1 <= participants <= 1000:
-        raise DataError(f"--participants must be from 1 to 1000, got {participants}.")
-    if seed < 0:
-        raise DataError(f"--seed must be 0 or more, got {seed}.")
+    if problems := plan_problems(stock, amounts, participants, seed):
+        raise DataError("This study cannot be made:\n" + "\n".join(f"  {text}" for text in problems))
     random = np.random.default_rng([seed, 1])
     contents = Deck(sorted(stock.points), random)
     points = Deck(sorted({point for have in stock.points.values() for point in have}), random)

@@ -22,11 +22,11 @@ const ENDS = {
 };
 
 const QUESTIONS = {
-  practice: () => "Practice: put the squares in order, from the darkest to the brightest.",
+  practice: () => "Practice: darkest square first, brightest last.",
   order: ({ axis }) =>
     axis === "valence"
-      ? "Put the pictures in order, from the most unpleasant feeling to the most pleasant."
-      : "Put the pictures in order, from the calmest feeling to the most stirring.",
+      ? "Sort by feeling: most unpleasant first, most pleasant last."
+      : "Sort by feeling: calmest first, most stirring last.",
   estimate: ({ check }) =>
     check ? `No picture this time: to show that you read along, put the point into the corner at the ${check}.`
       : "Which feeling does this picture show? Put the point there.",
@@ -43,7 +43,7 @@ const RATINGS = {
 
 const INSTRUCTIONS = {
   order: ({ axis }) => [
-    "Put pictures in order",
+    axis === "valence" ? "Put pictures in order: how pleasant" : "Put pictures in order: how stirring",
     "You will see five pictures at a time. Put them in order by dragging them, with the arrow buttons beside them, or with " +
       "the arrow keys. Tap a picture to see it large.",
     axis === "valence"
@@ -64,7 +64,7 @@ const INSTRUCTIONS = {
   consistency: () => [
     "Pictures and words",
     "You will see a picture and the words that it was made from. Rate how well the picture shows what the words say: the " +
-      "things and what happens. The mood may be any.",
+      "things and what happens. Any mood is fine.",
   ],
   smoothness: () => [
     "Pictures in a row",
