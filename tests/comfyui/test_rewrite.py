@@ -1,8 +1,10 @@
 """Rewrite Prompt for Emotion in a real server, against a language model's endpoint on 127.0.0.1."""
 
+import json
+
 import pytest
 
-from scripts.server import PromptError
+from scripts.server import PromptError, Server
 from tests.chat_server import serving, stall, status
 from tests.comfyui.graphs import Graph, report
 
@@ -84,3 +86,30 @@ def test_the_wait_for_an_answer_can_be_cancelled(server):
         with pytest.raises(PromptError, match="interrupted"):
             server.queue(graph, on_message=cancel)
         assert server.queue(graph).outputs["shown"]["text"] == [ANSWER]
+
+
+def test_the_key_of_the_environment_goes_to_its_address_and_is_found_nowhere_else(tmp_path, monkeypatch):
+    key = "sk-secret-0123456789"
+
+    def asked(base_url: str) -> dict:
+        graph = rewriting(base_url)
+        return {name: graph[name] for name in ("rewrite", "shown")}
+
+    with serving(status(401, f"wrong key: {key}"), content=ANSWER) as own, serving(content=ANSWER) as another:
+        monkeypatch.setenv("EMOTICRAFTER_CHAT_URL", own.url)
+        monkeypatch.setenv("EMOTICRAFTER_CHAT_KEY", key)
+        with Server(tmp_path) as server:
+            with pytest.raises(PromptError, match=r"HTTP 401: wrong key: \*\*\*\. Check the key") as caught:
+                server.queue(asked(""))
+            for base_url in ("", another.url):
+                assert server.queue(asked(base_url)).outputs["shown"]["text"] == [ANSWER]
+            told = [
+                str(caught.value),
+                server.log(),
+                *(json.dumps(server.get(path)) for path in ("/history", "/queue")),
+            ]
+    assert [headers["Authorization"] for _, headers, _ in own.requests] == [f"Bearer {key}"] * 2
+    assert ["Authorization" in headers for _, headers, _ in another.requests] == [False]
+    kept = [path.read_text() for path in (tmp_path / "user" / "emoticrafter").rglob("*.json")]
+    assert len(kept) == 2
+    assert not any(key in text for text in told + kept)
