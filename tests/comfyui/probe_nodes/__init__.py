@@ -330,6 +330,7 @@ NODES = (
     ProbeProcess,
     ProbeName,
     ProbeTruncate,
+    ProbeControlNet,
     ProbeClipVision,
     ProbeValue,
     ProbeRuns,
