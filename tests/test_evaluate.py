@@ -68,7 +68,7 @@ def measured(path: Path, distance=RED, calls=None) -> Scores:
 
 def test_a_method_that_follows_exactly(tmp_path):
     found = evaluate(measured(make_manifest(tmp_path, ("ours", "plain"), prompts=8)))
-    ours = {name: value.mean for name, value in found.estimates()["ours"].items()}
+    ours = {name: value.mean for name, value in found.estimates["ours"].items()}
     for axis in "VA":
         assert ours[f"{axis}-Error"] == pytest.approx(0, abs=0.02)
         assert ours[f"{axis} tau"] == pytest.approx(1)
@@ -80,7 +80,7 @@ def test_a_method_that_follows_exactly(tmp_path):
 
 
 def test_always_0_and_plain_score_1_8_and_show_no_control(tmp_path):
-    rows = evaluate(measured(make_manifest(tmp_path, ("ours", "plain"), prompts=8))).estimates()
+    rows = evaluate(measured(make_manifest(tmp_path, ("ours", "plain"), prompts=8))).estimates
     for row in ("always 0", "plain"):
         assert rows[row]["V-Error"].mean == pytest.approx(1.8) and rows[row]["A-Error"].mean == pytest.approx(
             1.8
@@ -89,7 +89,7 @@ def test_always_0_and_plain_score_1_8_and_show_no_control(tmp_path):
 
 
 def test_shuffled_labels_show_no_control(tmp_path):
-    rows = evaluate(measured(make_manifest(tmp_path, prompts=8))).estimates()
+    rows = evaluate(measured(make_manifest(tmp_path, prompts=8))).estimates
     shuffled = rows["ours, labels shuffled"]
     assert abs(shuffled["V tau"].mean) < 0.15 and abs(shuffled["V slope"].mean) < 0.15
     assert shuffled["V-Error"].mean > 2.2  # worse than always 0: it has the range without the aim
@@ -109,7 +109,7 @@ def test_too_few_prompts_are_said_so(tmp_path):
     found = evaluate(measured(make_manifest(tmp_path, ("ours", "plain"), prompts=2)))
     assert any("Only 2 prompts: too few for intervals and tests" in note for note in found.notes)
     assert all(test.p is None for _, _, _, test, _ in found.tests)
-    assert np.isnan(found.estimates()["ours"]["V-Error"].low)
+    assert np.isnan(found.estimates["ours"]["V-Error"].low)
     assert "| ours | 0.0" in markdown(found)
 
 
@@ -147,7 +147,7 @@ def test_unreadable_images_are_named_and_the_others_kept(tmp_path):
     found = measured(path, calls=calls)
     assert len(found.problems) == 1 and "ours-0--3--3.png cannot be read as an image" in found.problems[0]
     assert np.isnan(found.columns["valence"]).sum() == 1
-    assert evaluate(found).estimates()["ours"]["V-Error"].mean == pytest.approx(0, abs=0.02)
+    assert evaluate(found).estimates["ours"]["V-Error"].mean == pytest.approx(0, abs=0.02)
 
 
 def test_other_sizes_have_no_distance(tmp_path):

@@ -36,7 +36,7 @@ class Backbone:
         self.fingerprint = state_sha256(model.state_dict())
         model.to(device)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def images(self, pictures: list[Pixels]) -> Tensor:
         """Features of B images, float32 [B, W]: CLIP's projected ones, DINOv2's of the whole image. No unit length."""
         pixels = self.processor(images=pictures, return_tensors="pt")["pixel_values"].to(self.device)
@@ -45,7 +45,7 @@ class Backbone:
             return self.model.visual_projection(self.model.vision_model(pixels).pooler_output).float()
         return self.model(pixels).pooler_output.float()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def texts(self, texts: list[str]) -> Tensor:
         """A CLIP's features of B texts, float32 [B, W]; cut where the model's positions end."""
         longest = self.model.config.text_config.max_position_embeddings

@@ -22,6 +22,12 @@ SCHEMA = {
     "required": ["valence", "arousal"],
     "additionalProperties": False,
 }
+ADVICE = {
+    400: "If it does not know response_format, try --answer-format json_object or none.",
+    401: "Check the key in the variable that --key-from names.",
+    403: "Check that this key may use this model.",
+    404: "Check --chat-url (it ends before /chat/completions) and --chat-model.",
+}
 INSTRUCTIONS = """You rate the emotion that a picture carries, as people would rate it.
 - valence: from -3 (misery, very unpleasant) over 0 (neutral) to +3 (joy, very pleasant);
 - arousal: from -3 (sleepy, very calm) over 0 (neutral) to +3 (alarmed or elated, very stirred).
@@ -115,4 +121,4 @@ def connect(settings: ChatSettings, workers: int = 4) -> ChatReader:
         raise DataError(
             "The server cannot be asked like this:\n" + "\n".join(f"  {text}" for text in problems)
         )
-    return ChatReader(Server(settings), workers)
+    return ChatReader(Server(settings, advice=ADVICE), workers)

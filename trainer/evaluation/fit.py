@@ -168,7 +168,7 @@ def _run(loss, parameters: list[Tensor]) -> None:
     optimizer.step(closure)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def held_out(
     heads: ClipHeads, features: Tensor, ratings: Tensor, parts: Parts
 ) -> dict[str, dict[str, float]]:

@@ -80,7 +80,7 @@ def lpips_distance(net: str, weights: Path | None = None, device: str = "cpu") -
     network.net.load_state_dict({key: source[name] for key, name in names.items()})
     network.to(device)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def run(first: list[Pixels], second: list[Pixels]) -> np.ndarray:
         return paired_batches(first, second, device, lambda a, b: network(a, b, normalize=True).flatten())
 

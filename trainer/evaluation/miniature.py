@@ -50,7 +50,7 @@ def content_score(path: Path, device: str = "cpu") -> Measure:
     """Whether the picture is read as showing the subject that its prompt names: 1, 0, or NaN for none."""
     reader, fingerprint = _load(path, "content", device)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def run(pictures: list[Pixels], prompts: list[str]) -> np.ndarray:
         scores = torch.cat([split_scores(reader(batch))[0] for batch in same_sizes(pictures, device)])
         found = [SUBJECTS[number] for number in scores.argmax(1).tolist()]
@@ -67,7 +67,7 @@ def reader_distance(path: Path, device: str = "cpu") -> Distance:
     """The distance of LPIPS's type between what the emotion reader sees."""
     reader, fingerprint = _load(path, "emotion", device)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def run(first: list[Pixels], second: list[Pixels]) -> np.ndarray:
         return paired_batches(first, second, device, lambda a, b: distance(reader, a, b))
 

@@ -47,7 +47,7 @@ def decode(path: Path) -> Pixels:
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
                 image = image.convert("RGBA")
                 image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
-            return np.asarray(image.convert("RGB"))
+            return np.array(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
         raise PictureError(f"{path} cannot be read as an image ({error})") from error
 

@@ -58,7 +58,7 @@ class HeadsReader:
         self.name = f"linear heads on {backbone.name}"
         self.fingerprint = f"{backbone.fingerprint}-{state_sha256(heads.state_dict())}"
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def read(self, pictures: list[Pixels]) -> np.ndarray:
         return self.heads(self.backbone.images(pictures)).cpu().numpy()
 
@@ -72,7 +72,7 @@ class MiniatureReader:
         self.network, self.device, self.failures = network.to(device), device, []
         self.fingerprint = state_sha256(network.state_dict())
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def read(self, pictures: list[Pixels]) -> np.ndarray:
         found = [self.network(batch) for batch in same_sizes(pictures, self.device)]
         return torch.cat(found).clamp(VA_MIN, VA_MAX).cpu().numpy()

@@ -55,7 +55,7 @@ svg text { fill: var(--quiet); font-size: 9px; }
 
 def markdown(results: Results) -> str:
     """The table for a terminal or a document; means over prompts, their 95 % interval below the docs' heading."""
-    rows = results.estimates()
+    rows = results.estimates
     columns = _columns(rows)
     lines = ["| | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
     for name, found in rows.items():
@@ -113,7 +113,7 @@ def _section(heading: str, body: str) -> str:
 
 
 def _warnings(results: Results, problems: list[str]) -> str:
-    zero = results.estimates()[ALWAYS_0]
+    zero = results.estimates[ALWAYS_0]
     text = (
         "Means over prompts, with the middle 95 % of a bootstrap over prompts. On these points a reader that sees "
         f"nothing and always says 0 has a V-Error of {zero['V-Error'].mean:.3f} and an A-Error of "
@@ -129,7 +129,7 @@ def _warnings(results: Results, problems: list[str]) -> str:
 
 
 def _table(results: Results) -> str:
-    rows = results.estimates()
+    rows = results.estimates
     columns = _columns(rows)
     head = "".join(f"<th>{name}<small>{COLUMNS[name]}</small></th>" for name in columns)
     body = ""
@@ -261,7 +261,7 @@ def as_json(results: Results, made_by: dict[str, str], problems: list[str]) -> d
         "notes": results.notes,
         "problems": problems,
         "prompts": results.prompts,
-        "table": {row: {k: asdict(v) for k, v in one.items()} for row, one in results.estimates().items()},
+        "table": {row: {k: asdict(v) for k, v in one.items()} for row, one in results.estimates.items()},
         "per_prompt": {row: {k: v.tolist() for k, v in one.items()} for row, one in rows.items()},
         "calibration": {
             name: {axis: _calibration(c) for axis, c in zip(("valence", "arousal"), both, strict=True)}

@@ -7,6 +7,7 @@ shows no control, whatever its value. Figures are computed for each prompt, and 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -61,6 +62,7 @@ class Results:
     tests: list[tuple[str, str, str, Comparison, float | None]]
     notes: list[str]
 
+    @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
         """The table: a figure's mean over prompts with its interval, by row and figure."""
         rows = {**self.methods, **self.controls}

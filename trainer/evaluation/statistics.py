@@ -23,12 +23,20 @@ def agreement(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
     cannot pass 0.894 then, is given beside it.
     """
     x, y = asked.ravel().astype(np.float64), got.ravel().astype(np.float64)
-    taus = {f"tau-{kind}": kendalltau(x, y, variant=kind).statistic for kind in "cb"}
-    slope = ((x - x.mean()) * (y - y.mean())).mean() / x.var()
-    return {k: float(np.nan_to_num(v)) for k, v in taus.items()} | {
-        "slope": float(slope),
+    return {f"tau-{kind}": tau(x, y, kind) for kind in "cb"} | {
+        "slope": slope(x, y),
         "error": float(np.abs(x - y).mean()),
     }
+
+
+def tau(asked: np.ndarray, got: np.ndarray, kind: str = "c") -> float:
+    """Kendall's tau of two [N]; 0 where one of them never changes."""
+    return float(np.nan_to_num(kendalltau(asked, got, variant=kind).statistic))
+
+
+def slope(asked: np.ndarray, got: np.ndarray) -> float:
+    """The least-squares slope of what was read against what was asked, two [N]."""
+    return float(((asked - asked.mean()) * (got - got.mean())).mean() / asked.var())
 
 
 def follow(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
@@ -48,8 +56,7 @@ def follow(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
         return dict.fromkeys(("error", "tau", "slope", "range"), np.nan)
     found = {"error": float(np.abs(x - y).mean()), "tau": np.nan, "slope": np.nan, "range": float(np.ptp(y))}
     if len(np.unique(x)) > 1:
-        whole = agreement(x, y)
-        found |= {"tau": whole["tau-c"], "slope": whole["slope"]}
+        found |= {"tau": tau(x, y), "slope": slope(x, y)}
     return found
 
 
@@ -57,9 +64,9 @@ def follow(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
 
 
 def resampled_means(values: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Means over prompts drawn with replacement: [P, ...] to [RESAMPLES, ...]."""
+    """Means over prompts drawn with replacement: [P] to [RESAMPLES]."""
     drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
-    return np.stack([values[rows].mean(0) for rows in drawn])
+    return values[drawn].mean(1)
 
 
 def interval(resampled: np.ndarray) -> tuple[float, float]:
