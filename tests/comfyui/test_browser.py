@@ -6,8 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from playwright.sync_api import sync_playwright
+from safetensors.torch import save_file
 
+from emoticrafter.readers import Reader
 from scripts.browser import NEWEST_FRONTEND, PINNED_FRONTEND, chromium, frontend
 from scripts.server import PACK_NAME, QUEUE_SECONDS, Server
 from scripts.stand_ins import write_stand_ins
@@ -281,6 +284,51 @@ def test_keys_and_double_clicks_can_be_undone(ui):
     ui.pad_of_first_node().shows(1, 1)
 
 
+def test_a_graph_saved_by_the_first_release_keeps_its_values_and_its_links(ui):
+    """Emotional Conditioning has got more inputs since, some of them before the values in the order of its slots."""
+    workflow = json.loads((ROOT / "tests" / "reference" / "workflow_of_0.1.0.json").read_text("utf-8"))
+    ui.load(workflow)
+    plain = ui.prompt()["EmotiCrafterConditioning"]
+    assert [plain[name] for name in ("valence", "arousal", "strength")] == [-1.55, 1.75, 1.25]
+    ui.load(linked_values(workflow))
+    linked = ui.prompt()["EmotiCrafterConditioning"]
+    assert (linked["valence"], linked["arousal"]) == (["99", 0], ["99", 1])
+    for name in ("conditioning", "network", "strength"):
+        assert linked[name] == plain[name]
+    [node] = [node for node in workflow["nodes"] if node["type"] == "EmotiCrafterConditioning"]
+    ui.pad(node["id"]).shows(2, -1)
+
+
+def linked_values(workflow: dict) -> dict:
+    """The same with a Valence-Arousal node at 2, -1 linked to both values, as the first release saved it."""
+    linked = json.loads(json.dumps(workflow))
+    [node] = [node for node in linked["nodes"] if node["type"] == "EmotiCrafterConditioning"]
+    outputs = []
+    for output, axis in enumerate(("valence", "arousal")):
+        link, slot = 901 + output, 2 + output
+        linked["links"].append([link, 99, output, node["id"], slot, "FLOAT"])
+        assert node["inputs"][slot]["name"] == axis
+        node["inputs"][slot]["link"] = link
+        outputs.append({"name": axis, "type": "FLOAT", "links": [link]})
+    point = {
+        "id": 99,
+        "type": "EmotiCrafterValenceArousal",
+        "pos": [400, 900],
+        "size": [300, 400],
+        "flags": {},
+    }
+    point |= {
+        "order": 0,
+        "mode": 0,
+        "inputs": [],
+        "outputs": outputs,
+        "properties": {},
+        "widgets_values": [2, -1],
+    }
+    linked["nodes"].append(point)
+    return linked | {"last_node_id": 99, "last_link_id": 902}
+
+
 def test_a_saved_graph_is_the_same_when_loaded_again(ui):
     ui.add("EmotiCrafterConditioning")
     ui.add("EmotiCrafterValenceArousal", x=700)
@@ -524,3 +572,25 @@ def test_without_the_script_the_node_has_its_two_sliders(version, shown_by, brow
     assert ui.values(node) == (2, 1)
     assert ui.serialized()["nodes"][0]["widgets_values"] == [2, 1, *PADS["EmotiCrafterConditioning"]]
     ui.close()
+
+
+# ---- what a node has read --------------------------------------------------------------------------
+
+
+def test_read_emotion_shows_its_readings_after_a_run(ui, shown_by):
+    torch.manual_seed(0)
+    reader = Reader((16, 16), 2)
+    metadata = {"format": "emoticrafter-miniature"}
+    metadata["config"] = json.dumps({"kind": "emotion", "channels": [16, 16]})
+    save_file(reader.state_dict(), shown_by.models / "emoticrafter_readers" / "shown.safetensors", metadata)
+    images = ui.add("EmptyImage", x=80, width=64, height=64, batch_size=2)
+    node = ui.add("EmotiCrafterReadEmotion", x=480, reader="shown.safetensors")
+    ui.connect(images, 0, node, "images")
+    [saved] = [one for one in ui.serialized()["nodes"] if one["id"] == node]
+    assert saved["widgets_values"] == ["shown.safetensors"]
+    ui.run("() => app.queuePrompt(0)")
+    text = "() => document.querySelector('.emoticrafter-reading').value"
+    ui.until(f"{text}.startsWith('2 pictures, mean valence ')")
+    assert len(ui.run(text).splitlines()) == 3
+    assert ui.prompt()["EmotiCrafterReadEmotion"].keys() == {"images", "reader"}
+    ui.screenshot("reading")
