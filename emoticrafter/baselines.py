@@ -268,6 +268,17 @@ def save_baseline(baseline: Baseline, path: str | os.PathLike, training: dict | 
         raise OSError(f"{path} could not be written: {error}. What was there before is untouched.") from error
 
 
+def save_words(baseline: TextualInversion, valence: float, arousal: float, path: str | os.PathLike) -> None:
+    """Saves the learned words of one point as an embedding of SDXL, which ComfyUI and other programs read by name.
+
+    Raises:
+        ValueError: A value outside [-3, 3], or another ending than .safetensors.
+    """
+    path = target_file(path)
+    clip_l, clip_g = (words[0].detach().cpu().contiguous() for words in baseline(valence, arousal))
+    write_atomically(path, lambda temporary: save_file({"clip_l": clip_l, "clip_g": clip_g}, temporary))
+
+
 def is_baseline(path: str | os.PathLike) -> bool:
     """Whether a file is a baseline's; any other file is not, whatever it is."""
     path = Path(path)

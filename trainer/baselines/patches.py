@@ -22,6 +22,7 @@ from emoticrafter.baselines import (
     MARK,
     Attention,
     Baseline,
+    CrossAttention,
     Effect,
     TextualInversion,
     Words,
@@ -29,6 +30,39 @@ from emoticrafter.baselines import (
     scaled,
 )
 from trainer.encoders import END, TOKENS, WORDS, clip_tokenizer
+
+
+def attention_layers(unet: nn.Module) -> dict[str, int]:
+    """The UNet's cross-attention layers by diffusers' names, with their channels."""
+    return {
+        name.removesuffix(".attn2"): layer.to_q.out_features
+        for name, layer in unet.named_modules()
+        if name.endswith(".attn2")
+    }
+
+
+def check_fit(baseline: Baseline, unet: nn.Module, text: nn.Module) -> None:
+    """Raises ValueError if a baseline was fitted to a model of other sizes."""
+    config = baseline.config
+    if isinstance(baseline, CrossAttention):
+        found = attention_layers(unet), unet.config.cross_attention_dim
+        fits = found == (config.layers, config.text_width)
+    elif isinstance(baseline, TextualInversion):
+        found = tuple(one.config.hidden_size for one in (text.clip_l, text.clip_g))
+        fits = found == config.text_widths
+    else:
+        found = unet.time_embedding.linear_2.out_features
+        fits = found == config.time_width
+    if not fits:
+        raise ValueError(
+            f"This {baseline.method} was fitted to another base model: its sizes are {_short(config)}, this model's "
+            f"{_short(found)}. Take the model that it was fitted to, or fit it anew."
+        )
+
+
+def _short(sizes) -> str:
+    text = str(sizes)
+    return text if len(text) < 200 else f"{text[:200]} …"
 
 
 @contextmanager
@@ -199,6 +233,7 @@ def emotional(
     device, text = pipeline.unet.device, SDXLText(pipeline.text_encoder, pipeline.text_encoder_2)
     at = [torch.as_tensor(values, dtype=torch.float32, device=device) for values in (valence, arousal)]
     with torch.no_grad(), ExitStack() as stack:
+        check_fit(baseline, pipeline.unet, text)
         effect = baseline(*at)
         features, pooled = read_prompts(text, baseline, prompts, effect, strength)
         if strength and not isinstance(baseline, TextualInversion):

@@ -4,13 +4,15 @@
 
 Every prompt is drawn at the 25 points of a 5 x 5 grid over valence and arousal, from the same noise, with two seeds;
 the readers say what the pictures became. Rows: every network found in the run's emotion/ folder (or given by
---networks), the prompts' own emotional captions (what the networks imitate), plain prompts (one picture for all 25
-points), and always 0. What was read is kept in the run's measured/ folder, so an interrupted command goes on.
+--networks, also the files of trainer.baselines), the prompts' own emotional captions (what the networks imitate),
+plain prompts (one picture for all 25 points), and always 0. What was read is kept in the run's measured/ folder, so an
+interrupted command goes on.
 
 Shapes: P prompts, S seeds, G = 25 points, M = P * S.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,9 @@ import torch
 from torch import Tensor
 
 from emoticrafter import load_network
+from emoticrafter.baselines import TextualInversion, is_baseline, load_baseline
 from emoticrafter.files import file_sha256
+from trainer.baselines.patches import applied, check_fit, read_prompts
 from trainer.evaluation.statistics import agreement
 from trainer.miniature.captions import emotional_caption, neutral_caption
 from trainer.miniature.dataset import SEEDS, fill
@@ -86,18 +90,22 @@ class Bench:
         return self.text(tokenize(prompts).to(self.machine.device))
 
     @torch.no_grad()
-    def draw(self, features: Tensor, pooled: Tensor, noise: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] in [0, 1]."""
+    def draw(
+        self, features: Tensor, pooled: Tensor, noise: Tensor, change: AbstractContextManager | None = None
+    ) -> Tensor:
+        """Pictures [B, 3, H, W] in [0, 1]; `change` is what a method does to the UNet while they are drawn."""
         steps, guidance = self.recipe.sampler_steps, self.recipe.guidance
         empty = self.encode([""])
-        with self.machine.autocast():
+        with self.machine.autocast(), change or nullcontext():
             latents = sample(self.unet, (features, pooled), empty, noise, steps, guidance)
             return decode(self.autoencoder, latents).float()
 
 
-# --- what a row of pictures is drawn from: (bench, rows) -> features [R * G, 77, D] and pooled [R * G, P] ------------
+# --- what rows of pictures are drawn from ----------------------------------------------------------------------------
 
-Source = Callable[[Bench, range], tuple[Tensor, Tensor]]
+Drawn = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, AbstractContextManager]
+"""For `Bench.draw`: features [R * G, 77, D], pooled vectors [R * G, P] and, if there is one, a change of the UNet."""
+Source = Callable[[Bench, range], Drawn]
 
 
 def network_source(path: Path) -> Source:
@@ -113,6 +121,24 @@ def network_source(path: Path) -> Source:
         return changed, pooled.repeat_interleave(len(GRID), 0)
 
     return features
+
+
+def baseline_source(path: Path) -> Source:
+    """The plain prompts through one of the paper's baselines (emoticrafter/baselines.py), fitted to this generator."""
+    baseline = load_baseline(path)
+
+    @torch.no_grad()
+    def drawn(bench: Bench, rows: range) -> Drawn:
+        valence, arousal = torch.from_numpy(GRID).to(bench.machine.device).T.repeat(1, len(rows))
+        check_fit(baseline.to(bench.machine.device), bench.unet, bench.text)
+        effect = baseline(valence, arousal)
+        prompts = [bench.prompts[bench.asked(row)[0]] for row in rows for _ in GRID]
+        features, pooled = read_prompts(bench.text, baseline, prompts, effect)
+        if isinstance(baseline, TextualInversion):
+            return features, pooled
+        return features, pooled, applied(bench.unet, effect)
+
+    return drawn
 
 
 def caption_source(bench: Bench, rows: range) -> tuple[Tensor, Tensor]:
@@ -136,7 +162,8 @@ def read_rows(bench: Bench, source: Source, path: Path, points: int, at_once: in
     def produce(ranges: list[range]) -> Iterator[np.ndarray]:
         for rows in ranges:
             noise = torch.cat([bench.noise(row) for row in rows]).repeat_interleave(points, 0)
-            pictures = bench.draw(*source(bench, rows), noise)
+            features, pooled, *change = source(bench, rows)
+            pictures = bench.draw(features, pooled, noise, *change)
             yield _read(bench, pictures).reshape(len(rows), points, len(READ))
 
     return fill(path, (bench.rows, points, len(READ)), "float32", produce, at_once)
@@ -209,7 +236,8 @@ def measure(out: Path, bench: Bench, networks: dict[str, Path], at_once: int) ->
     for name, path in networks.items():
         print(name, flush=True)
         kept = folder / f"{name}-{file_sha256(path)[:8]}-{generator}-{what}.npy"
-        rows[name] = figures(bench, read_rows(bench, network_source(path), kept, len(GRID), at_once))
+        source = baseline_source(path) if is_baseline(path) else network_source(path)
+        rows[name] = figures(bench, read_rows(bench, source, kept, len(GRID), at_once))
     kept = folder / f"emotional-captions-{generator}-{what}.npy"
     rows["emotional captions"] = figures(bench, read_rows(bench, caption_source, kept, len(GRID), at_once))
     kept = folder / f"plain-prompts-{generator}-{what}.npy"

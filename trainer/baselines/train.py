@@ -1,0 +1,149 @@
+"""Fits one baseline to a frozen base model: the denoising loss on pictures of known valence and arousal.
+
+    python -m trainer.baselines train --method cross-attention --miniature runs/miniature \\
+        --out runs/baselines/cross-attention-0 --seed 0
+
+The prompts are neutral, so that all emotion has to come from the baseline. The loop is the miniature's
+(trainer/miniature/loop.py): AdamW, a cosine, a moving average, a checkpoint every two minutes, exact resume.
+The run's folder holds recipe.json, metrics.jsonl, the checkpoint last.safetensors, and in the end network.safetensors.
+"""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from emoticrafter.baselines import (
+    Baseline,
+    CrossAttention,
+    CrossAttentionConfig,
+    EncoderConfig,
+    TextualInversion,
+    TextualInversionConfig,
+    TimeEmbedding,
+    TimeEmbeddingConfig,
+    is_baseline,
+    save_baseline,
+)
+from trainer.baselines.base import Base, Pictures
+from trainer.baselines.patches import applied, attention_layers, inserted, prompt_tokens
+from trainer.baselines.settings import TOKENS, Settings
+from trainer.encoders import clip_tokenizer
+from trainer.miniature.generator import denoising_loss
+from trainer.miniature.loop import Machine, Schedule, fit, step_random
+from trainer.miniature.recipe import keep
+
+# --- the start -------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def make_baseline(settings: Settings, base: Base) -> Baseline:
+    """A baseline of the base's sizes that changes nothing yet."""
+    torch.manual_seed(settings.seed)
+    tokens = settings.tokens or TOKENS[settings.method]
+    encoder = EncoderConfig(tokens, settings.width, settings.hidden)
+    if settings.method == CrossAttention.method:
+        return _cross_attention(encoder, base)
+    if settings.method == TimeEmbedding.method:
+        return TimeEmbedding(TimeEmbeddingConfig(base.unet.time_embedding.linear_2.out_features, encoder))
+    return _textual_inversion(encoder, settings, base)
+
+
+def _cross_attention(encoder: EncoderConfig, base: Base) -> CrossAttention:
+    """Keys and values begin as copies of the text's, as IP-Adapter's do; the tokens begin at 0."""
+    layers = attention_layers(base.unet)
+    width = base.unet.config.cross_attention_dim
+    baseline = CrossAttention(CrossAttentionConfig(layers, width, encoder))
+    for name, keys, values in zip(layers, baseline.keys.values(), baseline.values.values(), strict=True):
+        text = base.unet.get_submodule(f"{name}.attn2")
+        keys.weight.copy_(text.to_k.weight)
+        values.weight.copy_(text.to_v.weight)
+    return baseline
+
+
+def _textual_inversion(encoder: EncoderConfig, settings: Settings, base: Base) -> TextualInversion:
+    """Every learned word begins as one known word (Gal et al.: "a single-word coarse descriptor")."""
+    tables = [one.get_input_embeddings().weight for one in (base.text.clip_l, base.text.clip_g)]
+    widths = tuple(table.shape[1] for table in tables)
+    baseline = TextualInversion(TextualInversionConfig(widths, settings.template, encoder))
+    tokens = clip_tokenizer()(settings.word)["input_ids"][1:-1]
+    if len(tokens) != 1:
+        raise ValueError(
+            f"word is {settings.word!r}: expected a word that is one token of CLIP, such as mood"
+        )
+    for index, table in enumerate(tables):
+        baseline.start[index].copy_(table[tokens].float().expand_as(baseline.start[index]))
+        used = table.abs().sum(1) > 0  # the miniature's unseen words are 0
+        baseline.scales[index] = table[used].float().std()
+    return baseline
+
+
+# --- the loss --------------------------------------------------------------------------------------------------------
+
+
+def make_loss(
+    settings: Settings, base: Base, pictures: Pictures, baseline: Baseline, device: torch.device
+) -> Callable[[nn.Module, int], Tensor]:
+    """The loss of a step, for `fit`: the baseline is all that has a gradient."""
+    flat = [prompt for wordings in pictures.prompts for prompt in wordings]
+    wordings = len(pictures.prompts[0])
+    tokens, places = prompt_tokens(baseline, [*flat, ""])  # the empty prompt comes last
+    tokens, places = tokens.int(), places.int()
+
+    def loss(called: nn.Module, step: int) -> Tensor:
+        random = step_random(settings.seed, step)
+        rows = random.integers(len(pictures.latents), size=settings.batch)
+        said = rows * wordings + random.integers(wordings, size=settings.batch)
+        said = torch.from_numpy(
+            np.where(random.random(settings.batch) < settings.empty_share, len(flat), said)
+        )
+        effect = called(
+            *(torch.from_numpy(axis[rows]).to(device) for axis in (pictures.valence, pictures.arousal))
+        )
+        latents = torch.from_numpy(pictures.latents[rows]).to(device).float()
+        own_tokens, own_places = (part[said].long().to(device) for part in (tokens, places))
+        learned = isinstance(baseline, TextualInversion)
+        with inserted(base.text, own_places, effect) if learned else torch.no_grad():
+            features, pooled = base.text(own_tokens)
+        with contextlib.nullcontext() if learned else applied(base.unet, effect):
+            return denoising_loss(base.unet, base.schedule, latents, features, pooled, settings.snr_limit)
+
+    return loss
+
+
+def train(settings: Settings, base: Base, pictures: Pictures, out: Path, machine: Machine) -> Path:
+    """Fits a baseline, going on from where the folder stands; a finished one is not touched.
+
+    Returns:
+        Its file.
+
+    Raises:
+        ValueError: The folder was begun with other settings.
+        TrainingError: Its checkpoint is damaged, or the disk is full.
+    """
+    keep(settings, out)
+    path = out / "network.safetensors"
+    if is_baseline(path):
+        print(f"{path} is finished.")
+        return path
+    baseline = make_baseline(settings, base).to(machine.device)
+    count = sum(weight.numel() for weight in baseline.parameters())
+    print(
+        f"{settings.method}: {count:,} parameters on {base.name}; {pictures.name} pictures; on {machine.device} in "
+        f"{'bfloat16' if machine.bfloat16 else 'float32'}",
+        flush=True,
+    )
+    loss = make_loss(settings, base, pictures, baseline, machine.device)
+    schedule = Schedule(settings.steps, settings.lr, settings.ema, seed=settings.seed)
+    trained = fit(baseline, loss, schedule, machine, out)
+    training = {
+        "settings": settings.as_json(),
+        "base": {"name": base.name, "unet_sha256": base.fingerprint},
+        "pictures": pictures.name,
+    }
+    save_baseline(trained, path, training)
+    print(path)
+    return path
