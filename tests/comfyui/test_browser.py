@@ -586,7 +586,7 @@ def test_read_emotion_shows_its_readings_after_a_run(ui, shown_by):
     images = ui.add("EmptyImage", x=80, width=64, height=64, batch_size=2)
     node = ui.add("EmotiCrafterReadEmotion", x=480, reader="shown.safetensors")
     ui.connect(images, 0, node, "images")
-    [saved] = [one for one in ui.serialized()["nodes"] if one["id"] == node]
+    [saved] = [one for one in ui.serialized()["nodes"] if one["type"] == "EmotiCrafterReadEmotion"]
     assert saved["widgets_values"] == ["shown.safetensors"]
     ui.run("() => app.queuePrompt(0)")
     text = "() => document.querySelector('.emoticrafter-reading').value"

@@ -1,0 +1,47 @@
+// Shows on Read Emotion what it read. The text is one of the node's outputs; nothing of it is saved.
+
+import { app } from "../../scripts/app.js";
+
+const NODE = "EmotiCrafterReadEmotion";
+const CLASS = "emoticrafter-reading";
+const HEIGHT = 64;
+const STYLE = `
+  box-sizing: border-box;
+  width: 100%;
+  height: 100%;
+  min-height: ${HEIGHT}px;
+  padding: 4px 6px;
+  border: 0;
+  border-radius: 6px;
+  resize: none;
+  color: var(--input-text, #ddd);
+  background: var(--comfy-input-bg, #222);
+  font: 12px / 1.4 Inter, system-ui, sans-serif;
+  font-variant-numeric: tabular-nums;
+`;
+
+app.registerExtension({
+  name: "EmotiCrafter.Reading",
+  nodeCreated(node) {
+    if (node.comfyClass === NODE) addText(node);
+  },
+});
+
+function addText(node) {
+  const element = document.createElement("textarea");
+  Object.assign(element, { className: CLASS, readOnly: true, placeholder: "The readings, after a run" });
+  element.setAttribute("aria-label", "Readings");
+  element.style.cssText = STYLE;
+  const widget = node.addDOMWidget("reading", "emoticrafter_reading", element, {
+    getMinHeight: () => HEIGHT,
+    serialize: false, // not into prompts ...
+  });
+  widget.serialize = false; // ... and not into the saved widget values, which are positional
+  const { onExecuted } = node;
+  node.onExecuted = function (output) {
+    onExecuted?.apply(this, arguments);
+    // Undo puts a new node in the place of this one, while Nodes 2.0 goes on showing the element that it has.
+    const shown = document.querySelectorAll(`[data-node-id="${this.id}"] .${CLASS}`);
+    for (const each of [element, ...shown]) each.value = output.text?.join("\n") ?? "";
+  };
+}
