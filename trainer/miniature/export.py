@@ -26,6 +26,7 @@ from trainer.miniature.recipe import Recipe
 FORMAT, VERSION = "emoticrafter-miniature", "1"
 LARGEST = 40_000_000
 """Bytes of everything that is shipped."""
+LICENCE = "Apache-2.0: captions worded by this project"
 
 
 def write_part(path: Path, state: dict[str, Tensor], config: dict) -> None:
@@ -41,7 +42,25 @@ def write_part(path: Path, state: dict[str, Tensor], config: dict) -> None:
                 f"{path.name}: {name} is not finite in float16. Train it anew with a lower rate."
             )
     metadata = {"format": FORMAT, "version": VERSION, "config": json.dumps(config)}
-    write_atomically(path, lambda temporary: save_file(halves, temporary, metadata))
+
+    def write(temporary: Path) -> None:
+        save_file(halves, temporary, metadata)
+        sort_metadata(temporary)
+
+    write_atomically(path, write)
+
+
+def sort_metadata(path: Path) -> None:
+    """Puts a safetensors file's metadata in order, which it is written without: equal weights are then equal files."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) > size:
+            raise ValueError(f"{path}: its header grows from {size} to {len(text)} bytes when it is sorted.")
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 def export_model(
@@ -72,7 +91,9 @@ def export(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
     unet, text = load_generator(out / "generator", recipe)
     export_model(unet, text, load_autoencoder(out / "autoencoder"), recipe, to)
     training = read_metadata(network)["training"]
+    training.setdefault("data", {})["licences"] = {"miniature": LICENCE}
     save_network(load_network(network).half(), to / "emotion_network.safetensors", training)
+    sort_metadata(to / "emotion_network.safetensors")
     figures = {}
     for kind in KINDS:
         reader, config = load_reader(out / "readers" / f"{kind}.safetensors")
@@ -102,6 +123,7 @@ def data_card(recipe: Recipe, figures: dict, training: dict, files: list[Path]) 
     return CARD.format(
         sizes=sizes,
         held_out=held_out,
+        seed=recipe.seed,
         pictures=f"{recipe.pictures:,}",
         reader_pictures=f"{recipe.reader_pictures:,}",
         samples=f"{recipe.generator_steps * recipe.generator_batch:,}",
@@ -121,18 +143,21 @@ is not SDXL and knows nothing but its own world: 14 subjects, 6 settings, 4 time
 | --- | ---: | --- |
 {sizes}
 
+The node *Load Miniature* builds ComfyUI's classes from `unet`, `text_encoders` and `vae`; the emotion network is a file
+like any other of this project; the two readers measure pictures, and made none.
+
 ## Data
 
 {pictures} pictures painted by `trainer/miniature/painter.py`, and captions worded by `captions.py`; nothing was
-collected, and no person is shown. Valence and arousal are the painter's own settings, not people's ratings. The
+collected, and nobody who exists is shown. Valence and arousal are the painter's own settings, not people's ratings. The
 combinations of subject, setting and time that `Scene.held_out` names are in no training picture or caption.
 
 ## Training
 
-`python -m trainer.miniature train`, with the recipe below: an autoencoder (diffusers' AutoencoderTiny), then the UNet
-and both text encoders together on {samples} samples, then the emotion network by `trainer.prepare` and `trainer.train`
-on {pairs} pairs of captions (best validation loss {loss}). The two readers learned from {reader_pictures} other
-pictures, half of them after the autoencoder; a tenth was held out:
+`python -m trainer.miniature train`, with the recipe below and seed {seed}: an autoencoder (diffusers' AutoencoderTiny),
+then the UNet and both text encoders together on {samples} samples, then the emotion network by `trainer.prepare` and
+`trainer.train` on {pairs} pairs of captions (best validation loss {loss}). The two readers learned from
+{reader_pictures} other pictures, half of them after the autoencoder; a tenth was held out:
 
 | held-out figure | |
 | --- | ---: |
