@@ -4,12 +4,12 @@ import { app } from "../../scripts/app.js";
 
 const NODE = "EmotiCrafterReadEmotion";
 const CLASS = "emoticrafter-reading";
-const HEIGHT = 64;
+const WIDTH = 310;
+const HEIGHT = 84;
 const STYLE = `
   box-sizing: border-box;
   width: 100%;
   height: 100%;
-  min-height: ${HEIGHT}px;
   padding: 4px 6px;
   border: 0;
   border-radius: 6px;
@@ -37,6 +37,8 @@ function addText(node) {
     serialize: false, // not into prompts ...
   });
   widget.serialize = false; // ... and not into the saved widget values, which are positional
+  const [width, height] = node.size;
+  node.setSize([Math.max(width, WIDTH), Math.max(height, node.computeSize()[1])]);
   const { onExecuted } = node;
   node.onExecuted = function (output) {
     onExecuted?.apply(this, arguments);

@@ -517,7 +517,7 @@ def test_a_run_from_the_page_makes_a_picture_of_the_point(ui, shown_by):
     [conditioning] = [node for node in workflow["nodes"] if node["type"] == "EmotiCrafterConditioning"]
     conditioning["pos"] = [300, 2000]  # where no other node is
     ui.load(workflow)
-    ui.view(1, (0, -1840))
+    ui.view(0.5, (0, -1840))
     node, pad = conditioning["id"], ui.pad(conditioning["id"])
     seen = set(shown_by.get("/history"))
     for place in [(2, 1.5), (-2, 0.5)]:
@@ -593,4 +593,11 @@ def test_read_emotion_shows_its_readings_after_a_run(ui, shown_by):
     ui.until(f"{text}.startsWith('2 pictures, mean valence ')")
     assert len(ui.run(text).splitlines()) == 3
     assert ui.prompt()["EmotiCrafterReadEmotion"].keys() == {"images", "reader"}
+    ui.settle()
+    box = ui.page.locator(".emoticrafter-reading").bounding_box()
+    bottom = ui.run(
+        "(id) => { const node = app.graph.getNodeById(id); return node.pos[1] + node.size[1]; }", node
+    )
+    top = ui.run("() => app.canvas.canvas.getBoundingClientRect().top")
+    assert box["y"] + box["height"] <= top + bottom, "the text hangs out of its node"
     ui.screenshot("reading")
