@@ -242,7 +242,11 @@ def emotional(
 
 
 def read_prompts(
-    text: nn.Module, baseline: Baseline, prompts: Sequence[str], effect: Effect, strength: float = 1.0
+    text: nn.Module,
+    baseline: Baseline | None,
+    prompts: Sequence[str],
+    effect: Effect | None,
+    strength: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """What the UNet is told of prompts: changed by learned words, as they are with the other baselines.
 
@@ -250,7 +254,7 @@ def read_prompts(
 
     Args:
         text: `SDXLText`, or the miniature's `TextEncoders`.
-        baseline: Any.
+        baseline: Any, or none.
         prompts: B of them.
         effect: What the baseline gave for B values.
         strength: Of learned words.
