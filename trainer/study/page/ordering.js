@@ -37,7 +37,8 @@ class Ordering {
     picture.addEventListener("pointerup", (event) => this.release(event, true));
     picture.addEventListener("pointercancel", (event) => this.release(event, false));
     picture.addEventListener("contextmenu", (event) => event.preventDefault()); // of a long press
-    picture.addEventListener("click", () => this.dragged || showLarge(source));
+    // A drag ends in a click, too; those of the keyboard have no detail.
+    picture.addEventListener("click", (event) => (this.dragged && event.detail > 0) || showLarge(source));
     picture.addEventListener("keydown", (event) => this.key(event, name));
     earlier.addEventListener("click", () => this.put(name, this.order.indexOf(name) - 1, earlier));
     later.addEventListener("click", () => this.put(name, this.order.indexOf(name) + 1, later));
