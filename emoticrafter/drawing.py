@@ -56,20 +56,19 @@ def _face(name: str, size: int) -> ImageFont.FreeTypeFont | None:
         return None
 
 
-def _holds(font: ImageFont.FreeTypeFont, text: str) -> bool:
-    """Whether every letter has a shape of its own, other than the one for letters that are not there."""
-    missing = bytes(font.getmask("\U0010fffe"))
-    return all(bytes(font.getmask(letter)) != missing for letter in set(text) if not letter.isspace())
+@lru_cache(maxsize=8192)
+def _has(font: ImageFont.FreeTypeFont, letter: str) -> bool:
+    """Whether a letter has a shape of its own, other than the one for letters that are not there."""
+    return letter.isspace() or bytes(font.getmask(letter)) != bytes(font.getmask("\U0010fffe"))
 
 
 @lru_cache(maxsize=1024)
 def _font(text: str, size: int) -> ImageFont.FreeTypeFont:
     """The face for a text: the figures' own, or one of the system's that holds its letters."""
-    own = _face(str(FONT), size)
-    if text.isascii() or _holds(own, text):
-        return own
-    others = (_face(name, size) for name in OTHER_FONTS)
-    return next((font for font in others if font and _holds(font, text)), own)
+    faces = [_face(str(FONT), size)]
+    if not text.isascii():
+        faces += filter(None, (_face(name, size) for name in OTHER_FONTS))
+    return next((font for font in faces if all(_has(font, letter) for letter in text)), faces[0])
 
 
 def width_of(text: str, size: int) -> int:
@@ -108,7 +107,7 @@ class Sheet:
         if max(width, height) > LARGEST:
             raise ValueError(
                 f"The figure would have {width:,} x {height:,} pixels, and {LARGEST:,} is the most for a side: choose "
-                "a smaller cell_size."
+                "a smaller cell_size or, for a path, other columns."
             )
         self.picture = Image.new("RGB", (width, height), "white")
 

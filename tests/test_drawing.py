@@ -205,7 +205,10 @@ def test_a_picture_of_another_shape_is_shown_whole_in_its_own_shape():
 
 
 def test_a_figure_that_nothing_could_show_is_refused_with_what_to_do():
-    with pytest.raises(ValueError, match=r"would have 3\d,\d{3} x .* choose a smaller cell_size"):
+    with pytest.raises(
+        ValueError,
+        match=r"would have 3\d,\d{3} x .* choose a smaller cell_size or, for a path, other columns",
+    ):
         draw_grid(colours(31), *path(31), cell_size=1024, in_a_row=31)
 
 

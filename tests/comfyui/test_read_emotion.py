@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from emoticrafter.drawing import draw_grid
 from emoticrafter.plane import draw_map
 from emoticrafter.readers import ClipHeads, Reader, read_pictures, save_heads
+from scripts.comfyui import ROOT
 from scripts.server import PromptError
 from tests.comfyui.graphs import SIZE, Graph, pictures, report
 
@@ -26,6 +27,7 @@ ROW = {
 }
 GRID = [(v, a) for a in (2.0, 0.0) for v in (-3.0, 0.0, 3.0)]
 READER, HEADS = "tiny reader.safetensors", "heads.safetensors"
+MINIATURE = "miniature (only for its own pictures)"
 WIDTH = 24  # of the vision model in the probe nodes
 
 
@@ -128,6 +130,13 @@ def test_heads_read_through_the_connected_vision_model(server, reader):
     valences = report(result, "valences")
     assert len(valences) == 2 and valences[0] == pytest.approx(valences[1], abs=1e-5)
     assert -3 < valences[0] < 3
+
+
+def test_the_miniature_reader_is_offered_where_its_file_is(server, reader):
+    info = server.get("/object_info/EmotiCrafterReadEmotion")["EmotiCrafterReadEmotion"]
+    options = info["input"]["required"]["reader"][1]["options"]
+    there = (ROOT / "miniature" / "emotion_reader.safetensors").is_file()
+    assert options == [MINIATURE] * there + sorted([HEADS, READER])
 
 
 def test_a_reader_that_was_replaced_is_read_anew(server, reader):
