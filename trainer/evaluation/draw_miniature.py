@@ -1,0 +1,95 @@
+"""Draws with the miniature: its own held-out prompts, its generator and its emotion network, from a run's folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image as Pillow
+
+from emoticrafter import load_network
+from emoticrafter.files import file_sha256
+from trainer.evaluation.plan import Task
+from trainer.miniature.captions import neutral_caption
+from trainer.miniature.folders import load_autoencoder, load_generator
+from trainer.miniature.loop import Machine
+from trainer.miniature.models import decode, tokenize
+from trainer.miniature.recipe import read_recipe
+from trainer.miniature.sampling import sample
+from trainer.miniature.scene import all_scenes
+from trainer.rows import DataError
+
+
+def held_out_prompts(limit: int | None = None) -> list[str]:
+    """A neutral caption of every held-out scene."""
+    return [neutral_caption(scene, number) for number, scene in enumerate(all_scenes("held-out"))][:limit]
+
+
+def default_network(run: Path) -> Path:
+    return run / "emotion" / "default-0" / "network.safetensors"
+
+
+class MiniaturePainter:
+    """The generator of a run and an emotion network on one device."""
+
+    def __init__(self, run: Path, network: Path | None, device: str, strength: float = 1.0):
+        """
+        Args:
+            run: The run's folder.
+            network: None draws the plain prompts.
+            device: Where to draw.
+            strength: Of the emotion.
+
+        Raises:
+            DataError: a part of the run is not there.
+        """
+        try:
+            self.recipe, self.machine = read_recipe(run), Machine.find(device)
+            for part in ("generator", "autoencoder"):
+                if not (run / part).is_dir():
+                    raise DataError(f"{run} has no {part} yet: python -m trainer.miniature train --out {run}")
+            unet, text = load_generator(run / "generator", self.recipe)
+            self.network = load_network(network, device=self.machine.device) if network else None
+        except FileNotFoundError as error:
+            raise DataError(str(error)) from error
+        self.unet = unet.to(self.machine.device, memory_format=torch.channels_last)
+        self.text = text.to(self.machine.device)
+        self.autoencoder = load_autoencoder(run / "autoencoder").to(self.machine.device)
+        self.strength, self.size = strength, self.recipe.picture_size
+
+    @torch.no_grad()
+    def draw(self, tasks: Sequence[Task]) -> list[Pillow.Image]:
+        """Pictures of a batch; each one's noise follows from its prompt's number and its seed."""
+        device, side = self.machine.device, self.size // 8
+        features, pooled = self.text(tokenize([task.prompt for task in tasks]).to(device))
+        if self.network is not None:
+            points = torch.tensor([(task.valence, task.arousal) for task in tasks], device=device)
+            features = self.network.inject(features, self.network.encode(*points.T), self.strength)
+        seeds = [int(np.random.SeedSequence((task.seed, task.number)).generate_state(1)[0]) for task in tasks]
+        noise = [torch.randn(4, side, side, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        with self.machine.autocast():
+            empty = self.text(tokenize([""]).to(device))
+            stacked, steps = torch.stack(noise).to(device), self.recipe.sampler_steps
+            latents = sample(self.unet, (features, pooled), empty, stacked, steps, self.recipe.guidance)
+            pictures = decode(self.autoencoder, latents).float()
+        pixels = (pictures * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        return [Pillow.fromarray(one) for one in pixels]
+
+
+def settings(run: Path, network: Path | None, strength: float) -> dict:
+    """What the pictures depend on beside the task.
+
+    Raises:
+        DataError: the run has no generator yet.
+    """
+    weights = run / "generator" / "unet" / "diffusion_pytorch_model.safetensors"
+    if not weights.is_file():
+        raise DataError(f"{run} has no generator yet: python -m trainer.miniature train --out {run}")
+    if network and not network.is_file():
+        raise DataError(f"{network} is not there: train the run's emotion stage, or give --network.")
+    return {
+        "painter": "miniature",
+        "model": file_sha256(weights)[:16],
+        "network": file_sha256(network)[:16] if network else None,
+        "strength": strength if network else None,
+    }

@@ -1,0 +1,272 @@
+"""Draws the pictures of the evaluation: 132 prompts at 25 points of valence and arousal, with a manifest.
+
+    python -m trainer.generate sdxl --network network.safetensors --out images --method ours
+    python -m trainer.generate sdxl --plain --out images
+    python -m trainer.generate miniature --run runs/miniature --out images --method ours
+    python -m trainer.generate comfyui --server http://127.0.0.1:8188 --workflow mine.json --out images --method mine
+    torchrun --nproc-per-node 4 -m trainer.generate sdxl --network network.safetensors --out images --method ours
+
+An interrupted command goes on when it is run again: pictures that are there are checked by their hash and kept. Run it
+once for each method, with the same --out: the manifest holds them all. --dry-run says what it would take.
+"""
+
+import argparse
+import io
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainer.evaluation.plan import LEVELS, PROMPTS, Process, Task, estimate, plan, read_prompts
+from trainer.rows import DataError
+
+SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
+
+
+def parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser("python -m trainer.generate", description=__doc__, formatter_class=raw)
+    commands = top.add_subparsers(required=True, metavar="painter", dest="painter")
+
+    command = _command(commands, "sdxl", "through diffusers")
+    command.add_argument(
+        "--model", default=SDXL, help="diffusers folder, hub id or .safetensors (%(default)s)"
+    )
+    command.add_argument("--network", type=Path, metavar="FILE", help="the emotion network")
+    command.add_argument("--size", type=int, default=1024, help="pixels of a side (%(default)s)")
+    command.add_argument("--steps", type=int, default=25, help="(%(default)s)")
+    command.add_argument("--guidance", type=float, default=7.5, help="guidance scale (%(default)s)")
+    command.add_argument("--strength", type=float, default=1.0, help="of the emotion (%(default)s)")
+
+    command = _command(commands, "miniature", "with a run of trainer.miniature: its own held-out prompts")
+    command.add_argument(
+        "--run", type=Path, default=Path("runs/miniature"), help="the run's folder (%(default)s)"
+    )
+    command.add_argument(
+        "--network", type=Path, metavar="FILE", help="the emotion network (default: the run's first)"
+    )
+    command.add_argument("--strength", type=float, default=1.0, help="of the emotion (%(default)s)")
+
+    command = _command(
+        commands, "comfyui", "through a running server, with a workflow of Workflow > Export (API)"
+    )
+    command.add_argument("--server", default="http://127.0.0.1:8188", metavar="URL", help="(%(default)s)")
+    command.add_argument(
+        "--workflow",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="{prompt} stands where the prompt belongs",
+    )
+    command.add_argument("--timeout", type=float, default=600, help="seconds for one picture (%(default)s)")
+    return top
+
+
+def _command(commands, name: str, text: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text)
+    add = command.add_argument
+    add("--out", type=Path, required=True, metavar="FOLDER", help="of all methods that are compared")
+    add(
+        "--method",
+        help="the method's name in the manifest; letters, digits, - and _ (ours, or plain with --plain)",
+    )
+    add(
+        "--plain",
+        action="store_true",
+        help="the prompts without emotion: one picture for each prompt and seed",
+    )
+    add(
+        "--prompts",
+        type=Path,
+        default=PROMPTS,
+        metavar="FILE",
+        help="one a line (default: the protocol's 132)",
+    )
+    add("--limit", type=int, metavar="N", help="the first N prompts alone")
+    add(
+        "--levels",
+        type=_levels,
+        default=LEVELS,
+        metavar="LIST",
+        help="of both axes: --levels=-3,-1.5,0,1.5,3",
+    )
+    add(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0],
+        metavar="N",
+        help="pictures of every prompt and point (0)",
+    )
+    add("--batch", type=int, default=5, metavar="N", help="pictures drawn together (%(default)s)")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (%(default)s)")
+    add("--dry-run", action="store_true", help="print how many pictures, how long and how large, and end")
+    return command
+
+
+def _levels(text: str) -> tuple[float, ...]:
+    try:
+        levels = tuple(sorted({float(word) for word in text.split(",")}))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers such as -3,0,3, got {text!r}") from None
+    if not all(-3 <= level <= 3 for level in levels):
+        raise argparse.ArgumentTypeError(f"expected numbers from -3 to 3, got {text!r}")
+    return levels
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raises DataError with everything that is wrong with the options."""
+    problems = []
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", options.method):
+        problems.append(f"--method {options.method!r}: expected letters, digits, - and _")
+    if options.method == "plain" and not options.plain:
+        problems.append(
+            "--method plain is the name of the prompts without emotion: give --plain, or another name"
+        )
+    if any(seed < 0 for seed in options.seeds) or len(set(options.seeds)) < len(options.seeds):
+        problems.append(f"--seeds {options.seeds}: expected different numbers from 0")
+    if options.batch < 1 or (options.limit is not None and options.limit < 1):
+        problems.append("--batch and --limit must be at least 1")
+    if options.painter == "sdxl":
+        if not options.plain and not options.network:
+            problems.append("give --network, the emotion network, or --plain for the prompts without emotion")
+        if options.size % 8:
+            problems.append(f"--size {options.size}: expected a multiple of 8")
+        if options.network and not options.network.is_file():
+            problems.append(f"--network {options.network} is not there")
+    if problems:
+        raise DataError("These options cannot be used:\n" + "\n".join(f"  {text}" for text in problems))
+
+
+# ---- painters: prompts, settings, and what draws (imported late: each needs other packages) --------
+
+
+def _prepare(options: argparse.Namespace) -> tuple[list[str], dict, int, float | None]:
+    """The prompts, the settings that pictures depend on, the pixels of one, and its operations if known."""
+    network = None if options.plain else getattr(options, "network", None)
+    if options.painter == "miniature":
+        from trainer.evaluation import draw_miniature as miniature
+        from trainer.miniature.recipe import read_recipe
+
+        options.network = network or (None if options.plain else miniature.default_network(options.run))
+        if options.prompts != PROMPTS:
+            raise DataError("The miniature draws its own held-out prompts: leave out --prompts.")
+        settings = miniature.settings(options.run, options.network, options.strength)
+        return (
+            miniature.held_out_prompts(options.limit),
+            settings,
+            read_recipe(options.run).picture_size ** 2,
+            None,
+        )
+    prompts = read_prompts(options.prompts, options.limit)
+    if options.painter == "comfyui":
+        from trainer.evaluation import draw_comfyui as comfyui
+
+        options.workflow = comfyui.read_workflow(options.workflow, options.plain)
+        return prompts, comfyui.settings(options.workflow, options.plain), 1024**2, None
+    from trainer.evaluation import draw_sdxl as sdxl
+
+    options.network = network
+    settings = sdxl.settings(
+        options.model, network, options.size, options.steps, options.guidance, options.strength
+    )
+    flops = sdxl.FLOPS_A_STEP * options.steps * (options.size / 1024) ** 2
+    return prompts, settings, options.size**2, flops
+
+
+def _painter(options: argparse.Namespace, process: Process):
+    import torch
+
+    device = options.device
+    if device == "auto":
+        device = f"cuda:{process.local_rank}" if torch.cuda.is_available() else "cpu"
+    if options.painter == "miniature":
+        from trainer.evaluation.draw_miniature import MiniaturePainter
+
+        return MiniaturePainter(options.run, options.network, device, options.strength)
+    if options.painter == "comfyui":
+        from trainer.evaluation.draw_comfyui import ComfyuiPainter
+
+        return ComfyuiPainter(options.server, options.workflow, options.plain, options.timeout)
+    from trainer.evaluation.draw_sdxl import SdxlPainter
+
+    return SdxlPainter(
+        options.model,
+        options.network,
+        device,
+        options.size,
+        options.steps,
+        options.guidance,
+        options.strength,
+    )
+
+
+# ---- drawing ---------------------------------------------------------------------------------------
+
+
+def generate(options: argparse.Namespace) -> int:
+    """Draws what is missing, and writes the manifest once all is there."""
+    from trainer.evaluation.store import Store
+
+    options.method = options.method or ("plain" if options.plain else "ours")
+    check(options)
+    process, store = Process.of_environment(), Store(options.out)
+    prompts, settings, pixels, flops = _prepare(options)
+    tasks = plan(prompts, options.levels, options.seeds, options.method, options.plain, settings)
+    mine = process.share(tasks)
+    waiting = store.missing(mine)
+    print(
+        f"{options.method}: {len(tasks):,} pictures of {len(prompts)} prompts, "
+        f"{len(waiting):,} of {len(mine):,} to be drawn here",
+        flush=True,
+    )
+    if options.dry_run:
+        print(estimate(len(waiting), pixels, *store.measured(options.method), flops))
+        return 0
+    if waiting:
+        draw(_painter(options, process), waiting, options.batch, store, process)
+    if missing := store.missing(tasks):
+        print(f"{len(missing):,} pictures are left to the other processes; the last one writes the manifest")
+        return 0
+    manifest = store.merge(tasks)
+    print(f"{manifest}: next, python -m trainer.evaluate {manifest} --help")
+    return 0
+
+
+def draw(painter, tasks: Sequence[Task], batch: int, store, process: Process) -> None:
+    """Draws tasks in batches and keeps each picture as PNG."""
+    from tqdm import tqdm
+
+    with (
+        store.drawing(tasks[0].method, process) as keep,
+        tqdm(total=len(tasks), unit="picture", mininterval=1) as bar,
+    ):
+        for start in range(0, len(tasks), batch):
+            part, began = tasks[start : start + batch], time.monotonic()
+            pictures = painter.draw(part)
+            seconds = (time.monotonic() - began) / len(part)
+            for task, picture in zip(part, pictures, strict=True):
+                buffer = io.BytesIO()
+                picture.save(buffer, "PNG")
+                keep(task, buffer.getvalue(), seconds)
+            bar.update(len(part))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one painter; everything that a user can put right is said in a line, without a traceback."""
+    options = parser().parse_args(arguments)
+    try:
+        return generate(options)
+    except ModuleNotFoundError as error:
+        print(f"error: {error}. Install what it needs: pip install -e '.[eval]'", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
