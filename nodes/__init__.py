@@ -2,6 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .baseline import EmotionBaseline
 from .emotion import EmotionalConditioning, EmotionInjection, VAEncoder
 from .emotion_map import EmotionMap
 from .grid_and_path import EmotionGrid, EmotionPath
@@ -32,4 +33,5 @@ class EmotiCrafterExtension(ComfyExtension):
             RegionalEmotion,
             RewritePrompt,
             LoadMiniature,
+            EmotionBaseline,
         ]

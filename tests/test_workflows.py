@@ -38,6 +38,7 @@ OURS = {
     "EmotiCrafterReadEmotion": ["images", "reader", "clip_vision"],
     "EmotiCrafterMap": ["size", "asked", "read"],
     "EmotiCrafterMiniature": [],
+    "EmotiCrafterBaseline": ["model", "baseline_name", "valence", "arousal", "strength", "text", "clip"],
 }
 STOCK = {
     "CheckpointLoaderSimple": ["ckpt_name"],

@@ -138,6 +138,19 @@ CONTRACTS = {
         ["IMAGE"],
     ),
     "EmotiCrafterMiniature": ("Load Miniature", [], ["MODEL", "CLIP", "VAE", "EMOTION_NETWORK"]),
+    "EmotiCrafterBaseline": (
+        "Emotion Baseline",
+        [
+            ("model", "MODEL", {}),
+            ("baseline_name", "COMBO", {}),
+            VALENCE,
+            AROUSAL,
+            STRENGTH,
+            ("text", "STRING", {"default": "", "multiline": True}),
+            ("clip", "CLIP", {}),
+        ],
+        ["MODEL", "CONDITIONING"],
+    ),
 }
 
 

@@ -28,6 +28,7 @@ NODE_IDS = {
     "EmotiCrafterReadEmotion",
     "EmotiCrafterMap",
     "EmotiCrafterMiniature",
+    "EmotiCrafterBaseline",
 }
 
 
