@@ -396,7 +396,10 @@ def comfyui(tmp_path):
             if state.fail == "node":
                 detail = {"node_type": "KSampler", "node_id": "3", "exception_message": "out of memory"}
                 status = {"status_str": "error", "messages": [["execution_error", detail]]}
-            return self.answer({number: {"outputs": {"4": {"images": [image]}}, "status": status}})
+            shown = {"images": [{**image, "filename": "preview", "type": "temp"}]}
+            return self.answer(
+                {number: {"outputs": {"2": shown, "4": {"images": [image]}}, "status": status}}
+            )
 
         def log_message(self, *args):
             pass

@@ -113,15 +113,17 @@ class ComfyuiPainter:
         return found.convert("RGB")
 
     def _wait(self, prompt_id: str) -> dict:
-        """The first image that a prompt saved."""
+        """The first image that a prompt saved; a preview, if it saved none."""
         end = time.monotonic() + self.timeout
         while time.monotonic() < end:
             history = json.loads(self._get(f"/history/{prompt_id}")).get(prompt_id)
             if history:
                 self._check(history.get("status", {}))
-                for output in history.get("outputs", {}).values():
-                    if output.get("images"):
-                        return output["images"][0]
+                outputs = history.get("outputs", {}).values()
+                images = [image for output in outputs for image in output.get("images") or []]
+                saved = [image for image in images if image.get("type") == "output"]
+                if images:
+                    return (saved or images)[0]
                 raise DataError("The workflow saved no image: it needs a Save Image node.")
             time.sleep(POLL_SECONDS)
         raise DataError(
