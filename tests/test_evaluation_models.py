@@ -28,6 +28,7 @@ from trainer.evaluation.chat_reader import IMAGE_SIZE, connect, parse_answer
 from trainer.evaluation.fit import part
 from trainer.evaluation.metrics import clip_scores, lpips_distance
 from trainer.evaluation.readers import MiniatureReader, load_va_reader, same_sizes
+from trainer.manifest import Image, write_manifest
 from trainer.rows import DataError
 
 SIZE = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
@@ -227,6 +228,36 @@ def test_the_miniature_s_reader_stays_on_the_plane():
     assert (MiniatureReader(network).read(PICTURES) == 3).all()
 
 
+def test_the_command_with_every_score(clip, alexnet, tmp_path, capsys):
+    images = []
+    for number in range(2):
+        for valence in (-3.0, 3.0):
+            path = tmp_path / f"{number}{valence:+g}.png"
+            Pillow.fromarray(RANDOM.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+            images.append(Image(path.name, f"thing {number}", valence, 0.0, 0, "ours", path.stem))
+    write_manifest(tmp_path / "manifest.jsonl", images)
+    save_heads(ClipHeads(16, clip), tmp_path / "heads.safetensors")
+    arguments = [
+        str(tmp_path),
+        "--reader",
+        str(tmp_path / "heads.safetensors"),
+        "--clip",
+        clip,
+        "--device",
+        "cpu",
+    ]
+    arguments += ["--lpips", "alex", "--lpips-weights", str(alexnet), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {"V-Error", "CLIPScore", "CLIP-IQA", "LPIPS-V", "LPIPS-Continuous"} <= found["table"][
+        "ours"
+    ].keys()
+    assert "LPIPS-A" not in found["table"]["ours"]  # there are no neighbours along arousal
+    assert found["made_by"]["valence and arousal"] == f"linear heads on {clip}"
+    assert str(alexnet) in found["made_by"]["LPIPS"]
+    assert "too few for intervals" in capsys.readouterr().out
+
+
 # ---- a vision-language model -----------------------------------------------------------------------
 
 
@@ -286,6 +317,14 @@ def test_nonsense_is_asked_again_and_then_left_unread(chat):
     assert "3 answers, none usable" in reader.failures[0]
 
 
+def test_a_silent_server_ends_the_run(chat, monkeypatch):
+    url, answers, _ = chat
+    monkeypatch.setattr("trainer.evaluation.chat_reader.SILENCE", 3)
+    answers += [(500, "no")] * 3
+    with pytest.raises(FatalError, match="none of the last 3 images"):
+        connect(settings(url), workers=1).read(PICTURES)
+
+
 def test_a_wrong_key_ends_the_run(chat):
     url, answers, _ = chat
     answers.append((401, "no"))
@@ -340,9 +379,7 @@ def test_a_reader_learns_what_is_in_the_features(rated, clip, tmp_path, capsys):
     first = load_heads(out).state_dict()
     assert main([*arguments, "--device", "cpu"]) == 0  # from the kept features
     torch.testing.assert_close(load_heads(out).state_dict(), first, atol=0, rtol=0)
-    blue, red = (
-        np.broadcast_to(np.uint8(colour), (32, 32, 3)) for colour in ((30, 128, 226), (226, 128, 30))
-    )
+    blue, red = (np.full((32, 32, 3), colour, np.uint8) for colour in ((30, 128, 226), (226, 128, 30)))
     values = load_va_reader(out).read([blue, red])[:, 0]
     assert values[0] < -1 < 1 < values[1]
     assert load_heads(out).width == 16
@@ -362,6 +399,18 @@ def test_parts_do_not_overlap_and_stay():
     assert sum(sizes) == 1000 and sizes == pytest.approx([700, 150, 150], abs=15)
     again = part(hashes[::-1])
     assert {hashes[n] for n in parts.held_out} == {hashes[::-1][n] for n in again.held_out}
+
+
+def test_pictures_that_cannot_be_read_are_named(rated, clip, tmp_path, capsys):
+    table, folder = rated
+    (folder / "7.png").write_bytes(b"no")
+    out = tmp_path / "reader.safetensors"
+    arguments = ["fit-reader", str(table), "--folder", str(folder), "--out", str(out), "--backbone", clip]
+    assert main(arguments) == 1
+    said = capsys.readouterr().err
+    assert "7.png cannot be read as an image" in said and "--skip-bad" in said and not out.exists()
+    assert main([*arguments, "--skip-bad"]) == 0
+    assert sum(json.loads(_metadata(out)["training"])["pictures"].values()) == 239
 
 
 def test_too_few_pictures_make_no_reader(rated, clip, tmp_path, capsys):

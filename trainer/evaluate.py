@@ -259,7 +259,7 @@ def fit_reader(options: argparse.Namespace) -> int:
     skipped: list[str] | None = [] if options.skip_bad else None
     images = load_images(options.ratings, options.folder, scale, skipped)
     backbone = load_backbone(options.backbone, _device(options.device))
-    figures, problems = fit(images, options.folder, backbone, options.out)
+    figures, problems = fit(images, options.folder, backbone, options.out, options.skip_bad)
     if problems := [*(skipped or []), *problems]:
         _list_problems(problems)
     print(f"{options.out}: on the pictures that were kept out")

@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image as Pillow
 
-from emoticrafter.chat import AnswerError, ChatSettings, Server, UnusableError
+from emoticrafter.chat import AnswerError, ChatSettings, FatalError, Server, ServerError, UnusableError
 from trainer.evaluation.pictures import Pixels, text_sha256
 from trainer.rows import DataError
 
 IMAGE_SIZE = 768  # longer side in pixels of what is sent
 ASKS = 3  # answers for one image before it is left unread
+SILENCE = 20  # images in a row that the server gave no answer to, before the run stops
 SCHEMA = {
     "type": "object",
     "properties": {axis: {"type": "number", "minimum": -3, "maximum": 3} for axis in ("valence", "arousal")},
@@ -39,6 +40,7 @@ class ChatReader:
 
     def __init__(self, server: Server, workers: int = 4):
         self.server, self.workers, self.failures = server, workers, []
+        self._silent = 0
         self.name = f"{server.settings.model} (a vision-language model)"
         asked = f"{server.settings.model} {server.url} {INSTRUCTIONS} {IMAGE_SIZE}"
         self.fingerprint = text_sha256(asked)[:16]
@@ -54,8 +56,13 @@ class ChatReader:
 
     def _read_one(self, picture: Pixels) -> tuple[float, float]:
         try:
-            return self._ask(picture)
+            found = self._ask(picture)
+            self._silent = 0
+            return found
         except AnswerError as error:
+            self._silent = self._silent + 1 if isinstance(error, ServerError) else 0
+            if self._silent >= SILENCE:
+                raise FatalError(f"the server answered none of the last {SILENCE} images: {error}") from error
             self.failures.append(f"not read by {self.server.settings.model}: {error}")
             return math.nan, math.nan
 

@@ -1,6 +1,7 @@
-"""Draws with the miniature: its own held-out prompts, its generator and its emotion network, from a run's folder."""
+"""Draws with the miniature: its own held-out prompts, its generator and its emotion network (or a baseline)."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import torch
 from PIL import Image as Pillow
 
 from emoticrafter import load_network
+from emoticrafter.baselines import Baseline, is_baseline, load_baseline
 from emoticrafter.files import file_sha256
+from trainer.baselines.patches import conditioning
 from trainer.evaluation.plan import Task
 from trainer.miniature.captions import neutral_caption
 from trainer.miniature.folders import load_autoencoder, load_generator
@@ -36,7 +39,7 @@ class MiniaturePainter:
         """
         Args:
             run: The run's folder.
-            network: None draws the plain prompts.
+            network: The emotion network's file, or a baseline's; None draws the plain prompts.
             device: Where to draw.
             strength: Of the emotion.
 
@@ -49,7 +52,8 @@ class MiniaturePainter:
                 if not (run / part).is_dir():
                     raise DataError(f"{run} has no {part} yet: python -m trainer.miniature train --out {run}")
             unet, text = load_generator(run / "generator", self.recipe)
-            self.network = load_network(network, device=self.machine.device) if network else None
+            load = load_baseline if network and is_baseline(network) else load_network
+            self.network = load(network, device=self.machine.device) if network else None
         except FileNotFoundError as error:
             raise DataError(str(error)) from error
         self.unet = unet.to(self.machine.device, memory_format=torch.channels_last)
@@ -61,16 +65,23 @@ class MiniaturePainter:
     def draw(self, tasks: Sequence[Task]) -> list[Pillow.Image]:
         """Pictures of a batch; each one's noise follows from its prompt's number and its seed."""
         device, side = self.machine.device, self.size // 8
-        features, pooled = self.text(tokenize([task.prompt for task in tasks]).to(device))
-        if self.network is not None:
-            points = torch.tensor([(task.valence, task.arousal) for task in tasks], device=device)
-            features = self.network.inject(features, self.network.encode(*points.T), self.strength)
+        prompts = [task.prompt for task in tasks]
+        points = torch.tensor([(task.valence, task.arousal) for task in tasks], device=device)
+        change = nullcontext()
+        if isinstance(self.network, Baseline):
+            found = conditioning(self.unet, self.text, self.network, prompts, *points.T, self.strength)
+            features, pooled, change = found
+        else:
+            features, pooled = self.text(tokenize(prompts).to(device))
+            if self.network is not None:
+                features = self.network.inject(features, self.network.encode(*points.T), self.strength)
         seeds = [int(np.random.SeedSequence((task.seed, task.number)).generate_state(1)[0]) for task in tasks]
         noise = [torch.randn(4, side, side, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         with self.machine.autocast():
             empty = self.text(tokenize([""]).to(device))
             stacked, steps = torch.stack(noise).to(device), self.recipe.sampler_steps
-            latents = sample(self.unet, (features, pooled), empty, stacked, steps, self.recipe.guidance)
+            with change:
+                latents = sample(self.unet, (features, pooled), empty, stacked, steps, self.recipe.guidance)
             pictures = decode(self.autoencoder, latents).float()
         pixels = (pictures * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         return [Pillow.fromarray(one) for one in pixels]

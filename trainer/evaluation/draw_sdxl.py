@@ -1,4 +1,7 @@
-"""Draws with SDXL through diffusers: the prompt's features go through the emotion network, then into the pipeline."""
+"""Draws with SDXL through diffusers: the prompt's features go through the emotion network, then into the pipeline.
+
+The file of a baseline (emoticrafter/baselines.py) may take the network's place.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,7 +13,9 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from emoticrafter import load_network
+from emoticrafter.baselines import is_baseline, load_baseline
 from emoticrafter.files import file_sha256
+from trainer.baselines.patches import emotional
 from trainer.evaluation.plan import Task
 from trainer.rows import DataError
 
@@ -42,7 +47,7 @@ class SdxlPainter:
         """
         Args:
             model: A diffusers folder, a hub id, or a single .safetensors checkpoint.
-            network: The emotion network's file; None draws the plain prompts.
+            network: The emotion network's file, or a baseline's; None draws the plain prompts.
             device: Where to draw; float16 on a GPU, float32 elsewhere.
             size: Pixels of a side.
             steps, guidance: Of the sampler, which is the model's own.
@@ -54,8 +59,10 @@ class SdxlPainter:
         self.pipeline = _load(model, torch.float16 if device.startswith("cuda") else torch.float32).to(device)
         self.pipeline.set_progress_bar_config(disable=True)
         self.device, self.size, self.steps, self.guidance = device, size, steps, guidance
-        self.network, self.strength = None, strength
-        if network:
+        self.network, self.baseline, self.strength = None, None, strength
+        if network and is_baseline(network):
+            self.baseline = load_baseline(network, device)
+        elif network:
             self.network = load_network(network, device=device)
             width = self.pipeline.unet.config.cross_attention_dim
             if self.network.config.feature_width != width:
@@ -73,12 +80,20 @@ class SdxlPainter:
     @torch.no_grad()
     def draw(self, tasks: Sequence[Task]) -> list[Pillow.Image]:
         """Pictures of a batch; each one's noise follows from its seed alone."""
+        if self.baseline is not None:
+            prompts, *at = zip(*((task.prompt, task.valence, task.arousal) for task in tasks), strict=True)
+            guided = self.guidance > 1
+            with emotional(self.pipeline, self.baseline, prompts, *at, self.strength, guided) as features:
+                return self._paint(features, tasks)
         parts = [self._features(task) for task in tasks]
         features = {
             name: torch.cat(column)
             for name, column in zip(EMBEDS, zip(*parts, strict=True), strict=True)
             if column[0] is not None
         }
+        return self._paint(features, tasks)
+
+    def _paint(self, features: dict[str, Tensor], tasks: Sequence[Task]) -> list[Pillow.Image]:
         found = self.pipeline(
             **features,
             height=self.size,

@@ -28,6 +28,7 @@ from trainer.rows import DataError
 
 AT_ONCE = 32
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+LISTED = 20
 FEWEST = 40
 """Rated pictures; of fewer, the held-out part says nothing."""
 
@@ -198,7 +199,7 @@ def held_out(
 
 
 def fit_reader(
-    images: Sequence[RatedImage], folder: Path, backbone: Backbone, out: Path
+    images: Sequence[RatedImage], folder: Path, backbone: Backbone, out: Path, skip_bad: bool = False
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
     """Fits heads to rated pictures and saves them with how they were made and how they do.
 
@@ -206,11 +207,17 @@ def fit_reader(
         The held-out figures, and what is wrong with pictures that could not be used.
 
     Raises:
-        DataError: too few pictures.
+        DataError: too few pictures, or some that cannot be used and `skip_bad` is not set.
     """
     hashes, features, ratings, problems = read_features(
         images, folder, backbone, out.with_suffix(".features.npy")
     )
+    if problems and not skip_bad:
+        listed = "\n".join(f"  {problem}" for problem in problems[:LISTED])
+        raise DataError(
+            f"{len(problems)} pictures cannot be used:\n{listed}\nWhat was read of the others is kept. Correct "
+            "these, or leave them out with --skip-bad."
+        )
     parts = part(hashes)
     if len(hashes) < FEWEST or min(map(len, (parts.learned, parts.calibrating, parts.held_out))) < 3:
         raise DataError(
