@@ -16,13 +16,23 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from emoticrafter.baselines import METHODS, TextualInversion, baseline_training, load_baseline, scaled
+from emoticrafter.baselines import (
+    METHODS,
+    TextualInversion,
+    baseline_training,
+    load_baseline,
+    save_baseline,
+    scaled,
+)
 from trainer.baselines.__main__ import main
-from trainer.baselines.base import from_miniature
+from trainer.baselines.base import from_miniature, load_base
 from trainer.baselines.patches import applied, check_fit, emotional, prompt_tokens, read_prompts
 from trainer.baselines.settings import Settings
 from trainer.baselines.train import make_baseline, make_loss, train
 from trainer.encoders import END, VOCABULARY, clip_tokenizer
+from trainer.evaluation import draw_sdxl
+from trainer.evaluation.draw_miniature import MiniaturePainter
+from trainer.evaluation.plan import plan
 from trainer.miniature.__main__ import main as miniature
 from trainer.miniature.loop import Machine, Schedule, fit
 from trainer.miniature.models import size_and_crop
@@ -333,6 +343,20 @@ def test_sdxl_is_trained_and_drawn_by_the_same_code(sdxl, method, tmp_path):
     assert (full - plain).abs().amax((1, 2, 3)).min() > 1e-3
     assert torch.equal(drawn(strength=0.0), plain)
     assert not torch.equal(drawn(guidance=1.0), full)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_generate_draws_with_a_baseline(run, source, sdxl, method, tmp_path, monkeypatch):
+    tasks = plan(["a cat"], (-3.0, 3.0), [0], method, False, {})
+    monkeypatch.setattr(draw_sdxl, "_load", lambda model, dtype: sdxl[1])
+    for name, base, paint in (
+        ("miniature", source[0], lambda path: MiniaturePainter(run, path, "cpu")),
+        ("sdxl", load_base(sdxl[0], CPU), lambda path: draw_sdxl.SdxlPainter("", path, "cpu", 32, 2)),
+    ):
+        path = tmp_path / f"{name}.safetensors"
+        save_baseline(roughen(make_baseline(Settings(method, **TINY_SETTINGS), base)), path)
+        pictures = {picture.tobytes() for picture in paint(path).draw(tasks)}
+        assert len(pictures) == len(tasks) == 4, name
 
 
 def test_a_model_goes_with_pictures(sdxl, tmp_path, capsys):

@@ -11,7 +11,7 @@ Nothing of the models is changed for good: what `with` puts in, its end takes ou
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import torch
@@ -232,13 +232,45 @@ def emotional(
     """
     device, text = pipeline.unet.device, SDXLText(pipeline.text_encoder, pipeline.text_encoder_2)
     at = [torch.as_tensor(values, dtype=torch.float32, device=device) for values in (valence, arousal)]
-    with torch.no_grad(), ExitStack() as stack:
-        check_fit(baseline, pipeline.unet, text)
-        effect = baseline(*at)
-        features, pooled = read_prompts(text, baseline, prompts, effect, strength)
-        if strength and not isinstance(baseline, TextualInversion):
-            stack.enter_context(applied(pipeline.unet, scaled(effect, strength), last=guided))
+    features, pooled, change = conditioning(pipeline.unet, text, baseline, prompts, *at, strength, guided)
+    with change:
         yield {"prompt_embeds": features, "pooled_prompt_embeds": pooled}
+
+
+@torch.no_grad()
+def conditioning(
+    unet: nn.Module,
+    text: nn.Module,
+    baseline: Baseline,
+    prompts: Sequence[str],
+    valence: Tensor,
+    arousal: Tensor,
+    strength: float = 1.0,
+    last: bool = False,
+) -> tuple[Tensor, Tensor, AbstractContextManager]:
+    """Everything that drawing with a baseline takes, whichever it is.
+
+    Args:
+        unet: diffusers' UNet2DConditionModel.
+        text: `SDXLText`, or the miniature's `TextEncoders`.
+        baseline: From `load_baseline`, on their device.
+        prompts: B neutral prompts.
+        valence, arousal: [B], in [-3, 3].
+        strength: 0 is the plain prompt, 1 as trained.
+        last: See `applied`.
+
+    Returns:
+        Features [B, 77, D], pooled vectors [B, P], and the change of the UNet, to be drawn within.
+
+    Raises:
+        ValueError: The baseline was fitted to a model of other sizes, or a value lies outside the plane.
+    """
+    check_fit(baseline, unet, text)
+    effect = baseline(valence, arousal)
+    features, pooled = read_prompts(text, baseline, prompts, effect, strength)
+    if strength == 0 or isinstance(baseline, TextualInversion):
+        return features, pooled, nullcontext()
+    return features, pooled, applied(unet, scaled(effect, strength), last)
 
 
 def read_prompts(

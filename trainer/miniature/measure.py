@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from emoticrafter import load_network
-from emoticrafter.baselines import TextualInversion, is_baseline, load_baseline
+from emoticrafter.baselines import is_baseline, load_baseline
 from emoticrafter.files import file_sha256
-from trainer.baselines.patches import applied, check_fit, read_prompts
+from trainer.baselines.patches import conditioning
 from trainer.evaluation.statistics import agreement
 from trainer.miniature.captions import emotional_caption, neutral_caption
 from trainer.miniature.dataset import SEEDS, fill
@@ -127,16 +127,10 @@ def baseline_source(path: Path) -> Source:
     """The plain prompts through one of the paper's baselines (emoticrafter/baselines.py), fitted to this generator."""
     baseline = load_baseline(path)
 
-    @torch.no_grad()
     def drawn(bench: Bench, rows: range) -> Drawn:
-        valence, arousal = torch.from_numpy(GRID).to(bench.machine.device).T.repeat(1, len(rows))
-        check_fit(baseline.to(bench.machine.device), bench.unet, bench.text)
-        effect = baseline(valence, arousal)
+        at = torch.from_numpy(GRID).to(bench.machine.device).T.repeat(1, len(rows))
         prompts = [bench.prompts[bench.asked(row)[0]] for row in rows for _ in GRID]
-        features, pooled = read_prompts(bench.text, baseline, prompts, effect)
-        if isinstance(baseline, TextualInversion):
-            return features, pooled
-        return features, pooled, applied(bench.unet, effect)
+        return conditioning(bench.unet, bench.text, baseline.to(bench.machine.device), prompts, *at)
 
     return drawn
 
