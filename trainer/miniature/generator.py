@@ -12,12 +12,16 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trainer.encoders import END
 from trainer.miniature.folders import load_generator, save_generator
 from trainer.miniature.loop import Machine, Schedule, fit, step_random
 from trainer.miniature.models import TextEncoders, make_unet, noise_schedule, size_and_crop
 from trainer.miniature.recipe import Recipe
+
+
+FUSED = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 
 
 class Denoising(nn.Module):
@@ -105,11 +109,14 @@ def train_generator(
 
         def loss(called: nn.Module, step: int) -> Tensor:
             rows, captions, contents = draw_captions(tokens, recipe, step)
-            return called(
-                all_latents[rows.to(machine.device)].float(),
-                captions.to(machine.device, non_blocking=True),
-                contents.to(machine.device, non_blocking=True),
-            )
+            # Over so few tokens a processor's fused attention takes longer than its plain one, backward above all.
+            kernels = SDPBackend.MATH if machine.device.type == "cpu" else list(FUSED)
+            with sdpa_kernel(kernels):
+                return called(
+                    all_latents[rows.to(machine.device)].float(),
+                    captions.to(machine.device, non_blocking=True),
+                    contents.to(machine.device, non_blocking=True),
+                )
 
         schedule = Schedule(
             recipe.generator_steps, recipe.generator_lr, recipe.generator_ema, warmup=200, seed=recipe.seed

@@ -43,10 +43,10 @@ class Recipe:
     unet_layers: int = 1
     text_widths: tuple[int, int] = (64, 64)
     """Of the two text encoders; the features are as wide as both together."""
-    text_layers: int = 4
-    generator_steps: int = 4_800
-    generator_batch: int = 64
-    generator_lr: float = 6e-4
+    text_layers: int = 3
+    generator_steps: int = 5_000
+    generator_batch: int = 32
+    generator_lr: float = 5e-4
     generator_ema: float = 0.998
     empty_share: float = 0.1
     """Samples with the empty prompt, for guidance without a classifier."""
