@@ -170,7 +170,9 @@ class Person:
         return box["x"] + box["width"] * (valence + 3) / 6, box["y"] + box["height"] * (3 - arousal) / 6
 
     def point(self, valence: float, arousal: float) -> None:
-        x, y = self.place(valence, arousal)
+        self.tap(*self.place(valence, arousal))
+
+    def tap(self, x: float, y: float) -> None:
         self.page.touchscreen.tap(x, y) if self.touch else self.page.mouse.click(x, y)
 
     def centre(self, place: int) -> tuple[float, float]:
@@ -303,8 +305,7 @@ def test_a_picture_is_dragged_to_its_place(person):
     person.press("Close")
     person.drag(person.centre(1), person.centre(2))
     assert not dialog.is_visible()  # a drag is no tap
-    x, y = person.centre(2)
-    person.drag((x, y), (x + 3, y + 3))
+    person.tap(*person.centre(2))
     dialog.wait_for()  # and a tap no drag
     person.screenshot("large")
     person.press("Close")
@@ -485,8 +486,8 @@ def test_a_disk_that_fills_up_on_the_way_is_told(somebody, tmp_path):
     assert not person.warned
     person.page.evaluate(FULL)
     person.point(1, 1)
-    assert person.warned
     person.press("Next")
+    assert person.warned
     person.jump_to_the_end()
     assert {"answer": [1, 1], "moves": 1}.items() <= person.save(tmp_path)["answers"][at].items()
 

@@ -2,8 +2,15 @@
 
 const THRESHOLD = 8; // pixels that a pointer moves before it drags; less is a tap
 const EDGE = 70; // pixels from the window's edge within which a drag scrolls
+const SLACK = 12; // pixels that a picture may be dragged beyond the first and the last place
 const BACKWARD = ["ArrowLeft", "ArrowUp"];
 const FORWARD = ["ArrowRight", "ArrowDown"];
+
+/** How far a picture may go along an axis: hardly beyond the outer places, or the page would grow with it. */
+function within(places, axis, from, shift) {
+  const all = places.map((place) => place[axis] - places[from][axis]);
+  return Math.max(Math.min(...all) - SLACK, Math.min(Math.max(...all) + SLACK, shift));
+}
 
 class Ordering {
   /**
@@ -119,8 +126,8 @@ class Ordering {
   /** The picture goes with the pointer, the others make room. */
   follow(drag) {
     const { places, from, now } = drag;
-    const x = now.clientX - drag.start.x;
-    const y = now.clientY + window.scrollY - drag.start.y;
+    const x = within(places, "x", from, now.clientX - drag.start.x);
+    const y = within(places, "y", from, now.clientY + window.scrollY - drag.start.y);
     const far = (place) => Math.hypot(place.x - places[from].x - x, place.y - places[from].y - y);
     drag.to = places.reduce((best, place, index) => (far(place) < far(places[best]) ? index : best), 0);
     this.order.forEach((name, index) => {

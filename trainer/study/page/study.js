@@ -5,6 +5,7 @@ const noticeBox = document.getElementById("notice");
 let session = null;
 let tasks = [];
 let asked = false; // whether an untouched order was pointed out
+let keeping = storage !== null; // whether the browser keeps the answers
 let saved = false; // whether the file was downloaded or copied
 let watch = 0; // when the task came into view
 let spent = 0; // milliseconds on the task before that
@@ -17,6 +18,7 @@ function notice(text) {
 /** Show a screen: its heading takes the focus, so that it is read out. */
 function show(heading, ...content) {
   notice("");
+  notKept.hidden = keeping; // only here: below a finger, nothing may move
   const title = make("h1", { tabIndex: -1 }, heading);
   screen_.replaceChildren(title, ...content);
   window.scrollTo(0, 0);
@@ -37,7 +39,7 @@ function button(text, onClick, className = "") {
 const paragraphs = (texts) => texts.map((text) => make("p", {}, text));
 
 function keep() {
-  if (!keepSession(session)) notKept.hidden = false;
+  keeping = keepSession(session);
 }
 
 const notKept = make(
@@ -58,7 +60,6 @@ const isNumber = (number) => Number.isInteger(number) && number >= 1 && number <
 
 function start() {
   document.getElementById("progress").hidden = true;
-  notKept.hidden = storage !== null;
   const linked = numberInLink();
   if (linked !== null && !isNumber(linked))
     return show("This link is not right", ...paragraphs([
@@ -266,7 +267,7 @@ const large = document.getElementById("large");
 large.addEventListener("click", () => large.close());
 
 window.addEventListener("beforeunload", (event) => {
-  if (session && !saved && !notKept.hidden) event.preventDefault();
+  if (session && !saved && !keeping) event.preventDefault();
 });
 
 // The same study in two tabs: the one behind follows.
