@@ -20,7 +20,6 @@ from trainer.miniature.loop import Machine, Schedule, fit, step_random
 from trainer.miniature.models import TextEncoders, make_unet, noise_schedule, size_and_crop
 from trainer.miniature.recipe import Recipe
 
-
 FUSED = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 
 
