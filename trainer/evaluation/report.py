@@ -40,7 +40,7 @@ MORE_CSS = """
 main { max-width: 76rem; }
 .wide { overflow-x: auto; }
 .wide table { min-width: 60rem; }
-td small { color: var(--quiet); white-space: nowrap; display: block; }
+th small, td small { color: var(--quiet); white-space: nowrap; display: block; }
 tr.control th, tr.control td { color: var(--quiet); font-style: italic; }
 .grids, .curves { display: flex; flex-wrap: wrap; gap: 1.5rem; }
 figure { margin: 0; }
