@@ -74,7 +74,7 @@ class Person:
         self.context = browser.new_context(
             viewport={"width": width, "height": height}, has_touch=self.touch, is_mobile=self.touch
         )
-        self.context.set_default_timeout(15_000)
+        self.context.set_default_timeout(60_000)
         if script:
             self.context.add_init_script(f"({script})()")
         self.errors: list[str] = []
