@@ -5,6 +5,7 @@ comes from another caption of the same content, in any mood: it tells content al
 where the emotion network changes it.
 """
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,6 @@ from trainer.miniature.folders import load_generator, save_generator
 from trainer.miniature.loop import Machine, Schedule, fit, step_random
 from trainer.miniature.models import TextEncoders, make_unet, noise_schedule, size_and_crop
 from trainer.miniature.recipe import Recipe
-
-FUSED = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 
 
 class Denoising(nn.Module):
@@ -109,8 +108,8 @@ def train_generator(
         def loss(called: nn.Module, step: int) -> Tensor:
             rows, captions, contents = draw_captions(tokens, recipe, step)
             # Over so few tokens a processor's fused attention takes longer than its plain one, backward above all.
-            kernels = SDPBackend.MATH if machine.device.type == "cpu" else list(FUSED)
-            with sdpa_kernel(kernels):
+            on_cpu = machine.device.type == "cpu"
+            with sdpa_kernel(SDPBackend.MATH) if on_cpu else contextlib.nullcontext():
                 return called(
                     all_latents[rows.to(machine.device)].float(),
                     captions.to(machine.device, non_blocking=True),
