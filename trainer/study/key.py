@@ -99,14 +99,15 @@ def load_key(path: Path) -> Key:
         path = path / "key.json"
     try:
         content = json.loads(read_utf8(path))
-        assert content["format"] == FORMAT
+        if content["format"] != FORMAT:
+            raise LookupError("another format")
         pictures = {name: Picture(**values) for name, values in content["pictures"].items()}
         participants = [
             [Task(**values | {"images": tuple(values["images"])}) for values in tasks]
             for tasks in content["participants"]
         ]
         key, written = Key(content["seed"], pictures, participants), content["study"]
-    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(
