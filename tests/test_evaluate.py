@@ -118,6 +118,19 @@ def test_missing_plain_pictures_are_said_so(tmp_path):
     assert any("trainer.generate" in note and "'plain'" in note for note in notes)
 
 
+def test_plain_pictures_of_some_prompts_only_are_said_so(tmp_path):
+    found = measured(make_manifest(tmp_path, ("ours", "plain"), prompts=2))
+    fewer = Scores(
+        found.images[:-1],
+        {k: v[:-1] for k, v in found.columns.items()},
+        found.pairs,
+        found.axis,
+        found.distances,
+        [],
+    )
+    assert "plain has no image of 1 prompts that the other methods have." in evaluate(fewer).notes
+
+
 def test_neighbours_on_the_plane():
     found = neighbours(GRID)
     assert len(found) == 40 and {axis for _, _, axis in found} == {0, 1}

@@ -14,6 +14,7 @@ import numpy as np
 
 from trainer.evaluation.scoring import Scores
 from trainer.evaluation.statistics import (
+    FEWEST,
     Calibration,
     Comparison,
     Estimate,
@@ -246,17 +247,24 @@ def _notes(scores: Scores, methods: dict[str, _Method], plain: str) -> list[str]
     if plain not in methods:
         notes.append(
             f"There are no images of the plain prompts (a method named {plain!r}), so nothing shows what the model "
-            "does without emotion: make them with `python -m trainer.generate` and --method plain."
+            "does without emotion: make them with `python -m trainer.generate` and --plain."
         )
+    else:
+        others = {
+            number for name, found in methods.items() if name != plain for number in found.prompt.tolist()
+        }
+        if lacking := len(others - set(methods[plain].prompt.tolist())):
+            notes.append(f"{plain} has no image of {lacking:,} prompts that the other methods have.")
     unread = int((~np.isfinite(scores.columns["valence"])).sum())
     if unread:
         notes.append(
             f"{unread:,} of {len(scores.images):,} images were not read and are left out of the figures."
         )
     fewest = min(len(set(method.prompt.tolist())) for method in methods.values())
-    if fewest < 6:
+    if fewest < FEWEST:
         notes.append(
-            f"Only {fewest} prompt{'s' * (fewest != 1)}: too few for intervals and tests, which need 6; means alone."
+            f"Only {fewest} prompt{'s' * (fewest != 1)}: too few for intervals and tests, which need {FEWEST}; "
+            "means alone."
         )
     return notes
 
