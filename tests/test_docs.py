@@ -88,7 +88,7 @@ def check_python(arguments: list[str], monkeypatch, capsys) -> None:
     name, rest = (arguments[1], arguments[2:]) if arguments[0] == "-m" else (arguments[0], arguments[1:])
     subcommand = rest[:1] if rest and not rest[0].startswith("-") else []
     text = help_of(name, subcommand, monkeypatch, capsys)
-    for option in (word.split("=")[0] for word in rest if word.startswith("-")):
+    for option in (word.split("=")[0] for word in rest if re.match(r"--?[a-z]", word)):  # -2 is a value
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text), f"{name} has no {option}"
 
 
