@@ -13,7 +13,7 @@ import argparse
 import io
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +50,7 @@ class Scene(NamedTuple):
     """Nodes side by side: columns of (class, its values), and links as (class, output, class, input)."""
 
     columns: list[list[tuple[str, dict]]]
-    links: list[tuple[str, str, str, str]] = []
+    links: Sequence[tuple[str, str, str, str]] = ()
 
 
 TEXT = ("CLIPTextEncode", {"text": "a wooden house by a lake"})
@@ -301,16 +301,21 @@ def grid(graph: Graph) -> None:
 
 
 def path(graph: Graph) -> None:
-    """The loop of the help page: as a strip, as an animation, and its way on the plane."""
+    """The loop of the help page, as a strip and as an animation."""
     keyframes = PATH[1]["keyframes"]
     points = graph.path(keyframes, 16, "smooth", True, network=graph.part(3), latent=graph.latent())
     text = graph.text(BOAT)
     emotion = {"conditioning": text, "emotion": [points, 0], "strength": 1.0}
     images = graph.drawn(graph.add("EmotiCrafterInjection", **emotion), latent_image=[points, 5])
     graph.laid_out("path", images, points, columns=8)
-    graph.save("route", graph.add("EmotiCrafterMap", size=512, asked=[points, 3]))
     animation = {"fps": 6.0, "lossless": False, "quality": 80, "method": "default"}
     graph.add("SaveAnimatedWEBP", "loop", images=images, filename_prefix="help", **animation)
+
+
+def route(graph: Graph) -> None:
+    """The way of the same loop on the plane; takes no model."""
+    points = graph.path(PATH[1]["keyframes"], 16, "smooth", True)
+    graph.save("route", graph.add("EmotiCrafterMap", size=512, asked=[points, 3]))
 
 
 def blend(graph: Graph) -> None:
@@ -371,7 +376,7 @@ def subjects(graph: Graph) -> dict[str, list]:
 
 
 FIGURES: dict[str, Callable[[Graph], None]] = {
-    one.__name__: one for one in (chart, grid, path, blend, another_mood)
+    one.__name__: one for one in (chart, grid, path, route, blend, another_mood)
 }
 """Graphs whose saved pictures are taken as they are, by the names of the nodes that save them."""
 ROWS: dict[str, Callable[[Graph], dict[str, list]]] = {
@@ -454,7 +459,7 @@ def write(content: bytes, name: str) -> None:
 
 
 def draw(names: list[str]) -> None:
-    if set(names) - SCENES.keys() and not WEIGHTS.is_file():
+    if set(names) - SCENES.keys() - {"route"} and not WEIGHTS.is_file():
         raise comfyui.SetupError(f"{WEIGHTS} is missing: is this a complete checkout?")
     with tempfile.TemporaryDirectory(prefix="emoticrafter-pictures-") as base:
         running = server.Server(Path(base))

@@ -1,0 +1,138 @@
+"""What docs/guide.md says of graphs and no other test holds, in a real server."""
+
+import io
+import re
+
+import numpy as np
+from PIL import Image
+
+from scripts.comfyui import ROOT
+from scripts.stand_ins import IMAGE_NAME
+from tests.comfyui.graphs import SIZE, Graph, pictures
+
+SAMPLING = {
+    "seed": 7,
+    "steps": 4,
+    "cfg": 5.0,
+    "sampler_name": "euler",
+    "scheduler": "normal",
+    "denoise": 1.0,
+}
+GUIDE = (ROOT / "docs" / "guide.md").read_text("utf-8")
+FROM_COMFYUI = {"Shift"}
+"""What is bold in the guide and no input or output."""
+
+
+def sampled(graph: Graph, positive: list, latent: list, **changed) -> list:
+    model, _, vae = graph.checkpoint()
+    inputs = {"model": model, "positive": positive, "negative": graph.text("", "nothing")}
+    samples = graph.add("KSampler", **inputs, latent_image=latent, **SAMPLING | changed)
+    return graph.add("VAEDecode", samples=samples, vae=vae)
+
+
+def save(graph: Graph, images: list, name: str) -> None:
+    graph.add("SaveImage", name, images=images, filename_prefix="guide")
+
+
+def pixels(file: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"), dtype=float)
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean difference of the levels, 0 to 255."""
+    return float(np.abs(one - other).mean())
+
+
+def test_every_input_and_output_it_names_is_there(server):
+    """Bold words belong to a node that the same section names; nodes are named as the interface names them."""
+    by_name: dict[str, set[str]] = {}
+    for info in server.object_info().values():
+        inputs = {name for group in info["input"].values() for name in group}
+        name = re.sub(r"\W|prompt", "", info["display_name"].lower())
+        by_name.setdefault(name, set()).update(inputs, info["output_name"])
+    for section in re.split(r"^## ", GUIDE, flags=re.MULTILINE)[1:]:
+        text = " ".join(section.split())
+        nodes = set(re.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", text)) | {"Emotional Conditioning"}
+        keys = {re.sub(r"\W|prompt", "", node.lower()) for node in nodes}
+        assert keys <= by_name.keys(), section.splitlines()[0]
+        known = set.union(*(by_name[key] for key in keys)) | FROM_COMFYUI
+        named = set(re.findall(r"\*\*([^*]+)\*\*", text))
+        assert named <= known, section.splitlines()[0]
+
+
+def test_a_later_start_stays_nearer_to_the_plain_picture(server):
+    graph = Graph()
+    text = graph.text()
+    graph.picture(text, "plain", steps=4)
+    graph.picture(graph.emotional(text, valence=0.0, arousal=0.0), "neutral", steps=4)
+    for start in (0.0, 0.2, 0.4):
+        graph.picture(graph.emotional(text, start_percent=start), f"start {start}", steps=4)
+    shown = {name: pixels(files[0]) for name, files in pictures(server.queue(graph)).items()}
+    away = {name: difference(picture, shown["plain"]) for name, picture in shown.items()}
+    assert away["neutral"] > 0
+    assert away["start 0.0"] > away["start 0.2"] > away["start 0.4"] > 0
+
+
+def test_a_picture_that_is_there_is_painted_anew_as_a_whole_or_inside_a_mask(server):
+    graph = Graph()
+    _, _, vae = graph.checkpoint()
+    small = {"width": SIZE, "height": SIZE, "upscale_method": "area", "crop": "disabled"}
+    source = graph.add("ImageScale", image=graph.add("LoadImage", image=IMAGE_NAME), **small)
+    latent = graph.add("VAEEncode", pixels=source, vae=vae)
+    points = graph.add(
+        *("EmotiCrafterGrid", "grid"),
+        **{"columns": 2, "rows": 1, "valence_min": -3.0, "valence_max": 3.0},
+        **{"arousal_min": 1.0, "arousal_max": 1.0, "network": graph.network(), "latent": latent},
+    )[0]
+    emotion = {"conditioning": graph.text(), "emotion": [points, 0], "strength": 1.0}
+    positive = graph.add("EmotiCrafterInjection", **emotion)
+    save(graph, sampled(graph, positive, [points, 5], denoise=0.5), "moods")
+    mask = graph.add(
+        *("MaskComposite", "mask"),
+        destination=graph.add("SolidMask", value=0.0, width=SIZE, height=SIZE),
+        source=graph.add("SolidMask", value=1.0, width=SIZE // 2, height=SIZE),
+        **{"x": 0, "y": 0, "operation": "add"},
+    )
+    masked = graph.add("SetLatentNoiseMask", samples=latent, mask=mask)
+    save(graph, sampled(graph, graph.emotional(graph.text()), masked), "inside")
+    save(graph, graph.add("VAEDecode", samples=latent, vae=vae), "source")
+    files = pictures(server.queue(graph))
+    sad, glad = (pixels(file) for file in files["moods"])
+    assert difference(sad, glad) > 1
+    inside, before = pixels(files["inside"][0]), pixels(files["source"][0])
+    assert difference(inside[:, : SIZE // 2], before[:, : SIZE // 2]) > 1
+    assert difference(inside[:, -8:], before[:, -8:]) < 1  # the decoder sees a little across the border
+
+
+def animated(graph: Graph, **changed) -> list:
+    """The graph of the guide's loop; gives its decoded pictures."""
+    [keyframes] = re.findall(r"```\n(0% .*?)\n```", GUIDE, re.DOTALL)
+    latent = graph.add("EmptyLatentImage", width=SIZE, height=SIZE, batch_size=1)
+    values = {"keyframes": keyframes, "frames": 16, "easing": "smooth", "closed": True}
+    path = graph.add("EmotiCrafterPath", "path", network=graph.network(), latent=latent, **values)[0]
+    emotion = {"conditioning": graph.text(), "emotion": [path, 0], "strength": 1.0}
+    return sampled(graph, graph.add("EmotiCrafterInjection", **emotion), [path, 5], steps=1, **changed)
+
+
+def test_the_loop_becomes_an_animation(server):
+    graph = Graph()
+    animation = {"fps": 6.0, "lossless": True, "quality": 80, "method": "default"}
+    graph.add("SaveAnimatedWEBP", "loop", images=animated(graph), filename_prefix="guide", **animation)
+    [file] = pictures(server.queue(graph))["loop"]
+    loop = Image.open(io.BytesIO(file))
+    assert (loop.n_frames, loop.size) == (16, (SIZE, SIZE))
+
+
+def test_an_ancestral_sampler_gives_each_picture_noise_of_its_own(server):
+    """The reason why it flickers: frames of one emotion differ."""
+    graph = Graph()
+    latent = graph.add("EmptyLatentImage", width=SIZE, height=SIZE, batch_size=1)
+    values = {"keyframes": "0 calm\n1 calm", "frames": 2, "easing": "linear", "closed": False}
+    path = graph.add("EmotiCrafterPath", "path", network=graph.network(), latent=latent, **values)[0]
+    emotion = {"conditioning": graph.text(), "emotion": [path, 0], "strength": 1.0}
+    positive = graph.add("EmotiCrafterInjection", **emotion)
+    for sampler in ("euler", "euler_ancestral"):
+        save(graph, sampled(graph, positive, [path, 5], sampler_name=sampler), sampler)
+    files = pictures(server.queue(graph))
+    apart = {name: difference(*map(pixels, each)) for name, each in files.items()}
+    assert apart["euler"] < 0.5 < 2 < apart["euler_ancestral"]
