@@ -3,20 +3,32 @@
     python scripts/pictures.py          # writes workflows/<name>.jpg beside every workflows/<name>.json
     python scripts/pictures.py --demo   # writes docs/images/demo_*.jpg from what make demo wrote to output/
 
-A thumbnail shows the valence-arousal plane, the workflow's point on it, and its chain of nodes. Needs Pillow and
-numpy. The same workflow gives the same picture.
+A workflow of the miniature is run in a real ComfyUI server, and its thumbnail is what came out, with the points of
+its pads in a corner. One that loads files of SDXL gets a drawing: the plane, its point, and its chain of nodes. Needs
+Pillow and numpy. The same workflow gives the same picture.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import math
+import sys
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageSequence
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT))
+
+from scripts.server import Server  # noqa: E402
+from scripts.workflow import to_prompt  # noqa: E402
+
 WORKFLOWS = ROOT / "workflows"
 DEMO = ROOT / "output"
 IMAGES = ROOT / "docs" / "images"
@@ -30,6 +42,9 @@ README_PICTURES = {
 SIZE = 640
 MARGIN = 40
 LIMIT = 3.0
+MOST = 9
+"""Pictures on one thumbnail: of an animation, frames at even distances."""
+INSET = 150
 
 # Colours of the plane's corners: low and high valence (columns) at high and low arousal (rows).
 CORNERS = np.array([[(146, 44, 62), (250, 178, 72)], [(48, 62, 98), (122, 190, 170)]], dtype=np.float32)
@@ -43,36 +58,99 @@ FEELINGS = {
 
 # What a workflow's chain shows, from left to right, for the nodes that it has.
 CHAIN = {
-    "EmotiCrafterMiniature": "miniature",
     "LoraLoader": "LoRA",
     "CLIPTextEncode": "prompt",
     "EmotiCrafterVAEncoder": "VA encoder",
     "EmotiCrafterInjection": "injection",
     "EmotiCrafterConditioning": "emotion",
     "ControlNetApplyAdvanced": "ControlNet",
+    "KSamplerAdvanced": "refiner",
     "SaveImage": "picture",
 }
-VALUES_FIRST = ("EmotiCrafterConditioning", "EmotiCrafterVAEncoder")
+MINIATURE = "EmotiCrafterMiniature"
+VALUES_FIRST = ("EmotiCrafterConditioning", "EmotiCrafterVAEncoder", "EmotiCrafterRegional")
 """Nodes whose first two widgets are valence and arousal."""
 
 
-def thumbnail(workflow: dict) -> Image.Image:
-    """The picture of one saved workflow."""
+def has_miniature(workflow: dict) -> bool:
+    """Whether it runs with what the project brings, and so shows its own pictures."""
+    return any(node["type"] == MINIATURE for node in workflow["nodes"])
+
+
+def points_of(workflow: dict) -> list[tuple[float, float]]:
+    """The valence and arousal of every pad."""
+    return [tuple(node["widgets_values"][:2]) for node in workflow["nodes"] if node["type"] in VALUES_FIRST]
+
+
+# ---- what a workflow painted -----------------------------------------------------------------------
+
+
+def run(server: Server, workflow: dict) -> list[Image.Image]:
+    """The pictures that a workflow shows, in the order of its nodes; of an animation its frames."""
+    outputs = server.queue(to_prompt(workflow, server.object_info())).outputs
+    files = [file for node in sorted(outputs, key=int) for file in outputs[node].get("images", [])]
+    pictures = [Image.open(io.BytesIO(server.get(f"/view?{urlencode(file)}"))) for file in files]
+    return [frame.convert("RGB") for picture in pictures for frame in ImageSequence.Iterator(picture)]
+
+
+def painted(pictures: list[Image.Image], points: Iterable[tuple[float, float]]) -> Image.Image:
+    """Pictures side by side, SIZE wide, and the plane with its points in the lower right corner."""
+    sheet = montage(pictures)
+    if points := list(points):
+        inset = plane(INSET)
+        draw = ImageDraw.Draw(inset)
+        draw.rectangle((0, 0, INSET - 1, INSET - 1), outline="white", width=3)
+        for valence, arousal in points:
+            x, y = (INSET * (0.5 + part / (2.2 * LIMIT)) for part in (valence, -arousal))
+            draw.ellipse((x - 9, y - 9, x + 9, y + 9), fill="white", outline=(30, 30, 34), width=4)
+        sheet.paste(inset, (sheet.width - INSET - 12, sheet.height - INSET - 12))
+    return sheet
+
+
+def montage(pictures: list[Image.Image]) -> Image.Image:
+    """Up to MOST pictures in rows of one height."""
+    if len(pictures) > MOST:
+        pictures = [pictures[index * len(pictures) // MOST] for index in range(MOST)]
+    columns = math.ceil(math.sqrt(len(pictures)))
+    rows = [joined(pictures[start : start + columns]) for start in range(0, len(pictures), columns)]
+    sheet = Image.new("RGB", (SIZE, sum(row.height for row in rows)), "white")
+    for number, row in enumerate(rows):
+        sheet.paste(row, (0, sum(above.height for above in rows[:number])))
+    return sheet
+
+
+def joined(pictures: list[Image.Image]) -> Image.Image:
+    """One row, SIZE wide, of pictures that get the same height."""
+    height = round(SIZE / sum(picture.width / picture.height for picture in pictures))
+    row, x = Image.new("RGB", (SIZE, height), "white"), 0.0
+    for picture in pictures:
+        width = picture.width * height / picture.height
+        box = (round(x), round(x + width))
+        row.paste(picture.resize((box[1] - box[0], height), Image.Resampling.LANCZOS), (box[0], 0))
+        x += width
+    return row
+
+
+# ---- the drawing of one that needs files ------------------------------------------------------------
+
+
+def drawn(workflow: dict) -> Image.Image:
+    """The plane, the workflow's point on it, and its chain of nodes."""
     kinds = {node["type"] for node in workflow["nodes"]}
-    valence, arousal = next(n["widgets_values"][:2] for n in workflow["nodes"] if n["type"] in VALUES_FIRST)
-    picture = plane()
+    picture = plane(SIZE)
     draw = ImageDraw.Draw(picture)
     draw_axes(draw)
-    draw_point(draw, valence, arousal)
+    for point in points_of(workflow):
+        draw_point(draw, *point)
     draw_chain(draw, [label for kind, label in CHAIN.items() if kind in kinds])
     return picture
 
 
-def plane() -> Image.Image:
+def plane(size: int) -> Image.Image:
     """The four corner colours, mixed by their distance."""
-    right = np.linspace(0, 1, SIZE, dtype=np.float32)[None, :, None]
+    right = np.linspace(0, 1, size, dtype=np.float32)[None, :, None]
     down = right.transpose(1, 0, 2)
-    rows = CORNERS[:, None, None, 0] * (1 - right) + CORNERS[:, None, None, 1] * right  # [2, 1, SIZE, 3]
+    rows = CORNERS[:, None, None, 0] * (1 - right) + CORNERS[:, None, None, 1] * right  # [2, 1, size, 3]
     return Image.fromarray((rows[0] * (1 - down) + rows[1] * down).round().astype(np.uint8))
 
 
@@ -116,13 +194,30 @@ def font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
+# ---- files -----------------------------------------------------------------------------------------
+
+
 def save(picture: Image.Image, path: Path) -> None:
     """Write a JPEG, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     picture.save(temporary, "JPEG", quality=85)
     temporary.replace(path)
-    print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB")
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB", flush=True)
+
+
+def write_thumbnails() -> None:
+    workflows = {path: json.loads(path.read_text("utf-8")) for path in sorted(WORKFLOWS.glob("*.json"))}
+    for path, workflow in workflows.items():
+        if not has_miniature(workflow):
+            save(drawn(workflow), path.with_suffix(".jpg"))
+    with (
+        tempfile.TemporaryDirectory(prefix="emoticrafter-pictures-") as base,
+        Server(Path(base)) as server,
+    ):
+        for path, workflow in workflows.items():
+            if has_miniature(workflow):
+                save(painted(run(server, workflow), points_of(workflow)), path.with_suffix(".jpg"))
 
 
 def write_demo_pictures() -> None:
@@ -141,9 +236,8 @@ def main() -> None:
     parser.add_argument("--demo", action="store_true", help="write the README's pictures instead")
     if parser.parse_args().demo:
         write_demo_pictures()
-        return
-    for path in sorted(WORKFLOWS.glob("*.json")):
-        save(thumbnail(json.loads(path.read_text(encoding="utf-8"))), path.with_suffix(".jpg"))
+    else:
+        write_thumbnails()
 
 
 if __name__ == "__main__":

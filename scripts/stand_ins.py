@@ -26,6 +26,8 @@ SWAPS = {
     "LoadImage": ("LoadImage", {"image": IMAGE_NAME}),
 }
 """What takes the place of each loader: its class, and the inputs that change."""
+REFINER = ("TinySDXLRefiner", {})
+"""Of a checkpoint loader whose file is a refiner, as its name says."""
 
 
 def swap_loaders(prompt: dict) -> dict:
@@ -36,7 +38,8 @@ def swap_loaders(prompt: dict) -> dict:
 def _swapped(node: dict) -> dict:
     if node["class_type"] not in SWAPS:
         return node
-    class_type, inputs = SWAPS[node["class_type"]]
+    is_refiner = "refiner" in str(node["inputs"].get("ckpt_name"))
+    class_type, inputs = REFINER if is_refiner else SWAPS[node["class_type"]]
     kept = node["inputs"] if class_type == node["class_type"] else {}
     return {**node, "class_type": class_type, "inputs": {**kept, **inputs}}
 

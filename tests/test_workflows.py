@@ -10,70 +10,97 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.pictures import thumbnail
+from emoticrafter.path import path_points, read_keyframes
+from scripts.pictures import INSET, SIZE, drawn, has_miniature, montage, painted
 from trainer.miniature.captions import SETTING_WORDS, SUBJECT_WORDS, TIME_WORDS
 from trainer.miniature.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = {path.stem: json.loads(path.read_text("utf-8")) for path in (ROOT / "workflows").glob("*.json")}
+BLUEPRINT = json.loads((ROOT / "subgraphs" / "Emotional Prompt.json").read_text("utf-8"))
 TITLE_HEIGHT = 30
 
-# Node types and their inputs in order. A saved workflow holds widget values by position, so for our nodes this
-# order is a contract; stock nodes are as in ComfyUI 0.3.75.
+# Node types, their widgets in order, and their other inputs. A saved workflow holds widget values by position, so for
+# our nodes this order is a contract; stock nodes are as in ComfyUI 0.3.75.
 OURS = {
-    "EmotiCrafterLoader": ["network_name", "dtype"],
-    "EmotiCrafterVAEncoder": ["network", "valence", "arousal"],
-    "EmotiCrafterInjection": ["conditioning", "emotion", "strength"],
-    "EmotiCrafterConditioning": ["conditioning", "network", "valence", "arousal", "strength"],
-    "EmotiCrafterValenceArousal": ["valence", "arousal"],
-    "EmotiCrafterRegional": ["conditioning", "network", "mask", "valence", "arousal", "strength", "feather"],
-    "EmotiCrafterRewrite": ["text", "valence", "arousal", "base_url", "model", "seed", "timeout"],
-    "EmotiCrafterPreset": ["emotion", "intensity", "blend_with", "blend"],
-    "EmotiCrafterGrid": [
-        *("columns", "rows", "valence_min", "valence_max", "arousal_min", "arousal_max"),
-        *("network", "latent"),
-    ],
-    "EmotiCrafterPath": ["keyframes", "frames", "easing", "closed", "network", "latent"],
-    "EmotiCrafterGridImage": ["images", "points", "title", "cell_size", "columns"],
-    "EmotiCrafterReadEmotion": ["images", "reader", "clip_vision"],
-    "EmotiCrafterMap": ["size", "asked", "read"],
-    "EmotiCrafterMiniature": [],
-    "EmotiCrafterBaseline": ["model", "baseline_name", "valence", "arousal", "strength", "text", "clip"],
+    "EmotiCrafterLoader": (["network_name", "dtype"], []),
+    "EmotiCrafterVAEncoder": (["valence", "arousal"], ["network"]),
+    "EmotiCrafterInjection": (["strength"], ["conditioning", "emotion"]),
+    "EmotiCrafterConditioning": (
+        [
+            *("valence", "arousal", "strength", "valence_gain", "arousal_gain", "start_percent"),
+            *("end_percent", "protected_words", "pooled"),
+        ],
+        ["conditioning", "network", "clip", "pooled_prompt"],
+    ),
+    "EmotiCrafterRegional": (
+        ["valence", "arousal", "strength", "feather"],
+        ["conditioning", "network", "mask"],
+    ),
+    "EmotiCrafterGrid": (
+        ["columns", "rows", "valence_min", "valence_max", "arousal_min", "arousal_max"],
+        ["network", "latent"],
+    ),
+    "EmotiCrafterPath": (["keyframes", "frames", "easing", "closed"], ["network", "latent"]),
+    "EmotiCrafterGridImage": (["title", "cell_size", "columns"], ["images", "points"]),
+    "EmotiCrafterReadEmotion": (["reader"], ["images", "clip_vision"]),
+    "EmotiCrafterMap": (["size"], ["asked", "read"]),
+    "EmotiCrafterMiniature": ([], []),
 }
+SAMPLER_INPUTS = ["model", "positive", "negative", "latent_image"]
 STOCK = {
-    "CheckpointLoaderSimple": ["ckpt_name"],
-    "LoraLoader": ["model", "clip", "lora_name", "strength_model", "strength_clip"],
-    "ControlNetLoader": ["control_net_name"],
-    "ControlNetApplyAdvanced": [
-        *("positive", "negative", "control_net", "image", "vae"),
-        *("strength", "start_percent", "end_percent"),
-    ],
-    "CLIPTextEncode": ["clip", "text"],
-    "EmptyLatentImage": ["width", "height", "batch_size"],
-    "LoadImage": ["image", "upload"],
-    "Canny": ["image", "low_threshold", "high_threshold"],
-    "PreviewImage": ["images"],
-    "KSampler": [
-        *("model", "positive", "negative", "latent_image"),
-        *("seed", "steps", "cfg", "sampler_name", "scheduler", "denoise"),
-    ],
-    "VAEDecode": ["samples", "vae"],
-    "SaveImage": ["images", "filename_prefix"],
+    "CheckpointLoaderSimple": (["ckpt_name"], []),
+    "LoraLoader": (["lora_name", "strength_model", "strength_clip"], ["model", "clip"]),
+    "ControlNetLoader": (["control_net_name"], []),
+    "ControlNetApplyAdvanced": (
+        ["strength", "start_percent", "end_percent"],
+        ["positive", "negative", "control_net", "image", "vae"],
+    ),
+    "CLIPTextEncode": (["text"], ["clip"]),
+    "EmptyLatentImage": (["width", "height", "batch_size"], []),
+    "LoadImage": (["image", "upload"], []),
+    "Canny": (["low_threshold", "high_threshold"], ["image"]),
+    "PreviewImage": ([], ["images"]),
+    "KSampler": (["seed", "steps", "cfg", "sampler_name", "scheduler", "denoise"], SAMPLER_INPUTS),
+    "KSamplerAdvanced": (
+        [
+            *("add_noise", "noise_seed", "steps", "cfg", "sampler_name", "scheduler"),
+            *("start_at_step", "end_at_step", "return_with_leftover_noise"),
+        ],
+        SAMPLER_INPUTS,
+    ),
+    "VAEDecode": ([], ["samples", "vae"]),
+    "VAEEncode": ([], ["pixels", "vae"]),
+    "SetLatentNoiseMask": ([], ["samples", "mask"]),
+    "SolidMask": (["value", "width", "height"], []),
+    "MaskComposite": (["x", "y", "operation"], ["destination", "source"]),
+    "InvertMask": ([], ["mask"]),
+    "SaveImage": (["filename_prefix"], ["images"]),
+    "SaveAnimatedWEBP": (["filename_prefix", "fps", "lossless", "quality", "method"], ["images"]),
 }
 NOTE = "MarkdownNote"
 RANGES = {"valence": (-3, 3), "arousal": (-3, 3), "strength": (0, 3)}
+PLANE = {"valence_min", "valence_max", "arousal_min", "arousal_max"}
 
-MINIATURE = "try_it_miniature"
-SAMPLING = {"size": 1024, "steps": 25, "cfg": 7.5, "scheduler": "normal"}
-MINIATURE_SAMPLING = {
-    "size": Recipe.picture_size,
-    "steps": Recipe.sampler_steps,
-    "cfg": Recipe.guidance,
-    "scheduler": "simple",
+TRY_IT = "try_it_miniature"
+EXPLAINED_IN_THREE = {
+    "pad_to_picture_miniature",
+    "emotion_grid_miniature",
+    "emotion_strip_miniature",
+    "emotion_path_animation_miniature",
+    "two_moods_miniature",
+    "emotion_with_img2img_miniature",
+    "emotion_with_inpainting_miniature",
+    "emotion_with_refiner",
+    "asked_against_achieved_miniature",
 }
+SAMPLING = {"steps": 25, "cfg": 7.5, "scheduler": "normal"}
+MINIATURE_SAMPLING = {"steps": Recipe.sampler_steps, "cfg": Recipe.guidance, "scheduler": "simple"}
 
+MINIATURES = sorted(name for name, workflow in WORKFLOWS.items() if has_miniature(workflow))
 each_workflow = pytest.mark.parametrize("name", sorted(WORKFLOWS))
-each_that_loads_files = pytest.mark.parametrize("name", sorted(WORKFLOWS.keys() - {MINIATURE}))
+each_miniature = pytest.mark.parametrize("name", MINIATURES)
+each_that_loads_files = pytest.mark.parametrize("name", sorted(WORKFLOWS.keys() - {*MINIATURES}))
 
 
 def nodes(name: str, kind: str | None = None) -> list[dict]:
@@ -83,8 +110,8 @@ def nodes(name: str, kind: str | None = None) -> list[dict]:
 def widgets(node: dict) -> dict:
     """A node's widget values by name; the seed's control and the upload button have a value of their own."""
     values = list(node["widgets_values"])
-    if node["type"] == "KSampler":
-        assert values.pop(1) == "fixed"
+    if node["type"] in ("KSampler", "KSamplerAdvanced"):
+        assert values.pop(1 if node["type"] == "KSampler" else 2) == "fixed"
     names = [slot["name"] for slot in node["inputs"] if "widget" in slot]
     return dict(zip(names, values, strict=True))
 
@@ -93,13 +120,18 @@ def notes(name: str) -> str:
     return "\n".join(node["widgets_values"][0] for node in nodes(name, NOTE))
 
 
-def test_the_four_workflows_are_there():
-    assert WORKFLOWS.keys() >= {
+def test_the_workflows_are_there():
+    assert WORKFLOWS.keys() == EXPLAINED_IN_THREE | {
+        TRY_IT,
         "emotional_text_to_image",
         "va_encoder_and_injection",
         "emotion_with_controlnet",
         "emotion_with_lora",
     }
+
+
+def test_those_that_run_offline_say_so_in_their_name():
+    assert [name for name in sorted(WORKFLOWS) if name.endswith("_miniature")] == MINIATURES
 
 
 @each_workflow
@@ -127,11 +159,14 @@ def test_every_link_is_noted_at_both_its_ends(name):
 
 
 @each_workflow
-def test_it_holds_known_nodes_with_their_inputs_in_the_frozen_order(name):
+def test_it_holds_known_nodes_with_their_widgets_in_the_frozen_order(name):
     for node in nodes(name):
         if node["type"] == NOTE:
             continue
-        assert [slot["name"] for slot in node["inputs"]] == {**STOCK, **OURS}[node["type"]]
+        order, others = {**STOCK, **OURS}[node["type"]]
+        saved = [slot["name"] for slot in node["inputs"] if "widget" in slot]
+        assert saved == order[: len(saved)], "fewer, if it was saved before the later ones were added"
+        assert {slot["name"] for slot in node["inputs"]} <= {*order, *others}
         assert node["properties"]["Node name for S&R"] == node["type"]
         assert node["properties"]["cnr_id"] == ("emoticrafter" if node["type"] in OURS else "comfy-core")
         assert node["mode"] == 0, "neither muted nor bypassed"
@@ -141,25 +176,53 @@ def test_it_holds_known_nodes_with_their_inputs_in_the_frozen_order(name):
 def test_values_are_where_the_inputs_expect_them(name):
     assert any(node["type"] in OURS for node in nodes(name))
     for node in nodes(name):
-        if node["type"] in OURS:
-            for widget, value in widgets(node).items():
-                low, high = RANGES.get(widget, (None, None))
-                assert isinstance(value, str) if low is None else low <= value <= high, (widget, value)
-    [sampler], [latent] = nodes(name, "KSampler"), nodes(name, "EmptyLatentImage")
-    expected = dict(MINIATURE_SAMPLING if name == MINIATURE else SAMPLING)
-    size = expected.pop("size")
-    expected |= {"sampler_name": "euler", "denoise": 1}
-    assert widgets(sampler) | expected == widgets(sampler)
+        for widget, value in widgets(node).items() if node["type"] in OURS else ():
+            if widget in RANGES:
+                low, high = RANGES[widget]
+                assert low <= value <= high, (widget, value)
+            elif widget in PLANE:
+                assert -3 <= value <= 3
+            else:
+                assert isinstance(value, bool | int | float | str)
+    samplers = [*nodes(name, "KSampler"), *nodes(name, "KSamplerAdvanced")]
+    expected = MINIATURE_SAMPLING if name in MINIATURES else SAMPLING
+    for sampler in samplers:
+        assert widgets(sampler) | expected | {"sampler_name": "euler"} == widgets(sampler)
+        assert 0 < widgets(sampler).get("denoise", 1) <= 1
+    assert samplers
+    [latent] = nodes(name, "EmptyLatentImage")
+    size = Recipe.picture_size if name in MINIATURES else 1024
     assert widgets(latent) == {"width": size, "height": size, "batch_size": 1}
 
 
 @each_workflow
 def test_only_inputs_that_may_stay_open_are_open(name):
     for node in nodes(name):
-        open_inputs = {
-            slot["name"] for slot in node["inputs"] if "widget" not in slot and not slot.get("link")
-        }
-        assert open_inputs <= ({"vae"} if node["type"] == "ControlNetApplyAdvanced" else set())
+        for slot in node["inputs"]:
+            assert "widget" in slot or slot.get("link") or slot.get("shape") == 7, (
+                node["type"],
+                slot["name"],
+            )
+
+
+def test_base_and_refiner_share_the_steps():
+    base, refiner = map(widgets, nodes("emotion_with_refiner", "KSamplerAdvanced"))
+    assert base["end_at_step"] == refiner["start_at_step"] < base["steps"]
+    assert (base["add_noise"], base["return_with_leftover_noise"]) == ("enable", "enable")
+    assert (refiner["add_noise"], refiner["return_with_leftover_noise"]) == ("disable", "disable")
+    texts = {
+        node.get("title"): widgets(node)["text"] for node in nodes("emotion_with_refiner", "CLIPTextEncode")
+    }
+    assert texts["Prompt"] == texts["Prompt for the refiner"]
+
+
+def test_the_strip_goes_in_steps_of_a_fifth():
+    [path] = map(widgets, nodes("emotion_strip_miniature", "EmotiCrafterPath"))
+    points = path_points(
+        read_keyframes(path["keyframes"], path["frames"], []), path["frames"], path["easing"]
+    )
+    assert [point[0] for point in points] == pytest.approx([-3 + 0.2 * step for step in range(31)])
+    assert {point[1] for point in points} == {0}
 
 
 # ---- what a person sees ----------------------------------------------------------------------------
@@ -192,14 +255,27 @@ def test_every_file_that_a_graph_loads_is_known_by_its_address(name):
 
 
 def test_the_miniatures_notes_say_what_it_is_and_every_word_that_it_knows():
-    text = notes(MINIATURE)
-    assert "It is not SDXL" in text
+    text = notes(TRY_IT)
     assert "the folder `miniature` of the project's git repository" in text
     for words in (SUBJECT_WORDS, SETTING_WORDS, TIME_WORDS):
         for name, wordings in words.items():
             assert any(wording in text for wording in wordings), name
-    prompt = nodes(MINIATURE, "CLIPTextEncode")[0]["widgets_values"][0]
-    assert any(prompt.startswith(wording) for wordings in SUBJECT_WORDS.values() for wording in wordings)
+
+
+@each_miniature
+def test_a_miniatures_prompt_is_of_words_that_it_knows(name):
+    assert "It is not SDXL" in notes(name)
+    [prompt] = {widgets(node)["text"] for node in nodes(name, "CLIPTextEncode")} - {""}
+    for words in (SUBJECT_WORDS, SETTING_WORDS, TIME_WORDS):
+        assert any(wording in prompt for wordings in words.values() for wording in wordings)
+
+
+@pytest.mark.parametrize("name", sorted(EXPLAINED_IN_THREE))
+def test_one_note_explains_it_in_three_sentences(name):
+    counts = [
+        len(re.findall(r"[.!?](?=\s|$)", node["widgets_values"][0].strip())) for node in nodes(name, NOTE)
+    ]
+    assert 3 in counts
 
 
 @each_workflow
@@ -211,11 +287,11 @@ def test_nothing_overlaps_and_every_node_is_in_a_group(name):
         (x, y, x + width, y + height)
         for x, y, width, height in (group["bounding"] for group in WORKFLOWS[name]["groups"])
     ]
-    assert len(groups) == 4
     for node in nodes(name):
         if node["type"] != NOTE:
             assert any(_inside(boxes[node["id"]], group) for group in groups), node["type"]
-    assert [group["title"][0] for group in WORKFLOWS[name]["groups"]] == ["1", "2", "3", "4"]
+    for number, group in enumerate(WORKFLOWS[name]["groups"], 1):
+        assert group["title"].startswith(f"{number}  ")
     assert [group[0] for group in groups] == sorted(group[0] for group in groups)
 
 
@@ -232,16 +308,88 @@ def _inside(inner, outer) -> bool:
     return inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
 
 
-@each_workflow
-def test_the_thumbnail_is_small_and_shows_this_workflow(name):
+def thumbnail(name: str) -> np.ndarray:
     data = (ROOT / "workflows" / f"{name}.jpg").read_bytes()
-    assert len(data) < 100_000
-    shown = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=float)
-    drawn = np.asarray(thumbnail(WORKFLOWS[name]), dtype=float)
-    assert shown.shape == drawn.shape
-    assert np.abs(shown - drawn).mean() < 3, "run python scripts/pictures.py"
+    assert len(data) < 150_000
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=float)
+
+
+@each_that_loads_files
+def test_the_thumbnail_shows_this_workflow(name):
+    expected = np.asarray(drawn(WORKFLOWS[name]), dtype=float)
+    assert thumbnail(name).shape == expected.shape
+    assert np.abs(thumbnail(name) - expected).mean() < 3, "run python scripts/pictures.py"
+
+
+@each_miniature
+def test_a_thumbnail_that_was_painted_is_a_picture(name):
+    picture = thumbnail(name)
+    assert picture.shape[1] == SIZE
+    assert picture.std() > 10
 
 
 def test_thumbnails_of_two_workflows_differ():
-    drawn = [np.asarray(thumbnail(workflow), dtype=float) for workflow in WORKFLOWS.values()]
-    assert all(np.abs(a - b).mean() > 0.5 for a, b in itertools.combinations(drawn, 2))
+    shown = [
+        np.asarray(Image.fromarray(thumbnail(name).astype(np.uint8)).resize((64, 64))) for name in WORKFLOWS
+    ]
+    assert all(np.abs(a.astype(float) - b).mean() > 0.5 for a, b in itertools.combinations(shown, 2))
+
+
+# ---- pictures side by side -------------------------------------------------------------------------
+
+
+def solid(colour: str, size: tuple[int, int] = (40, 40)) -> Image.Image:
+    return Image.new("RGB", size, colour)
+
+
+def test_pictures_of_a_row_get_one_height_and_fill_the_width():
+    sheet = montage([solid("red", (40, 40)), solid("blue", (60, 30))])
+    assert sheet.size == (SIZE, round(SIZE / 3))
+    assert sheet.getpixel((SIZE // 3 - 5, 5)) == (255, 0, 0)
+    assert sheet.getpixel((SIZE // 3 + 5, sheet.height - 5)) == (0, 0, 255)
+
+
+def test_of_many_frames_nine_are_shown_from_the_first_on():
+    frames = [solid(f"rgb({10 * number}, 0, 0)") for number in range(24)]
+    sheet = montage(frames)
+    places = [
+        (SIZE * (2 * column + 1) // 6, SIZE * (2 * row + 1) // 6) for row in range(3) for column in range(3)
+    ]
+    assert [sheet.getpixel(place)[0] for place in places] == [10 * (24 * n // 9) for n in range(9)]
+
+
+def test_the_points_of_the_pads_are_in_the_corner():
+    sheet = painted([solid("green")], [(-3.0, 3.0)])
+    left, top = (round(SIZE - 12 - INSET + INSET * (0.5 - 1 / 2.2)),) * 2
+    assert sheet.getpixel((left, top)) == (255, 255, 255)
+    assert sheet.getpixel((SIZE - INSET - 20, SIZE - 20)) == (0, 128, 0)
+    assert painted([solid("green")], []).getpixel((left, top)) == (0, 128, 0)
+
+
+# ---- the blueprint ---------------------------------------------------------------------------------
+
+
+def test_the_blueprint_is_one_node_with_what_it_shows():
+    [host] = BLUEPRINT["nodes"]
+    [inside] = BLUEPRINT["definitions"]["subgraphs"]
+    assert host["type"] == inside["id"]
+    shown = ["clip", "network", "text", "valence", "arousal", "strength"]
+    assert [slot["name"] for slot in host["inputs"]] == [slot["name"] for slot in inside["inputs"]] == shown
+    assert [slot["type"] for slot in host["outputs"]] == ["CONDITIONING"]
+    assert [node["type"] for node in inside["nodes"]] == ["CLIPTextEncode", "EmotiCrafterConditioning"]
+    for node in inside["nodes"]:
+        order, _ = {**STOCK, **OURS}[node["type"]]
+        assert [slot["name"] for slot in node["inputs"] if "widget" in slot] == order
+
+
+def test_the_blueprints_links_are_noted_at_both_their_ends():
+    [inside] = BLUEPRINT["definitions"]["subgraphs"]
+    by_id = {node["id"]: node for node in inside["nodes"]}
+    for link in inside["links"]:
+        source, target = by_id.get(link["origin_id"]), by_id.get(link["target_id"])
+        sources = source["outputs"] if source else inside["inputs"]
+        targets = target["inputs"] if target else inside["outputs"]
+        start, end = sources[link["origin_slot"]], targets[link["target_slot"]]
+        assert link["id"] in start.get("links", start.get("linkIds"))
+        assert link["id"] in (end["linkIds"] if "linkIds" in end else [end["link"]])
+        assert start["type"] == end["type"] == link["type"]

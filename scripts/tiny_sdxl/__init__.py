@@ -4,7 +4,7 @@ Real ComfyUI classes at a hundredth of the size, filled with seeded random weigh
 for SDXL, nothing is downloaded, and a picture of 256 x 256 takes about a second on two processor cores.
 """
 
-from .models import make_checkpoint, make_controlnet
+from .models import make_checkpoint, make_controlnet, make_refiner
 
 
 class TinySDXLCheckpoint:
@@ -20,6 +20,19 @@ class TinySDXLCheckpoint:
         return make_checkpoint()
 
 
+class TinySDXLRefiner:
+    """Stands where CheckpointLoaderSimple loads SDXL's refiner."""
+
+    CATEGORY = "tests"
+    DESCRIPTION = "An untrained, tiny refiner of SDXL."
+    FUNCTION = "load"
+    INPUT_TYPES = classmethod(lambda cls: {"required": {}})
+    RETURN_TYPES = ("MODEL", "CLIP", "VAE")
+
+    def load(self):
+        return make_refiner()
+
+
 class TinySDXLControlNet:
     """Stands where ControlNetLoader does."""
 
@@ -33,4 +46,8 @@ class TinySDXLControlNet:
         return (make_controlnet(),)
 
 
-NODE_CLASS_MAPPINGS = {"TinySDXLCheckpoint": TinySDXLCheckpoint, "TinySDXLControlNet": TinySDXLControlNet}
+NODE_CLASS_MAPPINGS = {
+    "TinySDXLCheckpoint": TinySDXLCheckpoint,
+    "TinySDXLRefiner": TinySDXLRefiner,
+    "TinySDXLControlNet": TinySDXLControlNet,
+}

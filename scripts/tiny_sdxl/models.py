@@ -3,11 +3,13 @@
 import comfy.cldm.cldm
 import comfy.controlnet
 import comfy.latent_formats
+import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
 import comfy.sd
 import comfy.supported_models
+import comfy.supported_models_base
 import comfy.taesd.taesd
 import torch
 
@@ -32,6 +34,9 @@ UNET = {
 }
 """SDXL's plan with a tenth of its channels, one block a level and one transformer where SDXL has two or ten."""
 
+REFINER_UNET = {**UNET, "context_dim": 1280, "adm_in_channels": 2560}
+"""The refiner reads the second text encoder alone, and an aesthetic score beside sizes and crops."""
+
 CLIP_L = {"num_hidden_layers": 3, "intermediate_size": 128}
 CLIP_G = {"num_hidden_layers": 3, "intermediate_size": 128}
 """The text encoders keep SDXL's widths (768, 1280) and tokenizers and lose most of their layers."""
@@ -39,15 +44,20 @@ CLIP_G = {"num_hidden_layers": 3, "intermediate_size": 128}
 
 def make_checkpoint() -> tuple:
     """(MODEL, CLIP, VAE), the same at every call."""
-    return _model(), _clip(), _vae()
-
-
-def _model() -> comfy.model_patcher.ModelPatcher:
     config = comfy.supported_models.SDXL(UNET)
     # "v_pred" makes the network's output the picture itself; with noise prediction an untrained network
     # would only leave its noise as it was.
-    model = config.get_model({"v_pred": True})
-    _fill(model.diffusion_model, seed=1)
+    return _model(config.get_model({"v_pred": True}), seed=1), _clip(config), _vae()
+
+
+def make_refiner() -> tuple:
+    """(MODEL, CLIP, VAE) of a refiner, whose text is 1280 wide; it can only predict noise."""
+    config = comfy.supported_models.SDXLRefiner(REFINER_UNET)
+    return _model(config.get_model({}), seed=7), _clip(config), _vae()
+
+
+def _model(model: comfy.model_base.BaseModel, seed: int) -> comfy.model_patcher.ModelPatcher:
+    _fill(model.diffusion_model, seed)
     _heed_the_text(model.diffusion_model)
     management = comfy.model_management
     return comfy.model_patcher.ModelPatcher(
@@ -65,10 +75,9 @@ def _heed_the_text(unet: torch.nn.Module) -> None:
             weight.mul_(0.3)
 
 
-def _clip() -> comfy.sd.CLIP:
-    target = comfy.supported_models.SDXL(UNET).clip_target()
+def _clip(config: comfy.supported_models_base.BASE) -> comfy.sd.CLIP:
     options = {"clip_l_model_config": CLIP_L, "clip_g_model_config": CLIP_G}
-    clip = comfy.sd.CLIP(target, model_options=options)
+    clip = comfy.sd.CLIP(config.clip_target(), model_options=options)
     _fill(clip.cond_stage_model, seed=2)
     return clip
 

@@ -1,35 +1,53 @@
 """The shipped workflows, executed: in a real server, with small models in the place of the big ones."""
 
+import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image, ImageSequence
 
+from scripts.pictures import has_miniature, painted, points_of, run
 from scripts.server import PromptError
 from scripts.stand_ins import swap_loaders
 from scripts.workflow import set_inputs, to_prompt
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
-WITH_FILES = [name for name in NAMES if name != "try_it_miniature"]
-"""Those that load files, and run with stand-ins here; the miniature brings its own (test_miniature_node.py)."""
+WORKFLOWS = {path.stem: json.loads(path.read_text("utf-8")) for path in (ROOT / "workflows").glob("*.json")}
+NAMES = sorted(WORKFLOWS)
+MINIATURES = [name for name in NAMES if has_miniature(WORKFLOWS[name])]
+"""Those that run with the shipped miniature; the others load files, and run with stand-ins here."""
+WITH_FILES = [name for name in NAMES if name not in MINIATURES]
 SIZE = 128
+STEPS = 4
 VALUES = ("EmotiCrafterConditioning", "EmotiCrafterVAEncoder")
-"""The nodes that hold valence and arousal; each workflow has one of them."""
+"""The nodes that hold valence and arousal; each workflow that loads files has one of them."""
+SAVING = ("SaveImage", "SaveAnimatedWEBP")
 
 
 def load_prompt(server, name: str) -> dict:
     """A shipped workflow as a prompt, as it is."""
-    workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text("utf-8"))
-    return to_prompt(workflow, server.object_info())
+    return to_prompt(WORKFLOWS[name], server.object_info())
 
 
 @pytest.fixture(params=WITH_FILES)
 def prompt(request, server):
     """A shipped workflow with small models, made small and quick."""
     small = swap_loaders(load_prompt(server, request.param))
-    small = set_inputs(small, "EmptyLatentImage", width=SIZE, height=SIZE)
-    return set_inputs(small, "KSampler", steps=1)
+    return quick(set_inputs(small, "EmptyLatentImage", width=SIZE, height=SIZE), steps=1)
+
+
+def quick(prompt: dict, steps: int) -> dict:
+    """With fewer steps; two samplers that share them keep their shares."""
+    prompt = {key: {**node, "inputs": dict(node["inputs"])} for key, node in prompt.items()}
+    for node in prompt.values():
+        if node["class_type"] == "KSampler":
+            node["inputs"]["steps"] = steps
+        elif node["class_type"] == "KSamplerAdvanced":
+            for name in ("steps", "start_at_step", "end_at_step"):
+                node["inputs"][name] //= 5
+    return prompt
 
 
 def set_values(prompt: dict, **values) -> dict:
@@ -37,14 +55,33 @@ def set_values(prompt: dict, **values) -> dict:
     return set_inputs(prompt, kind, **values)
 
 
-def picture(server, prompt: dict) -> bytes:
-    """The file that Save Image wrote; previews come as well and are left aside."""
+def pictures(server, prompt: dict, kinds=SAVING) -> list[bytes]:
+    """The files that Save Image, or what is in `kinds`, wrote; previews come as well and are left aside."""
     result = server.queue(prompt)
-    [node_id] = [key for key, node in prompt.items() if node["class_type"] == "SaveImage"]
-    [saved] = result.outputs[node_id]["images"]
-    assert saved["type"] == "output"
-    assert saved["subfolder"] == "EmotiCrafter"
-    return server.get(f"/view?filename={saved['filename']}&subfolder={saved['subfolder']}&type=output")
+    files = [
+        file
+        for key, node in prompt.items()
+        if node["class_type"] in kinds
+        for file in result.outputs[key]["images"]
+    ]
+    if kinds == SAVING:
+        assert {(file["type"], file["subfolder"]) for file in files} == {("output", "EmotiCrafter")}
+    place = "/view?filename={filename}&subfolder={subfolder}&type={type}"
+    return [server.get(place.format(**file)) for file in files]
+
+
+def picture(server, prompt: dict) -> bytes:
+    [saved] = pictures(server, prompt)
+    return saved
+
+
+def pixels(file: bytes) -> np.ndarray:
+    """[frames, height, width, 3]"""
+    frames = ImageSequence.Iterator(Image.open(io.BytesIO(file)))
+    return np.stack([np.asarray(frame.convert("RGB"), dtype=float) for frame in frames])
+
+
+# ---- with stand-ins --------------------------------------------------------------------------------
 
 
 def test_a_workflow_gives_a_picture_that_follows_both_values(server, prompt):
@@ -80,8 +117,24 @@ def test_strength_0_is_the_plain_workflow(server, prompt):
 )
 def test_lora_and_controlnet_take_part(server, name, loader, value):
     small = set_inputs(swap_loaders(load_prompt(server, name)), "EmptyLatentImage", width=SIZE, height=SIZE)
-    small = set_inputs(small, "KSampler", steps=1)
+    small = quick(small, steps=1)
     assert picture(server, small) != picture(server, set_inputs(small, loader, **value))
+
+
+def test_the_refiner_takes_part(server):
+    small = quick(swap_loaders(load_prompt(server, "emotion_with_refiner")), steps=1)
+    small = set_inputs(small, "EmptyLatentImage", width=SIZE, height=SIZE)
+    [refiner] = [
+        key
+        for key, node in small.items()
+        if node["class_type"] == "KSamplerAdvanced" and node["inputs"]["start_at_step"]
+    ]
+    without = json.loads(json.dumps(small))
+    latent = without[refiner]["inputs"]["latent_image"]
+    for node in without.values():
+        if node["class_type"] == "VAEDecode":
+            node["inputs"]["samples"] = latent
+    assert picture(server, small) != picture(server, without)
 
 
 @pytest.mark.parametrize("name", WITH_FILES)
@@ -95,6 +148,91 @@ def test_without_the_files_the_server_names_each_that_is_missing(server, name):
             if isinstance(file, str) and file.endswith(".safetensors"):
                 assert file in str(refusal.value)
     assert "models/emoticrafter" in str(refusal.value).replace("\\", "/")
+
+
+# ---- with the shipped miniature ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_a_miniature_workflow_makes_a_picture_from_what_the_project_brings(server, name):
+    [frames] = [pixels(file) for file in pictures(server, quick(load_prompt(server, name), steps=1))]
+    assert frames.std() > 5, "not one colour"
+
+
+@pytest.mark.parametrize("name", ["try_it_miniature", "pad_to_picture_miniature"])
+def test_dragging_the_point_changes_the_picture_and_runs_only_what_follows(server, name):
+    small = quick(load_prompt(server, name), steps=STEPS)
+    before = picture(server, small)
+    moved = set_inputs(small, "EmotiCrafterConditioning", valence=-2.5, arousal=-1.0)
+    ran = {moved[key]["class_type"] for key in server.queue(moved).executed}
+    assert ran == {"EmotiCrafterConditioning", "KSampler", "VAEDecode", "SaveImage"}
+    assert np.abs(pixels(picture(server, moved)) - pixels(before)).mean() > 2
+
+
+def test_the_grid_has_a_picture_for_each_of_its_25_points(server):
+    [grid] = pixels(picture(server, quick(load_prompt(server, "emotion_grid_miniature"), steps=1)))
+    assert min(grid.shape[:2]) > 5 * SIZE
+    assert max(grid.shape[:2]) < 6.5 * SIZE
+
+
+def test_the_strip_has_31_pictures(server):
+    [strip] = pixels(picture(server, quick(load_prompt(server, "emotion_strip_miniature"), steps=1)))
+    assert 8 * SIZE < strip.shape[1] < 10 * SIZE, "eight in a row"
+    assert 4 * SIZE < strip.shape[0] < 6 * SIZE, "four rows"
+
+
+def test_the_animation_is_a_loop_of_24_frames_that_move_evenly(server):
+    prompt = quick(load_prompt(server, "emotion_path_animation_miniature"), steps=STEPS)
+    frames = pixels(picture(server, prompt))
+    assert frames.shape == (24, SIZE, SIZE, 3)
+    changes = np.abs(frames - np.roll(frames, 1, axis=0)).mean((1, 2, 3))  # the first from the last one
+    assert changes.min() > 0
+    assert changes[0] < 3 * np.median(changes), "the end flows into the beginning"
+
+
+def test_each_half_has_its_own_mood(server):
+    prompt = quick(load_prompt(server, "two_moods_miniature"), steps=STEPS)
+    left, right = (key for key, node in prompt.items() if node["class_type"] == "EmotiCrafterRegional")
+    shown = pixels(picture(server, prompt))
+    for node_id, here in ((left, slice(0, SIZE // 2)), (right, slice(SIZE // 2, SIZE))):
+        node = {**prompt[node_id], "inputs": {**prompt[node_id]["inputs"], "valence": 0.0, "arousal": 0.0}}
+        change = np.abs(pixels(picture(server, {**prompt, node_id: node})) - shown)
+        assert change[:, :, here].mean() > 1.5 * np.delete(change, np.r_[here], axis=2).mean()
+
+
+def test_img2img_keeps_the_picture_and_changes_its_mood(server):
+    prompt = quick(load_prompt(server, "emotion_with_img2img_miniature"), steps=STEPS)
+    before, after = (pixels(pictures(server, prompt, (kind,))[0]) for kind in ("PreviewImage", "SaveImage"))
+    plain = set_inputs(prompt, "EmotiCrafterConditioning", strength=0.0)
+    assert np.abs(after - before).mean() > 2
+    assert np.abs(pixels(picture(server, plain)) - after).mean() > 1
+
+
+def test_inpainting_leaves_the_other_half_as_it_was(server):
+    prompt = quick(load_prompt(server, "emotion_with_inpainting_miniature"), steps=STEPS)
+    before, after = (pixels(pictures(server, prompt, (kind,))[0]) for kind in ("PreviewImage", "SaveImage"))
+    change = np.abs(after - before)
+    assert change[:, : SIZE // 2].mean() > 2 * change[:, SIZE * 5 // 8 :].mean()
+
+
+def test_what_was_asked_for_is_read_again_and_drawn(server):
+    prompt = quick(load_prompt(server, "asked_against_achieved_miniature"), steps=1)
+    [reading] = [key for key, node in prompt.items() if node["class_type"] == "EmotiCrafterReadEmotion"]
+    [text] = server.queue(prompt).outputs[reading]["text"]
+    assert text.startswith("25 pictures, mean valence ")
+    assert pixels(picture(server, prompt)).shape[2] == 768
+
+
+def test_a_thumbnail_is_what_its_workflow_paints(server):
+    workflow = WORKFLOWS["pad_to_picture_miniature"]
+    expected = painted(run(server, workflow), points_of(workflow))
+    with Image.open(ROOT / "workflows" / "pad_to_picture_miniature.jpg") as shown:
+        assert shown.size == expected.size
+        difference = np.abs(np.asarray(shown, dtype=float) - np.asarray(expected, dtype=float))
+    assert difference.mean() < 5, "run python scripts/pictures.py"
+
+
+# ---- in the interface ------------------------------------------------------------------------------
 
 
 def test_the_template_browser_is_offered_every_workflow_and_thumbnail(server):
