@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from emoticrafter.baselines import (
     Baseline,
@@ -106,10 +107,12 @@ def make_loss(
         latents = torch.from_numpy(pictures.latents[rows]).to(device).float()
         own_tokens, own_places = (part[said].long().to(device) for part in (tokens, places))
         learned = isinstance(baseline, TextualInversion)
-        with inserted(base.text, own_places, effect) if learned else torch.no_grad():
-            features, pooled = base.text(own_tokens)
-        with contextlib.nullcontext() if learned else applied(base.unet, effect):
-            return denoising_loss(base.unet, base.schedule, latents, features, pooled, settings.snr_limit)
+        # As in the generator's training: over so few tokens a processor's fused attention is the slower one.
+        with sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else contextlib.nullcontext():
+            with inserted(base.text, own_places, effect) if learned else torch.no_grad():
+                features, pooled = base.text(own_tokens)
+            with contextlib.nullcontext() if learned else applied(base.unet, effect):
+                return denoising_loss(base.unet, base.schedule, latents, features, pooled, settings.snr_limit)
 
     return loss
 
