@@ -76,7 +76,7 @@ def test_every_package_that_the_project_imports_is_pinned():
     lines = comfyui.REQUIREMENTS.read_text("utf-8").splitlines()
     distributions = importlib.metadata.packages_distributions()
     own = {"emoticrafter", "nodes", "trainer", "scripts", "benchmarks", "tests"}
-    comfyui_s = {"comfy", "comfy_api", "folder_paths", "utils"}
+    comfyui_s = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "utils"}
     for_old_pythons = {"tomli"}  # comes with pytest before 3.11
     unpinned = {
         f"{module} ({path.relative_to(ROOT)})"
