@@ -203,6 +203,7 @@ def photograph(running: server.Server, names: list[str]) -> None:
         playwright.chromium.launch(executable_path=browser.chromium(), args=["--no-sandbox"]) as chromium,
     ):
         page = chromium.new_page(viewport={"width": 1500, "height": 1300})
+        page.set_default_timeout(300_000)  # milliseconds, for a busy machine
         page.goto(running.address)
         page.wait_for_function(READY)
         for name in names:
