@@ -16,10 +16,11 @@ from PIL import Image as Picture
 from PIL import PngImagePlugin
 from scipy import stats
 
+from trainer.evaluation.statistics import holm
 from trainer.manifest import Image, read_manifest, write_manifest
 from trainer.rows import DataError
 from trainer.study.__main__ import main
-from trainer.study.analyse import MEASURES, analyse, compare, holm, summarise, value_of
+from trainer.study.analyse import MEASURES, analyse, compare, summarise, value_of
 from trainer.study.answers import checksum, read_answers
 from trainer.study.key import Key, Task, load_key
 from trainer.study.make import StudySettings, make_study

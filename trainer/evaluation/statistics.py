@@ -164,10 +164,11 @@ def compare(first: np.ndarray, second: np.ndarray) -> Comparison:
         return Comparison(count, 0.0, 0.0, 1.0, None)
     p = float(wilcoxon(difference).pvalue)
     normality = float(shapiro(difference).pvalue) if np.ptp(difference) > 0 else None
-    return Comparison(count, mean, _rank_biserial(difference), p, normality)
+    return Comparison(count, mean, rank_biserial(difference), p, normality)
 
 
-def _rank_biserial(difference: np.ndarray) -> float:
+def rank_biserial(difference: np.ndarray) -> float:
+    """The matched-pairs rank-biserial correlation (Kerby 2014) of paired differences [P], zeros left out."""
     moved = difference[difference != 0]
     ranks = rankdata(np.abs(moved))
     return float((ranks * np.sign(moved)).sum() / ranks.sum())

@@ -16,8 +16,9 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.stats import kendalltau, rankdata, shapiro, wilcoxon
+from scipy.stats import kendalltau, shapiro, wilcoxon
 
+from ..evaluation.statistics import holm, rank_biserial
 from .answers import Answers, Participant
 from .key import Key, Task
 
@@ -180,19 +181,8 @@ def compare(measure: str, first: str, second: str, differences: Sequence[float])
         found.shapiro_p = float(shapiro(differences).pvalue)
     result = wilcoxon(moved)
     found.statistic, found.p = float(result.statistic), float(result.pvalue)
-    ranks = rankdata(np.abs(moved))
-    found.effect = float((np.sign(moved) * ranks).sum() / ranks.sum())
+    found.effect = rank_biserial(moved)
     return found
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """Holm's corrected p values, in the order they came."""
-    order = np.argsort(values, kind="stable")
-    corrected, highest = [0.0] * len(values), 0.0
-    for place, index in enumerate(order):
-        highest = max(highest, min(1.0, values[index] * (len(values) - place)))
-        corrected[index] = highest
-    return corrected
 
 
 # ----------------------------------------------------------------------------------------------------
