@@ -234,7 +234,8 @@ def test_the_notes_say_where_every_file_goes_and_how_to_get_the_network(name):
     for node in nodes(name):
         for model in node["properties"].get("models", []):
             assert model["name"] in node["widgets_values"], "the interface offers only files that are chosen"
-            assert f"  {model['directory']}/\n    {model['name']}\n" in text
+            place = rf"  {model['directory']}/\n(    \S+\n)*    {re.escape(model['name'])}\n"
+            assert re.search(place, text)
             assert f"]({model['url']})" in text
             assert model["url"].startswith("https://huggingface.co/")
             assert model["url"].endswith(f"/{model['name']}")
