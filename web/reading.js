@@ -1,6 +1,7 @@
 // Shows on Read Emotion what it read. The text is one of the node's outputs; nothing of it is saved.
 
 import { app } from "../../scripts/app.js";
+import { say } from "./words.js";
 
 const NODE = "EmotiCrafterReadEmotion";
 const CLASS = "emoticrafter-reading";
@@ -29,8 +30,8 @@ app.registerExtension({
 
 function addText(node) {
   const element = document.createElement("textarea");
-  Object.assign(element, { className: CLASS, readOnly: true, placeholder: "The readings, after a run" });
-  element.setAttribute("aria-label", "Readings");
+  Object.assign(element, { className: CLASS, readOnly: true, placeholder: say("The readings, after a run") });
+  element.setAttribute("aria-label", say("Readings"));
   element.style.cssText = STYLE;
   const widget = node.addDOMWidget("reading", "emoticrafter_reading", element, {
     getMinHeight: () => HEIGHT,

@@ -3,9 +3,10 @@
 
 import { app } from "../../scripts/app.js";
 import { VAPad } from "./va_pad.js";
+import { say } from "./words.js";
 
 const VALUES_NODE = "EmotiCrafterValenceArousal";
-const NODES = ["EmotiCrafterConditioning", "EmotiCrafterVAEncoder", VALUES_NODE];
+const NODES = ["EmotiCrafterConditioning", "EmotiCrafterVAEncoder", "EmotiCrafterRegional", VALUES_NODE];
 const AXES = ["valence", "arousal"];
 const PAD = "va_pad";
 const WIDTH = 270;
@@ -28,7 +29,7 @@ app.registerExtension({
 });
 
 function addPad(node) {
-  const pad = new VAPad((point) => write(pad.node, point));
+  const pad = new VAPad((point) => write(pad.node, point), say);
   pad.node = node;
   // A type of our own: one that the interface knows, such as "slider", would be replaced by its own widget.
   const widget = node.addDOMWidget(PAD, "emoticrafter_va_pad", pad.element, {

@@ -25,16 +25,11 @@ export function signed(value) {
   return value === 0 ? digits : (value > 0 ? "+" : "−") + digits;
 }
 
-/** How a point is called: "happy" on its place, "near happy" round it, "neutral" in the middle, else nothing. */
-export function nameOf(point) {
+/** The named emotion that a point stands on, undefined if it stands on none. */
+export function emotionAt(point) {
   const emotion = nearestEmotion(point);
-  if (onGrid(emotion.valence) === point.valence && onGrid(emotion.arousal) === point.arousal) return emotion.name;
-  if (Math.hypot(point.valence, point.arousal) <= NEAR) return "neutral";
-  return distance(emotion, point) <= NEAR ? `near ${emotion.name}` : "";
-}
-
-function spoken({ valence, arousal }, name) {
-  return `valence ${valence.toFixed(2)}, arousal ${arousal.toFixed(2)}${name && `, ${name}`}`;
+  const there = onGrid(emotion.valence) === point.valence && onGrid(emotion.arousal) === point.arousal;
+  return there ? emotion : undefined;
 }
 
 function same(a, b) {
@@ -59,9 +54,12 @@ function svg(parent, tag, attributes) {
 }
 
 export class VAPad {
-  /** @param {(point: {valence: number, arousal: number}) => void} onMove called with every point a person chooses */
-  constructor(onMove) {
-    this.onMove = onMove;
+  /**
+   * @param {(point: {valence: number, arousal: number}) => void} onMove called with every point a person chooses
+   * @param {(english: string) => string} say gives words in the person's language
+   */
+  constructor(onMove, say = (english) => english) {
+    Object.assign(this, { onMove, say });
     this.point = { valence: 0, arousal: 0 };
     this.trail = []; // where the point rested, the latest last
     this.calls = 0; // of show() since the point moved
@@ -84,7 +82,7 @@ export class VAPad {
     this.path = svg(this.lines, "path", { class: "trail" });
     for (const { name, angle } of OCTANTS) {
       const word = create(this.plane, "span", `word at-${angle}`);
-      word.textContent = name;
+      word.textContent = this.say(name);
     }
     for (const emotion of EMOTIONS) place(create(this.plane, "i", "emotion"), emotion);
     this.rests = Array.from({ length: TRAIL_LENGTH }, () => create(this.plane, "i", "rest"));
@@ -100,11 +98,11 @@ export class VAPad {
     const attributes = {
       role: "slider",
       tabindex: "0",
-      "aria-label": "Valence and arousal",
-      "aria-roledescription": "two-dimensional slider",
-      "aria-description":
-        "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down go round the named " +
-        "emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.",
+      "aria-label": this.say("Valence and arousal"),
+      "aria-roledescription": this.say("two-dimensional slider"),
+      "aria-description": this.say(
+        "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down go round the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.",
+      ),
       "aria-valuemin": -LIMIT,
       "aria-valuemax": LIMIT,
     };
@@ -234,30 +232,46 @@ export class VAPad {
   /** The named emotion that follows the point counter-clockwise (1) or clockwise (-1). */
   neighbour(direction) {
     const order = direction > 0 ? ROUND : [...ROUND].reverse();
-    const at = order.findIndex(({ name }) => name === nameOf(this.point));
+    const at = order.indexOf(emotionAt(this.point));
     if (at >= 0) return order[(at + 1) % order.length];
     const here = turn(this.point);
     return order.find((emotion) => direction * (turn(emotion) - here) > 0) ?? order[0];
+  }
+
+  // ---- words -------------------------------------------------------------------------------------
+
+  /** How a point is called: "happy" on its place, "near happy" round it, "neutral" in the middle, else nothing. */
+  nameOf(point) {
+    const emotion = nearestEmotion(point);
+    if (emotionAt(point)) return this.say(emotion.name);
+    if (Math.hypot(point.valence, point.arousal) <= NEAR) return this.say("neutral");
+    return distance(emotion, point) <= NEAR ? this.say("near {}").replace("{}", this.say(emotion.name)) : "";
+  }
+
+  spoken(name) {
+    const { valence, arousal } = this.point;
+    const values = `${this.say("valence")} ${valence.toFixed(2)}, ${this.say("arousal")} ${arousal.toFixed(2)}`;
+    return values + (name && `, ${name}`);
   }
 
   // ---- drawing -----------------------------------------------------------------------------------
 
   draw() {
     const { valence, arousal } = this.point;
-    const name = nameOf(this.point);
-    const exact = name && name !== "neutral" && !name.startsWith("near ");
+    const emotion = emotionAt(this.point);
+    const name = this.nameOf(this.point);
     place(this.dot, this.point);
     place(this.label, this.point);
-    this.label.textContent = exact ? name : "";
+    this.label.textContent = emotion ? name : "";
     this.label.classList.toggle("below", arousal > 2.3);
-    const words = [this.locked && "linked", this.known && name];
+    const words = [this.locked && this.say("linked"), this.known && name];
     this.name.textContent = words.filter(Boolean).join(", ");
     this.numbers.textContent = this.known ? `${signed(valence)}, ${signed(arousal)}` : "";
     this.element.classList.toggle("locked", this.locked);
     this.element.classList.toggle("unknown", !this.known);
     this.field.setAttribute("aria-readonly", this.locked);
     this.field.setAttribute("aria-valuenow", valence);
-    this.field.setAttribute("aria-valuetext", this.known ? spoken(this.point, name) : "from a linked node");
+    this.field.setAttribute("aria-valuetext", this.known ? this.spoken(name) : this.say("from a linked node"));
     this.drawTrail();
   }
 
