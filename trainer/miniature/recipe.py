@@ -63,8 +63,8 @@ class Recipe:
     emotion_depth: int = 4
     emotion_tokens: int = 8
     emotion_hidden: int = 64
-    emotion_epochs: float = 20.0
-    emotion_batch: int = 128
+    emotion_epochs: float = 10.0
+    emotion_batch: int = 64
     emotion_lr: float = 1e-3
     emotion_scale: float = 1.5
     """The emotion network's target is neutral + scale (emotional - neutral)."""
