@@ -48,7 +48,7 @@ def test_every_input_and_output_it_names_is_there(server):
     by_name: dict[str, set[str]] = {}
     for info in server.object_info().values():
         inputs = {name for group in info["input"].values() for name in group}
-        name = re.sub(r"\W|prompt", "", info["display_name"].lower())
+        name = re.sub(r"\W|prompt", "", (info["display_name"] or info["name"]).lower())
         by_name.setdefault(name, set()).update(inputs, info["output_name"])
     for section in re.split(r"^## ", GUIDE, flags=re.MULTILINE)[1:]:
         text = " ".join(section.split())
