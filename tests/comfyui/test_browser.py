@@ -22,6 +22,7 @@ WORKFLOWS = {path.stem: json.loads(path.read_text("utf-8")) for path in (ROOT / 
 PADS = {
     "EmotiCrafterConditioning": [1, 1, 1, 0, 1, "", "keep"],
     "EmotiCrafterVAEncoder": [],
+    "EmotiCrafterRegional": [1, 0],
     "EmotiCrafterValenceArousal": [],
 }
 """The nodes that have a pad, and what each saves after the two values, at its defaults."""
