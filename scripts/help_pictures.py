@@ -146,7 +146,7 @@ SCENES = {
             ],
             [("CLIPTextEncode", {})],
         ],
-        [("EmotiCrafterRewrite", "prompt", "CLIPTextEncode", "text")],
+        [("EmotiCrafterRewrite", "STRING", "CLIPTextEncode", "text")],
     ),
     "EmotiCrafterMiniature": Scene(
         [[("EmotiCrafterMiniature", {})], [("CLIPTextEncode", {"text": HOUSE})]],
@@ -157,8 +157,8 @@ SCENES = {
 
 READY = """() => window.LiteGraph?.registered_node_types?.EmotiCrafterConditioning !== undefined
     && !!window.app?.extensionManager?.workflow?.activeWorkflow?.changeTracker"""
-MAKE = """(columns) => {
-    app.graph.clear();
+MAKE = """async (columns) => {
+    await app.loadGraphData({ last_node_id: 0, last_link_id: 0, nodes: [], links: [], version: 0.4, extra: {} });
     window.made = {};
     for (const [name, values] of columns.flat()) {
         const node = made[name] = LiteGraph.createNode(name.split(" ")[0]);
@@ -203,8 +203,8 @@ def photograph(running: server.Server, names: list[str]) -> None:
         playwright.chromium.launch(executable_path=browser.chromium(), args=["--no-sandbox"]) as chromium,
     ):
         page = chromium.new_page(viewport={"width": 1500, "height": 1300})
-        page.set_default_timeout(300_000)  # milliseconds, for a busy machine
-        page.goto(running.address)
+        page.set_default_timeout(900_000)  # milliseconds, for a busy machine
+        page.goto(running.address, wait_until="commit")
         page.wait_for_function(READY)
         for name in names:
             save(photo(page, SCENES[name]), name)
