@@ -17,8 +17,15 @@ INSERT = """(name) => {
     const items = { nodes, subgraphs: definitions.subgraphs };
     return [...app.canvas._deserializeItems(items, { position: [300, 160] }).nodes.values()][0].id;
 }"""
-LOADED = """(name) => document.querySelector("#vue-app").__vue_app__.config.globalProperties.$pinia._s.get("subgraph")
-    ?.subgraphBlueprints?.some((one) => one.display_name === name)"""
+# It throws until the blueprint is there.
+LOADED = """(name) => {
+    const { $pinia } = document.querySelector("#vue-app").__vue_app__.config.globalProperties;
+    try {
+        return !!$pinia._s.get("subgraph").getBlueprint(`SubgraphBlueprint.${name}`);
+    } catch {
+        return false;
+    }
+}"""
 
 
 def test_the_server_offers_it(server):
