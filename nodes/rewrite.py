@@ -59,7 +59,9 @@ class RewritePrompt(io.ComfyNode):
                     tooltip="Seconds to wait for the answer. Cancel ends the wait at once.",
                 ),
             ],
-            outputs=[io.String.Output("prompt", tooltip="The rewritten prompt, for CLIP Text Encode.")],
+            outputs=[
+                io.String.Output(display_name="prompt", tooltip="The rewritten prompt, for CLIP Text Encode.")
+            ],
         )
 
     @classmethod

@@ -146,7 +146,7 @@ SCENES = {
             ],
             [("CLIPTextEncode", {})],
         ],
-        [("EmotiCrafterRewrite", "STRING", "CLIPTextEncode", "text")],
+        [("EmotiCrafterRewrite", "prompt", "CLIPTextEncode", "text")],
     ),
     "EmotiCrafterMiniature": Scene(
         [[("EmotiCrafterMiniature", {})], [("CLIPTextEncode", {"text": HOUSE})]],

@@ -43,7 +43,7 @@ def test_latents_have_deviation_one(out):
 def test_the_emotion_network_is_one_of_the_trainer_s(out):
     metadata = read_metadata(out / "emotion" / "default-0" / "network.safetensors")
     assert metadata["config"].feature_width == sum(TINY.text_widths)
-    assert metadata["training"]["scale"] == 1.5
+    assert metadata["training"]["scale"] == 1.0
     assert len((out / "emotion" / "data" / "pairs.jsonl").read_text().splitlines()) == TINY.pairs
 
 

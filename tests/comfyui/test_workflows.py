@@ -254,7 +254,7 @@ def test_help_pages_name_every_input_and_output(server):
     for node_id, info in ours.items():
         [pack] = {info["python_module"].split(".")[-1]}
         page = server.get(f"/extensions/{pack}/docs/{node_id}.md").decode()
-        inputs = [name for group in info["input_order"].values() for name in group]
+        inputs = [name for kind, group in info["input_order"].items() if kind != "hidden" for name in group]
         for name in [*inputs, *info["output_name"]]:
             assert f"**{name}**" in page, f"{node_id}: {name}"
         assert all(heading in page for heading in ("## Inputs", "## Outputs", "## Example", "## Tips"))

@@ -20,7 +20,7 @@ VARIANTS = {
     "default": {},
     "unweighted": {"density_power": 0.0},
     "power-2": {"density_power": 2.0},
-    "scale-1.0": {"scale": 1.0},
+    "scale-1.5": {"scale": 1.5},
     "scale-2.0": {"scale": 2.0},
     "published-block": {"block": "published"},
 }

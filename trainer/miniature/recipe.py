@@ -66,7 +66,7 @@ class Recipe:
     emotion_epochs: float = 10.0
     emotion_batch: int = 64
     emotion_lr: float = 1e-3
-    emotion_scale: float = 1.5
+    emotion_scale: float = 1.0
     """The emotion network's target is neutral + scale (emotional - neutral)."""
 
     reader_pictures: int = 8_000
