@@ -183,6 +183,20 @@ def test_every_node_has_a_help_page():
     assert set(node_ids) == pages
 
 
+def test_every_help_page_shows_small_pictures_and_none_is_left_over():
+    pages = {path: path.read_text("utf-8") for path in (ROOT / "web" / "docs").glob("*.md")}
+    shown = {path: re.findall(r"!\[[^\]]+\]\((images/[\w.]+)\)", text) for path, text in pages.items()}
+    assert [path.name for path, names in shown.items() if not names] == []
+    for path, names in shown.items():
+        assert all((path.parent / name).is_file() for name in names), path.name
+    pictures = list((ROOT / "web" / "docs" / "images").iterdir())
+    guide = (ROOT / "docs" / "guide.md").read_text("utf-8")
+    assert all(f"/{one.name})" in guide + "".join(pages.values()) for one in pictures)
+    sizes = [one.stat().st_size for one in pictures]
+    assert max(sizes) < 100_000
+    assert sum(sizes) < 1_500_000
+
+
 def test_the_project_speaks_of_one_version():
     [name] = re.findall(r'^name = "(.*)"', PROJECT, re.MULTILINE)
     [version] = re.findall(r'^version = "(.*)"', PROJECT, re.MULTILINE)
