@@ -11,17 +11,17 @@ from tests.comfyui.test_browser import browser, page, shown_by, ui, version  # n
 NAME = "Emotional Prompt"
 BLUEPRINT = json.loads((Path(__file__).parents[2] / "subgraphs" / f"{NAME}.json").read_text("utf-8"))
 # What choosing it in the node library does.
-INSERT = """(name) => {
+INSERT = """(key) => {
     const { $pinia } = document.querySelector("#vue-app").__vue_app__.config.globalProperties;
-    const { nodes, definitions } = $pinia._s.get("subgraph").getBlueprint(`SubgraphBlueprint.${name}`);
+    const { nodes, definitions } = $pinia._s.get("subgraph").getBlueprint(`SubgraphBlueprint.${key}`);
     const items = { nodes, subgraphs: definitions.subgraphs };
     return [...app.canvas._deserializeItems(items, { position: [300, 160] }).nodes.values()][0].id;
 }"""
 # It throws until the blueprint is there.
-LOADED = """(name) => {
+LOADED = """(key) => {
     const { $pinia } = document.querySelector("#vue-app").__vue_app__.config.globalProperties;
     try {
-        return !!$pinia._s.get("subgraph").getBlueprint(`SubgraphBlueprint.${name}`);
+        return !!$pinia._s.get("subgraph").getBlueprint(`SubgraphBlueprint.${key}`);
     } catch {
         return false;
     }
@@ -49,9 +49,10 @@ def test_its_inside_makes_pictures_that_follow_the_emotion(server):
     assert shown["neutral picture"] != shown["joyful picture"]
 
 
-def test_the_interface_makes_a_node_of_it_whose_values_reach_the_prompt(ui):  # noqa: F811
-    ui.until(LOADED, NAME)
-    host = ui.run(INSERT, NAME)
+def test_the_interface_makes_a_node_of_it_whose_values_reach_the_prompt(ui, shown_by):  # noqa: F811
+    [key] = shown_by.get("/global_subgraphs")
+    ui.until(LOADED, key)
+    host = ui.run(INSERT, key)
     widgets = ui.run("() => app.graph.nodes[0].widgets.map((widget) => widget.name)")
     assert {"text", "valence", "arousal", "strength"} <= set(widgets)
     ui.pad(host).drag((0, 0), (1.5, -2.25))
