@@ -329,7 +329,9 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
 
 
 def test_reading_data_needs_no_torch(tmp_path):
-    code = "import sys, trainer.data; print([m for m in ('torch', 'comfy', 'nodes', 'PIL') if m in sys.modules])"
+    code = (
+        "import sys, trainer.data; print([m for m in ('torch', 'comfy', 'nodes', 'PIL') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
