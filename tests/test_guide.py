@@ -123,6 +123,7 @@ HELD_BY = {
             "The network runs once for all 25 points",
         ),
         "test_each_picture_of_a_batch_is_the_one_of_its_point_alone": (
+            "give its latent to **latent** of *Emotion Grid*",
             "Everything behind runs once per point",
         ),
         "test_a_batch_of_latents_that_does_not_fit_is_refused_by_the_grid": (
@@ -141,11 +142,6 @@ HELD_BY = {
         "test_a_later_start_stays_nearer_to_the_plain_picture": (
             "0, 0 on the pad is a neutral mood; it is not the plain prompt",
             "the composition stays nearer to the plain picture",
-        ),
-        "test_a_picture_that_is_there_is_painted_anew_as_a_whole_or_inside_a_mask": (
-            "the emotion paints it anew",
-            "only inside the mask",
-            "give its latent to **latent** of *Emotion Grid*",
         ),
         "test_the_loop_becomes_an_animation": ("the decoded pictures to *Save Animated WEBP*",),
         "test_an_ancestral_sampler_gives_each_picture_noise_of_its_own": (
@@ -195,6 +191,8 @@ HELD_BY = {
         ),
     },
     "comfyui/test_workflows.py": {
+        "test_img2img_keeps_the_picture_and_changes_its_mood": ("the emotion paints it anew",),
+        "test_inpainting_leaves_the_other_half_as_it_was": ("only inside the mask",),
         "test_a_workflow_gives_a_picture_that_follows_both_values": (
             "the template `emotional_text_to_image`",
             "without mood words;",

@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image
 
 from scripts.comfyui import ROOT
-from scripts.stand_ins import IMAGE_NAME
 from tests.comfyui.graphs import SIZE, Graph, pictures
 
 SAMPLING = {
@@ -71,37 +70,6 @@ def test_a_later_start_stays_nearer_to_the_plain_picture(server):
     away = {name: difference(picture, shown["plain"]) for name, picture in shown.items()}
     assert away["neutral"] > 0
     assert away["start 0.0"] > away["start 0.2"] > away["start 0.4"] > 0
-
-
-def test_a_picture_that_is_there_is_painted_anew_as_a_whole_or_inside_a_mask(server):
-    graph = Graph()
-    _, _, vae = graph.checkpoint()
-    small = {"width": SIZE, "height": SIZE, "upscale_method": "area", "crop": "disabled"}
-    source = graph.add("ImageScale", image=graph.add("LoadImage", image=IMAGE_NAME), **small)
-    latent = graph.add("VAEEncode", pixels=source, vae=vae)
-    points = graph.add(
-        *("EmotiCrafterGrid", "grid"),
-        **{"columns": 2, "rows": 1, "valence_min": -3.0, "valence_max": 3.0},
-        **{"arousal_min": 1.0, "arousal_max": 1.0, "network": graph.network(), "latent": latent},
-    )[0]
-    emotion = {"conditioning": graph.text(), "emotion": [points, 0], "strength": 1.0}
-    positive = graph.add("EmotiCrafterInjection", **emotion)
-    save(graph, sampled(graph, positive, [points, 5], denoise=0.5), "moods")
-    mask = graph.add(
-        *("MaskComposite", "mask"),
-        destination=graph.add("SolidMask", value=0.0, width=SIZE, height=SIZE),
-        source=graph.add("SolidMask", value=1.0, width=SIZE // 2, height=SIZE),
-        **{"x": 0, "y": 0, "operation": "add"},
-    )
-    masked = graph.add("SetLatentNoiseMask", samples=latent, mask=mask)
-    save(graph, sampled(graph, graph.emotional(graph.text()), masked), "inside")
-    save(graph, graph.add("VAEDecode", samples=latent, vae=vae), "source")
-    files = pictures(server.queue(graph))
-    sad, glad = (pixels(file) for file in files["moods"])
-    assert difference(sad, glad) > 1
-    inside, before = pixels(files["inside"][0]), pixels(files["source"][0])
-    assert difference(inside[:, : SIZE // 2], before[:, : SIZE // 2]) > 1
-    assert difference(inside[:, -8:], before[:, -8:]) < 1  # the decoder sees a little across the border
 
 
 def animated(graph: Graph, **changed) -> list:

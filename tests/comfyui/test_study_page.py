@@ -301,12 +301,12 @@ def test_a_picture_is_dragged_to_its_place(person):
     assert person.order() == [five, two, three, four, one]
     dialog = person.page.get_by_role("dialog")
     person.page.keyboard.press("Enter")  # the picture that was dragged has the focus
-    dialog.wait_for()
+    dialog.wait_for(timeout=9000)
     person.press("Close")
     person.drag(person.centre(1), person.centre(2))
     assert not dialog.is_visible()  # a drag is no tap
     person.tap(*person.centre(2))
-    dialog.wait_for()  # and a tap no drag
+    dialog.wait_for(timeout=9000)  # and a tap no drag
     person.screenshot("large")
     person.press("Close")
     assert person.order() == [five, three, two, four, one]
