@@ -318,3 +318,19 @@ def _read_whole(response: http.client.HTTPResponse, seconds: float) -> bytes:
     if re.fullmatch(r"[0-9]{1,18}", expected or "") and len(data) < min(int(expected), ANSWER_BYTES):
         raise http.client.IncompleteRead(bytes(data), int(expected) - len(data))
     return bytes(data)
+
+
+def json_object(text: str) -> dict:
+    """The JSON object that a model answered, with or without a fence of Markdown round it.
+
+    Raises:
+        ValueError: what is wrong, in words that the model can act on.
+    """
+    fenced = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
+    try:
+        answer = json.loads(fenced[1] if fenced else text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is not JSON ({error})") from error
+    if not isinstance(answer, dict):
+        raise ValueError("it is not a JSON object")
+    return answer

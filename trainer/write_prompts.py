@@ -16,7 +16,6 @@ import base64
 import io
 import json
 import os
-import re
 import threading
 import unicodedata
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from emoticrafter.chat import (
     ServerError,
     StoppedError,
     UnusableError,
+    json_object,
 )
 
 from .images import RatedImage, path_inside
@@ -112,13 +112,7 @@ def parse_answer(text: str) -> dict[str, str]:
     Raises:
         ValueError: what is wrong, in words that the model can act on.
     """
-    fenced = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
-    try:
-        answer = json.loads(fenced[1] if fenced else text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is not JSON ({error})") from error
-    if not isinstance(answer, dict):
-        raise ValueError("it is not a JSON object")
+    answer = json_object(text)
     if set(answer) != set(SCHEMA["required"]):
         raise ValueError(f"its keys are {sorted(map(str, answer))}, expected {sorted(SCHEMA['required'])}")
     prompts = {}

@@ -2,15 +2,21 @@
 
 import base64
 import io
-import json
 import math
-import re
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image as Pillow
 
-from emoticrafter.chat import AnswerError, ChatSettings, FatalError, Server, ServerError, UnusableError
+from emoticrafter.chat import (
+    AnswerError,
+    ChatSettings,
+    FatalError,
+    Server,
+    ServerError,
+    UnusableError,
+    json_object,
+)
 from trainer.evaluation.pictures import Pixels, text_sha256
 from trainer.rows import DataError
 
@@ -102,13 +108,7 @@ def parse_answer(text: str) -> tuple[float, float]:
     Raises:
         ValueError: what is wrong, in words that the model can act on.
     """
-    fenced = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
-    try:
-        answer = json.loads(fenced[1] if fenced else text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is not JSON ({error})") from error
-    if not isinstance(answer, dict):
-        raise ValueError("it is not a JSON object")
+    answer = json_object(text)
     values = []
     for axis in ("valence", "arousal"):
         value = answer.get(axis)
