@@ -78,10 +78,14 @@ class Person:
         if script:
             self.context.add_init_script(f"({script})()")
         self.errors: list[str] = []
+        self.page = None
         self.open()
 
     def open(self, query: str = "?p=1") -> None:
-        self.page = self.context.new_page()
+        """Open the study in a new tab, and close the one before: it would go on reacting to what is kept."""
+        earlier, self.page = self.page, self.context.new_page()
+        if earlier:
+            earlier.close()
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
         self.page.on("request", lambda request: self._note(request.url))
