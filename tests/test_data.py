@@ -18,7 +18,7 @@ from trainer.data import (
     sample,
     save_table,
 )
-from trainer.rows import DataError, replacing
+from trainer.rows import DataError
 
 HEADER = "neutral,emotional,valence,arousal\n"
 AUTHORS = "Id,Arousal,Valence,Tag,Dataset,Neutral_Prompt,Emotional_Prompt\n"
@@ -311,13 +311,16 @@ def test_a_table_that_contradicts_itself_is_refused():
         PairTable(**{**columns, "split": ["test"] * 4})
 
 
-def test_a_save_that_fails_leaves_the_old_file(tmp_path):
+def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    def full(file):
+        raise OSError(28, "No space left on device")
+
     path = tmp_path / "pairs.jsonl"
     save_table(make_table(4), path)
     before = path.read_bytes()
-    with pytest.raises(DataError, match="could not be written: No space left"), replacing(path) as stream:
-        stream.write("half")
-        raise OSError(28, "No space left on device")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(DataError, match=r"pairs\.jsonl: could not be written: No space left"):
+        save_table(make_table(5), path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["pairs.jsonl"]
 

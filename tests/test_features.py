@@ -209,9 +209,11 @@ def test_a_shard_that_shrinks_while_it_is_read_is_named(table, encoders, tmp_pat
 
 
 def test_what_a_killed_run_left_unfinished_is_cleared_away(table, encoders, tmp_path):
-    (tmp_path / "features-00003.safetensors.part").write_bytes(b"half")
+    leftover = tmp_path / ".features-00003.safetensors.x.tmp"
+    leftover.mkdir()
+    (leftover / "whole.tmp").write_bytes(b"half")
     write(table, encoders, tmp_path)
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_finished_folder_is_left_as_it_is(table, encoders, tmp_path, monkeypatch):
@@ -240,7 +242,7 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(table, encoders, tmp_path, 
             raise OSError(errno.ENOSPC, "No space left on device")
         sync(file)
 
-    monkeypatch.setattr(module.os, "fsync", full_after_a_while)
+    monkeypatch.setattr(os, "fsync", full_after_a_while)
     with pytest.raises(
         OSError, match=r"is full after 24 of 59 prompts.*kept: free 0.69 MB and run the same command again"
     ):
@@ -248,7 +250,7 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(table, encoders, tmp_path, 
     monkeypatch.undo()
     monkeypatch.setattr(module, "SHARD_PROMPTS", 8)
     assert len(manifest(tmp_path)["shards"]) == 3
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".*"))
     assert len(write(table, encoders, tmp_path)) == N
 
 

@@ -98,8 +98,17 @@ def test_an_import_in_the_right_direction_passes(tmp_path, file, line):
 
 def test_the_library_loads_nothing_heavy_but_torch():
     heavy = {"transformers", "scipy", "trainer", "matplotlib", "PIL", "emoticrafter.hub"}
-    program = f"import sys, emoticrafter; print(sorted({heavy!r} & set(sys.modules)))"
+    program = f"import sys; from emoticrafter import *; print(sorted({heavy!r} & set(sys.modules)))"
+    assert printed(program) == "[]"
+
+
+def test_what_needs_no_network_loads_no_torch():
+    program = "import sys, emoticrafter.files, emoticrafter.chat; print('torch' in sys.modules)"
+    assert printed(program) == "False"
+
+
+def printed(program: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[]"
+    return done.stdout.strip()

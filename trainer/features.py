@@ -21,7 +21,7 @@ Shapes: N pairs, P distinct prompts, B prompts in a batch, T = 77 tokens, D feat
 import errno
 import hashlib
 import json
-import os
+import math
 import shutil
 import zlib
 from collections import deque
@@ -30,11 +30,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
+from emoticrafter.files import remove_leftovers, write_atomically
 from trainer.encoders import TOKENS, TextEncoders, load_encoders
 
 __all__ = ["FeatureStore", "load_encoders", "write_features"]
@@ -111,7 +113,7 @@ def write_features(
     batches = list(_plan(prompts, manifest["shards"], batch_size))
     todo = sum(len(batch.prompts) for batch in batches)
     _check_room(folder, todo * TOKENS * encoders.width * 2)
-    _replace(folder / "rows.safetensors", [save(rows)])
+    write_atomically(folder / "rows.safetensors", lambda temporary: save_file(rows, temporary))
     _write_manifest(folder, manifest)
     with tqdm(
         total=len(prompts), initial=len(prompts) - todo, unit="prompt", desc="features", disable=not progress
@@ -229,11 +231,20 @@ class _ShardWriter:
 
     def _write(self, batch: _Batch) -> None:
         name = _shard_name(batch.shard)
-        parts = _safetensors_parts(self.rows[: batch.shard_rows])
+        header, data = _safetensors_parts(self.rows[: batch.shard_rows])
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                file.writelines((header, data))
+
         try:
-            size, checksum = _replace(self.folder / name, parts)
-            entry = {"prompts": batch.shard_rows, "longer": self.longer, "bytes": size, "crc32": checksum}
-            self.manifest["shards"][name] = entry
+            write_atomically(self.folder / name, write)
+            self.manifest["shards"][name] = {
+                "prompts": batch.shard_rows,
+                "longer": self.longer,
+                "bytes": len(header) + data.nbytes,
+                "crc32": f"{zlib.crc32(data, zlib.crc32(header)):08x}",
+            }
             _write_manifest(self.folder, self.manifest)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -251,9 +262,9 @@ def _shard_name(shard: int) -> str:
     return f"features-{shard:05d}.safetensors"
 
 
-def _safetensors_parts(rows: torch.Tensor) -> list:
+def _safetensors_parts(rows: torch.Tensor) -> tuple[bytes, np.ndarray]:
     """Gives a safetensors file of `rows` as header and data; the library's `save` would copy the data twice."""
-    return [_header(rows.dtype, *rows.shape), rows.reshape(-1).view(torch.uint8).numpy()]
+    return _header(rows.dtype, *rows.shape), rows.reshape(-1).view(torch.uint8).numpy()
 
 
 def _header(dtype: torch.dtype, prompts: int, tokens: int, width: int) -> bytes:
@@ -264,26 +275,9 @@ def _header(dtype: torch.dtype, prompts: int, tokens: int, width: int) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def _replace(path: Path, parts: list) -> tuple[int, str]:
-    """Writes a file whole or not at all; gives its size in bytes and its checksum."""
-    temporary = path.with_name(path.name + ".part")
-    size = checksum = 0
-    try:
-        with temporary.open("wb") as file:
-            for part in parts:
-                file.write(part)
-                size, checksum = size + memoryview(part).nbytes, zlib.crc32(part, checksum)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return size, f"{checksum:08x}"
-
-
 def _write_manifest(folder: Path, manifest: dict) -> None:
-    _replace(folder / "manifest.json", [json.dumps(manifest, indent=1).encode()])
+    text = json.dumps(manifest, indent=1)
+    write_atomically(folder / "manifest.json", lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 # Resuming
@@ -300,8 +294,9 @@ _WHAT = {
 
 def _finished_shards(folder: Path, wanted: dict, progress: bool) -> dict:
     """Gives the entries of an earlier run's shards that are whole; refuses a folder of something else."""
-    for leftover in folder.glob("*.part"):
-        leftover.unlink()
+    shards = range(math.ceil(wanted["prompts"] / wanted["shard_prompts"]))
+    for name in ("manifest.json", "rows.safetensors", *map(_shard_name, shards)):
+        remove_leftovers(folder / name)
     if not (folder / "manifest.json").exists():
         return {}
     found = _read_manifest(folder)

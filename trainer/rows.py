@@ -11,13 +11,14 @@ import difflib
 import io
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
+
+from emoticrafter.files import write_atomically
 
 LISTED = 20  # problems or columns spelled out in one message; the rest are counted
 CANDIDATES = 1000  # columns searched for one with a similar name
@@ -314,25 +315,19 @@ def _shown(value: Any) -> str:
 
 @contextmanager
 def replacing(path: Path, encoding: str = "utf-8") -> Iterator[TextIO]:
-    """Opens a text file that takes its name only once it is complete and on disk.
+    """Collects a text that becomes a file once it is complete.
 
     Raises:
         DataError: the disk is full or the folder cannot be written; what was there before is untouched.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    stream = io.StringIO(newline="")
+    yield stream
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding=encoding, newline="") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
+        write_atomically(
+            Path(path), lambda temporary: temporary.write_bytes(stream.getvalue().encode(encoding))
+        )
     except OSError as error:
         raise DataError(f"{path}: could not be written: {error.strerror}. Nothing was changed.") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -6,6 +6,8 @@ python -m trainer.miniature train --out runs/miniature
 python -m trainer.miniature ablate --out runs/miniature
 python -m trainer.miniature measure --out runs/miniature --table docs/miniature.md
 python -m trainer.miniature export --out runs/miniature --to miniature
+python -m trainer.miniature restore --from miniature --out runs/miniature
+python -m trainer.miniature captions --out runs/rewritten.jsonl
 
 A command that was interrupted goes on where it stopped when it is run again.
 """
@@ -18,6 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from emoticrafter.files import write_atomically
 from trainer.miniature.captions import emotional_caption, neutral_caption
 from trainer.miniature.commands import add_commands
 from trainer.miniature.painter import paint
@@ -32,11 +35,9 @@ def contact_sheet(scene: Scene, seed: int, steps: int = 5, size: int = 128) -> n
 
 
 def save_png(picture: np.ndarray, path: Path) -> None:
-    """Writes RGB uint8 [H, W, 3] so that no half-written file can be seen under its name."""
-    data = cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes()
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    """Writes RGB uint8 [H, W, 3]."""
+    content = cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes()
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 def paint_command(args: argparse.Namespace) -> None:
