@@ -21,6 +21,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
+from emoticrafter.files import write_atomically  # noqa: E402
 from scripts import comfyui, server, workflow  # noqa: E402
 
 WORKFLOW = ROOT / "workflows" / "try_it_miniature.json"
@@ -206,10 +207,7 @@ def seed_of(prompt: dict) -> int:
 
 def save(picture, path: Path) -> None:
     """Write a PNG; an interrupted run leaves an earlier one as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    picture.save(part, "PNG")
-    part.replace(path)
+    write_atomically(path, lambda temporary: picture.save(temporary, "PNG"))
 
 
 # ---- the command -----------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageSequence
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
+from emoticrafter.files import write_atomically  # noqa: E402
 from scripts.server import Server  # noqa: E402
 from scripts.workflow import to_prompt  # noqa: E402
 
@@ -199,10 +200,7 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 def save(picture: Image.Image, path: Path) -> None:
     """Write a JPEG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    picture.save(temporary, "JPEG", quality=85)
-    temporary.replace(path)
+    write_atomically(path, lambda temporary: picture.save(temporary, "JPEG", quality=85))
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB", flush=True)
 
 
