@@ -320,6 +320,15 @@ def test_a_feather_makes_the_change_as_wide_as_it_says_and_keeps_its_middle():
     assert soft[0, 15] + soft[0, 16] == pytest.approx(1)
 
 
+def test_a_feather_is_the_mean_over_the_square_round_every_place():
+    mask = torch.rand(2, SIDE, 3 * SIDE, generator=torch.Generator().manual_seed(0))
+    mask[:, :, SIDE:] = 0
+    padded = torch.nn.functional.pad(mask, (4, 4, 4, 4), mode="replicate")
+    expected = torch.nn.functional.avg_pool2d(padded, 9, stride=1)
+    torch.testing.assert_close(soften(mask, 0.25), expected, rtol=0, atol=1e-6)
+    assert (soften(mask, 0.25)[:, :, SIDE + 4 :] == 0).all()
+
+
 def test_a_feather_leaves_nothing_and_everything_alone():
     for mask in (NONE, ALL):
         torch.testing.assert_close(soften(mask, 1.0), mask, rtol=0, atol=1e-6)
