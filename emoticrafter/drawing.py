@@ -4,8 +4,9 @@ Needs Pillow, which ComfyUI has and the trainer's extra brings; nothing else of 
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -91,13 +92,17 @@ def wrapped(text: str, size: int, width: int) -> list[str]:
                 line = f"{line} {word}".strip()
                 continue
             lines, line = lines + [line] * bool(line), word
-            while width_of(line, size) > width and len(line) > 1:
-                fits = next(
-                    n for n in range(len(line) - 1, 0, -1) if n == 1 or width_of(line[:n], size) <= width
-                )
+            # More letters than pixels do not fit: of a text without blanks, only its beginning is measured.
+            while len(line) > 1 and (len(line) > width or width_of(line, size) > width):
+                letters = range(1, min(len(line) - 1, width) + 1)
+                fits = max(1, bisect_right(letters, width, key=partial(_prefix_width, line, size)))
                 lines, line = [*lines, line[:fits]], line[fits:]
         lines.append(line)
     return lines
+
+
+def _prefix_width(line: str, size: int, letters: int) -> int:
+    return width_of(line[:letters], size)
 
 
 class Sheet:
@@ -107,7 +112,7 @@ class Sheet:
         if max(width, height) > LARGEST:
             raise ValueError(
                 f"The figure would have {width:,} x {height:,} pixels, and {LARGEST:,} is the most for a side: choose "
-                "a smaller cell_size or, for a path, other columns."
+                "a smaller cell_size, a shorter title or, for a path, other columns."
             )
         self.picture = Image.new("RGB", (width, height), "white")
 

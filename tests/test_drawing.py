@@ -171,6 +171,10 @@ def test_a_title_is_wrapped_and_even_one_long_word_stays_inside():
         lines = wrapped(text, 20, 200)
         assert all(width_of(line, 20) <= 200 for line in lines)
         assert "".join(lines).replace(" ", "") == "".join(text.split())
+    long = "a cat in the snow".replace(" ", "") * 1000  # as prompts are in languages without blanks
+    lines = wrapped(long, 20, 200)
+    assert "".join(lines) == long
+    assert all(width_of(line, 20) <= 200 for line in lines)
     assert len(wrapped("two\nlines", 20, 200)) == 2 and wrapped("  ", 20, 200) == []
 
 
@@ -207,7 +211,7 @@ def test_a_picture_of_another_shape_is_shown_whole_in_its_own_shape():
 def test_a_figure_that_nothing_could_show_is_refused_with_what_to_do():
     with pytest.raises(
         ValueError,
-        match=r"would have 3\d,\d{3} x .* choose a smaller cell_size or, for a path, other columns",
+        match=r"would have 3\d,\d{3} x .* choose a smaller cell_size, a shorter title or, for a path, other columns",
     ):
         draw_grid(colours(31), *path(31), cell_size=1024, in_a_row=31)
 
