@@ -21,6 +21,7 @@ from .va import VA_MAX, VA_MIN, Point
 
 OWN_SOURCE = "emotions.json"
 LONGEST_NAME = 40
+LARGEST_FILE = 1_000_000  # characters: more names than any list shows
 MOST_PROBLEMS = 10  # of one text, told at once
 BETWEEN = re.compile(r"[ \t\n\r,:]*")  # what stands between two keys or values of JSON
 
@@ -147,11 +148,14 @@ def read_own_emotions(path: Path) -> OwnEmotions:
         the first 10.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(LARGEST_FILE + 1)
     except UnicodeDecodeError:
         return OwnEmotions(problems=("it is not saved as UTF-8 text",))
     except OSError as error:
         return OwnEmotions(problems=(f"it cannot be read ({error.strerror})",))
+    if len(text) > LARGEST_FILE:
+        return OwnEmotions(problems=(f"it is too long: expected at most {LARGEST_FILE:,} characters",))
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
@@ -165,10 +169,10 @@ def read_own_emotions(path: Path) -> OwnEmotions:
 
 def _entries(text: str) -> Iterator[tuple[int, str, object]]:
     """(line, key, value) of each entry of an object that json.loads has read; it keeps no lines, nor doubles."""
-    decoder = json.JSONDecoder()
+    decoder, line, counted = json.JSONDecoder(), 1, 0
     position = BETWEEN.match(text, text.index("{") + 1).end()
     while text[position] != "}":
-        line = text.count("\n", 0, position) + 1
+        line, counted = line + text.count("\n", counted, position), position
         key, position = decoder.raw_decode(text, position)
         value, position = decoder.raw_decode(text, BETWEEN.match(text, position).end())
         yield line, key, value
