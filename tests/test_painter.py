@@ -122,8 +122,8 @@ def test_bad_values_are_refused(values, message):
 
 
 def test_the_command_writes_a_contact_sheet(tmp_path, capsys):
-    main(["paint", "--out", str(tmp_path / "sheets"), "--subject", "boat", "--setting", "beach", "--time", "day",
-          "--steps", "2", "--size", "64"])  # fmt: skip
+    command = ["paint", "--out", str(tmp_path / "sheets"), "--steps", "2", "--size", "64"]
+    assert main([*command, "--subject", "boat", "--setting", "beach", "--time", "day"]) == 0
     assert [p.name for p in (tmp_path / "sheets").iterdir()] == ["boat-beach-day-0.png"]
     assert (tmp_path / "sheets/boat-beach-day-0.png").read_bytes().startswith(b"\x89PNG")
     assert "V -3 A +3:" in capsys.readouterr().out

@@ -21,6 +21,7 @@ from emoticrafter.weights import read_metadata
 
 from . import figures
 from .checkpoint import TrainingError
+from .command_line import status_of
 from .data import PairTable, load_table
 from .density import fit_density
 from .logs import read_metrics, stand_in_warning
@@ -303,14 +304,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--data", type=Path, help="the data folder, if it was moved")
     options = parser.parse_args(arguments)
-    try:
+
+    def report() -> None:
         path = write_report(options.run, options.data)
-    except (TrainingError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB), its figures in {options.run / 'report'}")
-    return 0
+        print(f"{path} ({path.stat().st_size / 1e6:.1f} MB), its figures in {options.run / 'report'}")
+
+    return status_of(report, "train", TrainingError)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -14,11 +14,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import sys
 from pathlib import Path
 
 from trainer.baselines.settings import Settings
 from trainer.checkpoint import TrainingError
-from trainer.rows import DataError
+from trainer.command_line import status_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -122,15 +123,11 @@ def rewrite_command(args: argparse.Namespace) -> None:
     rewrite_all(args.prompts, args.out, settings, args.side, args.seed)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Runs one subcommand; bad values end with one line that says what was expected."""
-    top = parser()
-    args = top.parse_args(argv)
-    try:
-        args.run(args)
-    except (ValueError, OSError, RuntimeError, TrainingError, DataError) as error:
-        top.error(str(error))
+def main(argv: list[str] | None = None) -> int:
+    """Runs one subcommand; everything that a user can put right is said in a line, without a traceback."""
+    args = parser().parse_args(argv)
+    return status_of(lambda: args.run(args), "eval", RuntimeError, TrainingError)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

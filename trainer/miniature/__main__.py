@@ -15,12 +15,14 @@ A command that was interrupted goes on where it stopped when it is run again.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from emoticrafter.files import write_atomically
+from trainer.command_line import status_of
 from trainer.miniature.captions import emotional_caption, neutral_caption
 from trainer.miniature.commands import add_commands
 from trainer.miniature.painter import paint
@@ -71,15 +73,11 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Runs one subcommand; bad values end with one line that says what was expected."""
-    top = parser()
-    args = top.parse_args(argv)
-    try:
-        args.run(args)
-    except (ValueError, OSError) as error:
-        top.error(str(error))
+def main(argv: list[str] | None = None) -> int:
+    """Runs one subcommand; everything that a user can put right is said in a line, without a traceback."""
+    args = parser().parse_args(argv)
+    return status_of(lambda: args.run(args), "train,eval,miniature")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

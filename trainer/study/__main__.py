@@ -17,6 +17,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+from ..command_line import status_of
 from ..rows import read_utf8, replacing
 from .key import load_key
 from .make import StudySettings, make_study
@@ -154,18 +155,10 @@ def _analyse_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one subcommand; everything that a user can put right is said without a traceback."""
+    """Runs one subcommand; everything that a user can put right is said in a line, without a traceback."""
     args = parser().parse_args(arguments)
-    try:
-        args.run(args)
-    except ModuleNotFoundError as error:
-        print(f"error: {error}. Install what it needs: pip install -e '.[train,miniature]'", file=sys.stderr)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-    else:
-        return 0
-    return 1
+    return status_of(lambda: args.run(args), "train,miniature")
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())
