@@ -39,6 +39,15 @@ def test_an_interval_holds_its_mean_and_narrows_with_prompts():
     assert estimate(values) == narrow  # the same every time
 
 
+@pytest.mark.parametrize("prompts", [6, 12])
+def test_an_interval_of_few_prompts_holds_the_true_mean_about_as_often_as_it_says(prompts):
+    random = np.random.default_rng(0)
+    found = [estimate(random.normal(1, 1, prompts)) for _ in range(400)]
+    assert (
+        0.92 <= np.mean([one.low <= 1 <= one.high for one in found]) <= 0.98
+    )  # the plain percentiles: 0.83, 0.90
+
+
 def test_few_prompts_have_a_mean_and_no_interval():
     few = estimate(np.array([1.0, 3.0, np.nan]))
     assert (few.mean, few.prompts) == (2, 2)
@@ -79,6 +88,14 @@ def test_too_few_prompts_have_no_p():
 
 def test_equal_methods_do_not_differ():
     assert compare(np.ones(8), np.ones(8)).p == 1
+    tenths = compare(np.full(8, 0.1 + 0.2), np.full(8, 0.3))
+    assert (tenths.p, tenths.moved, tenths.effect) == (1, 0, 0)
+
+
+def test_prompts_without_a_difference_do_not_count_for_a_test():
+    found = compare(np.r_[np.ones(5), np.zeros(100)], np.zeros(105))
+    assert (found.p, found.moved, found.prompts) == (None, 5, 105)
+    assert found.difference == pytest.approx(5 / 105)
 
 
 def test_holm():

@@ -8,10 +8,11 @@ as independent of each other.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import kendalltau, rankdata, shapiro, wilcoxon
+from scipy.special import ndtr
+from scipy.stats import kendalltau, rankdata, shapiro, t, wilcoxon
 
 FEWEST = 6
-"""Prompts that a test needs: with five, the smallest two-sided p of Wilcoxon's test is 0.0625."""
+"""Prompts that differ, which a test needs: with five, the smallest two-sided p of Wilcoxon's test is 0.0625."""
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 
@@ -69,9 +70,15 @@ def resampled_means(values: np.ndarray, seed: int = 0) -> np.ndarray:
     return values[drawn].mean(1)
 
 
-def interval(resampled: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of a bootstrap's figures [RESAMPLES] (percentiles)."""
-    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+def interval(resampled: np.ndarray, count: int) -> tuple[float, float]:
+    """The 95 % interval of a mean of `count` values from its bootstrap: expanded percentiles.
+
+    The middle 95 % of a bootstrap are too narrow for few values: of six, they hold the true mean in 83 of 100 cases.
+    The percentiles taken are therefore those that give Student's interval where values are normal (T. C. Hesterberg,
+    The American Statistician 69(4), 2015, section 3.3); for many values that is the middle 95 % again.
+    """
+    tail = ndtr(np.sqrt(count / (count - 1)) * t.ppf((1 - CONFIDENCE) / 2, count - 1))
+    low, high = np.quantile(resampled, [tail, 1 - tail])
     return float(low), float(high)
 
 
@@ -94,7 +101,7 @@ def estimate(values: np.ndarray) -> Estimate:
     known = values[np.isfinite(values)]
     if not len(known):
         return Estimate(np.nan, np.nan, np.nan, 0)
-    bounds = interval(resampled_means(known)) if len(known) >= FEWEST else (np.nan, np.nan)
+    bounds = interval(resampled_means(known), len(known)) if len(known) >= FEWEST else (np.nan, np.nan)
     return Estimate(float(known.mean()), *bounds, len(known))
 
 
@@ -135,13 +142,15 @@ class Comparison:
 
     Attributes:
         prompts: P.
+        moved: Those of them in which the two differ.
         difference: The mean of first less second.
         effect: Matched-pairs rank-biserial correlation, -1 to 1: positive where the first is larger.
-        p: Two-sided; None where there are too few prompts.
+        p: Two-sided; None where the two differ in too few prompts, 1 where they differ in none of enough.
         normality: The p of Shapiro and Wilk's test of the differences; None where it is not defined.
     """
 
     prompts: int
+    moved: int
     difference: float
     effect: float
     p: float | None
@@ -155,16 +164,17 @@ def compare(first: np.ndarray, second: np.ndarray) -> Comparison:
         first, second: [P], the same prompts in the same order; NaN leaves a prompt out.
     """
     known = np.isfinite(first) & np.isfinite(second)
-    difference = (first - second)[known].astype(np.float64)
-    count = len(difference)
+    # Means of equal numbers differ by 1e-16: without rounding, ties and zeros would be lost.
+    difference = np.round((first - second)[known].astype(np.float64), 9)
+    count, moved = len(difference), int(np.count_nonzero(difference))
     mean = float(difference.mean()) if count else np.nan
-    if count < FEWEST:
-        return Comparison(count, mean, np.nan, None, None)
-    if not difference.any():
-        return Comparison(count, 0.0, 0.0, 1.0, None)
+    if count >= FEWEST and not moved:
+        return Comparison(count, 0, 0.0, 0.0, 1.0, None)
+    if moved < FEWEST:
+        return Comparison(count, moved, mean, np.nan, None, None)
     p = float(wilcoxon(difference).pvalue)
     normality = float(shapiro(difference).pvalue) if np.ptp(difference) > 0 else None
-    return Comparison(count, mean, rank_biserial(difference), p, normality)
+    return Comparison(count, moved, mean, rank_biserial(difference), p, normality)
 
 
 def rank_biserial(difference: np.ndarray) -> float:

@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau, shapiro, wilcoxon
 
-from ..evaluation.statistics import holm, rank_biserial
+from ..evaluation.statistics import CONFIDENCE, holm, interval, rank_biserial
 from .answers import Answers, Participant
 from .key import Key, Task
 
 FEWEST_FOR_INTERVAL = 5
 FEWEST_FOR_TEST = 6  # people who differ: with five, no two-sided p is below 0.0625
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ class Summary:
 
 
 def summarise(values: Sequence[float], seed: int, resamples: int = 10_000) -> Summary:
-    """Mean, spread and percentile interval (B. Efron, 1979) of people's values."""
+    """Mean, spread and bootstrap interval (see :func:`trainer.evaluation.statistics.interval`) of people's values."""
     count = len(values)
     if not count:
         return Summary(0, note="no answers")
@@ -130,9 +129,8 @@ def summarise(values: Sequence[float], seed: int, resamples: int = 10_000) -> Su
         few = f"too few people for an interval: {count}, at least {FEWEST_FOR_INTERVAL} are needed"
         return Summary(count, mean, note=few)
     drawn = np.random.default_rng(seed).integers(count, size=(resamples, count))
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(np.asarray(values)[drawn].mean(axis=1), [tail, 100 - tail])
-    return Summary(count, mean, float(np.std(values, ddof=1)), float(low), float(high))
+    low, high = interval(np.asarray(values)[drawn].mean(axis=1), count)
+    return Summary(count, mean, float(np.std(values, ddof=1)), low, high)
 
 
 @dataclass
@@ -221,7 +219,7 @@ def analyse(answers: Answers, key: Key, seed: int = 0) -> dict[str, Any]:
         "simulated": answers.simulated,
         "people": len(answers.people),
         "complete": sum(person.finished is not None for person in answers.people),
-        "bootstrap": {"seed": seed, "resamples": 10_000, "level": LEVEL},
+        "bootstrap": {"seed": seed, "resamples": 10_000, "level": CONFIDENCE},
         "measures": measures,
         "comparisons": [asdict(comparison) for comparison in comparisons],
         "notes": answers.notes,
