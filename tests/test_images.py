@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from trainer import prepare
 from trainer.data import Scale, load_table
 from trainer.images import (
     RatedImage,
@@ -15,6 +14,7 @@ from trainer.images import (
     path_inside,
     save_images,
 )
+from trainer.prepare import __main__ as prepare
 from trainer.rows import DataError
 
 OASIS = (

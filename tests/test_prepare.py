@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from trainer import prepare
 from trainer.data import load_table
 from trainer.features import FeatureStore
+from trainer.prepare import __main__ as prepare
 
 PAIRS = "neutral,emotional,valence,arousal\n" + "".join(
     f"A house number {k},A house number {k} in a mood,{1 + k % 9},{1 + k // 9}\n" for k in range(72)

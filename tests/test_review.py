@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from trainer import prepare
 from trainer.data import PairTable, load_table, save_table
+from trainer.prepare import __main__ as prepare
 from trainer.review import (
     COLUMNS,
     agreement,

@@ -18,9 +18,9 @@ from PIL import Image
 from emoticrafter.chat import ChatSettings
 from tests import chat_server
 from tests.chat_server import completion, cut, reset, says, stall, status
-from trainer import prepare
 from trainer.data import load_table
 from trainer.images import RatedImage, load_images, save_images
+from trainer.prepare import __main__ as prepare
 from trainer.rows import DataError
 from trainer.write_prompts import WriterSettings, finished_ids, parse_answer, write_prompts
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import prepare, train
+from trainer import train
 from trainer.data import PairTable, assign_split, save_table
 from trainer.miniature.captioning import mood_caption, opening
 from trainer.miniature.captions import emotional_caption, neutral_caption
 from trainer.miniature.dataset import make_plan
 from trainer.miniature.loop import Machine
 from trainer.miniature.recipe import Recipe
+from trainer.prepare.__main__ import main as prepare
 
 VALIDATION = 0.05
 VARIANTS = {
@@ -71,7 +72,7 @@ def prepare_data(recipe: Recipe, encoders: Path, folder: Path, machine: Machine)
         save_table(make_pairs(recipe), pairs)
     command = ["--pairs", pairs, "--out", data, "--encoder", encoders, "--batch-size", 128]
     command += ["--device", machine.device]
-    _succeed(prepare.main([str(word) for word in command]), "trainer.prepare")
+    _succeed(prepare([str(word) for word in command]), "trainer.prepare")
     return data
 
 

@@ -1,0 +1,1 @@
+"""From ratings to the data folder that training reads."""
