@@ -38,12 +38,20 @@ from tqdm import tqdm
 
 from emoticrafter.files import remove_leftovers, write_atomically
 from trainer.encoders import TOKENS, TextEncoders, load_encoders
+from trainer.features_manifest import (
+    DTYPES,
+    FORMAT,
+    check_same,
+    damaged,
+    read_manifest,
+    shard_name,
+    short,
+    write_manifest,
+)
 
 __all__ = ["FeatureStore", "load_encoders", "write_features"]
 
 SHARD_PROMPTS = 256  # 81 MB at 2048 wide: small enough to lose, large enough to stream
-DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-_FORMAT = {"format": "emoticrafter-features", "version": 1}
 
 
 # Writing
@@ -95,26 +103,14 @@ def write_features(
         raise ValueError(f"batch_size should be at least 1, got {batch_size}.")
     folder = Path(folder)
     prompts, rows = _distinct(table)
-    manifest = {
-        **_FORMAT,
-        "encoder": encoders.fingerprint(),
-        "encoder_name": encoders.name,
-        "data": _prompts_hash(table),
-        "dtype": dtype,
-        "tokens": TOKENS,
-        "width": encoders.width,
-        "pairs": len(table),
-        "prompts": len(prompts),
-        "shard_prompts": SHARD_PROMPTS,
-        "shards": {},
-    }
+    manifest = _new_manifest(table, encoders, dtype, len(prompts))
     folder.mkdir(parents=True, exist_ok=True)
     manifest["shards"] = _finished_shards(folder, manifest, progress)
     batches = list(_plan(prompts, manifest["shards"], batch_size))
     todo = sum(len(batch.prompts) for batch in batches)
     _check_room(folder, todo * TOKENS * encoders.width * 2)
     write_atomically(folder / "rows.safetensors", lambda temporary: save_file(rows, temporary))
-    _write_manifest(folder, manifest)
+    write_manifest(folder, manifest)
     with tqdm(
         total=len(prompts), initial=len(prompts) - todo, unit="prompt", desc="features", disable=not progress
     ) as bar:
@@ -123,6 +119,22 @@ def write_features(
     if progress and store.longer:
         print(f"{store.longer} of {len(prompts)} prompts have more than 75 tokens: their first 75 were kept.")
     return store
+
+
+def _new_manifest(table, encoders: TextEncoders, dtype: str, prompts: int) -> dict:
+    return {
+        **FORMAT,
+        "encoder": encoders.fingerprint(),
+        "encoder_name": encoders.name,
+        "data": _prompts_hash(table),
+        "dtype": dtype,
+        "tokens": TOKENS,
+        "width": encoders.width,
+        "pairs": len(table),
+        "prompts": prompts,
+        "shard_prompts": SHARD_PROMPTS,
+        "shards": {},
+    }
 
 
 def _distinct(table) -> tuple[list[str], dict[str, torch.Tensor]]:
@@ -141,7 +153,7 @@ def _prompts_hash(table) -> str:
 def _plan(prompts: list[str], finished: dict, batch_size: int) -> Iterator[_Batch]:
     """Cuts the shards that are not finished into batches; no batch crosses two shards."""
     for shard, first in enumerate(range(0, len(prompts), SHARD_PROMPTS)):
-        if _shard_name(shard) in finished:
+        if shard_name(shard) in finished:
             continue
         in_shard = prompts[first : first + SHARD_PROMPTS]
         for start in range(0, len(in_shard), batch_size):
@@ -230,7 +242,7 @@ class _ShardWriter:
             self._write(batch)
 
     def _write(self, batch: _Batch) -> None:
-        name = _shard_name(batch.shard)
+        name = shard_name(batch.shard)
         header, data = _safetensors_parts(self.rows[: batch.shard_rows])
 
         def write(temporary: Path) -> None:
@@ -245,7 +257,7 @@ class _ShardWriter:
                 "bytes": len(header) + data.nbytes,
                 "crc32": f"{zlib.crc32(data, zlib.crc32(header)):08x}",
             }
-            _write_manifest(self.folder, self.manifest)
+            write_manifest(self.folder, self.manifest)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -256,10 +268,6 @@ class _ShardWriter:
                 f"The disk of {self.folder} is full after {done} of {self.manifest['prompts']} prompts. They are "
                 f"kept: free {_size(left)} and run the same command again to go on.",
             ) from error
-
-
-def _shard_name(shard: int) -> str:
-    return f"features-{shard:05d}.safetensors"
 
 
 def _safetensors_parts(rows: torch.Tensor) -> tuple[bytes, np.ndarray]:
@@ -275,51 +283,20 @@ def _header(dtype: torch.dtype, prompts: int, tokens: int, width: int) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def _write_manifest(folder: Path, manifest: dict) -> None:
-    text = json.dumps(manifest, indent=1)
-    write_atomically(folder / "manifest.json", lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
 # Resuming
-
-
-_WHAT = {
-    "encoder": "text encoders",
-    "data": "data",
-    "dtype": "dtype",
-    "width": "width",
-    "shard_prompts": "shard size",
-}
 
 
 def _finished_shards(folder: Path, wanted: dict, progress: bool) -> dict:
     """Gives the entries of an earlier run's shards that are whole; refuses a folder of something else."""
     shards = range(math.ceil(wanted["prompts"] / wanted["shard_prompts"]))
-    for name in ("manifest.json", "rows.safetensors", *map(_shard_name, shards)):
+    for name in ("manifest.json", "rows.safetensors", *map(shard_name, shards)):
         remove_leftovers(folder / name)
     if not (folder / "manifest.json").exists():
         return {}
-    found = _read_manifest(folder)
-    if other := [key for key in _WHAT if found[key] != wanted[key]]:
-        raise ValueError(
-            f"The features in {folder} were made with other {_and([_WHAT[key] for key in other])}: "
-            + "; ".join(
-                f"{_WHAT[key]} {_short(found, key)} there, {_short(wanted, key)} here" for key in other
-            )
-            + f". Give what they were made with to go on, another folder to keep both, or delete {folder} to "
-            "make them anew."
-        )
+    found = read_manifest(folder)
+    check_same(folder, found, wanted)
     entries = tqdm(found["shards"].items(), "checking", unit="shard", leave=False, disable=not progress)
     return {name: entry for name, entry in entries if _is_whole(folder / name, entry)}
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-
-
-def _short(manifest: dict, key: str) -> str:
-    value = str(manifest[key])[:12]
-    return f"{manifest['encoder_name']} ({value})" if key == "encoder" else value
 
 
 def _is_whole(path: Path, entry: dict) -> bool:
@@ -345,62 +322,6 @@ def _check_room(folder: Path, need: int) -> None:
 
 def _size(size: int) -> str:
     return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
-
-
-def _read_manifest(folder: Path) -> dict:
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _damaged(path, str(error)) from error
-    if not isinstance(manifest, dict):
-        raise _damaged(path, f"expected an object, got {str(manifest)[:20]}")
-    if {key: manifest.get(key) for key in _FORMAT} != _FORMAT:
-        raise ValueError(
-            f"{path} is not a manifest of {_FORMAT['format']} version {_FORMAT['version']}: got "
-            f"{manifest.get('format')} version {manifest.get('version')}. Delete {folder} and make them anew."
-        )
-    if wrong := _wrong_in(manifest):
-        raise _damaged(path, wrong)
-    return manifest
-
-
-def _damaged(path: Path, why: str) -> ValueError:
-    return ValueError(
-        f"{path} is damaged: {why}. Delete {path.parent} and run python -m trainer.prepare to make the features anew."
-    )
-
-
-_TEXTS, _COUNTS = ("encoder", "encoder_name", "data"), ("width", "pairs", "prompts", "shard_prompts")
-
-
-def _wrong_in(manifest: dict) -> str:
-    """What is wrong with a manifest; "" if nothing is."""
-    for keys, fits, wanted in (
-        (_TEXTS, lambda value: isinstance(value, str), "a text"),
-        (_COUNTS, lambda value: type(value) is int and value > 0, "a whole number from 1"),
-        (["dtype"], lambda value: value in list(DTYPES), f"one of {', '.join(DTYPES)}"),
-        (["tokens"], lambda value: value == TOKENS, str(TOKENS)),
-        (["shards"], lambda value: isinstance(value, dict), "an object"),
-    ):
-        for key in keys:
-            if not fits(manifest.get(key)):
-                return f"{key} should be {wanted}, got {str(manifest.get(key))[:40]}"
-    names = (name for name, entry in manifest["shards"].items() if not _is_entry(manifest, name, entry))
-    return next((f"its entry of {name[:40]} is odd" for name in names), "")
-
-
-def _is_entry(manifest: dict, name: str, entry) -> bool:
-    number = name.removeprefix("features-").removesuffix(".safetensors")
-    if not (number.isdecimal() and len(number) < 10 and name == _shard_name(int(number))):
-        return False
-    prompts = min(manifest["shard_prompts"], manifest["prompts"] - int(number) * manifest["shard_prompts"])
-    return (
-        isinstance(entry, dict)
-        and entry.get("prompts") == prompts > 0
-        and all(type(entry.get(key)) is int and entry[key] >= 0 for key in ("bytes", "longer"))
-        and isinstance(entry.get("crc32"), str)
-    )
 
 
 # Reading
@@ -432,7 +353,7 @@ class FeatureStore:
         self.folder = Path(folder)
         if not (self.folder / "manifest.json").exists():
             raise FileNotFoundError(f"{folder} holds no features: make them with python -m trainer.prepare.")
-        self.manifest = _read_manifest(self.folder)
+        self.manifest = read_manifest(self.folder)
         self.width, self.dtype = self.manifest["width"], DTYPES[self.manifest["dtype"]]
         self._check(table)
         self.neutral_rows, self.emotional_rows = self._read_rows()
@@ -443,21 +364,21 @@ class FeatureStore:
         try:
             rows = load_file(path)
         except (OSError, SafetensorError) as error:
-            raise _damaged(path, str(error)) from error
+            raise damaged(path, str(error)) from error
         for name in ("neutral", "emotional"):
             column = rows.get(name)
             if column is None or column.dtype != torch.int64 or column.shape != (pairs,):
                 found = "nothing" if column is None else f"{column.dtype} {list(column.shape)}"
-                raise _damaged(path, f"{name} should be int64 [{pairs}], got {found}")
+                raise damaged(path, f"{name} should be int64 [{pairs}], got {found}")
             if column.min() < 0 or column.max() >= prompts:
-                raise _damaged(path, f"{name} should be from 0 to {prompts - 1}, got others")
+                raise damaged(path, f"{name} should be from 0 to {prompts - 1}, got others")
         return [rows["neutral"], rows["emotional"]]
 
     def _check(self, table) -> None:
         manifest, shards = self.manifest, self.manifest["shards"]
         if table is not None and _prompts_hash(table) != manifest["data"]:
             raise ValueError(
-                f"The features in {self.folder} were made from other data: {_short(manifest, 'data')} there, "
+                f"The features in {self.folder} were made from other data: {short(manifest, 'data')} there, "
                 f"the table is {_prompts_hash(table)[:12]}. Run python -m trainer.prepare for this table."
             )
         done = sum(entry["prompts"] for entry in shards.values())
@@ -478,7 +399,7 @@ class FeatureStore:
             with path.open("rb") as file:
                 fits = file.read(len(header)) == header
             if not fits or size != len(header) + entry["prompts"] * TOKENS * self.width * 2:
-                raise _damaged(
+                raise damaged(
                     path,
                     f"expected {manifest['dtype']} [{entry['prompts']}, {TOKENS}, {self.width}] as manifest.json says, "
                     "got other features",
@@ -516,14 +437,14 @@ class FeatureStore:
         """
         pool = torch.empty(self.manifest["prompts"], TOKENS, self.width, dtype=self.dtype, device=device)
         for shard, rows in enumerate(pool.split(self.manifest["shard_prompts"])):
-            rows.copy_(load_file(self.folder / _shard_name(shard))["features"])
+            rows.copy_(load_file(self.folder / shard_name(shard))["features"])
         return pool
 
     def _gather(self, rows: torch.Tensor, out: torch.Tensor | None) -> torch.Tensor:
         if out is None:
             out = torch.empty(len(rows), TOKENS, self.width, dtype=self.dtype)
         for row, into in zip(rows.tolist(), out.flatten(1).view(torch.uint8).numpy(), strict=True):
-            name = _shard_name(row // self.manifest["shard_prompts"])
+            name = shard_name(row // self.manifest["shard_prompts"])
             entry = self.manifest["shards"][name]
             header = entry["bytes"] - entry["prompts"] * into.nbytes
             with (self.folder / name).open("rb", buffering=0) as file:
