@@ -1,4 +1,4 @@
-"""What several files of tests share: a small data folder to train on."""
+"""What several files of tests share: a small data folder to train on, and a small user study."""
 
 import os
 import sys
@@ -78,3 +78,29 @@ def data_folder(tmp_path_factory):
     save_table(table, folder / "pairs.jsonl")
     write_features(table, PlaneEncoders(), folder / "features", progress=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def study_manifest(tmp_path_factory):
+    """Pictures of two methods, for a study."""
+    from tests.studies import images, save
+
+    return save(images(), tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="session")
+def study(study_manifest, tmp_path_factory):
+    """The folder of a study of them."""
+    from tests.studies import SETTINGS
+    from trainer.study.make import make_study
+
+    folder = tmp_path_factory.mktemp("study") / "study"
+    make_study(study_manifest, folder, SETTINGS)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def study_key(study):
+    from trainer.study.key import load_key
+
+    return load_key(study)
