@@ -236,7 +236,10 @@ def test_the_miniature_needs_no_hub(tmp_path, miniature, capsys, monkeypatch):
     page = (out / "report.html").read_text()
     assert page.count("<img ") == 3 * (25 + 25 + 1)
     assert not re.search(r"(?:src|href)=\"(?!data:)|@import|url\(", page)
-    assert "without LPIPS" in page and "always says 0 has a V-Error of 1.800" in page
+    assert "without LPIPS" in page and "always says 0: on these points its V-Error is 1.800" in page
+    assert "<th>ours − always 0</th>" in page and "of 3 comparisons below p = 0.05" in page
+    for figure in ("V-Error", "A slope", "content", "LPIPS-Continuous"):
+        assert f'<div class="panel"><h3>{figure}<small>' in page
     found = json.loads((out / "results.json").read_text())
     assert found["table"]["plain"]["V-Error"]["prompts"] == 6
     assert "the miniature" in found["made_by"]["valence and arousal"]
@@ -253,10 +256,10 @@ def test_problems_end_the_command_unless_they_are_skipped(tmp_path, miniature, c
     arguments = [str(path), "--miniature", str(miniature), "--out", str(tmp_path / "out")]
     assert main(arguments) == 1
     said = capsys.readouterr().err
-    assert "1 images could not be used" in said and "What was measured is kept" in said
+    assert "1 problem with images" in said and "What was measured is kept" in said
     assert not (tmp_path / "out").exists()
     assert main([*arguments, "--skip-bad"]) == 0
-    assert "1 problems" in (tmp_path / "out" / "report.html").read_text()
+    assert "1 problem<" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,8 @@ def evaluate(options: argparse.Namespace) -> int:
     skipped: list[str] | None = [] if options.skip_bad else None
     manifests = [path / "manifest.jsonl" if path.is_dir() else path for path in options.manifests]
     parts = _read_manifests(manifests, skipped, options)
-    reader, measures, distance, made_by = _measures(options)
-    scores = _score(manifests, parts, measures, distance)
+    reader, measures, distance, made_by = measuring(options)
+    scores = score_manifests(manifests, parts, measures, distance)
     problems = [*(skipped or []), *scores.problems, *reader.failures]
     if problems and not options.skip_bad:
         _list_problems(problems)
@@ -123,7 +123,7 @@ def evaluate(options: argparse.Namespace) -> int:
         return 1
     results = figures(scores, options.plain)
     found = report.as_json(results, made_by, problems)
-    page = report.page(results, scores.images, made_by, problems, options.shown)
+    page = report.page(results, scores.images, made_by, problems, options.shown, options.plain)
     report.write(options.out, page, found)
     for note in results.notes:
         print(f"note: {note}")
@@ -144,7 +144,7 @@ def _read_manifests(
     return [[image for image in part if id(image) in wanted] for part in parts]
 
 
-def _score(manifests: list[Path], parts: list[list], measures: list, distance):
+def score_manifests(manifests: list[Path], parts: list[list], measures: list, distance):
     from trainer.evaluation.kept import keeping
     from trainer.evaluation.scoring import merge, score
 
@@ -155,7 +155,7 @@ def _score(manifests: list[Path], parts: list[list], measures: list, distance):
     return merge(found)
 
 
-def _measures(options: argparse.Namespace) -> tuple:
+def measuring(options: argparse.Namespace) -> tuple:
     """The reader, all measures, the distance, and what they are, for the report."""
     from trainer.evaluation.readers import reading
     from trainer.rows import DataError
@@ -239,7 +239,9 @@ def _device(name: str) -> str:
 
 
 def _list_problems(problems: list[str]) -> None:
-    print(f"error: {len(problems):,} images could not be used:", file=sys.stderr)
+    count = len(problems)
+    said = "1 problem" if count == 1 else f"{count:,} problems"
+    print(f"error: {said} with images:", file=sys.stderr)
     for problem in problems[:20]:
         print(f"  {problem}", file=sys.stderr)
     if len(problems) > 20:

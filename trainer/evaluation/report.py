@@ -1,21 +1,17 @@
 """Writes what an evaluation found: report.html (one file, nothing loaded from anywhere) and results.json."""
 
-import base64
 import html
-import io
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-from PIL import Image as Pillow
-
 from emoticrafter.files import write_atomically
-from trainer.evaluation.pictures import PictureError, decode
-from trainer.evaluation.results import ALWAYS_0, Results
-from trainer.evaluation.statistics import FEWEST, Calibration, Estimate
+from trainer.evaluation import charts
+from trainer.evaluation.results import ALWAYS_0, FOLLOWED, Results
+from trainer.evaluation.statistics import FEWEST, Calibration, Comparison, Estimate
 from trainer.manifest import Image
 from trainer.report import CSS
 
@@ -35,31 +31,66 @@ COLUMNS = {
     "LPIPS-A": "lower is smoother",
     "LPIPS-Continuous": "lower is smoother",
 }
-CELL = 112  # pixels of a picture in the grids
+MEANINGS = {
+    "V-Error, A-Error": "How far readings are from the valence or arousal that was asked for: the mean distance.",
+    "tau": "Kendall's tau-c within a prompt: does asking for more bring more? 1 always, 0 no more often than less.",
+    "slope": "How far the reading moves for each step asked, within a prompt. 1 is all the way, 0 is not at all.",
+    "range": "The largest reading of a prompt less the smallest. The whole scale is 6 long.",
+    "content": "The share of pictures that the miniature's content reader takes for the prompt's subject.",
+    "CLIPScore": "Whether CLIP finds the neutral prompt in the picture: 100 times the cosine of the two.",
+    "CLIP-IQA": "Whether CLIP finds the picture more like “Good photo.” than like “Bad photo.”, from 0 to 1.",
+    "LPIPS": "How different neighbours on the plane look, along valence, along arousal, and along both (Continuous). "
+    "Low means smooth; pictures that never change are perfectly smooth, so low alone is no merit.",
+}
+ROWS = {
+    ALWAYS_0: "A reader that sees nothing and answers 0 to every picture. An error near its error shows no control.",
+    "labels shuffled": "The same pictures, with the asked values changed about within each prompt: what the method's "
+    "range of readings scores without aim.",
+}
+LEVEL = 0.05
 MORE_CSS = """
-main { max-width: 76rem; }
-.wide { overflow-x: auto; }
-.wide table { min-width: 60rem; }
-th small, td small { color: var(--quiet); white-space: nowrap; display: block; }
-tr.control th, tr.control td { color: var(--quiet); font-style: italic; }
-.grids, .curves { display: flex; flex-wrap: wrap; gap: 1.5rem; }
-figure { margin: 0; }
-figcaption { color: var(--quiet); font-size: 0.85rem; margin-top: 0.4rem; }
-.grid { display: grid; gap: 2px; width: max-content; }
-.grid img { width: 84px; height: 84px; object-fit: cover; }
-.grid span { width: 84px; height: 84px; background: var(--faint); }
-svg { width: 17rem; height: auto; }
-svg text { fill: var(--quiet); font-size: 9px; }
+:root { --accent: light-dark(#2f5fd0, #8fb0ff); }
+body { overflow-wrap: break-word; }
+main { max-width: 78rem; }
+h3 { font-size: 0.95rem; font-weight: 600; margin: 1.2rem 0 0.45rem; }
+.panel h3 { margin: 0 0 0.3rem; }
+.wide { overflow-x: auto; margin-bottom: 1.25rem; }
+.wide table { width: auto; min-width: 100%; }
+.wide th, .wide td { white-space: nowrap; padding-right: 1.1rem; }
+.wide tbody th { width: auto; position: sticky; left: 0; background: var(--paper); color: var(--ink); }
+th small, td small { color: var(--quiet); display: block; font-weight: 400; }
+tr.control th, tr.control td { color: var(--quiet); }
+tr.control td { font-style: italic; }
+.meanings { display: block; padding: 0; border: 0; margin: 0.5rem 0; max-width: 60rem; }
+.meanings dt { float: left; clear: left; min-width: 8.5rem; padding-right: 1rem; color: var(--ink); font-size: 0.9rem; }
+.meanings dd { font-size: 0.9rem; color: var(--quiet); margin: 0 0 0.35rem 8.5rem; }
+.note { border-left: 3px solid light-dark(#c77700, #f0b429); padding: 0.1rem 0 0.1rem 0.8rem; color: var(--ink); }
+details { border-top: 1px solid var(--faint); }
+summary { cursor: pointer; padding: 0.5rem 0; }
+summary small { color: var(--quiet); margin-left: 0.6rem; font-size: 0.85rem; }
+ul { margin: 0 0 1rem; padding-left: 1.2rem; }
+@media (max-width: 40rem) {
+  body { padding: 1.25rem 0.75rem 3rem; }
+  section { padding: 1rem 0.9rem; }
+  section th { width: auto; }
+  .wide tbody th { white-space: normal; min-width: 6rem; max-width: 7.5rem; }
+  .dots { grid-template-columns: fit-content(5.5rem) 1fr 3.2rem; }
+  .set figcaption { margin-left: 1.7rem; }
+  .grid { grid-template-columns: 1.5rem repeat(var(--n), minmax(0, 1fr)); }
+  .meanings dt { float: none; }
+  .meanings dd { margin-left: 0; }
+}
 """
 
 
 def markdown(results: Results) -> str:
-    """The table for a terminal or a document; means over prompts, their 95 % interval below the docs' heading."""
+    """The table for a terminal or a document: means over prompts."""
     rows = results.estimates
     columns = _columns(rows)
     lines = ["| | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
     for name, found in rows.items():
-        lines.append(f"| {name} | " + " | ".join(_number(found.get(column)) for column in columns) + " |")
+        numbers = " | ".join(_number(found.get(column)) for column in columns)
+        lines.append(f"| {name.replace('|', chr(92) + '|')} | {numbers} |")
     return "\n".join(lines)
 
 
@@ -77,11 +108,21 @@ def _interval(value: Estimate | None) -> str:
     return f"<small>{value.low:.3f} to {value.high:.3f}</small>"
 
 
+def counted(count: int, thing: str) -> str:
+    """A number with its noun: "1 picture", "2,000 pictures"."""
+    return f"{count:,} {thing}{'s' * (count != 1)}"
+
+
 # ---- the page --------------------------------------------------------------------------------------
 
 
 def page(
-    results: Results, images: Sequence[Image], made_by: dict[str, str], problems: list[str], shown: int
+    results: Results,
+    images: Sequence[Image],
+    made_by: dict[str, str],
+    problems: list[str],
+    shown: int,
+    plain: str = "plain",
 ) -> str:
     """The report as one HTML document.
 
@@ -91,20 +132,25 @@ def page(
         made_by: What read and measured the images: "valence and arousal" -> "linear heads on …".
         problems: Images that could not be used, and why.
         shown: Prompts whose pictures are shown.
+        plain: The method that got the plain prompts.
     """
     parts = [
-        _section("How well the pictures follow", _warnings(results, problems) + _table(results)),
-        _section("Calibration", _curves(results)),
+        _section(
+            "How well the pictures follow", _opening(results, problems) + charts.overview(results, plain)
+        ),
+        _section("Pictures", _pictures(images, results.prompts[:shown])) if shown else "",
+        _section("All numbers", _tables(results, plain)),
+        _section("What was read at each level", CALIBRATION + charts.curves(results)),
         _section("Differences between methods", _tests(results)),
-        _section("Pictures", _grids(images, results.prompts[:shown])),
-        _section("What measured", _facts(made_by)),
+        _section("What measured", _facts(made_by) + _problems(problems)),
     ]
-    title = f"{len(images):,} pictures of {len(results.prompts):,} prompts"
+    methods = ", ".join(results.methods)
+    title = f"{counted(len(images), 'picture')} of {counted(len(results.prompts), 'prompt')}: {methods}"
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Evaluation</title><style>{CSS}{MORE_CSS}</style><main><h1>Evaluation</h1><p>{title}</p>"
-        + "".join(parts)
-        + "</main></html>\n"
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Evaluation: {html.escape(methods)}</title><style>{CSS}{MORE_CSS}{charts.CSS}</style>"
+        f"<main><h1>Evaluation</h1><p>{html.escape(title)}</p>" + "".join(parts) + "</main></html>\n"
     )
 
 
@@ -112,34 +158,74 @@ def _section(heading: str, body: str) -> str:
     return f"<section><h2>{heading}</h2>{body}</section>"
 
 
-def _warnings(results: Results, problems: list[str]) -> str:
+def _opening(results: Results, problems: list[str]) -> str:
     zero = results.estimates[ALWAYS_0]
     text = (
-        "Means over prompts, with the middle 95 % of a bootstrap over prompts. On these points a reader that sees "
-        f"nothing and always says 0 has a V-Error of {zero['V-Error'].mean:.3f} and an A-Error of "
-        f"{zero['A-Error'].mean:.3f}: an error near that shows no control. Look at tau and slope beside it."
+        "Each picture was asked for with a valence V (from −3, unpleasant, to 3, pleasant) and an arousal A (from −3, "
+        "calm, to 3, stirred). A reader then looked at the picture alone. Dots are means over prompts, bars their 95 % "
+        "bootstrap intervals, and the dashed line is a reader that always says 0: on these points its V-Error is "
+        f"{zero['V-Error'].mean:.3f} and its A-Error {zero['A-Error'].mean:.3f}. An error near that shows no control, "
+        "so look at tau and slope beside it."
     )
-    found = f"<p>{text}</p>" + "".join(
-        f'<p class="warning">{html.escape(note)}</p>' for note in results.notes
-    )
+    notes = list(results.notes)
     if problems:
-        listed = "".join(f"<li>{html.escape(problem)}</li>" for problem in problems[:20])
-        found += f'<p class="warning">{len(problems):,} problems</p><ul>{listed}</ul>'
-    return found
+        notes.append(
+            f"{counted(len(problems), 'problem')} with pictures that were left out: see the end of this page."
+        )
+    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
+    return f"<p>{text}</p>{notes}"
 
 
-def _table(results: Results) -> str:
+def _pictures(images: Sequence[Image], prompts: Sequence[str]) -> str:
+    text = "Valence rises to the right, arousal upwards. The first seed of each prompt."
+    return f"<p>{text}</p>{charts.grids(images, prompts)}"
+
+
+CALIBRATION = (
+    "<p>Dots are the mean readings of all pictures that were asked for at a level, bars their standard deviation. On "
+    "the diagonal, pictures are read as they were asked for.</p>"
+)
+
+
+# ---- tables ----------------------------------------------------------------------------------------
+
+
+def _tables(results: Results, plain: str) -> str:
     rows = results.estimates
     columns = _columns(rows)
+    followed = [name for name in columns if name in FOLLOWED]
+    others = [name for name in columns if name not in FOLLOWED]
+    found = "<h3>Valence and arousal</h3>" + _table(rows, followed, results)
+    if others:
+        rows = {name: row for name, row in rows.items() if any(column in row for column in others)}
+        found += "<h3>Content, quality and smoothness</h3>" + _table(rows, others, results)
+    kept = {name: text for name, text in MEANINGS.items() if any(name in c or c in name for c in columns)}
+    if plain in results.methods:
+        kept[plain] = "What the same model draws without emotion: it stands at every point."
+    return f"<p>Means over prompts, and below them their 95 % interval.</p>{found}{_meanings(kept | ROWS)}"
+
+
+def _meanings(texts: dict[str, str]) -> str:
+    found = "".join(
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>" for name, text in texts.items()
+    )
+    return f'<dl class="meanings">{found}</dl>'
+
+
+def _table(rows: dict[str, dict[str, Estimate]], columns: Sequence[str], results: Results) -> str:
     head = "".join(f"<th>{name}<small>{COLUMNS[name]}</small></th>" for name in columns)
     body = ""
     for name, found in rows.items():
         cells = "".join(f"<td>{_number(found.get(c))}{_interval(found.get(c))}</td>" for c in columns)
         kind = ' class="control"' if name in results.controls else ""
         body += f"<tr{kind}><th>{html.escape(name)}</th>{cells}</tr>"
-    return (
-        f'<div class="wide"><table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    return _wide(f"<th></th>{head}", body)
+
+
+def _wide(head: str, body: str) -> str:
+    """A table that scrolls within its place where that is narrow."""
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide" tabindex="0" role="region" aria-label="table">{table}</div>'
 
 
 def _tests(results: Results) -> str:
@@ -147,26 +233,45 @@ def _tests(results: Results) -> str:
         return "<p>There is one method alone.</p>"
     text = (
         "Wilcoxon's signed-rank test over the prompts that both have, two-sided; p after Holm's correction over the "
-        "pairs of a figure. Effect: matched-pairs rank-biserial correlation, from -1 to 1. Normality: p of Shapiro "
-        "and Wilk's test of the differences, which Wilcoxon's test does not need."
+        "comparisons of a figure. Effect: matched-pairs rank-biserial correlation, from −1 to 1. Normality: p of "
+        "Shapiro and Wilk's test of the differences, which Wilcoxon's test does not need."
     )
-    body = ""
-    for figure, first, second, test, corrected in results.tests:
-        p = f"too few prompts ({test.prompts} of {FEWEST})" if test.p is None else f"{test.p:.2g}"
-        cells = [
-            f"{first} less {second}",
-            "–" if not math.isfinite(test.difference) else f"{test.difference:+.3f}",
-            "–" if not math.isfinite(test.effect) else f"{test.effect:+.2f}",
-            p,
-            "–" if corrected is None else f"{corrected:.2g}",
-            "–" if test.normality is None else f"{test.normality:.2g}",
-            str(test.prompts),
-        ]
-        body += f"<tr><th>{figure}</th>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
     head = "".join(
-        f"<th>{n}</th>" for n in ("", "", "difference", "effect", "p", "p (Holm)", "normality", "prompts")
+        f"<th>{name}</th>" for name in ("", "difference", "effect", "p", "p (Holm)", "normality p", "prompts")
     )
-    return f'<p>{text}</p><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    found = ""
+    for number, (figure, tests) in enumerate(groupby(results.tests, key=lambda test: test[0])):
+        tests = list(tests)
+        possible = [corrected for *_, corrected in tests if corrected is not None]
+        clear = sum(corrected < LEVEL for corrected in possible)
+        said = (
+            f"{clear} of {counted(len(possible), 'comparison')} below p = {LEVEL:g}"
+            if possible
+            else "no test"
+        )
+        body = "".join(_test_row(*test[1:]) for test in tests)
+        found += (
+            f"<details{' open' * (number == 0)}><summary>{figure}<small>{said}</small></summary>{_wide(head, body)}"
+            "</details>"
+        )
+    return f"<p>{text}</p>{found}"
+
+
+def _test_row(first: str, second: str, test: Comparison, corrected: float | None) -> str:
+    cells = [
+        f"{test.difference:+.3f}" if math.isfinite(test.difference) else "–",
+        f"{test.effect:+.2f}" if math.isfinite(test.effect) else "–",
+        _p(test.p) if test.p is not None else f"too few prompts differ ({test.moved} of {FEWEST})",
+        _p(corrected),
+        _p(test.normality),
+        str(test.prompts),
+    ]
+    cells = "".join(f"<td>{html.escape(cell.replace('-', '−'))}</td>" for cell in cells)
+    return f"<tr><th>{html.escape(first)} − {html.escape(second)}</th>{cells}</tr>"
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _facts(made_by: dict[str, str]) -> str:
@@ -174,80 +279,12 @@ def _facts(made_by: dict[str, str]) -> str:
     return f"<table>{rows}</table>"
 
 
-# ---- curves and grids ------------------------------------------------------------------------------
-
-
-def _curves(results: Results) -> str:
-    text = (
-        "The mean reading at each level that was asked for, and its standard deviation; the diagonal is perfect. "
-        "The number is the mean distance of the points from the diagonal."
-    )
-    figures = "".join(
-        f"<figure>{_curve(found)}<figcaption>{html.escape(name)}, {axis}: {found.error:.3f}</figcaption></figure>"
-        for name, both in results.calibrations.items()
-        for axis, found in zip(("valence", "arousal"), both, strict=True)
-    )
-    return f'<p>{text}</p><div class="curves">{figures}</div>'
-
-
-def _curve(found: Calibration) -> str:
-    def at(value: float) -> float:
-        return 20 + (np.clip(value, -3, 3) + 3) * 30
-
-    def up(value: float) -> float:
-        return 220 - at(value)
-
-    shapes = [
-        '<rect x="20" y="20" width="180" height="180" fill="none" stroke="var(--faint)"/>',
-        f'<line x1="{at(-3)}" y1="{up(-3)}" x2="{at(3)}" y2="{up(3)}" stroke="var(--quiet)" stroke-dasharray="3 3"/>',
-    ]
-    for level, mean, deviation in zip(found.asked, found.mean, found.deviation, strict=True):
-        x = at(level)
-        shapes.append(
-            f'<line x1="{x:.1f}" y1="{up(mean - deviation):.1f}" x2="{x:.1f}" y2="{up(mean + deviation):.1f}" '
-            'stroke="currentColor" opacity="0.4" stroke-width="4"/>'
-            f'<circle cx="{x:.1f}" cy="{up(mean):.1f}" r="4" fill="currentColor"/>'
-        )
-    marks = "".join(
-        f'<text x="{at(v):.0f}" y="213" text-anchor="middle">{v:+d}</text>'
-        f'<text x="16" y="{up(v) + 3:.0f}" text-anchor="end">{v:+d}</text>'
-        for v in (-3, 0, 3)
-    )
-    return f'<svg viewBox="0 0 220 220" role="img" aria-label="calibration">{"".join(shapes)}{marks}</svg>'
-
-
-def _grids(images: Sequence[Image], prompts: list[str]) -> str:
-    found = '<p>Valence rises to the right, arousal upwards; the first seed of each prompt.</p><div class="grids">'
-    for prompt in prompts:
-        for method in dict.fromkeys(image.method for image in images):
-            mine = [image for image in images if image.prompt == prompt and image.method == method]
-            if mine:
-                seed = min(image.seed for image in mine)
-                grid = _grid([image for image in mine if image.seed == seed])
-                found += f"<figure>{grid}<figcaption>{html.escape(method)}: {html.escape(prompt)}</figcaption></figure>"
-    return found + "</div>"
-
-
-def _grid(images: list[Image]) -> str:
-    valences = sorted({image.valence for image in images})
-    arousals = sorted({image.arousal for image in images}, reverse=True)
-    places = {(image.valence, image.arousal): image for image in images}
-    cells = "".join(_cell(places.get((v, a))) for a in arousals for v in valences)
-    return f'<div class="grid" style="grid-template-columns: repeat({len(valences)}, 84px)">{cells}</div>'
-
-
-def _cell(image: Image | None) -> str:
-    try:
-        small = Pillow.fromarray(decode(image.path)) if image else None
-    except PictureError:
-        small = None
-    if small is None:
-        return "<span></span>"
-    small.thumbnail((CELL, CELL))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=80)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img src="data:image/jpeg;base64,{data}" alt="V {image.valence:+g}, A {image.arousal:+g}">'
+def _problems(problems: list[str]) -> str:
+    if not problems:
+        return ""
+    listed = "".join(f"<li>{html.escape(problem)}</li>" for problem in problems[:20])
+    more = f"<li>… and {len(problems) - 20:,} more, in results.json</li>" if len(problems) > 20 else ""
+    return f"<h3>{counted(len(problems), 'problem')}</h3><ul>{listed}{more}</ul>"
 
 
 # ---- files -----------------------------------------------------------------------------------------
