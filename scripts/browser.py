@@ -15,7 +15,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
@@ -29,6 +35,10 @@ PINNED_FRONTEND = "1.32.9"
 """The interface that the packaged ComfyUI brings; a server shows it by itself."""
 NEWEST_FRONTEND = "1.58.1"
 FRONTEND_SHA256 = "37912597537a731a8f421179618a736c24184c5bdbfa327f38b2fb7c291852d9"
+
+READY = """() => window.LiteGraph?.registered_node_types?.EmotiCrafterConditioning !== undefined
+    && !!window.app?.extensionManager?.workflow?.activeWorkflow?.changeTracker"""
+"""JavaScript: the interface has loaded the graph that it starts with."""
 
 
 # ---- Chromium --------------------------------------------------------------------------------------
@@ -53,6 +63,19 @@ def chromium() -> Path:
             "Chromium, Chrome or Edge."
         )
     return found
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """Chromium, driven by Playwright; one at a time in a process."""
+    from playwright.sync_api import sync_playwright
+
+    with (
+        sync_playwright() as playwright,
+        # Chromium's sandbox does not start as root, and the only pages are this project's own.
+        playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"]) as browser,
+    ):
+        yield browser
 
 
 def install_chromium() -> Path:

@@ -1,6 +1,6 @@
 """The translations in locales/ and in the pad: whole, in agreement with the glossary, and nothing lost on the way.
 
-tests/reference/node_texts.json holds the English texts; tests/comfyui/test_browser_locales.py holds it to the nodes.
+tests/reference/node_texts.json holds the English texts; tests/comfyui/browser/test_locales.py holds it to the nodes.
 """
 
 import json

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
+from scripts.browser import READY
 from scripts.server import PACK_NAME, Server
 
 ROOT = Path(__file__).parents[2]
@@ -15,9 +16,13 @@ SETTINGS = {
     "Comfy.Minimap.Visible": False,
     "Comfy.ColorPalette": "dark",
 }
-READY = """() => window.LiteGraph?.registered_node_types?.EmotiCrafterConditioning !== undefined
-    && !!window.app?.extensionManager?.workflow?.activeWorkflow?.changeTracker"""
-"""The interface has loaded the graph that it starts with."""
+PADS = {
+    "EmotiCrafterConditioning": [1, 1, 1, 0, 1, "", "keep"],
+    "EmotiCrafterVAEncoder": [],
+    "EmotiCrafterRegional": [1, 0],
+    "EmotiCrafterValenceArousal": [],
+}
+"""The nodes that have a pad, and what each saves after the two values, at its defaults."""
 NODE = "((id) => app.canvas.graph.nodes.find((node) => node.id == id))"
 
 STILL = """async () => {

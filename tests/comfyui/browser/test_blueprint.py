@@ -6,10 +6,9 @@ from pathlib import Path
 from scripts.server import PACK_NAME
 from scripts.workflow import to_prompt
 from tests.comfyui.graphs import Graph, pictures
-from tests.comfyui.test_browser import browser, page, shown_by, ui, version  # noqa: F401 - fixtures
 
 NAME = "Emotional Prompt"
-BLUEPRINT = json.loads((Path(__file__).parents[2] / "subgraphs" / f"{NAME}.json").read_text("utf-8"))
+BLUEPRINT = json.loads((Path(__file__).parents[3] / "subgraphs" / f"{NAME}.json").read_text("utf-8"))
 # What choosing it in the node library does.
 INSERT = """(key) => {
     const { $pinia } = document.querySelector("#vue-app").__vue_app__.config.globalProperties;
@@ -49,7 +48,7 @@ def test_its_inside_makes_pictures_that_follow_the_emotion(server):
     assert shown["neutral picture"] != shown["joyful picture"]
 
 
-def test_the_interface_makes_a_node_of_it_whose_values_reach_the_prompt(ui, shown_by):  # noqa: F811
+def test_the_interface_makes_a_node_of_it_whose_values_reach_the_prompt(ui, shown_by):
     [key] = shown_by.get("/global_subgraphs")
     ui.until(LOADED, key)
     host = ui.run(INSERT, key)

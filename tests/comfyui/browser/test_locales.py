@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
-from scripts.browser import NEWEST_FRONTEND, PINNED_FRONTEND, chromium, frontend
+from scripts.browser import NEWEST_FRONTEND, PINNED_FRONTEND
 from scripts.server import Server
 from tests.comfyui.interface import Interface
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "tests" / "reference" / "node_texts.json"
 FOUND = ROOT / "output" / "node_texts.json"
 KIND = "EmotiCrafterConditioning"
@@ -84,39 +83,20 @@ def test_comfyui_serves_the_translations(server):
 # ---- what the interface shows ----------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with (
-        sync_playwright() as playwright,
-        # Chromium's sandbox does not start as root, and the only pages are our own server's.
-        playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"]) as browser,
-    ):
-        yield browser
-
-
 # The pinned interface loses every pack's texts in the languages that it has itself, and shows those in others; the
 # newest one shows them in its own languages, among which there is no German yet.
-@pytest.fixture(scope="module", params=[(PINNED_FRONTEND, "de"), (NEWEST_FRONTEND, "zh")], ids="-".join)
-def shown(request, tmp_path_factory):
-    """(server, version, language)."""
-    version, language = request.param
-    if version == PINNED_FRONTEND:
-        yield request.getfixturevalue("server"), version, language
-        return
-    arguments = ("--front-end-root", str(frontend(version)))
-    with Server(tmp_path_factory.mktemp("newest"), arguments=arguments) as running:
-        yield running, version, language
+LANGUAGES = {PINNED_FRONTEND: "de", NEWEST_FRONTEND: "zh"}
 
 
 @pytest.fixture(scope="module", params=["canvas", "vue"])
-def page(request, shown, browser):
-    server, version, language = shown
-    server.post("/settings", {"Comfy.Locale": language})
-    interface = Interface(browser, server, request.param, f"{version}-{language}")
-    interface.clear()
+def page(request, version, shown_by, browser):
+    """(interface, language)."""
+    language = LANGUAGES[version]
+    shown_by.post("/settings", {"Comfy.Locale": language})
+    interface = Interface(browser, shown_by, request.param, f"{version}-{language}")
     yield interface, language
     interface.close()
-    server.post("/settings", {"Comfy.Locale": "en"})  # other tests use this server
+    shown_by.post("/settings", {"Comfy.Locale": "en"})  # other tests use this server
 
 
 def test_a_node_speaks_the_language_of_the_interface(page):

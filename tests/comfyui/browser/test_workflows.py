@@ -1,0 +1,56 @@
+"""The shipped workflows in the interface: they load whole, and nothing lies over a pad."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.server import PACK_NAME
+from tests.comfyui.interface import PADS
+
+ROOT = Path(__file__).parents[3]
+WORKFLOWS = {path.stem: json.loads(path.read_text("utf-8")) for path in (ROOT / "workflows").glob("*.json")}
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_loads_whole_and_keeps_its_values(ui, name):
+    ui.load(WORKFLOWS[name])
+    saved = {node["id"]: node for node in ui.serialized()["nodes"]}
+    for node in WORKFLOWS[name]["nodes"]:
+        assert saved[node["id"]]["type"] == node["type"]
+        if node["type"] in PADS:
+            values = node[
+                "widgets_values"
+            ]  # fewer than now, if it was saved before the later ones were added
+            later = PADS[node["type"]][len(values) - 2 :]
+            assert saved[node["id"]]["widgets_values"] == values + later
+            ui.pad(node["id"]).shows(*node["widgets_values"][:2])
+    missing = (
+        "() => app.graph.nodes.filter((n) => !LiteGraph.registered_node_types[n.type]).map((n) => n.type)"
+    )
+    assert ui.run(missing) == []
+    ui.screenshot(name)
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_no_node_with_a_pad_covers_another(ui, name):
+    ui.load(WORKFLOWS[name])
+    ui.settle()
+    boxes = ui.run(
+        "() => app.graph.nodes.map((n) => [n.type, n.pos[0], n.pos[1] - 30, n.size[0], n.size[1] + 30])"
+    )
+    for one, other in itertools.combinations(boxes, 2):
+        if PADS.keys() & {one[0], other[0]}:
+            (_, x, y, width, height), (_, x2, y2, width2, height2) = one, other
+            beside = x + width <= x2 or x2 + width2 <= x
+            assert beside or y + height <= y2 or y2 + height2 <= y, (one, other)
+
+
+def test_the_template_browser_opens_a_workflow(ui):
+    ui.run("() => void app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    dialog = ui.page.get_by_role("dialog")
+    dialog.get_by_text(PACK_NAME, exact=True).click()
+    dialog.get_by_text("emotional_text_to_image").first.click()
+    ui.until("() => app.graph.nodes.some((node) => node.type === 'EmotiCrafterConditioning')")
+    dialog.wait_for(state="hidden")
