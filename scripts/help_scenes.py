@@ -1,0 +1,179 @@
+"""What the nodes look like: each photographed in the real interface, beside those that it is mostly linked to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from scripts.browser import READY, launched
+from scripts.help_graphs import GLOOM, HOUSE, JOY, KEYFRAMES
+from scripts.server import Server
+
+
+class Scene(NamedTuple):
+    """Nodes side by side: columns of (class, its values), and links as (class, output, class, input)."""
+
+    columns: list[list[tuple[str, dict]]]
+    links: Sequence[tuple[str, str, str, str]] = ()
+
+
+TEXT = ("CLIPTextEncode", {"text": "a wooden house by a lake"})
+LOADER = ("EmotiCrafterLoader", {})
+ENCODER = ("EmotiCrafterVAEncoder", {"valence": -2.5, "arousal": 2})
+PATH = ("EmotiCrafterPath", {"keyframes": KEYFRAMES, "easing": "smooth", "closed": True})
+
+SCENES = {
+    "EmotiCrafterLoader": Scene(
+        [[LOADER], [("EmotiCrafterVAEncoder", {})]],
+        [("EmotiCrafterLoader", "EMOTION_NETWORK", "EmotiCrafterVAEncoder", "network")],
+    ),
+    "EmotiCrafterConditioning": Scene(
+        [[TEXT, LOADER], [("EmotiCrafterConditioning", {"valence": 2, "arousal": 1})]],
+        [
+            ("CLIPTextEncode", "CONDITIONING", "EmotiCrafterConditioning", "conditioning"),
+            ("EmotiCrafterLoader", "EMOTION_NETWORK", "EmotiCrafterConditioning", "network"),
+        ],
+    ),
+    "EmotiCrafterVAEncoder": Scene(
+        [[LOADER, ENCODER], [("EmotiCrafterInjection", {})]],
+        [
+            ("EmotiCrafterLoader", "EMOTION_NETWORK", "EmotiCrafterVAEncoder", "network"),
+            ("EmotiCrafterVAEncoder", "EMOTION", "EmotiCrafterInjection", "emotion"),
+        ],
+    ),
+    "EmotiCrafterInjection": Scene(
+        [[TEXT, ENCODER], [("EmotiCrafterInjection", {})]],
+        [
+            ("CLIPTextEncode", "CONDITIONING", "EmotiCrafterInjection", "conditioning"),
+            ("EmotiCrafterVAEncoder", "EMOTION", "EmotiCrafterInjection", "emotion"),
+        ],
+    ),
+    "EmotiCrafterValenceArousal": Scene(
+        [[("EmotiCrafterValenceArousal", {"valence": 1.85, "arousal": 2.25})]]
+    ),
+    "EmotiCrafterPreset": Scene(
+        [
+            [
+                (
+                    "EmotiCrafterPreset",
+                    {"emotion": "calm (Russell)", "blend_with": "excited (Russell)", "blend": 0.25},
+                )
+            ],
+            [("EmotiCrafterVAEncoder", {})],
+        ],
+        [
+            ("EmotiCrafterPreset", "valence", "EmotiCrafterVAEncoder", "valence"),
+            ("EmotiCrafterPreset", "arousal", "EmotiCrafterVAEncoder", "arousal"),
+        ],
+    ),
+    "EmotiCrafterGrid": Scene(
+        [[LOADER, ("EmptyLatentImage", {"width": 1024, "height": 1024})], [("EmotiCrafterGrid", {})]],
+        [
+            ("EmotiCrafterLoader", "EMOTION_NETWORK", "EmotiCrafterGrid", "network"),
+            ("EmptyLatentImage", "LATENT", "EmotiCrafterGrid", "latent"),
+        ],
+    ),
+    "EmotiCrafterPath": Scene(
+        [[PATH], [("EmotiCrafterMap", {})]], [("EmotiCrafterPath", "points", "EmotiCrafterMap", "asked")]
+    ),
+    "EmotiCrafterGridImage": Scene(
+        [[("EmotiCrafterGrid", {})], [("EmotiCrafterGridImage", {"title": HOUSE, "cell_size": 256})]],
+        [("EmotiCrafterGrid", "points", "EmotiCrafterGridImage", "points")],
+    ),
+    "EmotiCrafterRegional": Scene(
+        [[("EmotiCrafterRegional", JOY)], [("EmotiCrafterRegional 2", GLOOM)]],
+        [("EmotiCrafterRegional", "CONDITIONING", "EmotiCrafterRegional 2", "conditioning")],
+    ),
+    "EmotiCrafterReadEmotion": Scene(
+        [[("EmotiCrafterGrid", {}), ("EmotiCrafterReadEmotion", {})], [("EmotiCrafterMap", {})]],
+        [
+            ("EmotiCrafterGrid", "points", "EmotiCrafterMap", "asked"),
+            ("EmotiCrafterReadEmotion", "points", "EmotiCrafterMap", "read"),
+        ],
+    ),
+    "EmotiCrafterRewrite": Scene(
+        [
+            [
+                (
+                    "EmotiCrafterRewrite",
+                    {
+                        "text": "a wooden house by a lake",
+                        "valence": 2,
+                        "arousal": -1,
+                        "base_url": "http://127.0.0.1:11434/v1",
+                        "model": "llama3.2",
+                    },
+                )
+            ],
+            [("CLIPTextEncode", {})],
+        ],
+        [("EmotiCrafterRewrite", "prompt", "CLIPTextEncode", "text")],
+    ),
+    "EmotiCrafterMiniature": Scene(
+        [[("EmotiCrafterMiniature", {})], [("CLIPTextEncode", {"text": HOUSE})]],
+        [("EmotiCrafterMiniature", "CLIP", "CLIPTextEncode", "clip")],
+    ),
+    "EmotiCrafterBaseline": Scene([[("EmotiCrafterBaseline", {"text": "a wooden house by a lake"})]]),
+}
+
+MAKE = """async (columns) => {
+    await app.loadGraphData({ last_node_id: 0, last_link_id: 0, nodes: [], links: [], version: 0.4, extra: {} });
+    window.made = {};
+    for (const [name, values] of columns.flat()) {
+        const node = made[name] = LiteGraph.createNode(name.split(" ")[0]);
+        app.graph.add(node);
+        for (const widget of node.widgets ?? []) if (widget.name in values) widget.value = values[widget.name];
+    }
+}"""
+PLACE = """([columns, links]) => {
+    const slot = (slots, name) => slots.findIndex((one) => one.name === name);
+    let x = 0;
+    for (const column of columns) {
+        let y = 0;
+        for (const [name] of column) {
+            made[name].pos = [x, y];
+            y += made[name].size[1] + 70;
+        }
+        x += Math.max(...column.map(([name]) => made[name].size[0])) + 70;
+    }
+    for (const [source, output, target, input] of links)
+        made[source].connect(slot(made[source].outputs, output), made[target], slot(made[target].inputs, input));
+    Object.assign(app.canvas.ds, { scale: 1, offset: [300, 160] });
+    app.canvas.setDirty(true, true);
+}"""
+BOX = """() => {
+    const corner = app.canvas.canvas.getBoundingClientRect();
+    const nodes = Object.values(made);
+    const [x, y] = [Math.min(...nodes.map((n) => n.pos[0])), Math.min(...nodes.map((n) => n.pos[1])) - 30];
+    const right = Math.max(...nodes.map((n) => n.pos[0] + n.size[0]));
+    const bottom = Math.max(...nodes.map((n) => n.pos[1] + n.size[1]));
+    return { x: corner.x + 300 + x, y: corner.y + 160 + y, width: right - x, height: bottom - y };
+}"""
+
+
+def photographs(running: Server, names: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Gives these scenes with a PNG of each."""
+    running.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False})
+    with launched() as chromium:
+        page = chromium.new_page(viewport={"width": 1500, "height": 1300})
+        page.set_default_timeout(900_000)  # milliseconds, for a busy machine
+        page.goto(running.address, wait_until="commit")
+        page.wait_for_function(READY)
+        for name in names:
+            yield name, photograph(page, SCENES[name])
+
+
+def photograph(page, scene: Scene) -> bytes:
+    page.evaluate(MAKE, scene.columns)
+    page.wait_for_timeout(500)  # the pads ask for their height some frames later
+    page.evaluate(PLACE, [scene.columns, scene.links])
+    page.wait_for_timeout(500)
+    page.mouse.move(2, 2)
+    box, edge = page.evaluate(BOX), 12
+    box = {
+        "x": box["x"] - edge,
+        "y": box["y"] - edge,
+        "width": box["width"] + 2 * edge,
+        "height": box["height"] + 2 * edge,
+    }
+    return page.screenshot(clip=box)
