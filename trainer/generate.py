@@ -2,6 +2,7 @@
 
     python -m trainer.generate sdxl --network network.safetensors --out images --method ours
     python -m trainer.generate sdxl --plain --out images
+    python -m trainer.generate sdxl --rewritten rewritten.jsonl --out images
     python -m trainer.generate miniature --run runs/miniature --out images --method ours
     python -m trainer.generate comfyui --server http://127.0.0.1:8188 --workflow mine.json --out images --method mine
     torchrun --nproc-per-node 4 -m trainer.generate sdxl --network network.safetensors --out images --method ours
@@ -16,10 +17,24 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from trainer.evaluation.plan import LEVELS, PROMPTS, Process, Task, estimate, plan, read_prompts
+from trainer.evaluation.plan import (
+    LEVELS,
+    PROMPTS,
+    Process,
+    Task,
+    estimate,
+    plan,
+    read_prompts,
+    read_rewritten,
+)
 from trainer.rows import DataError
+
+if TYPE_CHECKING:  # needs what --help should not
+    from trainer.evaluation.store import Store
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 
@@ -69,12 +84,20 @@ def _command(commands, name: str, text: str) -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, metavar="FOLDER", help="of all methods that are compared")
     add(
         "--method",
-        help="the method's name in the manifest; letters, digits, - and _ (ours, or plain with --plain)",
+        help="the method's name in the manifest; letters, digits, - and _ (ours; plain with --plain, rewriting with "
+        "--rewritten)",
     )
     add(
         "--plain",
         action="store_true",
         help="the prompts without emotion: one picture for each prompt and seed",
+    )
+    add(
+        "--rewritten",
+        type=Path,
+        metavar="FILE",
+        help="draw each prompt in the words that this file has for the point, without an emotion network "
+        "(python -m trainer.baselines rewrite)",
     )
     add(
         "--prompts",
@@ -124,13 +147,17 @@ def check(options: argparse.Namespace) -> None:
         problems.append(
             "--method plain is the name of the prompts without emotion: give --plain, or another name"
         )
+    if options.rewritten and (options.plain or getattr(options, "network", None)):
+        problems.append("--rewritten draws other words, without a network: leave out --plain and --network")
     if any(seed < 0 for seed in options.seeds) or len(set(options.seeds)) < len(options.seeds):
         problems.append(f"--seeds {options.seeds}: expected different numbers from 0")
     if options.batch < 1 or (options.limit is not None and options.limit < 1):
         problems.append("--batch and --limit must be at least 1")
     if options.painter == "sdxl":
-        if not options.plain and not options.network:
-            problems.append("give --network, the emotion network, or --plain for the prompts without emotion")
+        if not options.plain and not options.network and not options.rewritten:
+            problems.append(
+                "give --network, the emotion network, --plain for the prompts without emotion, or --rewritten"
+            )
         if options.size % 8:
             problems.append(f"--size {options.size}: expected a multiple of 8")
         if options.network and not options.network.is_file():
@@ -144,12 +171,13 @@ def check(options: argparse.Namespace) -> None:
 
 def _prepare(options: argparse.Namespace) -> tuple[list[str], dict, int, float | None]:
     """The prompts, the settings that pictures depend on, the pixels of one, and its operations if known."""
-    network = None if options.plain else getattr(options, "network", None)
+    without = options.plain or bool(options.rewritten)
+    network = None if without else getattr(options, "network", None)
     if options.painter == "miniature":
         from trainer.evaluation import draw_miniature as miniature
         from trainer.miniature.recipe import read_recipe
 
-        options.network = network or (None if options.plain else miniature.default_network(options.run))
+        options.network = network or (None if without else miniature.default_network(options.run))
         if options.prompts != PROMPTS:
             raise DataError("The miniature draws its own held-out prompts: leave out --prompts.")
         settings = miniature.settings(options.run, options.network, options.strength)
@@ -163,8 +191,8 @@ def _prepare(options: argparse.Namespace) -> tuple[list[str], dict, int, float |
     if options.painter == "comfyui":
         from trainer.evaluation import draw_comfyui as comfyui
 
-        options.workflow = comfyui.read_workflow(options.workflow, options.plain)
-        return prompts, comfyui.settings(options.workflow, options.plain), 1024**2, None
+        options.workflow = comfyui.read_workflow(options.workflow, without)
+        return prompts, comfyui.settings(options.workflow, without), 1024**2, None
     from trainer.evaluation import draw_sdxl as sdxl
 
     options.network = network
@@ -188,7 +216,9 @@ def _painter(options: argparse.Namespace, process: Process):
     if options.painter == "comfyui":
         from trainer.evaluation.draw_comfyui import ComfyuiPainter
 
-        return ComfyuiPainter(options.server, options.workflow, options.plain, options.timeout)
+        return ComfyuiPainter(
+            options.server, options.workflow, options.plain or bool(options.rewritten), options.timeout
+        )
     from trainer.evaluation.draw_sdxl import SdxlPainter
 
     return SdxlPainter(
@@ -205,33 +235,74 @@ def _painter(options: argparse.Namespace, process: Process):
 # ---- drawing ---------------------------------------------------------------------------------------
 
 
-def generate(options: argparse.Namespace) -> int:
-    """Draws what is missing, and writes the manifest once all is there."""
+@dataclass(frozen=True)
+class Job:
+    """What a command is to draw, and what of it is missing.
+
+    Attributes:
+        tasks: All pictures of the method.
+        mine: Those of this process.
+        waiting: Of those, the ones to be drawn.
+        pixels: Of a picture.
+        flops: Operations for a picture, if known.
+    """
+
+    store: "Store"
+    process: Process
+    tasks: list[Task]
+    mine: list[Task]
+    waiting: list[Task]
+    pixels: int
+    flops: float | None
+
+
+def job(options: argparse.Namespace) -> Job:
+    """Plans what the options ask for; no model is loaded yet.
+
+    Raises:
+        DataError: the options, prompts, networks or folders cannot be used.
+    """
     from trainer.evaluation.store import Store
 
-    options.method = options.method or ("plain" if options.plain else "ours")
+    options.method = options.method or (
+        "plain" if options.plain else "rewriting" if options.rewritten else "ours"
+    )
     check(options)
     process, store = Process.of_environment(), Store(options.out)
     prompts, settings, pixels, flops = _prepare(options)
-    tasks = plan(prompts, options.levels, options.seeds, options.method, options.plain, settings)
+    words = read_rewritten(options.rewritten) if options.rewritten else None
+    tasks = plan(prompts, options.levels, options.seeds, options.method, options.plain, settings, words)
     mine = process.share(tasks)
-    waiting = store.missing(mine)
+    return Job(store, process, tasks, mine, store.missing(mine), pixels, flops)
+
+
+def generate(options: argparse.Namespace) -> int:
+    """Draws what is missing, and writes the manifest once all is there."""
+    todo = job(options)
+    prompts = len({task.number for task in todo.tasks})
     print(
-        f"{options.method}: {len(tasks):,} pictures of {len(prompts)} prompts, "
-        f"{len(waiting):,} of {len(mine):,} to be drawn here",
+        f"{options.method}: {len(todo.tasks):,} pictures of {prompts} prompts, "
+        f"{len(todo.waiting):,} of {len(todo.mine):,} to be drawn here",
         flush=True,
     )
     if options.dry_run:
-        print(estimate(len(waiting), pixels, *store.measured(options.method), flops))
+        so_far = todo.store.measured(options.method)
+        print(estimate(len(todo.waiting), todo.pixels, *so_far, todo.flops))
         return 0
-    if waiting:
-        draw(_painter(options, process), waiting, options.batch, store, process)
-    if missing := store.missing(tasks):
-        print(f"{len(missing):,} pictures are left to the other processes; the last one writes the manifest")
+    left = complete(todo, options)
+    if left:
+        print(f"{left:,} pictures are left to the other processes; the last one writes the manifest")
         return 0
-    manifest = store.merge(tasks)
+    manifest = todo.store.merge(todo.tasks)
     print(f"{manifest}: next, python -m trainer.evaluate {manifest} --help")
     return 0
+
+
+def complete(todo: Job, options: argparse.Namespace) -> int:
+    """Draws what waits; the number of pictures that are then left to other processes."""
+    if todo.waiting:
+        draw(_painter(options, todo.process), todo.waiting, options.batch, todo.store, todo.process)
+    return len(todo.store.missing(todo.tasks))
 
 
 def draw(painter, tasks: Sequence[Task], batch: int, store, process: Process) -> None:

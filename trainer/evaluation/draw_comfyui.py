@@ -71,7 +71,7 @@ def filled(workflow: dict, task: Task, plain: bool) -> dict:
         inputs = dict(node["inputs"])
         for key, value in inputs.items():
             if isinstance(value, str):
-                inputs[key] = value.replace(PLACE, task.prompt)
+                inputs[key] = value.replace(PLACE, task.text)
             elif key in SEEDS and isinstance(value, int):
                 inputs[key] = task.seed
         if _is_emotional(inputs):

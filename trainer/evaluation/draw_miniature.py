@@ -13,7 +13,7 @@ from emoticrafter.baselines import Baseline, is_baseline, load_baseline
 from emoticrafter.files import file_sha256
 from trainer.baselines.patches import conditioning
 from trainer.evaluation.plan import Task
-from trainer.miniature.captions import neutral_caption
+from trainer.miniature.captions import emotional_caption, neutral_caption
 from trainer.miniature.folders import load_autoencoder, load_generator
 from trainer.miniature.loop import Machine
 from trainer.miniature.models import decode, tokenize
@@ -26,6 +26,24 @@ from trainer.rows import DataError
 def held_out_prompts(limit: int | None = None) -> list[str]:
     """A neutral caption of every held-out scene."""
     return [neutral_caption(scene, number) for number, scene in enumerate(all_scenes("held-out"))][:limit]
+
+
+def emotional_captions(levels: Sequence[float]) -> list[dict]:
+    """The painter's own emotional captions of the held-out scenes, as rows of `trainer.baselines rewrite`.
+
+    They say exactly what the generator was taught: an upper bound of what rewriting could do here.
+    """
+    return [
+        {
+            "prompt": neutral_caption(scene, number),
+            "valence": valence,
+            "arousal": arousal,
+            "rewritten": emotional_caption(scene, valence, arousal, number),
+        }
+        for number, scene in enumerate(all_scenes("held-out"))
+        for arousal in levels
+        for valence in levels
+    ]
 
 
 def default_network(run: Path) -> Path:
@@ -65,7 +83,7 @@ class MiniaturePainter:
     def draw(self, tasks: Sequence[Task]) -> list[Pillow.Image]:
         """Pictures of a batch; each one's noise follows from its prompt's number and its seed."""
         device, side = self.machine.device, self.size // 8
-        prompts = [task.prompt for task in tasks]
+        prompts = [task.text for task in tasks]
         points = torch.tensor([(task.valence, task.arousal) for task in tasks], device=device)
         change = nullcontext()
         if isinstance(self.network, Baseline):

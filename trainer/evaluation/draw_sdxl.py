@@ -81,7 +81,7 @@ class SdxlPainter:
     def draw(self, tasks: Sequence[Task]) -> list[Pillow.Image]:
         """Pictures of a batch; each one's noise follows from its seed alone."""
         if self.baseline is not None:
-            prompts, *at = zip(*((task.prompt, task.valence, task.arousal) for task in tasks), strict=True)
+            prompts, *at = zip(*((task.text, task.valence, task.arousal) for task in tasks), strict=True)
             guided = self.guidance > 1
             with emotional(self.pipeline, self.baseline, prompts, *at, self.strength, guided) as features:
                 return self._paint(features, tasks)
@@ -105,7 +105,7 @@ class SdxlPainter:
         return found.images
 
     def _features(self, task: Task) -> tuple:
-        features, negative, pooled, negative_pooled = self.encode(task.prompt)
+        features, negative, pooled, negative_pooled = self.encode(task.text)
         if self.network is not None:
             emotion = self.network.encode(task.valence, task.arousal)
             changed = self.network.inject(features.float(), emotion, self.strength)

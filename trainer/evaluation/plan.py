@@ -3,11 +3,11 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from trainer.rows import DataError, read_utf8
+from trainer.rows import DataError, Problems, number_value, parse_each, read_rows, read_utf8, text_value
 
 LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 PROMPTS = Path(__file__).with_name("prompts.txt")
@@ -24,6 +24,7 @@ class Task:
         seed: Of the first noise; all points of a prompt have the same.
         method: What draws it.
         made: Changes with anything that the picture depends on: the prompt, the point, the seed, the settings.
+        rewritten: The words that are drawn in the prompt's place, if any.
     """
 
     number: int
@@ -33,6 +34,12 @@ class Task:
     seed: int
     method: str
     made: str = ""
+    rewritten: str = ""
+
+    @property
+    def text(self) -> str:
+        """What the model is given to draw."""
+        return self.rewritten or self.prompt
 
     @property
     def path(self) -> str:
@@ -54,6 +61,31 @@ def read_prompts(path: Path, limit: int | None = None) -> list[str]:
     return prompts[:limit]
 
 
+Words = Mapping[tuple[str, float, float], str]
+"""Prompts in other words, by prompt, valence and arousal."""
+
+
+def read_rewritten(path: Path) -> Words:
+    """Reads what `python -m trainer.baselines rewrite` wrote: prompt, valence, arousal, rewritten in each line.
+
+    Raises:
+        DataError: every line that cannot be used, and why.
+    """
+    problems, found = Problems(path), {}
+    for row in read_rows(path, suffix=".jsonl"):
+        cell = row.values
+        fields = {
+            "prompt": lambda cell=cell: text_value(cell.get("prompt")),
+            "valence": lambda cell=cell: number_value(cell.get("valence"), -3, 3),
+            "arousal": lambda cell=cell: number_value(cell.get("arousal"), -3, 3),
+            "rewritten": lambda cell=cell: text_value(cell.get("rewritten")),
+        }
+        if values := parse_each(row, problems, fields):
+            found[values["prompt"], values["valence"], values["arousal"]] = values["rewritten"]
+    problems.refuse("Every line needs prompt, valence, arousal and rewritten.")
+    return found
+
+
 def plan(
     prompts: Sequence[str],
     levels: Sequence[float],
@@ -61,6 +93,7 @@ def plan(
     method: str,
     plain: bool,
     settings: dict,
+    words: Words | None = None,
 ) -> list[Task]:
     """All pictures of a method, a prompt's points together.
 
@@ -71,16 +104,32 @@ def plan(
         method: Its name, also of a folder.
         plain: Draw the prompts without emotion: one picture for each prompt and seed, at 0, 0.
         settings: Everything else that the pictures depend on; JSON.
+        words: What is drawn in the prompts' place.
+
+    Raises:
+        DataError: a prompt has no other words for a point.
     """
     points = [(0.0, 0.0)] if plain else [(v, a) for a in levels for v in levels]
+    if words is not None:
+        _need_words(words, [(prompt, v, a) for prompt in prompts for v, a in points])
     tasks = []
     for number, prompt in enumerate(prompts):
         for seed in seeds:
             for valence, arousal in points:
-                task = Task(number, prompt, valence, arousal, seed, method)
+                said = words[prompt, valence, arousal] if words else ""
+                task = Task(number, prompt, valence, arousal, seed, method, rewritten=said)
                 text = json.dumps([asdict(task), settings], sort_keys=True)
                 tasks.append(Task(**{**asdict(task), "made": hashlib.sha256(text.encode()).hexdigest()[:16]}))
     return tasks
+
+
+def _need_words(words: Words, wanted: Sequence[tuple[str, float, float]]) -> None:
+    if lacking := [point for point in wanted if point not in words]:
+        prompt, valence, arousal = lacking[0]
+        raise DataError(
+            f"The rewritten prompts lack {len(lacking):,} of {len(wanted):,} points, such as {prompt!r} at "
+            f"{valence:g}, {arousal:g}: have the same prompts rewritten, at the same levels of both axes."
+        )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from trainer.miniature.recipe import TINY, Recipe, read_recipe
 
 
 def add_commands(commands) -> None:
-    """Adds train, ablate, measure and export to argparse's subcommands."""
+    """Adds train, ablate, measure, export, restore and captions to argparse's subcommands."""
     command = _command(commands, "train", "train all parts, going on from where they are", train_command)
     command.add_argument(
         "--stages", nargs="+", metavar="STAGE", help="pictures, autoencoder ... (default: all)"
@@ -41,6 +41,19 @@ def add_commands(commands) -> None:
     command = _command(commands, "export", "write the weights for shipping", export_command)
     command.add_argument("--to", type=Path, default=Path("miniature"), help="folder (%(default)s)")
     command.add_argument("--network", type=Path, metavar="FILE", help="default: the run's first")
+
+    command = commands.add_parser("restore", help="make a run's folder of the shipped weights")
+    add = command.add_argument
+    add("--from", type=Path, default=Path("miniature"), dest="shipped", help="what is shipped (%(default)s)")
+    add("--out", type=Path, default=Path("runs/miniature"), help="the run's folder (%(default)s)")
+    command.set_defaults(run=restore_command)
+
+    command = commands.add_parser(
+        "captions",
+        help="write the painter's emotional captions of the held-out prompts, as rewritten prompts",
+    )
+    command.add_argument("--out", type=Path, required=True, help="the .jsonl file, for trainer.generate")
+    command.set_defaults(run=captions_command)
 
 
 def _command(commands, name: str, text: str, run) -> argparse.ArgumentParser:
@@ -113,3 +126,20 @@ def export_command(args: argparse.Namespace) -> None:
 
     network = args.network or args.out / "emotion" / "default-0" / "network.safetensors"
     export(args.out, read_recipe(args.out), network, args.to)
+
+
+def restore_command(args: argparse.Namespace) -> None:
+    from trainer.miniature.restore import restore
+
+    restore(args.shipped, args.out)
+    print(f"{args.out}: next, python -m trainer.miniature measure --out {args.out}")
+
+
+def captions_command(args: argparse.Namespace) -> None:
+    from trainer.evaluation.draw_miniature import emotional_captions
+    from trainer.evaluation.plan import LEVELS
+    from trainer.rows import write_jsonl
+
+    rows = emotional_captions(LEVELS)
+    write_jsonl(args.out, rows)
+    print(f"{args.out}: {len(rows):,} captions")

@@ -1,4 +1,4 @@
-"""The measured figures as a table in a document, between two marks, so that the text around it stays."""
+"""Measured figures as a table in a document, between two marks, so that the text around it stays."""
 
 import math
 import statistics
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from emoticrafter.files import write_atomically
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+BEGIN, END = "<!-- {name}: begin -->", "<!-- {name}: end -->"
 COLUMNS = {
     "V tau": "valence tau-c",
     "A tau": "arousal tau-c",
@@ -49,10 +49,11 @@ def _cell(key: str, values: list[float]) -> str:
     return f"{factor * statistics.mean(values):.{places}f}{spread}{unit}"
 
 
-def write_table(path: Path, text: str) -> None:
-    """Puts text between the marks of a document; a document without marks gets them at its end."""
+def write_table(path: Path, text: str, name: str = "measured") -> None:
+    """Puts text between the marks of this name in a document; without them it comes at the document's end."""
+    begin, end = BEGIN.format(name=name), END.format(name=name)
     before = path.read_text(encoding="utf-8") if path.exists() else "# The miniature, measured\n\n"
-    start, marked, rest = before.partition(BEGIN)
-    after = rest.partition(END)[2] if marked else "\n"
-    whole = f"{start.rstrip()}\n\n{BEGIN}\n\n{text}\n\n{END}{after}"
+    start, marked, rest = before.partition(begin)
+    after = rest.partition(end)[2] if marked else "\n"
+    whole = f"{start.rstrip()}\n\n{begin}\n\n{text}\n\n{end}{after}"
     write_atomically(path, lambda temporary: temporary.write_text(whole, encoding="utf-8"))

@@ -6,7 +6,7 @@ Simulated answers are marked as such, and the analysis says so above its tables.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from ..manifest import Image, write_manifest
 from ..rows import DataError, replacing
 from .answers import FORMAT, VERSION, checksum
-from .key import Key, Task
+from .key import Key, Picture, Task
 
 VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)
 STRENGTHS = {"painted": 1.0, "painted-weak": 0.3}
@@ -69,11 +69,26 @@ def paint_example(out: Path, prompts: int = 12, size: int = 192, seed: int = 0) 
 # ----------------------------------------------------------------------------------------------------
 
 
-def rehearse(key: Key, out: Path, count: int, seed: int = 0, noise: float = 0.8) -> list[Path]:
+def rehearse(
+    key: Key,
+    out: Path,
+    count: int,
+    seed: int = 0,
+    noise: float = 0.8,
+    see: Callable[[Picture], np.ndarray] | None = None,
+) -> list[Path]:
     """Writes the answers of simulated participants 1 to ``count``.
 
     They see of the first method's emotion all, of every further one's half of what they see of the one before, with
     normal noise, and rate accordingly.
+
+    Args:
+        key: The study.
+        out: The folder of the answers.
+        count: Participants.
+        seed: Of what they do.
+        noise: Standard deviation of what they see, on both axes.
+        see: The valence and arousal that they see in a picture, if it is not what was asked for, faded.
 
     Raises:
         DataError: more participants than the study has plans for, or a folder that cannot be written.
@@ -87,7 +102,7 @@ def rehearse(key: Key, out: Path, count: int, seed: int = 0, noise: float = 0.8)
         random = np.random.default_rng([seed, number])
         answers = []
         for index, task in enumerate(key.participants[number - 1]):
-            answer, ms = _answer(task, key, random, noise), int(random.integers(3000, 20000))
+            answer, ms = _answer(task, key, random, noise, see), int(random.integers(3000, 20000))
             answers.append({"task": index, "answer": answer, "ms": ms, "moves": 1})
         path = Path(out) / f"answers-{number}-simulated.json"
         with replacing(path) as stream:
@@ -117,7 +132,7 @@ def answers_content(
     return content | {"checksum": checksum(content)}
 
 
-def _answer(task: Task, key: Key, random: np.random.Generator, noise: float) -> Any:
+def _answer(task: Task, key: Key, random: np.random.Generator, noise: float, see) -> Any:
     if task.kind == "practice":
         return True
     if task.check is not None:
@@ -126,10 +141,9 @@ def _answer(task: Task, key: Key, random: np.random.Generator, noise: float) -> 
         )
     pictures = [key.pictures[name] for name in task.images]
     strength = 0.5 ** key.methods.index(pictures[0].method)
-    seen = [
-        strength * np.array([picture.valence, picture.arousal]) + random.normal(0, noise, 2)
-        for picture in pictures
-    ]
+    faded = [strength * np.array([picture.valence, picture.arousal]) for picture in pictures]
+    shown = [see(picture) for picture in pictures] if see else faded
+    seen = [one + random.normal(0, noise, 2) for one in shown]
     if task.kind == "order":
         axis = ("valence", "arousal").index(task.axis)
         return [task.images[place] for place in np.argsort([each[axis] for each in seen])]

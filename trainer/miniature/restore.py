@@ -1,0 +1,120 @@
+"""Turns the shipped weights back into a run's folder, so that fits, pictures and tables need no training first.
+
+    python -m trainer.miniature restore --from miniature --out runs/miniature
+
+The inverse of `export`: exporting the folder again gives the same files. What a run has beyond them (pictures,
+latents, pairs) is made by whatever needs it. The shipped weights are in float16, so pictures of a restored run differ a
+little from those of the run that was shipped.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from emoticrafter import load_network, save_network
+from emoticrafter.readers import load_reader
+from emoticrafter.weights import read_metadata
+from trainer.miniature.comfyui_layout import LATENT_SCALE, text_state, unet_state, vae_state
+from trainer.miniature.folders import save_generator, write_folder
+from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
+from trainer.miniature.readers import KINDS, save_reader
+from trainer.miniature.recipe import Recipe, keep
+
+PARTS = ("unet", "text_encoders", "vae", "emotion_network", *(f"{kind}_reader" for kind in KINDS))
+MARK = "v_pred"  # beside the UNet's weights, for ComfyUI alone
+
+
+def restore(shipped: Path, out: Path) -> None:
+    """Writes a run's folder: recipe.json, generator/, autoencoder/, readers/ and emotion/default-0/.
+
+    Args:
+        shipped: What `export` wrote.
+        out: The folder, whole or not at all; it must not be there yet, or be empty.
+
+    Raises:
+        FileNotFoundError: `shipped` lacks a file.
+        ValueError: A file is damaged or of another recipe, or there is something in `out` already.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        what = "holds a run already" if (out / "recipe.json").exists() else "is not empty"
+        raise ValueError(f"{out} {what}, which is never overwritten: choose another --out, or move it away.")
+    if missing := [name for name in PARTS if not (shipped / f"{name}.safetensors").is_file()]:
+        raise FileNotFoundError(
+            f"{shipped} has no {missing[0]}.safetensors: expected what `python -m trainer.miniature export` writes, "
+            "as the folder miniature of this project."
+        )
+    recipe = card_recipe(shipped / "README.md")
+    write_folder(out, lambda folder: _write(shipped, recipe, folder))
+
+
+def card_recipe(card: Path) -> Recipe:
+    """The recipe in the data card of shipped weights.
+
+    Raises:
+        FileNotFoundError: There is no card.
+        ValueError: It holds no recipe that this version knows.
+    """
+    if not card.is_file():
+        raise FileNotFoundError(
+            f"{card} does not exist: the weights' recipe is in it. Take the whole folder."
+        )
+    found = re.findall(r"^```json\n(.*?)^```", card.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    try:
+        values = json.loads(found[-1])
+        return Recipe(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{card} holds no recipe of this version ({error}): take the original.") from error
+
+
+def _write(shipped: Path, recipe: Recipe, folder: Path) -> None:
+    keep(recipe, folder)
+    unet, text, autoencoder = make_unet(recipe), TextEncoders(recipe), make_autoencoder()
+    fill(unet_state(unet.state_dict(), recipe), shipped / "unet.safetensors")
+    whole = text.whole_clip_l()
+    fill(text_state(whole.state_dict(), text.clip_g.state_dict()), shipped / "text_encoders.safetensors")
+    text.load_clip_l(whole)
+    latents = vae_state(autoencoder.state_dict(), 1.0, 0.0)
+    fill(latents, shipped / "vae.safetensors")
+    scale, shift = float(latents["vae_scale"]), float(latents["vae_shift"])
+    autoencoder.register_to_config(scaling_factor=LATENT_SCALE / scale, shift_factor=-shift * scale)
+    save_generator(unet, text, folder / "generator")
+    write_folder(folder / "autoencoder", autoencoder.save_pretrained)
+    for kind in KINDS:
+        reader, config = load_reader(shipped / f"{kind}_reader.safetensors")
+        save_reader(reader, folder / "readers" / f"{kind}.safetensors", kind, recipe, config["held_out"])
+    network = shipped / "emotion_network.safetensors"
+    fitted = folder / "emotion" / "default-0"
+    training = read_metadata(network)["training"]
+    save_network(load_network(network, dtype=torch.float32), fitted / "network.safetensors", training)
+    (fitted / "finished").touch()
+
+
+@torch.no_grad()
+def fill(renamed: dict[str, Tensor], path: Path) -> None:
+    """Fills a model with a shipped file.
+
+    Args:
+        renamed: The model's own tensors under the file's names: what is copied into them is in the model.
+        path: The file.
+
+    Raises:
+        ValueError: The file is damaged, or its tensors are others.
+    """
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} cannot be read ({error}): take the original.") from error
+    wanted = {name for name in renamed if name != MARK}
+    odd = sorted(wanted ^ {name for name in state if name != MARK})
+    if odd or (other := [name for name in sorted(wanted) if state[name].shape != renamed[name].shape]):
+        raise ValueError(
+            f"{path} does not hold the weights of the recipe in the card beside it: {odd[0] if odd else other[0]} is "
+            "missing, not expected or of another shape. Take the whole folder from one export."
+        )
+    for name in wanted:
+        renamed[name].copy_(state[name])

@@ -1,0 +1,75 @@
+"""Which rows and figures each table has."""
+
+from dataclasses import dataclass
+
+from emoticrafter.baselines import METHODS as BASELINES
+
+OURS, REWRITING, PLAIN = "ours", "rewriting", "plain"
+
+VARIANTS = {
+    OURS: "default",
+    "unweighted": "unweighted",
+    "power-2": "power-2",
+    "scale-1.5": "scale-1.5",
+    "scale-2.0": "scale-2.0",
+    "published-block": "published-block",
+    "improved": "improved",
+}
+"""Rows that are emotion networks, and which variant of trainer.miniature.emotion each is."""
+
+NETWORKS = (*VARIANTS, *BASELINES)
+"""Rows that need a network: emotion networks and fitted baselines."""
+
+TITLES = {
+    OURS: "ours",
+    "cross-attention": "cross attention",
+    "time-embedding": "time embedding",
+    "textual-inversion": "textual inversion",
+    REWRITING: "rewriting",
+    PLAIN: "plain prompts",
+    "unweighted": "unweighted (power 0)",
+    "power-2": "density power 2",
+    "scale-1.5": "scale 1.5",
+    "scale-2.0": "scale 2.0",
+    "published-block": "published block order",
+    "improved": "improved recipe",
+}
+
+FOLLOWED = ("V-Error", "A-Error", "V tau", "A tau", "V slope", "A slope", "V range", "A range")
+CONTENT = ("content", "CLIPScore", "CLIP-IQA")
+SMOOTH = ("LPIPS-V", "LPIPS-A", "LPIPS-Continuous")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a command measures.
+
+    Attributes:
+        title: Of the table.
+        rows: Names from TITLES; the first network row that is `ours` is what the others are tested against.
+        figures: Columns, of those that were measured.
+    """
+
+    title: str
+    rows: tuple[str, ...]
+    figures: tuple[str, ...] = (*FOLLOWED, *CONTENT)
+
+
+TABLES = {
+    "table 1": Table("Five methods", (*BASELINES, REWRITING, OURS, PLAIN)),
+    "table 2": Table(
+        "LPIPS-Continuous, and whether anything changes at all",
+        (OURS, REWRITING, *BASELINES),
+        (*SMOOTH, "V tau", "A tau", "V range", "A range"),
+    ),
+    "table 3": Table("User study", (OURS, REWRITING)),
+    "table 4": Table("Density weighting", (OURS, "unweighted", "power-2", PLAIN)),
+    "figure 10": Table("Scale factor", (OURS, "scale-1.5", "scale-2.0", PLAIN)),
+    "settings": Table(
+        "Settings: the paper's, the published block order, the improved recipe",
+        (OURS, "published-block", "improved", PLAIN),
+        (*FOLLOWED, *CONTENT, "LPIPS-Continuous"),
+    ),
+}
+SCALES = {OURS: 1.0, "scale-1.5": 1.5, "scale-2.0": 2.0}
+"""The scale factor of each row of figure 10."""

@@ -1,0 +1,135 @@
+"""A table as Markdown, with its spread, its tests and how it was made; and as JSON."""
+
+import math
+from typing import Any
+
+from trainer.tables.figures import Found, Row
+from trainer.tables.rows import NETWORKS
+
+NOTHING = "–"
+PLACES = 3
+SIGNIFICANT = 0.05
+
+
+def markdown(found: Found, command: str) -> str:
+    """What stands in a document: what was measured, the table, intervals, tests, and the command.
+
+    Args:
+        found: The numbers.
+        command: That made it.
+    """
+    parts = [_how(found), _table(found, _value), INTERVALS, _table(found, _interval)]
+    if found.tests:
+        parts += [TESTS, _table(found, _test, found.tests)]
+    parts += [f"Note: {note}" for note in found.notes]
+    return "\n\n".join([*parts, f"Made by `{command}`."])
+
+
+INTERVALS = "95 % intervals of these means, by a bootstrap over prompts:"
+TESTS = (
+    "Against ours, prompt by prompt (Wilcoxon's signed-rank test, two-sided): p after Holm's correction over the rows "
+    "of a column, and the rank-biserial correlation r, which is above 0 where the row has larger values than ours:"
+)
+
+
+def _how(found: Found) -> str:
+    seeds = f"{found.seeds} picture seed{'s' * (found.seeds > 1)}"
+    made_by = "; ".join(f"{what}: {by}" for what, by in found.made_by.items())
+    return (
+        f"{found.prompts} prompts at 25 points, {seeds}. Means over prompts and networks ± the standard deviation over "
+        f"networks (fits from different seeds); * differs from ours at p < {SIGNIFICANT:g}.\n\nMeasured by: {made_by}."
+    )
+
+
+def _table(found: Found, cell, tests: dict | None = None) -> str:
+    """Rows by columns; with `tests`, the rows that were tested alone."""
+    names = [name for name in found.rows if tests is None or any((c, name) in tests for c in found.columns)]
+    rows = [
+        [
+            found.rows[name].title,
+            _count(name, found),
+            *(cell(found, name, column) for column in found.columns),
+        ]
+        for name in names
+    ]
+    return piped(["", "networks", *found.columns], rows)
+
+
+def piped(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown: names to the left, numbers to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _count(name: str, found: Found) -> str:
+    return str(found.rows[name].networks) if name in NETWORKS else NOTHING
+
+
+def _value(found: Found, name: str, column: str) -> str:
+    row = found.rows[name]
+    if not _has(row, column):
+        return NOTHING
+    spread = row.deviation(column)
+    _, p = found.tests.get((column, name), (None, None))
+    beside = "" if spread is None else f" ± {spread:.{PLACES}f}"
+    return f"{_number(row.estimate(column).mean)}{beside}" + (
+        " *" if p is not None and p < SIGNIFICANT else ""
+    )
+
+
+def _interval(found: Found, name: str, column: str) -> str:
+    row = found.rows[name]
+    if not _has(row, column) or not math.isfinite(row.estimate(column).low):
+        return NOTHING
+    return f"{_number(row.estimate(column).low)} to {_number(row.estimate(column).high)}"
+
+
+def _test(found: Found, name: str, column: str) -> str:
+    test, p = found.tests.get((column, name), (None, None))
+    if p is None:
+        return NOTHING
+    return f"{'p < 0.001' if p < 0.001 else f'p {p:.3f}'}, r {test.effect:+.2f}"
+
+
+def _has(row: Row, column: str) -> bool:
+    return column in row.figures and math.isfinite(row.estimate(column).mean)
+
+
+def _number(value: float) -> str:
+    return f"{value + 0.0:.{PLACES}f}"
+
+
+def as_json(found: Found, networks: dict[str, list[str]]) -> dict[str, Any]:
+    """Every number.
+
+    Args:
+        found: The numbers.
+        networks: The files of each row.
+    """
+    rows = {}
+    for name, row in found.rows.items():
+        figures = {}
+        for column in found.columns:
+            if _has(row, column):
+                spread, mean = row.deviation(column), row.estimate(column)
+                figures[column] = {
+                    "mean": mean.mean,
+                    "low": _finite(mean.low),
+                    "high": _finite(mean.high),
+                    "networks": row.of_networks(column),
+                    "deviation": spread,
+                    "against ours": _test_json(found, name, column),
+                }
+        rows[name] = {"networks": networks.get(name, []), "figures": figures}
+    return {"prompts": found.prompts, "seeds": found.seeds, "made_by": found.made_by, "rows": rows}
+
+
+def _test_json(found: Found, name: str, column: str) -> dict[str, Any] | None:
+    if (column, name) not in found.tests:
+        return None
+    test, p = found.tests[column, name]
+    return {"difference": _finite(test.difference), "effect": _finite(test.effect), "p": test.p, "p_holm": p}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
