@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from .files import printable
+
 ANSWER_BYTES = 4_000_000
 TRICKLE = 10  # times the time-out that an answer may take in all
 LONGEST = 86_400  # seconds that a request may be silent
@@ -267,8 +269,8 @@ class Server:
             return ""
 
     def clean(self, text: bytes | str) -> str:
-        """Text from the server without the key, should it send it back; also where JSON escapes hide it."""
-        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        """Text from the server, printable and without the key, should it send it back; also where JSON escapes it."""
+        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else printable(text)
         return self._key.sub("***", text) if self._key else text
 
     def _explain(self, status: int, text: str) -> str:

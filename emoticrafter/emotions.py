@@ -17,6 +17,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
+from .files import printable
 from .va import VA_MAX, VA_MIN, Point
 
 OWN_SOURCE = "emotions.json"
@@ -124,8 +125,8 @@ def find_emotion(words: str, emotions: Iterable[NamedEmotion]) -> Point:
 
 
 def shown(text: str) -> str:
-    """A text as an error quotes it: not too long."""
-    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}..."
+    """A text as an error quotes it: not too long, and printable."""
+    return printable(text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}...")
 
 
 # --- people's own emotions ---------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: writing under a temporary name, checksums."""
+"""Files that are whole or not there: writing under a temporary name, checksums; texts that can be printed."""
 
 import glob
 import hashlib
@@ -41,6 +41,15 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def printable(text: str) -> str:
+    """A text with its lone surrogates spelled out, for errors.
+
+    They come from file names that are no UTF-8 and from JSON with half an emoji. Where one stands in an error,
+    writing it to a log fails, and ComfyUI's queue ends with that.
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def file_sha256(path: Path) -> str:

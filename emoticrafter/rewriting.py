@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .chat import AnswerError, ChatSettings, FatalError, Server, UnusableError
-from .files import write_atomically
+from .files import printable, write_atomically
 from .va import va_tensor
 
 URL = "EMOTICRAFTER_CHAT_URL"
@@ -141,7 +141,7 @@ def rewrite_prompt(
         prompt = server.clean(read_answer(_ask(server, messages, seed, settings.timeout, check)))
         with suppress(OSError):  # a full or closed disk costs the memory, not the answer
             content = json.dumps({"prompt": prompt, **question}, ensure_ascii=False, indent=1)
-            write_atomically(path, lambda file: file.write_text(content, encoding="utf-8"))
+            write_atomically(path, lambda file: file.write_text(printable(content), encoding="utf-8"))
     return prompt
 
 

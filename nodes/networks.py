@@ -12,6 +12,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ..emoticrafter import EmotionFeatures, load_network
+from ..emoticrafter.files import printable
 from ..emoticrafter.weights import SUFFIXES
 
 FOLDER = "emoticrafter"
@@ -132,8 +133,10 @@ def find_network(name: str, folder: str = FOLDER, kind: str = "network") -> str:
     searched = "; ".join(f"{path} ({_state(Path(path))})" for path in folder_paths.get_folder_paths(folder))
     found = f"Found: {', '.join(names)}." if names else f"No {kind} file was found."
     raise FileNotFoundError(
-        f"{problem} Searched for .safetensors and .pth in: {searched}. {found} Put the file into one of these "
-        "folders and press R to refresh the lists; the README tells how to get one."
+        printable(
+            f"{problem} Searched for .safetensors and .pth in: {searched}. {found} Put the file into one of these "
+            "folders and press R to refresh the lists; the README tells how to get one."
+        )
     )
 
 

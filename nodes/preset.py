@@ -6,6 +6,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..emoticrafter.emotions import EMOTIONS, OWN_SOURCE, NamedEmotion, OwnEmotions, read_own_emotions
+from ..emoticrafter.files import printable
 from ..emoticrafter.va import INTENSITY_MAX, Point, blended, intensified
 from . import networks
 from .emotion import CATEGORY
@@ -42,7 +43,8 @@ def _point(label: str) -> Point:
         if emotion.label == label:
             return emotion.point
     if label.startswith(PROBLEM):
-        raise ValueError(f"{label.removeprefix('! ')}. Correct the file, press R, and choose an emotion.")
+        problem = printable(label.removeprefix("! "))
+        raise ValueError(f"{problem}. Correct the file, press R, and choose an emotion.")
     raise ValueError(f"There is no emotion {label!r} any more. {_own_state()} Choose one of the list.")
 
 

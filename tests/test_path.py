@@ -65,6 +65,7 @@ def test_in_a_closed_path_the_whole_is_the_first_frame_again():
         ("12 4 0", "valence is 4: expected a number from -3 to 3"),
         ("12 0 -3.5", "arousal is -3.5: expected a number from -3 to 3"),
         ("12 nan 0", "valence is nan: expected a number from -3 to 3"),
+        ("12 \ud83d", r'there is no emotion "\ud83d": expected'),  # half an emoji, which no log takes
         ("12 exited", 'there is no emotion "exited": expected a named one; similar: excited'),
     ],
 )

@@ -98,6 +98,13 @@ def test_a_folder_that_cannot_be_written_costs_the_memory_and_not_the_answer(rew
     assert len(server.requests) == 2
 
 
+def test_a_prompt_with_half_an_emoji_is_rewritten_and_kept(rewrite):
+    with serving(content=ANSWER) as server:
+        assert rewrite(server, text="a red square \ud83d") == ANSWER
+        assert rewrite(server, text="a red square \ud83d") == ANSWER
+    assert len(server.requests) == 1
+
+
 def test_a_failure_is_not_kept(rewrite, tmp_path):
     with serving(status(500), content=ANSWER) as server:
         with pytest.raises(RewriteError):
@@ -300,6 +307,7 @@ def test_a_key_that_no_header_can_carry_is_told_without_showing_it():
         (says("<think>Hm, what could"), "without a word"),
         (says("<!DOCTYPE html><p>Welcome</p>"), "with a web page"),
         (says("", finish_reason="content_filter"), "the model refused"),
+        (says("", message={"content": "", "refusal": "no \ud83d"}), r"the model refused: no \ud83d"),
         (cut, "gave no answer (IncompleteRead"),
         (reset, "gave no answer (ConnectionReset"),
     ],

@@ -234,3 +234,12 @@ def test_keyframes_that_cannot_be_used_are_told_by_line_on_the_node(server):
     assert caught.value.node_id == "path"
     assert 'line 2: there is no emotion "exited": expected a named one; similar: excited' in str(caught.value)
     assert "line 4: frame 1 does not come after frame 2 of line 3" in str(caught.value)
+
+
+def test_half_an_emoji_in_an_error_does_not_end_the_queue(server):
+    for keyframes, told in (("0 \ud83d\n1 sad", r'no emotion "\ud83d"'), ("0 exited\n1 sad", '"exited"')):
+        graph = Graph()
+        probe(graph, path(graph, keyframes), COUNT, "count")
+        with pytest.raises(PromptError) as caught:
+            server.queue(graph, seconds=60)
+        assert told in str(caught.value)
