@@ -254,16 +254,19 @@ def test_data_without_validation_is_refused(data_folder, tmp_path, capsys):
 # --- how it stops ----------------------------------------------------------------------------------------------------
 
 
-def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(data_folder, tmp_path, capsys, monkeypatch):
+def fail_at_the_third_step(monkeypatch) -> None:
     backward, calls = train._backward, []
 
-    def fails_at_the_third_step(run, model, batch):
+    def fails(run, model, batch):
         calls.append(1)
-        return backward(
-            run, model, batch._replace(weight=batch.weight * math.nan) if len(calls) == 3 else batch
-        )
+        weight = batch.weight * math.nan if len(calls) == 3 else batch.weight
+        return backward(run, model, batch._replace(weight=weight))
 
-    monkeypatch.setattr(train, "_backward", fails_at_the_third_step)
+    monkeypatch.setattr(train, "_backward", fails)
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(data_folder, tmp_path, capsys, monkeypatch):
+    fail_at_the_third_step(monkeypatch)
     assert fit(data_folder, tmp_path / "run", "--steps 6 --save-minutes 0") == 1
     error = error_of(capsys)
     assert "not finite at step 3" in error
@@ -278,15 +281,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(data_folder, tmp_p
 
 
 def test_nan_between_two_lines_of_metrics_still_names_its_step(data_folder, tmp_path, capsys, monkeypatch):
-    backward, calls = train._backward, []
-
-    def fails_at_the_third_step(run, model, batch):
-        calls.append(1)
-        return backward(
-            run, model, batch._replace(weight=batch.weight * math.nan) if len(calls) == 3 else batch
-        )
-
-    monkeypatch.setattr(train, "_backward", fails_at_the_third_step)
+    fail_at_the_third_step(monkeypatch)
     assert fit(data_folder, tmp_path / "run", "--steps 8 --log-every 7 --validate-every 8") == 1
     error = error_of(capsys)
     assert "not finite at step 3" in error

@@ -352,6 +352,23 @@ def command(server, tmp_path, out):
     return [*arguments, "--image-size", "64", "--price-in", "1"]
 
 
+def start(server, tmp_path, out, workers: int) -> subprocess.Popen:
+    program = [sys.executable, "-m", "trainer.prepare", *command(server, tmp_path, out)]
+    return subprocess.Popen(
+        [*program, "--workers", str(workers)],
+        env={**os.environ, "TEST_KEY": KEY},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until_asked(server, process: subprocess.Popen, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while sum(server.asked.values()) < count and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+
+
 def test_killed_and_run_again_no_answered_picture_is_asked_twice(pictures, tmp_path):
     save_images(pictures, tmp_path / "images.jsonl")
     out = tmp_path / "written.jsonl"
@@ -367,34 +384,21 @@ def test_killed_and_run_again_no_answered_picture_is_asked_twice(pictures, tmp_p
             handler.answer(200, completion(GOOD))
 
         server.always = slow_after_five
-        arguments = [
-            sys.executable,
-            "-m",
-            "trainer.prepare",
-            *command(server, tmp_path, out),
-            "--workers",
-            "1",
-        ]
-        environment = {**os.environ, "TEST_KEY": KEY}
-        process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-        deadline = time.monotonic() + 60
-        while sum(server.asked.values()) < 6 and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.01)
+        process = start(server, tmp_path, out, workers=1)
+        wait_until_asked(server, process, 6)
         process.send_signal(signal.SIGKILL)
-        output = b"".join(process.communicate())
+        said = "".join(process.communicate())
         # Every answer was on disk before the next picture was asked.
         assert len(finished_ids(out)) == 5
         server.always = None
         release.set()
-        done = subprocess.run(arguments, env=environment, capture_output=True, check=True)
+        again = start(server, tmp_path, out, workers=1)
+        said += "".join(again.communicate())
         # Only the picture that was under way when the run was killed is asked a second time.
         assert len(server.asked) == 12 and sum(server.asked.values()) == 13
-    assert len(finished_ids(out)) == 12
-    everything = (
-        output + done.stdout + done.stderr + b"".join(p.read_bytes() for p in tmp_path.rglob("*.jsonl*"))
-    )
-    assert KEY.encode() not in everything
-    assert b"12 of 12 pictures, 7 of them new" in done.stdout
+    assert again.returncode == 0 and len(finished_ids(out)) == 12
+    assert "12 of 12 pictures, 7 of them new" in said
+    assert KEY not in said + "".join(path.read_text("utf-8") for path in tmp_path.rglob("*.jsonl*"))
 
 
 def test_interrupted_answers_under_way_are_kept(pictures, tmp_path):
@@ -407,24 +411,8 @@ def test_interrupted_answers_under_way_are_kept(pictures, tmp_path):
             handler.answer(200, completion(GOOD))
 
         server.always = wait_and_answer
-        arguments = [
-            sys.executable,
-            "-m",
-            "trainer.prepare",
-            *command(server, tmp_path, out),
-            "--workers",
-            "2",
-        ]
-        process = subprocess.Popen(
-            arguments,
-            env={**os.environ, "TEST_KEY": KEY},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        deadline = time.monotonic() + 60
-        while sum(server.asked.values()) < 2 and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.01)
+        process = start(server, tmp_path, out, workers=2)
+        wait_until_asked(server, process, 2)
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         release.set()

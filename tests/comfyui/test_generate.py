@@ -14,17 +14,8 @@ def test_pictures_through_the_server(server, tmp_path):
     workflow = tmp_path / "workflow.json"
     workflow.write_text(json.dumps(graph))
     out = tmp_path / "images"
-    common = [
-        "comfyui",
-        "--server",
-        server.address,
-        "--workflow",
-        str(workflow),
-        "--out",
-        str(out),
-        "--limit",
-        "1",
-    ]
+    common = ["comfyui", "--server", server.address, "--workflow", str(workflow), "--out", str(out)]
+    common += ["--limit", "1"]
     assert main([*common, "--method", "mine", "--levels=-3,3"]) == 0
     assert main([*common, "--plain"]) == 0
     images = read_manifest(out / "manifest.jsonl")
@@ -39,15 +30,8 @@ def test_a_workflow_that_the_server_refuses(server, tmp_path, capsys):
     graph.picture(graph.emotional(graph.text("{prompt}", "place"), strength=99.0), "saved")
     workflow = tmp_path / "workflow.json"
     workflow.write_text(json.dumps(graph))
-    arguments = [
-        "comfyui",
-        "--server",
-        server.address,
-        "--workflow",
-        str(workflow),
-        "--out",
-        str(tmp_path / "x"),
-    ]
-    assert main([*arguments, "--limit", "1", "--method", "mine"]) == 1
+    arguments = ["comfyui", "--server", server.address, "--workflow", str(workflow)]
+    arguments += ["--out", str(tmp_path / "images"), "--limit", "1", "--method", "mine"]
+    assert main(arguments) == 1
     said = capsys.readouterr().err
     assert "refused the workflow (HTTP 400)" in said and "strength" in said

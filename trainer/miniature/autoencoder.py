@@ -131,11 +131,3 @@ def round_trip(
             yield (decoded.float() * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
     return fill(path, pictures.shape, "uint8", produce, ENCODED_AT_ONCE)
-
-
-@torch.no_grad()
-def peak_signal_to_noise(autoencoder: AutoencoderTiny, pictures: np.ndarray) -> float:
-    """How well pictures uint8 [N, H, W, 3] come back, in dB, the mean over pictures."""
-    wanted = as_floats(pictures)
-    error = (decode(autoencoder, encode(autoencoder, wanted)) - wanted).square().mean((1, 2, 3))
-    return (-10 * error.log10()).mean().item()
