@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 from emoticrafter.readers import Reader
 from trainer.evaluate import main
 from trainer.evaluation.kept import keeping
+from trainer.evaluation.pictures import PictureError, decode
 from trainer.evaluation.report import markdown
 from trainer.evaluation.results import evaluate, matching
 from trainer.evaluation.scoring import Distance, Measure, Scores, neighbours, score
@@ -163,6 +164,48 @@ def test_unreadable_images_are_named_and_the_others_kept(tmp_path):
     assert evaluate(found).estimates["ours"]["V-Error"].mean == pytest.approx(0, abs=0.02)
 
 
+def test_sixteen_bits_stay_grey_and_cameras_pictures_stand_upright(tmp_path):
+    grey = np.linspace(0, 255, 64).astype(np.uint8).reshape(8, 8)
+    Pillow.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "16.png")
+    np.testing.assert_array_equal(decode(tmp_path / "16.png"), np.repeat(grey[..., None], 3, 2))
+    turned = Pillow.Exif()
+    turned[0x0112] = 6  # the camera was held on its side
+    Pillow.new("RGB", (8, 4)).save(tmp_path / "turned.jpg", exif=turned)
+    assert decode(tmp_path / "turned.jpg").shape == (8, 4, 3)
+    Pillow.new("CMYK", (4, 4), (0, 255, 255, 0)).save(tmp_path / "cmyk.tif")
+    assert decode(tmp_path / "cmyk.tif")[0, 0].tolist() == [255, 0, 0]
+
+
+def test_pictures_without_a_range_or_a_format_are_refused(tmp_path):
+    Pillow.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tif")
+    with pytest.raises(PictureError, match=r"float.tif .*mode F has no range"):
+        decode(tmp_path / "float.tif")
+    (tmp_path / "text.png").write_text("hello")
+    with pytest.raises(
+        PictureError, match=r"text.png cannot be read as an image \(no format that is known\)"
+    ):
+        decode(tmp_path / "text.png")
+
+
+def test_without_one_reading_there_is_no_report(tmp_path):
+    found = measured(make_manifest(tmp_path))
+    found.columns["valence"][:] = np.nan
+    with pytest.raises(DataError, match="Of 50 images none was read"):
+        evaluate(found)
+
+
+@pytest.mark.parametrize("name", ["always 0", "ours, labels shuffled"])
+def test_a_method_cannot_have_the_name_of_a_row(name):
+    with pytest.raises(DataError, match=f"named '{name}'.*another name"):
+        matching([Image(Path("a.png"), "a", 0, 0, 0, name, "1")], "plain", common=False)
+
+
+def test_plain_pictures_of_other_prompts_are_left_out(tmp_path):
+    images = read_manifest(make_manifest(tmp_path, ("ours", "plain"), prompts=3))
+    fewer = [image for image in images if image.method == "plain" or image.prompt == images[0].prompt]
+    assert [fewer[row].method for row in matching(fewer, "plain", common=False)].count("plain") == 1
+
+
 def test_other_sizes_have_no_distance(tmp_path):
     path = make_manifest(tmp_path, prompts=1)
     Pillow.new("RGB", (20, 16)).save(tmp_path / "ours-0--3--3.png")
@@ -257,7 +300,7 @@ def test_problems_end_the_command_unless_they_are_skipped(tmp_path, miniature, c
     assert main(arguments) == 1
     said = capsys.readouterr().err
     assert "1 problem with images" in said and "What was measured is kept" in said
-    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "out").iterdir())
     assert main([*arguments, "--skip-bad"]) == 0
     assert "1 problem<" in (tmp_path / "out" / "report.html").read_text()
 
@@ -268,6 +311,9 @@ def test_problems_end_the_command_unless_they_are_skipped(tmp_path, miniature, c
         ([], "one of --reader, --chat-url and --miniature"),
         (["--miniature", "nowhere"], "nowhere holds no readers"),
         (["--reader", "none.safetensors"], "none.safetensors"),
+        (["--reader", "none.safetensors", "--device", "quux"], "--device quux: PyTorch cannot use it here"),
+        (["--shown", "-1", "--workers", "0"], "--workers 0: expected 1 or more"),
+        (["--out", "/dev/null"], "--out /dev/null: expected a folder that can be written"),
         (["--chat-url", "ftp://x", "--chat-model", "m"], "base url"),
         (
             ["--chat-url", "http://x/v1", "--chat-model", "m", "--key-from", "NO_KEY_HERE"],

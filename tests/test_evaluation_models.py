@@ -74,6 +74,15 @@ def test_features_do_not_depend_on_the_batch(clip, dinov2):
         torch.testing.assert_close(together[2:3], backbone.images(PICTURES[2:3]), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 40), (3, 3)])
+def test_the_smallest_pictures_are_not_taken_for_channels(clip, dinov2, size):
+    pixels = np.random.default_rng(0).integers(256, size=(*size, 3), dtype=np.uint8)
+    larger = np.kron(pixels, np.ones((8, 8, 1), np.uint8))
+    for source in (clip, dinov2):
+        small, large = load_backbone(source).images([pixels])[0], load_backbone(source).images([larger])[0]
+        assert torch.cosine_similarity(small, large, dim=0) > 0.9
+
+
 def test_a_model_is_loaded_once(clip):
     assert load_backbone(clip) is load_backbone(clip)
 

@@ -115,7 +115,7 @@ def test_every_unreadable_image_is_named_and_nothing_is_written(tmp_path):
     for image in read_manifest(manifest):
         image.path.write_bytes(b"no picture")
     with pytest.raises(
-        DataError, match=r"images cannot be read\n.*not a picture that can be read(.*\n)+.*and \d+ more"
+        DataError, match=r"images cannot be read\n.*cannot be read as an image(.*\n)+.*and \d+ more"
     ):
         make_study(manifest, tmp_path / "study", SETTINGS)
     assert not list(tmp_path.glob("*study*"))

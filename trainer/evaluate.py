@@ -12,6 +12,7 @@ number means.
 import argparse
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 LPIPS = ("alex", "vgg", "squeeze", "none")
@@ -108,6 +109,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from trainer.evaluation import report
     from trainer.evaluation.results import evaluate as figures
 
+    _check(options)
     skipped: list[str] | None = [] if options.skip_bad else None
     manifests = [path / "manifest.jsonl" if path.is_dir() else path for path in options.manifests]
     parts = _read_manifests(manifests, skipped, options)
@@ -232,10 +234,40 @@ def _key(variable: str | None) -> str:
     return os.environ[variable]
 
 
+def _check(options: argparse.Namespace) -> None:
+    """Raises DataError with everything that is wrong with the options, before anything is measured."""
+    from trainer.rows import DataError
+
+    problems = []
+    if options.shown < 0:
+        problems.append(f"--shown {options.shown}: expected 0 or more prompts")
+    if options.workers < 1:
+        problems.append(f"--workers {options.workers}: expected 1 or more")
+    if not options.per_minute >= 0:
+        problems.append(f"--per-minute {options.per_minute}: expected 0 or more")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=options.out).close()
+    except OSError as error:
+        problems.append(f"--out {options.out}: expected a folder that can be written ({error.strerror})")
+    if problems:
+        raise DataError("These options cannot be used:\n" + "\n".join(f"  {text}" for text in problems))
+
+
 def _device(name: str) -> str:
     import torch
 
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    from trainer.rows import DataError
+
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # an unknown name; PyTorch without CUDA
+        why = str(error).split("\n")[0][:200]
+        raise DataError(
+            f"--device {name}: PyTorch cannot use it here, expected auto, cpu or cuda ({why})"
+        ) from error
+    return name
 
 
 def _list_problems(problems: list[str]) -> None:

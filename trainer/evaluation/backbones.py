@@ -39,7 +39,8 @@ class Backbone:
     @torch.no_grad()
     def images(self, pictures: list[Pixels]) -> Tensor:
         """Features of B images, float32 [B, W]: CLIP's projected ones, DINOv2's of the whole image. No unit length."""
-        pixels = self.processor(images=pictures, return_tensors="pt")["pixel_values"].to(self.device)
+        pixels = self.processor(images=pictures, input_data_format="channels_last", return_tensors="pt")
+        pixels = pixels["pixel_values"].to(self.device)
         if self.kind == "clip":
             # Not get_image_features: it gives a tensor in transformers 4 and an object in 5.
             return self.model.visual_projection(self.model.vision_model(pixels).pooler_output).float()

@@ -59,7 +59,7 @@ def keeping(manifest: Path) -> Iterator[Kept]:
     """Opens the file of a manifest, ``manifest.measured.jsonl`` beside ``manifest.jsonl``.
 
     Raises:
-        DataError: another run is writing there, or the folder cannot be written.
+        DataError: another run is writing there, or the folder cannot be written or is full.
     """
     path = manifest.with_suffix(".measured.jsonl")
     lock = FileLock(path.with_name(f".{path.name}.lock"))
@@ -71,8 +71,8 @@ def keeping(manifest: Path) -> Iterator[Kept]:
             yield Kept(path, stream)
     except Timeout as error:
         raise DataError(f"{manifest} is being evaluated by another run: wait until it has ended.") from error
-    except PermissionError as error:
+    except OSError as error:
         raise DataError(
-            f"{path} cannot be written ({error.strerror}): what is measured is kept beside the manifest. Copy the "
-            "images to a folder of your own, or make this one writable."
+            f"{path} cannot be written ({error.strerror}): what is measured is kept beside the manifest. Make the "
+            "folder writable and see that there is room, or copy the images to another one."
         ) from error

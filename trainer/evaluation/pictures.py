@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
+from PIL import ImageOps
 
 from emoticrafter.files import file_sha256
 
@@ -37,19 +38,31 @@ def _hash(path: Path) -> str | PictureError:
 
 
 def decode(path: Path) -> Pixels:
-    """Reads an image; what is transparent lies on white.
+    """Reads an image, upright; what is transparent lies on white, and of an animation the first picture is taken.
 
     Raises:
         PictureError: it is no image that can be read.
     """
     try:
         with Pillow.open(io.BytesIO(path.read_bytes())) as image:
+            image = ImageOps.exif_transpose(_eight_bits(image))
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
                 image = image.convert("RGBA")
                 image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
             return np.array(image.convert("RGB"))
+    except Pillow.UnidentifiedImageError as error:  # whose text names the buffer
+        raise PictureError(f"{path} cannot be read as an image (no format that is known)") from error
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
         raise PictureError(f"{path} cannot be read as an image ({error})") from error
+
+
+def _eight_bits(image: Pillow.Image) -> Pillow.Image:
+    """Grey with 16 bits as grey with 8: Pillow's own conversion makes everything above 255 white."""
+    if image.mode.startswith("I;16"):
+        return Pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its mode {image.mode} has no range; expected 8 or 16 bits a channel")
+    return image
 
 
 def _decoded(path: Path) -> Pixels | PictureError:

@@ -28,6 +28,7 @@ from trainer.manifest import Image
 from trainer.rows import DataError
 
 ALWAYS_0 = "always 0"
+SHUFFLED = ", labels shuffled"
 SHUFFLES = 10
 LISTED = 3
 AXES = ("V", "A")
@@ -76,18 +77,23 @@ class Results:
 
 
 def matching(images: Sequence[Image], plain: str, common: bool) -> set[int]:
-    """The rows of images that can be compared: those of `plain`, and points that all other methods have.
+    """The rows of images that can be compared: points that all methods have, and what `plain` has of their prompts.
 
     Raises:
-        DataError: a point comes twice, or methods have different points and `common` is not set.
+        DataError: a point comes twice, methods have different points and `common` is not set, or a method has a
+            name that the table gives to a row of its own.
     """
     points: dict[str, dict[tuple, int]] = {}
     for row, image in enumerate(images):
+        if image.method == ALWAYS_0 or image.method.endswith(SHUFFLED):
+            raise DataError(
+                f"A method is named {image.method!r}, as a row of the table is: give it another name."
+            )
         point = (image.prompt, image.seed, image.valence, image.arousal)
         if point in points.setdefault(image.method, {}):
             raise DataError(
-                f"{image.method} has two images of the same prompt, seed, valence and arousal: {image.path.name} and "
-                f"{images[points[image.method][point]].path.name}. Leave one out of the manifest."
+                f"{image.method} has two images of the same prompt, seed, valence and arousal: {image.path} and "
+                f"{images[points[image.method][point]].path}. Leave one out."
             )
         points[image.method][point] = row
     compared = {method: found for method, found in points.items() if method != plain}
@@ -99,7 +105,8 @@ def matching(images: Sequence[Image], plain: str, common: bool) -> set[int]:
     if not shared:
         raise DataError(f"{' and '.join(compared)} have no prompt, seed, valence and arousal in common.")
     kept = {row for found in compared.values() for point, row in found.items() if point in shared}
-    return kept | set(points.get(plain, {}).values())
+    prompts = {point[0] for point in shared}
+    return kept | {row for point, row in points.get(plain, {}).items() if point[0] in prompts}
 
 
 def _refuse_differences(points: dict[str, dict[tuple, int]], shared: set[tuple]) -> None:
@@ -211,7 +218,12 @@ def evaluate(scores: Scores, plain: str = "plain") -> Results:
         scores: Of images that match, see `matching`.
         plain: The method that got the prompts without emotion; its images stand at all points if it has one for
             each prompt and seed.
+
+    Raises:
+        DataError: no image was read.
     """
+    if not np.isfinite(scores.columns["valence"]).any():
+        raise DataError(f"Of {len(scores.images):,} images none was read, so there is nothing to report.")
     prompts = list(dict.fromkeys(image.prompt for image in scores.images))
     names = np.array([image.method for image in scores.images])
     methods = {
@@ -230,9 +242,7 @@ def evaluate(scores: Scores, plain: str = "plain") -> Results:
     asked = reference or methods[plain]
     controls = {ALWAYS_0: following(asked.prompt, asked.asked, np.zeros_like(asked.asked), count)}
     controls |= {
-        f"{name}, labels shuffled": shuffled(method, count)
-        for name, method in methods.items()
-        if name != plain
+        f"{name}{SHUFFLED}": shuffled(method, count) for name, method in methods.items() if name != plain
     }
     calibrations = {
         name: tuple(calibration(method.asked[:, axis], method.got[:, axis]) for axis in (0, 1))

@@ -195,7 +195,7 @@ class _Work:
         fitting = [(a, b) for a, b in pairs if pictures[a].shape == pictures[b].shape]
         for a, b in sorted(set(pairs) - set(fitting)):
             sizes = " and ".join("x".join(map(str, pictures[row].shape[1::-1])) for row in (a, b))
-            names = f"{self.images[a].path.name} and {self.images[b].path.name}"
+            names = f"{self.images[a].path} and {self.images[b].path}"
             self.problems.append(f"{names} have different sizes ({sizes}): no distance between them")
         if fitting:
             first, second = zip(*fitting, strict=True)

@@ -75,10 +75,16 @@ class Store:
 
                 def keep(task: Task, content: bytes, seconds: float) -> None:
                     path = self.folder / task.path
-                    remove_leftovers(path)
-                    write_atomically(path, lambda temporary: temporary.write_bytes(content))
-                    stream.write((json.dumps(self._note(task, seconds)) + "\n").encode())
-                    stream.flush()
+                    try:
+                        remove_leftovers(path)
+                        write_atomically(path, lambda temporary: temporary.write_bytes(content))
+                        stream.write((json.dumps(self._note(task, seconds)) + "\n").encode())
+                        stream.flush()
+                    except OSError as error:
+                        raise DataError(
+                            f"{path} could not be written ({error.strerror}). What was drawn before is kept: make "
+                            "room and run the same command again."
+                        ) from error
 
                 yield keep
         except Timeout as error:

@@ -104,12 +104,14 @@ def _hide(images: list[Image], plan: list[list[Task]], seed: int) -> Key:
 
 def _pictures(paths: dict[str, Path], longest: int) -> dict[str, bytes]:
     """Name -> JPEG; raises DataError with every file that cannot be read."""
+    from ..evaluation.pictures import PictureError  # late: the analysis needs no pictures
+
     found, problems = {}, []
     for name, path in paths.items():
         try:
             found[name] = _jpeg(path, longest)
-        except ValueError as error:
-            problems.append(f"  {path}: {error}")
+        except PictureError as error:
+            problems.append(f"  {error}")
     if problems:
         more = f"\n  ... and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
         raise DataError(
@@ -121,15 +123,10 @@ def _pictures(paths: dict[str, Path], longest: int) -> dict[str, bytes]:
 def _jpeg(path: Path, longest: int) -> bytes:
     """The picture alone: metadata, in which ComfyUI writes prompt and workflow, is not taken along."""
     from PIL import Image as Reader
-    from PIL import ImageOps
 
-    try:
-        with Reader.open(path) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGBA")
-    except (OSError, ValueError, SyntaxError, Reader.DecompressionBombError) as error:
-        raise ValueError(f"not a picture that can be read ({error})") from error
-    plain = Reader.new("RGB", upright.size, "white")
-    plain.paste(upright, mask=upright.getchannel("A"))
+    from ..evaluation.pictures import decode
+
+    plain = Reader.fromarray(decode(path))
     plain.thumbnail((longest, longest), Reader.Resampling.LANCZOS)
     buffer = io.BytesIO()
     plain.save(buffer, "JPEG", quality=92, subsampling=0)
