@@ -271,41 +271,44 @@ def load_table(
     Raises:
         DataError: everything that is wrong with it, with row and line numbers.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "pairs.jsonl"
-        if not path.exists():
-            raise DataError(
-                f"{path} does not exist. Make it with: python -m trainer.prepare --out {path.parent}"
-            )
+    path, rows = _read_pairs(Path(path))
     scale = scale or Scale()
-    rows = read_rows(path)
-    if "image" in rows[0].values and "neutral" not in rows[0].values:
-        raise DataError(
-            f"{path}: these are rated pictures, not pairs of prompts. Have the pairs written: "
-            "python -m trainer.prepare write-prompts --help (or caption-pairs, if they have captions)."
-        )
     columns = match_columns(path, rows, REQUIRED, ALIASES)
     problems = Problems(path)
     records = [_read_pair(row, columns, scale, path.stem, problems) for row in rows]
     records = [record for record in records if record]
     _check_ids(records, problems)
     _check_split(records, problems)
-    if skipped is not None:
+    if skipped is None:
+        problems.refuse(problems.advice())
+    else:
         skipped.extend(problems.found)
         records = [record for record in records if record["row"].number not in problems.rows]
         if not records:
             raise DataError(f"{path}: none of its {len(rows)} rows can be used\n{problems.summary()}")
-    else:
-        problems.refuse(problems.advice())
     if "split" not in columns:
-        for record, split in zip(
-            records, assign_split([r["neutral"] for r in records], fraction, seed), strict=True
-        ):
-            record["split"] = split
+        splits = assign_split([record["neutral"] for record in records], fraction, seed)
+        records = [record | {"split": split} for record, split in zip(records, splits, strict=True)]
     return PairTable(
         **{name: [record[name] for record in records] for name in PairTable.__dataclass_fields__}
     )
+
+
+def _read_pairs(path: Path) -> tuple[Path, list[Row]]:
+    """The file that a path stands for, and its rows."""
+    if path.is_dir():
+        path = path / "pairs.jsonl"
+        if not path.exists():
+            raise DataError(
+                f"{path} does not exist. Make it with: python -m trainer.prepare --out {path.parent}"
+            )
+    rows = read_rows(path)
+    if "image" in rows[0].values and "neutral" not in rows[0].values:
+        raise DataError(
+            f"{path}: these are rated pictures, not pairs of prompts. Have the pairs written: "
+            "python -m trainer.prepare write-prompts --help (or caption-pairs, if they have captions)."
+        )
+    return path, rows
 
 
 def _read_pair(

@@ -294,6 +294,24 @@ def _build(state: dict, config: dict, name: str) -> nn.Module:
         config: hidden_act and, unless heads are 64 wide as in both of SDXL's encoders, num_attention_heads.
         name: What the weights are called in errors.
     """
+    with torch.device("meta"):
+        model = CLIPTextModel(CLIPTextConfig(**_sizes(state, config, name)))
+    model = getattr(model, "text_model", model)  # transformers 4 wraps it once more
+    model.final_layer_norm = nn.Identity()
+    model.embeddings.position_ids = torch.arange(TOKENS)[None]
+    wanted = model.state_dict()
+    for key, tensor in wanted.items():
+        if key not in state or state[key].shape != tensor.shape:
+            found = tuple(state[key].shape) if key in state else "nothing"
+            raise ValueError(
+                f"{name} has a damaged encoder: {key} should be {tuple(tensor.shape)}, got {found}."
+            )
+    model.load_state_dict({key: state[key] for key in wanted}, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def _sizes(state: dict, config: dict, name: str) -> dict:
+    """What transformers has to know of an encoder to build it, read off its weights where `config` does not say."""
     needed = [f"embeddings.{kind}_embedding.weight" for kind in ("token", "position")]
     needed.append("encoder.layers.1.mlp.fc1.weight")
     if missing := [key for key in needed if key not in state]:
@@ -319,20 +337,7 @@ def _build(state: dict, config: dict, name: str) -> nn.Module:
         "num_attention_heads": width // 64,
         "projection_dim": width,
     }
-    with torch.device("meta"):
-        model = CLIPTextModel(CLIPTextConfig(**{**sizes, **config}))
-    model = getattr(model, "text_model", model)  # transformers 4 wraps it once more
-    model.final_layer_norm = nn.Identity()
-    model.embeddings.position_ids = torch.arange(TOKENS)[None]
-    wanted = model.state_dict()
-    for key, tensor in wanted.items():
-        if key not in state or state[key].shape != tensor.shape:
-            found = tuple(state[key].shape) if key in state else "nothing"
-            raise ValueError(
-                f"{name} has a damaged encoder: {key} should be {tuple(tensor.shape)}, got {found}."
-            )
-    model.load_state_dict({key: state[key] for key in wanted}, assign=True)
-    return model.eval().requires_grad_(False)
+    return {**sizes, **config}
 
 
 def _hash_into(digest, encoder: nn.Module) -> None:

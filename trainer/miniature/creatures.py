@@ -341,6 +341,16 @@ def paint_bird(world: World) -> None:
     head = body.at(
         0.14, -0.14 + 0.05 * mood.gloom, angle=0.35 * mood.gloom * (1 - mood.wild) - 0.15 * mood.joy
     )
+    _bird_head(head, mood, plume)
+    legs = [ribbon(np.array([[x, -0.06], [x + 0.01, 0.0]]), 0.014) for x in (-0.02, 0.05)]
+    brush.fill(legs, colour("#a0703a"))
+    notes = brush.at(0.36, -0.42, 1.0)
+    for x, y in ((0.0, 0.0), (0.09, -0.10)):
+        notes.ball(x, y, 0.022, 0.017, INK, alpha=0.8 * mood.joy, angle=-0.3)
+        notes.line([(x + 0.02, y), (x + 0.02, y - 0.08)], 0.009, INK, alpha=0.8 * mood.joy)
+
+
+def _bird_head(head: Brush, mood: Mood, plume: np.ndarray) -> None:
     gape = 0.010 + 0.055 * mood.energy + 0.015 * mood.joy
     beak = colour("#e8a030")
     head.fill(np.array([[0.10, -0.015], [0.23, 0.005 - gape], [0.10, 0.02]]), beak, ink=0.4)
@@ -360,12 +370,6 @@ def paint_bird(world: World) -> None:
     eye(head, mood, 0.035, -0.015, 0.052, colour("#4a3020"), 1.0)
     head.ball(0.02, 0.055, 0.035, 0.02, ROSE, alpha=0.6 * mood.joy, soft=0.01)
     tears(head, mood, 0.04, 0.035, 0.10)
-    legs = [ribbon(np.array([[x, -0.06], [x + 0.01, 0.0]]), 0.014) for x in (-0.02, 0.05)]
-    brush.fill(legs, colour("#a0703a"))
-    notes = brush.at(0.36, -0.42, 1.0)
-    for x, y in ((0.0, 0.0), (0.09, -0.10)):
-        notes.ball(x, y, 0.022, 0.017, INK, alpha=0.8 * mood.joy, angle=-0.3)
-        notes.line([(x + 0.02, y), (x + 0.02, y - 0.08)], 0.009, INK, alpha=0.8 * mood.joy)
 
 
 def _wing(body: Brush, mood: Mood, plume: np.ndarray, far: bool) -> None:

@@ -31,30 +31,7 @@ def paint_boat(world: World) -> None:
         0.5 + world.place, y, 0.95 * world.scale, angle=-side * 0.33 * mood.energy, flip=side < 0
     )
     brush.line([(0, -0.05), (0, -0.66)], 0.026, colour("#5a3f2c"))
-    full = 0.04 + 0.14 * mood.wild
-    slack = 0.06 * mood.gloom
-    main = np.concatenate(
-        [
-            curve([(0.02, -0.63 + slack), (0.13 + full, -0.42), (0.30 + 0.5 * full, -0.13)]),
-            [[0.02, -0.12 + slack]],
-        ]
-    )
-    jib = np.concatenate(
-        [
-            curve([(-0.02, -0.57 + slack), (-0.12 - full * 0.4, -0.36), (-0.26, -0.13)]),
-            [[-0.02, -0.12 + slack]],
-        ]
-    )
-    brush.fill(main, mix(sail, WHITE, 0.2), sail * 0.85, ink=0.5)
-    brush.fill(jib, mix(trim, WHITE, 0.2), trim * 0.85, ink=0.5)
-    band = np.array([[0.02, -0.36], [0.155 + full * 0.95, -0.36], [0.19 + full * 0.88, -0.28], [0.02, -0.28]])
-    brush.fill(band, trim, trim * 0.9, alpha=0.9)
-    torn = [
-        np.array([[0.09, -0.50], [0.14, -0.47], [0.10, -0.42]]),
-        np.array([[0.16, -0.24], [0.24, -0.20], [0.18, -0.14]]),
-        np.array([[-0.13, -0.28], [-0.08, -0.24], [-0.12, -0.19]]),
-    ]
-    brush.fill(torn, world.sky()[1] * 0.6, alpha=0.9 * mood.gloom)
+    _sails(world, brush, sail, trim)
     flag = curve(
         [
             (0, -0.68),
@@ -79,6 +56,35 @@ def paint_boat(world: World) -> None:
     brush.line([(-0.30, -0.045), (0, -0.015), (0.30, -0.05)], 0.022, trim)
     swell(world, 0.84, 0.98, 3, 1.0)
     _splash(world)
+
+
+def _sails(world: World, brush: Brush, sail: np.ndarray, trim: np.ndarray) -> None:
+    """Full in the wind of wild moods, slack and torn in gloomy ones."""
+    mood = world.mood
+    full = 0.04 + 0.14 * mood.wild
+    slack = 0.06 * mood.gloom
+    main = np.concatenate(
+        [
+            curve([(0.02, -0.63 + slack), (0.13 + full, -0.42), (0.30 + 0.5 * full, -0.13)]),
+            [[0.02, -0.12 + slack]],
+        ]
+    )
+    jib = np.concatenate(
+        [
+            curve([(-0.02, -0.57 + slack), (-0.12 - full * 0.4, -0.36), (-0.26, -0.13)]),
+            [[-0.02, -0.12 + slack]],
+        ]
+    )
+    brush.fill(main, mix(sail, WHITE, 0.2), sail * 0.85, ink=0.5)
+    brush.fill(jib, mix(trim, WHITE, 0.2), trim * 0.85, ink=0.5)
+    band = np.array([[0.02, -0.36], [0.155 + full * 0.95, -0.36], [0.19 + full * 0.88, -0.28], [0.02, -0.28]])
+    brush.fill(band, trim, trim * 0.9, alpha=0.9)
+    torn = [
+        np.array([[0.09, -0.50], [0.14, -0.47], [0.10, -0.42]]),
+        np.array([[0.16, -0.24], [0.24, -0.20], [0.18, -0.14]]),
+        np.array([[-0.13, -0.28], [-0.08, -0.24], [-0.12, -0.19]]),
+    ]
+    brush.fill(torn, world.sky()[1] * 0.6, alpha=0.9 * mood.gloom)
 
 
 def _splash(world: World) -> None:
