@@ -27,9 +27,9 @@ from scripts import comfyui, server, workflow  # noqa: E402
 WORKFLOW = ROOT / "workflows" / "try_it_miniature.json"
 WEIGHTS = ROOT / "miniature" / "unet.safetensors"
 PROMPTS = (
-    "a windmill in a meadow at sunset",
-    "a portrait of a person at the beach at noon",
-    "a cat in a forest in the daytime",
+    "a tree at the beach at noon",
+    "a dog in a meadow at sunset",
+    "a lighthouse by the water in a forest at noon",
 )
 """Scenes that the miniature never saw: each of their three parts, but not the three together."""
 VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)

@@ -4,8 +4,9 @@
     python scripts/pictures.py --demo   # writes docs/images/demo_*.jpg from what make demo wrote to output/
 
 A workflow of the miniature is run in a real ComfyUI server, and its thumbnail is what came out, with the points of
-its pads in a corner. One that loads files of SDXL gets a drawing: the plane, its point, and its chain of nodes. Needs
-Pillow and numpy. The same workflow gives the same picture.
+its pads; one of a single pad and a single picture is run at four moods. One that loads files of SDXL gets
+a drawing: the plane, its point, and its chain of nodes. Needs Pillow and numpy. The same workflow gives the same
+picture.
 """
 
 from __future__ import annotations
@@ -71,6 +72,9 @@ CHAIN = {
 MINIATURE = "EmotiCrafterMiniature"
 VALUES_FIRST = ("EmotiCrafterConditioning", "EmotiCrafterVAEncoder", "EmotiCrafterRegional")
 """Nodes whose first two widgets are valence and arousal."""
+PICTURES = ("SaveImage", "PreviewImage", "SaveAnimatedWEBP")
+MOODS = ((-2.4, 1.6), (2.4, 1.6), (-2.4, -1.6), (2.4, -1.6))
+"""What a workflow of one pad and one picture is shown at: as they lie on the plane, row by row."""
 
 
 def has_miniature(workflow: dict) -> bool:
@@ -94,18 +98,54 @@ def run(server: Server, workflow: dict) -> list[Image.Image]:
     return [frame.convert("RGB") for picture in pictures for frame in ImageSequence.Iterator(picture)]
 
 
+def shows_one_mood(workflow: dict) -> bool:
+    """Whether it has a single pad and a single picture."""
+    return len(points_of(workflow)) == sum(node["type"] in PICTURES for node in workflow["nodes"]) == 1
+
+
+def at_mood(workflow: dict, point: tuple[float, float]) -> dict:
+    """The same workflow with its pads at another point."""
+    nodes = [
+        {**node, "widgets_values": [*point, *node["widgets_values"][2:]]}
+        if node["type"] in VALUES_FIRST
+        else node
+        for node in workflow["nodes"]
+    ]
+    return {**workflow, "nodes": nodes}
+
+
+def thumbnail(server: Server, workflow: dict) -> Image.Image:
+    """What a workflow of the miniature paints."""
+    if shows_one_mood(workflow):
+        return four_moods([picture for mood in MOODS for picture in run(server, at_mood(workflow, mood))])
+    return painted(run(server, workflow), points_of(workflow))
+
+
 def painted(pictures: list[Image.Image], points: Iterable[tuple[float, float]]) -> Image.Image:
-    """Pictures side by side, SIZE wide, and the plane with its points in the lower right corner."""
+    """Pictures side by side, SIZE wide, and the plane with its points: in a corner, or between several."""
     sheet = montage(pictures)
     if points := list(points):
-        inset = plane(INSET)
-        draw = ImageDraw.Draw(inset)
-        draw.rectangle((0, 0, INSET - 1, INSET - 1), outline="white", width=3)
-        for valence, arousal in points:
-            x, y = (INSET * (0.5 + part / (2.2 * LIMIT)) for part in (valence, -arousal))
-            draw.ellipse((x - 9, y - 9, x + 9, y + 9), fill="white", outline=(30, 30, 34), width=4)
-        sheet.paste(inset, (sheet.width - INSET - 12, sheet.height - INSET - 12))
+        left = sheet.width - INSET - 12 if len(pictures) == 1 else (sheet.width - INSET) // 2
+        sheet.paste(pad(points), (left, sheet.height - INSET - 12))
     return sheet
+
+
+def four_moods(pictures: list[Image.Image]) -> Image.Image:
+    """The pictures of MOODS as they lie on the plane, and the plane in their middle."""
+    sheet = montage(pictures)
+    sheet.paste(pad(MOODS), ((sheet.width - INSET) // 2, (sheet.height - INSET) // 2))
+    return sheet
+
+
+def pad(points: Iterable[tuple[float, float]]) -> Image.Image:
+    """The plane with its points, INSET wide."""
+    inset = plane(INSET)
+    draw = ImageDraw.Draw(inset)
+    draw.rectangle((0, 0, INSET - 1, INSET - 1), outline="white", width=3)
+    for valence, arousal in points:
+        x, y = (INSET * (0.5 + part / (2.2 * LIMIT)) for part in (valence, -arousal))
+        draw.ellipse((x - 9, y - 9, x + 9, y + 9), fill="white", outline=(30, 30, 34), width=4)
+    return inset
 
 
 def montage(pictures: list[Image.Image]) -> Image.Image:
@@ -215,7 +255,7 @@ def write_thumbnails() -> None:
     ):
         for path, workflow in workflows.items():
             if has_miniature(workflow):
-                save(painted(run(server, workflow), points_of(workflow)), path.with_suffix(".jpg"))
+                save(thumbnail(server, workflow), path.with_suffix(".jpg"))
 
 
 def write_demo_pictures() -> None:

@@ -11,7 +11,19 @@ import pytest
 from PIL import Image
 
 from emoticrafter.path import path_points, read_keyframes
-from scripts.pictures import INSET, SIZE, drawn, has_miniature, montage, painted
+from scripts.pictures import (
+    INSET,
+    MOODS,
+    SIZE,
+    at_mood,
+    drawn,
+    four_moods,
+    has_miniature,
+    montage,
+    painted,
+    points_of,
+    shows_one_mood,
+)
 from trainer.miniature.captions import SETTING_WORDS, SUBJECT_WORDS, TIME_WORDS
 from trainer.miniature.recipe import Recipe
 
@@ -71,6 +83,7 @@ STOCK = {
     ),
     "VAEDecode": ([], ["samples", "vae"]),
     "VAEEncode": ([], ["pixels", "vae"]),
+    "ImageScaleBy": (["upscale_method", "scale_by"], ["image"]),
     "SetLatentNoiseMask": ([], ["samples", "mask"]),
     "SolidMask": (["value", "width", "height"], []),
     "MaskComposite": (["x", "y", "operation"], ["destination", "source"]),
@@ -365,6 +378,39 @@ def test_the_points_of_the_pads_are_in_the_corner():
     assert sheet.getpixel((left, top)) == (255, 255, 255)
     assert sheet.getpixel((SIZE - INSET - 20, SIZE - 20)) == (0, 128, 0)
     assert painted([solid("green")], []).getpixel((left, top)) == (0, 128, 0)
+
+
+def test_of_two_pictures_the_pad_leaves_both_their_middles_free():
+    sheet = painted([solid("green")] * 2, [(0.0, 0.0)])
+    middle = sheet.height - 12 - INSET // 2
+    assert sheet.getpixel((SIZE // 2, middle)) == (255, 255, 255)
+    assert sheet.getpixel((SIZE // 4, middle)) == sheet.getpixel((SIZE * 3 // 4, middle)) == (0, 128, 0)
+
+
+def test_four_moods_lie_as_on_the_plane_around_it():
+    colours = ("red", "yellow", "blue", "lime")
+    sheet = four_moods([solid(colour) for colour in colours])
+    for (valence, arousal), colour in zip(MOODS, colours, strict=True):
+        place = (
+            SIZE * (valence > 0) + (10 if valence < 0 else -10),
+            SIZE * (arousal < 0) + (10 if arousal > 0 else -10),
+        )
+        assert sheet.getpixel(place) == solid(colour).getpixel((0, 0))
+    assert sheet.getpixel(((SIZE - INSET) // 2 + 1, SIZE // 2)) == (255, 255, 255), "the pad's border"
+
+
+def test_a_workflow_of_one_pad_and_one_picture_is_shown_at_other_moods_and_no_other_is():
+    assert {name for name in MINIATURES if shows_one_mood(WORKFLOWS[name])} == {
+        TRY_IT,
+        "pad_to_picture_miniature",
+    }
+    moved = at_mood(WORKFLOWS[TRY_IT], (-2.4, 1.6))
+    assert points_of(moved) == [(-2.4, 1.6)] != points_of(WORKFLOWS[TRY_IT])
+    [before], [after] = (
+        [node for node in each["nodes"] if node["type"] == "EmotiCrafterConditioning"]
+        for each in (WORKFLOWS[TRY_IT], moved)
+    )
+    assert after["widgets_values"][2:] == before["widgets_values"][2:]
 
 
 # ---- the blueprint ---------------------------------------------------------------------------------
