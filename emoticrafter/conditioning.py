@@ -19,6 +19,8 @@ ALL_STEPS = (0.0, 1.0)
 # ComfyUI applies an entry from its start to its end, both included. Where two entries meet exactly at a step, it
 # would blend them there. A boundary this much earlier meets no step, and as both sides share it no step is left out.
 BEFORE_THE_STEP = 1e-6
+AT_ONCE = 128
+"""Windows that go through the network together: more are no faster, and thousands of frames would fill the memory."""
 KNOWN_WIDTHS = {
     768: "Stable Diffusion 1.x",
     1024: "Stable Diffusion 2.x",
@@ -44,7 +46,7 @@ def inject_emotion(
 ) -> Conditioning:
     """Adds an emotion to every entry of a conditioning.
 
-    Each window of 77 tokens is one call of the network, all windows of an entry in one batch. What an entry
+    Each window of 77 tokens is one call of the network, up to 128 windows of an entry in one batch. What an entry
     carries beside its text stays as it is, but for what `pooled` and `steps` ask; nothing is changed in place.
     The keywords at their defaults change nothing, bit for bit.
 
@@ -106,21 +108,36 @@ def _inject_windows(
         features = features.expand(emotions, -1, -1)
         emotion = EmotionFeatures(*(tokens.repeat_interleave(count, dim=0) for tokens in emotion))
     windows = features.unflatten(1, (count, WINDOW)).flatten(0, 1)  # [B * n, 77, D]
-    moved = windows.to(network.input_projection.weight.device)
-    if gains == AS_TRAINED and protected is None:
-        injected = network.inject(moved, emotion, strength)
-    else:
-        residual = _residual(moved, network, emotion, gains)
-        if protected is not None:
-            residual = remove_directions(residual, protected)
-        injected = moved + (strength * residual).to(moved.dtype)
-    injected = injected.to(windows.device)
+    parts = []
+    for start in range(0, len(windows), AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        its_own = emotion if emotions == 1 else EmotionFeatures(*(tokens[some] for tokens in emotion))
+        parts.append(_injected(windows[some], network, its_own, strength, gains, protected))
+    injected = torch.cat(parts)
     if not torch.isfinite(injected).all():
         raise ValueError(
             f"The emotion network gave NaN or infinite numbers in {network.input_projection.weight.dtype} at "
             f"strength {strength:g}: load it as float32, or lower the strength."
         )
     return injected.unflatten(0, (-1, count)).flatten(1, 2)
+
+
+def _injected(
+    windows: Tensor,
+    network: EmotionNetwork,
+    emotion: EmotionFeatures,
+    strength: float,
+    gains: tuple[float, float],
+    protected: Tensor | None,
+) -> Tensor:
+    """[B, 77, D] and 1 or B emotions -> [B, 77, D], on the same device."""
+    moved = windows.to(network.input_projection.weight.device)
+    if gains == AS_TRAINED and protected is None:
+        return network.inject(moved, emotion, strength).to(windows.device)
+    residual = _residual(moved, network, emotion, gains)
+    if protected is not None:
+        residual = remove_directions(residual, protected)
+    return (moved + (strength * residual).to(moved.dtype)).to(windows.device)
 
 
 def _residual(

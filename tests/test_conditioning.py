@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from emoticrafter import EmotionNetwork, NetworkConfig
+from emoticrafter import EmotionNetwork, NetworkConfig, conditioning
 from emoticrafter.conditioning import WINDOW, inject_emotion
 from emoticrafter.protection import remove_directions
 
@@ -95,6 +95,24 @@ def test_a_batch_takes_one_emotion_each(network):
         one = [plain[0][index : index + 1], plain[1]]
         [(alone, _)] = inject_emotion([one], network, network.encode(value, -1.0))
         torch.testing.assert_close(batch[index : index + 1], alone, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"gains": (1.5, 0.5)}])
+def test_more_frames_than_the_memory_holds_at_once_go_through_in_parts(network, monkeypatch, settings):
+    values = torch.linspace(-3, 3, 5)
+    emotions = network.encode(values, -values)
+    [(whole, _)] = inject_emotion([entry(windows=2)], network, emotions, **settings)
+    seen = []
+    hook = network.blocks[0].register_forward_hook(lambda *given: seen.append(len(given[-1])))
+    monkeypatch.setattr(conditioning, "AT_ONCE", 3)
+    [(parts, _)] = inject_emotion([entry(windows=2)], network, emotions, **settings)
+    [(alone, _)] = inject_emotion([entry(windows=4)], network, network.encode(1.0, 1.0), **settings)
+    hook.remove()
+    assert max(seen) == 3
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
+    monkeypatch.undo()
+    [(expected, _)] = inject_emotion([entry(windows=4)], network, network.encode(1.0, 1.0), **settings)
+    torch.testing.assert_close(alone, expected, rtol=0, atol=1e-5)
 
 
 def test_emotions_that_do_not_go_with_the_batch_are_refused(network):
