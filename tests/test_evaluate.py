@@ -1,5 +1,6 @@
 """The evaluation from manifests to report: known answers, bad input, resuming, and the command line."""
 
+import errno
 import json
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ from emoticrafter.readers import Reader
 from trainer.evaluate import main
 from trainer.evaluation.kept import keeping
 from trainer.evaluation.pictures import PictureError, decode
-from trainer.evaluation.report import markdown
+from trainer.evaluation.report import markdown, write
 from trainer.evaluation.results import evaluate, matching
 from trainer.evaluation.scoring import Distance, Measure, Scores, neighbours, score
 from trainer.manifest import Image, read_manifest, write_manifest
@@ -326,6 +327,17 @@ def test_a_missing_reader_is_said_in_a_line(tmp_path, capsys, arguments, said):
     assert main([str(path), "--out", str(tmp_path / "out"), *arguments]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and said in error and "Traceback" not in error
+
+
+def test_a_full_disk_is_said_with_the_file(tmp_path, monkeypatch):
+    def full(path, write):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("trainer.evaluation.report.write_atomically", full)
+    with pytest.raises(
+        DataError, match=r"report\.html could not be written \(No space left.*is kept: make room"
+    ):
+        write(tmp_path, "", {})
 
 
 def test_missing_images_are_named(tmp_path, miniature, capsys):

@@ -305,7 +305,7 @@ def test_a_model_is_shown_the_image_and_asked_once(chat):
     url, _, requests = chat
     reader = connect(settings(url, key="secret"))
     big = np.zeros((1000, 2000, 3), np.uint8)
-    assert reader.read([big]).tolist() == [[1.5, -2.0]]
+    assert [*map(list, reader.read([big]))] == [[1.5, -2.0]]
     [request] = requests
     assert request["key"] == "Bearer secret"
     [image] = request["body"]["messages"][1]["content"]
@@ -319,10 +319,10 @@ def test_nonsense_is_asked_again_and_then_left_unread(chat):
     url, answers, requests = chat
     reader = connect(settings(url), workers=1)
     answers += [(200, "It is a lovely day."), (200, '{"valence": 9, "arousal": 0}')]
-    assert reader.read(PICTURES[:1]).tolist() == [[1.5, -2.0]]
+    assert [*map(list, reader.read(PICTURES[:1]))] == [[1.5, -2.0]]
     assert "valence is '9', expected a number from -3 to 3" in requests[2]["body"]["messages"][-1]["content"]
     answers += [(200, "no")] * 3
-    assert np.isnan(reader.read(PICTURES[:1])).all()
+    assert np.isnan(list(reader.read(PICTURES[:1]))).all()
     assert "3 answers, none usable" in reader.failures[0]
 
 
@@ -331,14 +331,38 @@ def test_a_silent_server_ends_the_run(chat, monkeypatch):
     monkeypatch.setattr("trainer.evaluation.chat_reader.SILENCE", 3)
     answers += [(500, "no")] * 3
     with pytest.raises(FatalError, match="none of the last 3 images"):
-        connect(settings(url), workers=1).read(PICTURES)
+        list(connect(settings(url), workers=1).read(PICTURES))
 
 
 def test_a_wrong_key_ends_the_run(chat):
     url, answers, _ = chat
     answers.append((401, "no"))
     with pytest.raises(FatalError, match=r"HTTP 401.*--key-from"):
-        connect(settings(url), workers=1).read(PICTURES[:1])
+        list(connect(settings(url), workers=1).read(PICTURES[:1]))
+
+
+def test_answers_are_kept_as_they_come_and_no_picture_is_paid_for_twice(chat, tmp_path, monkeypatch, capsys):
+    url, answers, requests = chat
+    images = []
+    for number, level in enumerate((-3.0, -1.5, 0.0, 1.5, 3.0)):
+        Pillow.fromarray(PICTURES[number]).save(tmp_path / f"{number}.png")
+        images.append(Image(f"{number}.png", "a dog", level, 0.0, 0, "ours", str(number)))
+    write_manifest(tmp_path / "manifest.jsonl", images)
+    monkeypatch.setenv("THE_KEY", "secret")
+    command = [str(tmp_path), "--out", str(tmp_path / "out"), "--chat-url", url, "--chat-model", "eyes"]
+    command += ["--key-from", "THE_KEY", "--clip", "none", "--lpips", "none", "--workers", "1"]
+    answers += [(200, '{"valence": 1, "arousal": 0}')] * 3 + [(401, "gone")] * 2
+    assert main(command) == 1
+    assert "HTTP 401" in capsys.readouterr().err
+    assert len((tmp_path / "manifest.measured.jsonl").read_text().splitlines()) == 3
+    requests.clear()
+    answers[:] = [(200, "no")] * 3
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path / '3.png'} was not read by eyes: 3 answers, none usable" in said
+    assert len(requests) == 3 + 1  # the nonsense about the fourth picture, and the fifth
+    assert main(command) == 0
+    assert len(requests) == 5 and "secret" not in (tmp_path / "out" / "results.json").read_text()
 
 
 @pytest.mark.parametrize(

@@ -113,9 +113,9 @@ def evaluate(options: argparse.Namespace) -> int:
     skipped: list[str] | None = [] if options.skip_bad else None
     manifests = [path / "manifest.jsonl" if path.is_dir() else path for path in options.manifests]
     parts = _read_manifests(manifests, skipped, options)
-    reader, measures, distance, made_by = measuring(options)
+    _, measures, distance, made_by = measuring(options)
     scores = score_manifests(manifests, parts, measures, distance)
-    problems = [*(skipped or []), *scores.problems, *reader.failures]
+    problems = [*(skipped or []), *scores.problems]
     if problems and not options.skip_bad:
         _list_problems(problems)
         print(

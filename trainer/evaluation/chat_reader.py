@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -51,26 +52,29 @@ class ChatReader:
         asked = f"{server.settings.model} {server.url} {INSTRUCTIONS} {IMAGE_SIZE}"
         self.fingerprint = text_sha256(asked)[:16]
 
-    def read(self, pictures: list[Pixels]) -> np.ndarray:
-        """[B, 2]; NaN for an image that the model refused or answered with nonsense.
+    def read(self, pictures: list[Pixels]) -> Iterator[np.ndarray]:
+        """[2] for each image, in order, each as soon as it is there, so that it can be kept: answers cost money.
+
+        NaN for an image that the model refused or answered with nonsense; why is in `failures` by then.
 
         Raises:
             FatalError: the server will not answer anybody who asks like this.
         """
         with ThreadPoolExecutor(self.workers) as pool:
-            return np.array(list(pool.map(self._read_one, pictures)))
+            for values, why in pool.map(self._read_one, pictures):
+                self.failures += [why] if why else []
+                yield np.array(values)
 
-    def _read_one(self, picture: Pixels) -> tuple[float, float]:
+    def _read_one(self, picture: Pixels) -> tuple[tuple[float, float], str]:
         try:
             found = self._ask(picture)
             self._silent = 0
-            return found
+            return found, ""
         except AnswerError as error:
             self._silent = self._silent + 1 if isinstance(error, ServerError) else 0
             if self._silent >= SILENCE:
                 raise FatalError(f"the server answered none of the last {SILENCE} images: {error}") from error
-            self.failures.append(f"not read by {self.server.settings.model}: {error}")
-            return math.nan, math.nan
+            return (math.nan, math.nan), f"not read by {self.server.settings.model}: {error}"
 
     def _ask(self, picture: Pixels) -> tuple[float, float]:
         image = {"type": "image_url", "image_url": {"url": data_url(picture)}}

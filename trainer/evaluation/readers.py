@@ -7,6 +7,7 @@ The file formats are the library's (emoticrafter/readers.py): heads on an image 
 (width -> 1, sigmoid, times 6 minus 3), and the miniature's reader.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -29,20 +30,24 @@ class VAReader(Protocol):
     Attributes:
         name: What it is, for people.
         fingerprint: Changes with its answers: kept readings of another fingerprint are not used.
-        failures: Why images were left unread, so far.
+        failures: Why images were left unread; whoever tells them takes them out.
     """
 
     name: str
     fingerprint: str
     failures: list[str]
 
-    def read(self, pictures: list[Pixels]) -> np.ndarray:
-        """[B, 2] in [-3, 3]; NaN for an image that it has no answer to."""
+    def read(self, pictures: list[Pixels]) -> Iterable[np.ndarray]:
+        """[B, 2] in [-3, 3], perhaps row by row; NaN for an image that it has no answer to."""
 
 
 def reading(reader: VAReader) -> Measure:
     """The measure of a reader."""
-    return Measure(f"reader {reader.fingerprint}", COLUMNS, lambda pictures, prompts: reader.read(pictures))
+
+    def run(pictures: list[Pixels], prompts: list[str]) -> Iterable[np.ndarray]:
+        return reader.read(pictures)
+
+    return Measure(f"reader {reader.fingerprint}", COLUMNS, run, failures=reader.failures)
 
 
 class HeadsReader:

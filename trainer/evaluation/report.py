@@ -14,6 +14,7 @@ from trainer.evaluation.results import ALWAYS_0, FOLLOWED, Results
 from trainer.evaluation.statistics import FEWEST, Calibration, Comparison, Estimate
 from trainer.manifest import Image
 from trainer.report import CSS
+from trainer.rows import DataError
 
 COLUMNS = {
     "V-Error": "lower is better",
@@ -333,4 +334,12 @@ def write(out: Path, text: str, found: dict) -> None:
     """Writes report.html and results.json, each whole or not at all."""
     numbers = json.dumps(found, indent=1, allow_nan=False) + "\n"
     for name, content in (("report.html", text), ("results.json", numbers)):
-        write_atomically(out / name, lambda path, content=content: path.write_text(content, encoding="utf-8"))
+        try:
+            write_atomically(
+                out / name, lambda path, content=content: path.write_text(content, encoding="utf-8")
+            )
+        except OSError as error:
+            raise DataError(
+                f"{out / name} could not be written ({error.strerror}). What was measured is kept: make room and run "
+                "the same command again."
+            ) from error

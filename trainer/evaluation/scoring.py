@@ -1,7 +1,7 @@
 """Runs every measure over a manifest's images, chunk by chunk; what is known already is not measured again."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -21,14 +21,16 @@ class Measure:
     Attributes:
         by: Its name and the fingerprint of its weights; results are kept under it.
         columns: What the numbers are.
-        run: (B images, their prompts) to [B, columns]; NaN where it has no answer.
+        run: (B images, their prompts) to [B, columns], at once or row by row; NaN where it has no answer.
         reads_prompt: Whether the numbers depend on the prompt.
+        failures: Gets from `run`, before the row of an image without an answer, why it has none.
     """
 
     by: str
     columns: tuple[str, ...]
-    run: Callable[[list[Pixels], list[str]], np.ndarray]
+    run: Callable[[list[Pixels], list[str]], Iterable[np.ndarray]]
     reads_prompt: bool = False
+    failures: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -180,10 +182,11 @@ class _Work:
             rows = [row for row in pictures if self.key(measure, row) not in self.kept]
             if rows:
                 prompts = [self.images[row].prompt for row in rows]
-                values = measure.run([pictures[row] for row in rows], prompts)
-                self.kept.add(
-                    {self.key(measure, row): v.tolist() for row, v in zip(rows, values, strict=True)}
-                )
+                found = measure.run([pictures[row] for row in rows], prompts)
+                for row, values in zip(rows, found, strict=True):
+                    self.kept.add({self.key(measure, row): values.tolist()})
+                    self.problems += [f"{self.images[row].path} was {why}" for why in measure.failures]
+                    measure.failures.clear()
         self._measure_distances(chunk, pictures)
 
     def _measure_distances(self, chunk: list[list[int]], pictures: dict[int, Pixels]) -> None:
