@@ -204,7 +204,7 @@ class EmotionInjection(io.ComfyNode):
             description="Adds the emotion of a VA Encoder to a prompt.",
             inputs=[
                 conditioning_input(),
-                EmotionType.Input("emotion", tooltip="From VA Encoder."),
+                EmotionType.Input("emotion", tooltip="From VA Encoder, Emotion Grid or Emotion Path."),
                 strength_input(),
             ],
             outputs=[conditioning_output()],
