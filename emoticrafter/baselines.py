@@ -22,12 +22,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .files import write_atomically
 from .va import va_tensor
-from .weights import check_numbers, open_safetensors, target_file
+from .weights import check_numbers, open_safetensors, save_tensors, target_file
 
 FORMAT, VERSION = "emoticrafter-baseline", 1
 MOST = 65536  # the largest size of any kind
@@ -253,7 +251,7 @@ def save_baseline(baseline: Baseline, path: str | os.PathLike, training: dict | 
         OSError: The disk is full or cannot be written; what was there before is untouched.
     """
     path = target_file(path)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in baseline.state_dict().items()}
+    state = baseline.state_dict()
     check_numbers(state, torch.float32, path.name)
     metadata = {
         "format": FORMAT,
@@ -262,10 +260,7 @@ def save_baseline(baseline: Baseline, path: str | os.PathLike, training: dict | 
         "config": json.dumps(asdict(baseline.config)),
         "training": json.dumps(training or {}),
     }
-    try:
-        write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
-    except SafetensorError as error:  # what safetensors makes of a full disk
-        raise OSError(f"{path} could not be written: {error}. What was there before is untouched.") from error
+    save_tensors(path, state, metadata)
 
 
 def save_words(baseline: TextualInversion, valence: float, arousal: float, path: str | os.PathLike) -> None:
@@ -275,8 +270,8 @@ def save_words(baseline: TextualInversion, valence: float, arousal: float, path:
         ValueError: A value outside [-3, 3], or another ending than .safetensors.
     """
     path = target_file(path)
-    clip_l, clip_g = (words[0].detach().cpu().contiguous() for words in baseline(valence, arousal))
-    write_atomically(path, lambda temporary: save_file({"clip_l": clip_l, "clip_g": clip_g}, temporary))
+    clip_l, clip_g = (words[0] for words in baseline(valence, arousal))
+    save_tensors(path, {"clip_l": clip_l, "clip_g": clip_g})
 
 
 def is_baseline(path: str | os.PathLike) -> bool:

@@ -15,14 +15,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .files import write_atomically
 from .images import colours
 from .layout import check_layout
 from .va import VA_MAX, VA_MIN
-from .weights import check_numbers, existing_file, open_safetensors, read_pickle
+from .weights import check_numbers, existing_file, open_safetensors, read_pickle, save_tensors
 
 READ_SIZE = 64
 GROUP = 16
@@ -145,14 +143,13 @@ def save_heads(heads: ClipHeads, path: Path, training: dict | None = None) -> No
         path: A file that is there is replaced.
         training: How they were trained (data, held-out errors, licence); anything that JSON can hold.
     """
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in heads.state_dict().items()}
     metadata = {
         "format": HEADS_FORMAT,
         "version": str(HEADS_VERSION),
         "config": json.dumps({"features": heads.features}),
         "training": json.dumps(training or {}),
     }
-    write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
+    save_tensors(path, heads.state_dict(), metadata)
 
 
 def load_heads(path: str | os.PathLike) -> ClipHeads:

@@ -68,7 +68,7 @@ def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dic
         ValueError: Another ending, or weights that are NaN or infinite.
     """
     path = target_file(path)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    state = network.state_dict()
     _check_dtypes(state, path.name)
     check_numbers(state, network.input_projection.weight.dtype, path.name)
     metadata = {
@@ -77,10 +77,7 @@ def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dic
         "config": json.dumps(asdict(network.config)),
         "training": json.dumps(training or {}),
     }
-    try:
-        write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
-    except SafetensorError as error:  # what safetensors makes of a full disk
-        raise OSError(f"{path} could not be written: {error}. What was there before is untouched.") from error
+    save_tensors(path, state, metadata)
 
 
 def read_metadata(path: str | os.PathLike) -> dict:
@@ -117,6 +114,19 @@ def target_file(path: str | os.PathLike) -> Path:
     if path.suffix != ".safetensors":
         raise ValueError(f"{path.name} does not end in .safetensors: networks are saved in that format only.")
     return path
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Writes a safetensors file whole or not at all, of tensors on any device.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+    except SafetensorError as error:  # what safetensors makes of a full disk
+        raise OSError(f"{path} could not be written: {error}. What was there before is untouched.") from error
 
 
 def open_safetensors(path: Path):

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from emoticrafter.files import write_atomically
+from emoticrafter.weights import save_tensors
 from trainer.miniature.captions import emotional_caption, neutral_caption
 from trainer.miniature.dataset import Plan
 from trainer.miniature.models import tokenize
@@ -63,6 +63,5 @@ def caption_tokens(plan: Plan, recipe: Recipe, path: Path) -> dict[str, Tensor]:
             "mood": tokenize(moods),
             "empty": tokenize([""])[0],
         }
-        tokens = {name: tensor.int().contiguous() for name, tensor in tokens.items()}
-        write_atomically(path, lambda temporary: save_file(tokens, temporary))
+        save_tensors(path, {name: tensor.int() for name, tensor in tokens.items()})
     return load_file(path)

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from emoticrafter import load_network, save_network
 from emoticrafter.files import file_sha256, write_atomically
+from emoticrafter.readers import load_reader
 from emoticrafter.weights import read_metadata
 from trainer.miniature.comfyui_layout import text_sizes, text_state, unet_sizes, unet_state, vae_state
 from trainer.miniature.folders import load_autoencoder, load_generator
 from trainer.miniature.models import TextEncoders
-from trainer.miniature.readers import KINDS, load_reader
+from trainer.miniature.readers import KINDS
 from trainer.miniature.recipe import Recipe
 
 FORMAT, VERSION = "emoticrafter-miniature", "1"

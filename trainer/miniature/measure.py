@@ -22,6 +22,7 @@ from torch import Tensor
 from emoticrafter import load_network
 from emoticrafter.baselines import is_baseline, load_baseline
 from emoticrafter.files import file_sha256
+from emoticrafter.readers import distance, load_reader
 from trainer.baselines.patches import conditioning
 from trainer.evaluation.statistics import agreement
 from trainer.miniature.captions import emotional_caption, neutral_caption
@@ -29,7 +30,7 @@ from trainer.miniature.dataset import SEEDS, fill
 from trainer.miniature.folders import load_autoencoder, load_generator
 from trainer.miniature.loop import Machine
 from trainer.miniature.models import decode, tokenize
-from trainer.miniature.readers import distance, load_reader, split_scores
+from trainer.miniature.readers import split_scores
 from trainer.miniature.recipe import Recipe
 from trainer.miniature.sampling import sample
 from trainer.miniature.scene import SUBJECTS, all_scenes

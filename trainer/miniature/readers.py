@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from scipy.stats import kendalltau
 from torch import Tensor, nn
 
-from emoticrafter.files import write_atomically
-from emoticrafter.readers import Reader, distance, load_reader  # noqa: F401 - distance is a reader's, too
+from emoticrafter.readers import Reader, load_reader
+from emoticrafter.weights import save_tensors
 from trainer.miniature.dataset import Plan
 from trainer.miniature.loop import Machine, Schedule, fit, step_random
 from trainer.miniature.models import as_floats
@@ -143,6 +142,5 @@ def evaluate(kind: str, reader: Reader, sight: Sight) -> dict[str, float]:
 
 def save_reader(reader: Reader, path: Path, kind: str, recipe: Recipe, figures: dict) -> None:
     config = {"kind": kind, "channels": recipe.reader_channels, "held_out": figures}
-    state = {name: tensor.contiguous() for name, tensor in reader.state_dict().items()}
     metadata = {"format": "emoticrafter-miniature-reader", "config": json.dumps(config)}
-    write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
+    save_tensors(path, reader.state_dict(), metadata)
