@@ -17,10 +17,9 @@ import sys
 from pathlib import Path
 
 from trainer.command_line import status_of
+from trainer.evaluate import LPIPS
 from trainer.rows import DataError, replacing
 from trainer.tables.rows import NETWORKS, OURS, TABLES
-
-LPIPS = ("alex", "vgg", "squeeze")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -221,7 +220,7 @@ def _write(options: argparse.Namespace, name: str, title: str, body: str, found:
     with replacing(stem.with_suffix(".json")) as stream:
         json.dump(found, stream, ensure_ascii=False, indent=1, allow_nan=False)
     if options.table:
-        write_table(options.table, body, name)
+        write_table(options.table, body, f"{name} on SDXL" if options.sdxl else name)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """A table as Markdown, with its spread, its tests and how it was made; and as JSON."""
 
 import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from trainer.tables.figures import Found, Row
@@ -18,9 +19,12 @@ def markdown(found: Found, command: str) -> str:
         found: The numbers.
         command: That made it.
     """
-    parts = [_how(found), _table(found, _value), INTERVALS, _table(found, _interval)]
-    if found.tests:
-        parts += [TESTS, _table(found, _test, found.tests)]
+    count = ("networks", lambda name: str(found.rows[name].networks) if name in NETWORKS else NOTHING)
+    tested = [name for name in found.rows if any((column, name) in found.tests for column in found.columns)]
+    parts = [_how(found), _table(found, found.rows, _value, count), INTERVALS]
+    parts += [_table(found, found.rows, _interval)]
+    if tested:
+        parts += [TESTS, _table(found, tested, _test)]
     parts += [f"Note: {note}" for note in found.notes]
     return "\n\n".join([*parts, f"Made by `{command}`."])
 
@@ -34,35 +38,36 @@ TESTS = (
 
 def _how(found: Found) -> str:
     seeds = f"{found.seeds} picture seed{'s' * (found.seeds > 1)}"
-    made_by = "; ".join(f"{what}: {by}" for what, by in found.made_by.items())
+    shown = {what: by for what, by in found.made_by.items() if what != "LPIPS" or _smooth(found)}
+    made_by = "; ".join(f"{what}: {by}" for what, by in shown.items())
     return (
         f"{found.prompts} prompts at 25 points, {seeds}. Means over prompts and networks ± the standard deviation over "
-        f"networks (fits from different seeds); * differs from ours at p < {SIGNIFICANT:g}.\n\nMeasured by: {made_by}."
+        f"networks (fits from different seeds); * differs from ours at p < {SIGNIFICANT:g}.\n\n"
+        f"What measures: {made_by}."
     )
 
 
-def _table(found: Found, cell, tests: dict | None = None) -> str:
-    """Rows by columns; with `tests`, the rows that were tested alone."""
-    names = [name for name in found.rows if tests is None or any((c, name) in tests for c in found.columns)]
+def _table(found: Found, names: Iterable[str], cell, *more: tuple[str, Callable[[str], str]]) -> str:
+    """Rows by the figures' columns, with further columns to the left of them."""
     rows = [
         [
             found.rows[name].title,
-            _count(name, found),
-            *(cell(found, name, column) for column in found.columns),
+            *(of(name) for _, of in more),
+            *(cell(found, name, c) for c in found.columns),
         ]
         for name in names
     ]
-    return piped(["", "networks", *found.columns], rows)
+    return piped(["", *(head for head, _ in more), *found.columns], rows)
+
+
+def _smooth(found: Found) -> bool:
+    return any(column.startswith("LPIPS") for column in found.columns)
 
 
 def piped(head: list[str], rows: list[list[str]]) -> str:
     """A table in Markdown: names to the left, numbers to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _count(name: str, found: Found) -> str:
-    return str(found.rows[name].networks) if name in NETWORKS else NOTHING
 
 
 def _value(found: Found, name: str, column: str) -> str:
@@ -96,7 +101,7 @@ def _has(row: Row, column: str) -> bool:
 
 
 def _number(value: float) -> str:
-    return f"{value + 0.0:.{PLACES}f}"
+    return f"{round(value, PLACES) + 0.0:.{PLACES}f}"  # no -0.000
 
 
 def as_json(found: Found, networks: dict[str, list[str]]) -> dict[str, Any]:
