@@ -46,21 +46,26 @@ def _swapped(node: dict) -> dict:
 
 def write_stand_ins(base: Path) -> None:
     """Write the LoRA, the emotion network and a picture into a server's folder `base`."""
-    write_lora(base / "models" / "loras" / LORA_NAME)
+    write_lora(base / "models" / "loras" / LORA_NAME, lora_shapes())
     write_network(base / "models" / "emoticrafter" / NETWORK_NAME)
     write_picture(base / "input" / IMAGE_NAME)
 
 
-def write_lora(path: Path, rank: int = 4, seed: int = 5) -> None:
-    """A LoRA for the tiny SDXL's UNet and both its text encoders, with the key names that people's LoRAs have."""
-    import torch
-    from safetensors.torch import save_file
-
-    generator = torch.Generator().manual_seed(seed)
+def lora_shapes() -> dict[str, tuple[int, int]]:
+    """(outputs, inputs) of layers of the tiny SDXL's UNet and text encoders, by the names that people's LoRAs have."""
     shapes = {f"lora_unet_middle_block_1_transformer_blocks_0_attn2_to_{k}": (64, 2048) for k in "kv"}
     for encoder, width in (("te1", 768), ("te2", 1280)):
         layer = f"lora_{encoder}_text_model_encoder_layers_0_self_attn"
         shapes |= {f"{layer}_{part}_proj": (width, width) for part in "qv"}
+    return shapes
+
+
+def write_lora(path: Path, shapes: dict[str, tuple[int, int]], rank: int = 4, seed: int = 5) -> None:
+    """A LoRA of random numbers for layers of these shapes."""
+    import torch
+    from safetensors.torch import save_file
+
+    generator = torch.Generator().manual_seed(seed)
     weights = {}
     for name, (outputs, inputs) in shapes.items():
         weights[f"{name}.lora_down.weight"] = torch.randn(rank, inputs, generator=generator) * inputs**-0.5

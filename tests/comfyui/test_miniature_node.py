@@ -4,17 +4,20 @@ import io
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from scripts import demo, workflow
 from scripts.server import PromptError
-from scripts.stand_ins import IMAGE_NAME, NETWORK_NAME
+from scripts.stand_ins import IMAGE_NAME, NETWORK_NAME, write_lora
 from tests.comfyui.graphs import Graph, pictures, report
 
 TEXT = "a windmill in a meadow at sunset"
 SIZE = 128
+LORA_SHAPES = {
+    "lora_unet_middle_block_1_transformer_blocks_0_attn2_to_v": (128, 128),
+    "lora_te1_text_model_encoder_layers_0_self_attn_v_proj": (64, 64),
+    "lora_te2_text_model_encoder_layers_0_self_attn_v_proj": (64, 64),
+}
 
 
 class MiniatureGraph(Graph):
@@ -104,22 +107,8 @@ def test_its_text_has_the_miniatures_widths(server):
     assert entry["extra"]["pooled_output"].startswith("[1, 64]")
 
 
-def write_lora(path, rank: int = 4) -> None:
-    """A LoRA for the miniature's UNet and both its text encoders, with the key names that people's LoRAs have."""
-    generator = torch.Generator().manual_seed(0)
-    shapes = {"lora_unet_middle_block_1_transformer_blocks_0_attn2_to_v": (128, 128)}
-    for encoder in ("te1", "te2"):
-        shapes[f"lora_{encoder}_text_model_encoder_layers_0_self_attn_v_proj"] = (64, 64)
-    weights = {}
-    for name, (outputs, inputs) in shapes.items():
-        weights[f"{name}.lora_down.weight"] = torch.randn(rank, inputs, generator=generator) * inputs**-0.5
-        weights[f"{name}.lora_up.weight"] = torch.randn(outputs, rank, generator=generator)
-        weights[f"{name}.alpha"] = torch.tensor(float(rank))
-    save_file(weights, path)
-
-
 def test_a_lora_changes_text_and_model_and_leaves_the_miniature_as_it_was(server):
-    write_lora(server.models / "loras" / "miniature_lora.safetensors")
+    write_lora(server.models / "loras" / "miniature_lora.safetensors", LORA_SHAPES, seed=0)
     graph = MiniatureGraph()
     model, clip, _ = graph.checkpoint()
     [lora, _] = graph.add(
