@@ -13,10 +13,10 @@ SAMPLING = {
     "scheduler": "simple",
     "denoise": 1.0,
 }
-HOUSE, BOAT, FACE = (
+HOUSE, BOAT, TREE = (
     "a house in a meadow at noon",
     "a sailing boat on the water at the beach at sunset",
-    "a portrait of a person in a forest at noon",
+    "a tree at the beach at noon",
 )
 JOY, GLOOM = {"valence": 2.5, "arousal": 1.5}, {"valence": -2.5, "arousal": -1.0}
 KEYFRAMES = "0% calm\n33% happy\n66% excited"
@@ -81,7 +81,7 @@ class Graph(dict):
 
 def chart(graph: Graph) -> None:
     points = graph.grid(columns=3, rows=3)
-    graph.laid_out("chart", graph.at_points(FACE, points), points, FACE)
+    graph.laid_out("chart", graph.at_points(TREE, points), points, TREE)
 
 
 def grid(graph: Graph) -> None:
@@ -127,17 +127,17 @@ def another_mood(graph: Graph) -> None:
 
 
 def strengths(graph: Graph) -> dict[str, list]:
-    joy = {"valence": -2.5, "arousal": 1.5}
+    distress = {"valence": -2.5, "arousal": 1.5}
     return {
-        f"strength {number:g}": graph.emotional(BOAT, strength=number, **joy)
+        f"strength {number:g}": graph.emotional(BOAT, strength=number, **distress)
         for number in (0, 0.5, 1, 1.5, 2)
     }
 
 
 def starts(graph: Graph) -> dict[str, list]:
-    prompts = {"plain": graph.text(FACE)}
+    prompts = {"plain": graph.text(TREE)}
     for start in (0.6, 0.4, 0.2, 0.0):
-        prompts[f"start {start:g}"] = graph.emotional(FACE, start_percent=start, **JOY)
+        prompts[f"start {start:g}"] = graph.emotional(TREE, start_percent=start, **JOY)
     return prompts
 
 
@@ -160,11 +160,11 @@ def regions(graph: Graph) -> dict[str, list]:
 
 def subjects(graph: Graph) -> dict[str, list]:
     prompts = {
-        "cat": "a cat in a forest in the daytime",
-        "windmill": "a windmill in a meadow at sunset",
+        "tree": TREE,
+        "dog": "a dog in a meadow at sunset",
         "campfire": "a campfire in the snow at night",
-        "lighthouse": "a lighthouse by the water at dawn",
-        "portrait": FACE,
+        "lighthouse": "a lighthouse by the water at the beach at dawn",
+        "balloon": "a hot air balloon at the beach at noon",
     }
     return {label: graph.text(text) for label, text in prompts.items()}
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from scripts.browser import READY, launched
 from scripts.help_graphs import GLOOM, HOUSE, JOY, KEYFRAMES
 from scripts.server import Server
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class Scene(NamedTuple):
@@ -150,17 +154,44 @@ BOX = """() => {
     return { x: corner.x + 300 + x, y: corner.y + 160 + y, width: right - x, height: bottom - y };
 }"""
 
+TEMPLATE = "pad_to_picture_miniature"
+RUN = """async (workflow) => {
+    await app.loadGraphData(workflow);
+    Object.assign(app.canvas.ds, { scale: 0.75, offset: [-300, 400] });
+    app.canvas.setDirty(true, true);
+    await app.queuePrompt(0);
+}"""
+SHOWS_ITS_PICTURE = "() => app.graph.nodes.some((node) => node.imgs?.length)"
+COLUMNS = """() => {
+    const corner = app.canvas.canvas.getBoundingClientRect();
+    const { scale, offset } = app.canvas.ds;
+    const groups = app.graph.groups.slice(1);
+    const x = Math.min(...groups.map((group) => group.pos[0])), y = groups[0].pos[1];
+    const width = Math.max(...groups.map((group) => group.pos[0] + group.size[0])) - x;
+    return {
+        x: corner.x + (offset[0] + x) * scale,
+        y: corner.y + (offset[1] + y) * scale,
+        width: width * scale,
+        height: groups[0].size[1] * scale,
+    };
+}"""
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.NodeBadge.NodeSourceBadgeMode": "None",  # it stands above the title, where the picture ends
+}
+
 
 def photographs(running: Server, names: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Gives these scenes with a PNG of each."""
-    running.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False})
+    """Gives these scenes, or the template, with a PNG of each."""
+    running.post("/settings", SETTINGS)
     with launched() as chromium:
         page = chromium.new_page(viewport={"width": 1500, "height": 1300})
         page.set_default_timeout(900_000)  # milliseconds, for a busy machine
         page.goto(running.address, wait_until="commit")
         page.wait_for_function(READY)
         for name in names:
-            yield name, photograph(page, SCENES[name])
+            yield name, photograph_run(page) if name == TEMPLATE else photograph(page, SCENES[name])
 
 
 def photograph(page, scene: Scene) -> bytes:
@@ -177,3 +208,11 @@ def photograph(page, scene: Scene) -> bytes:
         "height": box["height"] + 2 * edge,
     }
     return page.screenshot(clip=box)
+
+
+def photograph_run(page) -> bytes:
+    """The template after *Run*, without its notes and its first column."""
+    page.evaluate(RUN, json.loads((ROOT / "workflows" / f"{TEMPLATE}.json").read_text("utf-8")))
+    page.wait_for_function(SHOWS_ITS_PICTURE)
+    page.wait_for_timeout(3000)  # until it is drawn, and what tells of the run is gone
+    return page.screenshot(clip=page.evaluate(COLUMNS))
