@@ -269,14 +269,14 @@ class Server:
             return ""
 
     def clean(self, text: bytes | str) -> str:
-        """Text from the server, printable and without the key, should it send it back; also where JSON escapes it."""
-        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else printable(text)
+        """Text from the server without the key, should it send it back; also where JSON escapes hide it."""
+        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
         return self._key.sub("***", text) if self._key else text
 
     def _explain(self, status: int, text: str) -> str:
         advice = f" {self._advice[status]}" if status in self._advice else ""
         if not status:
-            return f"{self.url} gave no answer ({text}).{advice}"
+            return f"{self.url} gave no answer ({repr(text)[1:-1][:300]}).{advice}"
         if 300 <= status < 400:
             advice = " Redirects are not followed: give the final address."
         return f"{self.url} answered HTTP {status}: {' '.join(text.split())[:300]}.{advice}"
@@ -302,7 +302,8 @@ class Server:
             raise UnusableError(f"the server's answer is no chat completion: {text[:120]!r}", {}) from error
         usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
         if refusal or choice.get("finish_reason") == "content_filter":
-            raise AnswerError(f"the model refused: {self.clean(str(refusal or 'content filter'))[:200]}")
+            why = printable(self.clean(str(refusal or "content filter")))
+            raise AnswerError(f"the model refused: {why[:200]}")
         if not isinstance(content, str):
             raise UnusableError("the answer holds no text", usage)
         return self.clean(content), usage

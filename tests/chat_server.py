@@ -83,6 +83,12 @@ def cut(handler):
     handler.close_connection = True
 
 
+def noise(handler):
+    """Bytes that are no HTTP."""
+    handler.wfile.write(b"\x00\xff" * 5000)
+    handler.close_connection = True
+
+
 def reset(handler):
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     handler.connection.close()

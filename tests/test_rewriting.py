@@ -9,7 +9,7 @@ from emoticrafter.rewriting import (
     read_answer,
     rewrite_prompt,
 )
-from tests.chat_server import cut, reset, says, serving, stall, status, trickle
+from tests.chat_server import cut, noise, reset, says, serving, stall, status, trickle
 
 KEY = "sk-secret-0123456789"
 ANSWER = "A red square glowing in warm evening light"
@@ -309,6 +309,7 @@ def test_a_key_that_no_header_can_carry_is_told_without_showing_it():
         (says("", finish_reason="content_filter"), "the model refused"),
         (says("", message={"content": "", "refusal": "no \ud83d"}), r"the model refused: no \ud83d"),
         (cut, "gave no answer (IncompleteRead"),
+        (noise, r"gave no answer (BadStatusLine: \x00ÿ\x00"),
         (reset, "gave no answer (ConnectionReset"),
     ],
 )
