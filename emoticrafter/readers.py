@@ -242,6 +242,7 @@ def read_pictures(
     images: Tensor,
     encode: Callable[[Tensor], Tensor] | None = None,
     at_once: int = 16,
+    first: int = 1,
 ) -> Tensor:
     """Valence and arousal of pictures.
 
@@ -250,6 +251,7 @@ def read_pictures(
         images: [B, H, W, C] in [0, 1], of any size.
         encode: For ClipHeads: images [b, H, W, 3] to CLIP's image features [b, W].
         at_once: How many go through the network together.
+        first: Number of the first picture, for the error.
 
     Returns:
         float32 [B, 2] in [-3, 3], on the processor.
@@ -263,7 +265,7 @@ def read_pictures(
         seen = encode(part) if isinstance(reader, ClipHeads) else part.movedim(-1, 1)
         parts.append(reader(seen.to(weight)).cpu())
     found = torch.cat(parts).clamp(VA_MIN, VA_MAX)
-    if failed := [number for number, one in enumerate(found.isfinite().all(1).tolist(), 1) if not one]:
+    if failed := [number for number, one in enumerate(found.isfinite().all(1).tolist(), first) if not one]:
         raise ValueError(
             f"Picture {failed[0]} cannot be read: it holds NaN or infinite numbers, so a node before this one has "
             "failed."

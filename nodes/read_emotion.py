@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from comfy_api.latest import io, ui
 
-from ..emoticrafter.readers import ClipHeads, load_emotion_reader, read_pictures, readings_text
+from ..emoticrafter.readers import ClipHeads, Reader, load_emotion_reader, read_pictures, readings_text
 from . import networks
 from .emotion import CATEGORY
 from .miniature_model import FOLDER as MINIATURE_FOLDER
@@ -42,6 +42,16 @@ def encode_with(clip_vision, name: str, heads: ClipHeads):
             f"clip_vision, with {heads.features} ({heads.width} wide)."
         )
     return lambda images: clip_vision.encode_image(images)["image_embeds"]
+
+
+def read_all(reader: Reader | ClipHeads, images: list[torch.Tensor], encode) -> torch.Tensor:
+    """Readings [N, 2] of the pictures of all batches, in their order."""
+    if not images:
+        raise ValueError("There is no picture to read: images is an empty list.")
+    readings = torch.empty(0, 2)
+    for batch in images:
+        readings = torch.cat([readings, read_pictures(reader, batch, encode, first=1 + len(readings))])
+    return readings
 
 
 class ReadEmotion(io.ComfyNode):
@@ -110,7 +120,7 @@ class ReadEmotion(io.ComfyNode):
         model, encode = managed.ready(), None
         if isinstance(model, ClipHeads):
             encode = encode_with(clip_vision[0] if clip_vision else None, reader[0], model)
-        readings = torch.cat([read_pictures(model, batch, encode) for batch in images])
+        readings = read_all(model, images, encode)
         valence, arousal = readings.T.tolist()
         text = readings_text(readings)
         points = Points(tuple(valence), tuple(arousal))

@@ -100,6 +100,8 @@ def test_readings_are_told_one_by_one_with_their_mean():
 def test_a_picture_that_is_no_number_is_named(reader):
     images = torch.rand(3, 64, 64, 3)
     images[1, 5, 5, 0] = float("nan")
+    with pytest.raises(ValueError, match="Picture 6 cannot be read: it holds NaN"):
+        read_pictures(reader, images, first=5)
     with pytest.raises(ValueError, match="Picture 2 cannot be read: it holds NaN"):
         read_pictures(reader, images)
 
