@@ -7,6 +7,7 @@ of the pairs and the dropout of a step follow from the seed and the step alone.
 
 import errno
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -57,24 +58,18 @@ def save_checkpoint(
         write_atomically(checkpoint_path(out), lambda temporary: save_file(tensors, temporary, metadata))
 
 
-class writing:
+@contextmanager
+def writing(path: Path):
     """Turns what goes wrong while a file is written into one line that says what to do."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
         # safetensors reports its own errors, with the system's text inside.
         full = "No space left" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if isinstance(error, OSError | SafetensorError):
-            why = "the disk is full" if full else str(error)
-            raise TrainingError(
-                f"{self.path} could not be written: {why}. What was saved before is whole: "
-                f"{'free some space' if full else 'see to the folder'} and run the same command with --resume."
-            ) from error
+        raise TrainingError(
+            f"{path} could not be written: {'the disk is full' if full else error}. What was saved before is whole: "
+            f"{'free some space' if full else 'see to the folder'} and run the same command with --resume."
+        ) from error
 
 
 def load_checkpoint(
