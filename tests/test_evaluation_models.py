@@ -25,7 +25,7 @@ from trainer.encoders import clip_tokenizer
 from trainer.evaluate import main
 from trainer.evaluation.backbones import load_backbone
 from trainer.evaluation.chat_reader import IMAGE_SIZE, connect, parse_answer
-from trainer.evaluation.fit import part
+from trainer.evaluation.fit import Parts, held_out, part
 from trainer.evaluation.metrics import clip_scores, lpips_distance
 from trainer.evaluation.readers import MiniatureReader, load_va_reader, same_sizes
 from trainer.manifest import Image, write_manifest
@@ -409,6 +409,8 @@ def test_a_reader_learns_what_is_in_the_features(rated, clip, tmp_path, capsys):
     assert valence["error"] < 0.5 * valence["constant"] and valence["tau"] > 0.7
     assert abs(arousal["tau"]) < 0.6 and arousal["error"] > 0.5 * arousal["constant"]
     assert sum(training["pictures"].values()) == 240
+    (tmp_path / "reader.features.json").write_text("{")  # a damaged note costs time alone
+    assert main([*arguments, "--device", "cpu"]) == 0
     first = load_heads(out).state_dict()
     assert main([*arguments, "--device", "cpu"]) == 0  # from the kept features
     torch.testing.assert_close(load_heads(out).state_dict(), first, atol=0, rtol=0)
@@ -432,6 +434,38 @@ def test_parts_do_not_overlap_and_stay():
     assert sum(sizes) == 1000 and sizes == pytest.approx([700, 150, 150], abs=15)
     again = part(hashes[::-1])
     assert {hashes[n] for n in parts.held_out} == {hashes[::-1][n] for n in again.held_out}
+
+
+def test_the_calibration_of_few_pictures_is_not_their_error():
+    random = np.random.default_rng(0)
+    read = torch.from_numpy(random.uniform(-2, 2, (60, 2))).float()
+    heads = ClipHeads(2, "x")
+    for column, head in enumerate((heads.valence, heads.arousal)):
+        head.weight.data = torch.eye(2)[column][None]
+        head.bias.data.zero_()
+    features = torch.logit((read + 3) / 6)
+    ratings = read + torch.from_numpy(random.normal(0, 1, (60, 2))).float()  # right on average, and noisy
+    parts = Parts(np.arange(20), np.arange(20, 30), np.arange(30, 60))
+    found = held_out(heads.requires_grad_(False), features, ratings, parts)["valence"]
+    assert found["error"] == pytest.approx((ratings - read)[30:, 0].abs().mean().item(), abs=1e-5)
+    assert found["calibration"] < 0.6 * found["error"]  # in 30 parts it would be 1
+
+
+def test_a_reader_that_is_no_better_than_the_mean_says_so(rated, clip, tmp_path, capsys):
+    table, folder = rated
+    rows = [json.loads(line) for line in table.read_text().splitlines()]
+    values = np.random.default_rng(5).uniform(-2.5, 2.5, (240, 2)).tolist()
+    table.write_text(
+        "".join(
+            json.dumps({**row, "valence": v, "arousal": a}) + "\n"
+            for row, (v, a) in zip(rows, values, strict=True)
+        )
+    )
+    out = tmp_path / "reader.safetensors"
+    assert (
+        main(["fit-reader", str(table), "--folder", str(folder), "--out", str(out), "--backbone", clip]) == 0
+    )
+    assert "no better than always saying the mean rating" in capsys.readouterr().out
 
 
 def test_pictures_that_cannot_be_read_are_named(rated, clip, tmp_path, capsys):

@@ -160,3 +160,10 @@ def test_simulated_answers_never_mix_with_real_ones(study_key, tmp_path):
 def test_a_folder_that_is_not_there_is_named(study_key, tmp_path):
     with pytest.raises(DataError, match="there is no such folder"):
         read_answers(tmp_path / "none", study_key)
+    with pytest.raises(DataError, match="there is no file in it"):
+        read_answers(tmp_path, study_key)
+
+
+def test_a_number_of_failed_checks_below_0_is_refused(study_key, tmp_path):
+    with pytest.raises(DataError, match="--failed-checks must be 0 or more, got -1"):
+        read_answers(tmp_path, study_key, -1)

@@ -302,6 +302,11 @@ def fit_reader(options: argparse.Namespace) -> int:
             f"  {axis}: mean error {found['error']:.3f} (always the mean rating: {found['constant']:.3f}), "
             f"tau-b {found['tau']:.3f}, slope {found['slope']:.3f}, calibration error {found['calibration']:.3f}"
         )
+    if useless := [axis for axis, found in figures.items() if found["error"] >= found["constant"]]:
+        print(
+            f"note: for {' and '.join(useless)} it is no better than always saying the mean rating. It needs more "
+            "pictures or another --backbone; do not measure with it."
+        )
     return 0
 
 

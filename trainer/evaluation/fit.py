@@ -8,6 +8,7 @@ the sigmoid with the least squared error, which go into weight and bias: the fil
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from trainer.rows import DataError
 AT_ONCE = 32
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 LISTED = 20
+PER_PART = 10
 FEWEST = 40
 """Rated pictures; of fewer, the held-out part says nothing."""
 
@@ -91,8 +93,9 @@ def read_features(
 def _file_of_features(path: Path, hashes: list[str], backbone: Backbone) -> np.ndarray:
     """float32 [N, W], mapped from the file; NaN where nothing was read yet."""
     note, whose = path.with_suffix(".json"), {"backbone": backbone.fingerprint, "pictures": hashes}
-    if path.exists() and note.exists() and json.loads(note.read_text("utf-8")) == whose:
-        return open_memmap(path, "r+")
+    with suppress(OSError, ValueError):  # not there, or damaged: read anew
+        if json.loads(note.read_text("utf-8")) == whose:
+            return open_memmap(path, "r+")
     note.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     array = open_memmap(path, "w+", dtype=np.float32, shape=(len(hashes), backbone.width))
@@ -176,7 +179,8 @@ def held_out(
     """How heads do on the pictures that neither fit nor calibration saw, by axis.
 
     ``error`` is the mean absolute one, ``constant`` that of always saying the mean rating of the learned pictures;
-    ``calibration`` is the mean distance between readings and ratings within tenths of the readings.
+    ``calibration`` is the mean distance between readings and ratings within tenths of the readings, or within fewer
+    parts where those would hold fewer than PER_PART pictures: of one picture it would be the error again.
     """
     rows = torch.from_numpy(parts.held_out)
     got, wanted = heads(features[rows]).numpy().astype(np.float64), ratings[rows].numpy().astype(np.float64)
@@ -184,9 +188,8 @@ def held_out(
     for column, axis in enumerate(("valence", "arousal")):
         x, y = wanted[:, column], got[:, column]
         constant = ratings[torch.from_numpy(parts.learned), column].mean().item()
-        tenths = np.array([chunk.mean() for chunk in np.array_split(np.sort(y), 10) if len(chunk)])
-        order = [chunk for chunk in np.array_split(np.argsort(y), 10) if len(chunk)]
-        bias = np.abs(np.array([x[chunk].mean() for chunk in order]) - tenths).mean()
+        chunks = np.array_split(np.argsort(y), np.clip(len(y) // PER_PART, 1, 10))
+        bias = np.mean([abs(x[chunk].mean() - y[chunk].mean()) for chunk in chunks])
         follows = agreement(x, y) if np.ptp(x) > 0 else {"error": float(np.abs(x - y).mean())}
         found[axis] = {
             "error": follows["error"],

@@ -207,6 +207,8 @@ def read_answers(folder: Path, key: Key, failed_checks: int = 1) -> Answers:
         DataError: no folder, or not one file that can be used.
     """
     folder = Path(folder)
+    if failed_checks < 0:
+        raise DataError(f"--failed-checks must be 0 or more, got {failed_checks}.")
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder. Put the participants' files into one.")
     people, notes = [], []
@@ -218,8 +220,10 @@ def read_answers(folder: Path, key: Key, failed_checks: int = 1) -> Answers:
             continue
         try:
             people.append(read_file(path, key))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             notes.append(f"{path.name}: left out: {error}")
+    if not people and not notes:
+        raise DataError(f"{folder}: there is no file in it. Put the participants' .json files there.")
     people = _one_each(people, notes)
     people = _attentive(people, notes, failed_checks)
     people = _of_one_kind(people, notes)
