@@ -22,7 +22,7 @@ from .va import VA_MAX, VA_MIN, Point
 
 OWN_SOURCE = "emotions.json"
 LONGEST_NAME = 40
-LARGEST_FILE = 1_000_000  # characters: more names than any list shows
+LARGEST_FILE = 200_000  # characters: more names than any list shows
 MOST_PROBLEMS = 10  # of one text, told at once
 BETWEEN = re.compile(r"[ \t\n\r,:]*")  # what stands between two keys or values of JSON
 
