@@ -123,13 +123,18 @@ def find_network(name: str, folder: str = FOLDER, kind: str = "network") -> str:
         kind: What the file is, for the error: an emotion `kind`.
 
     Raises:
-        FileNotFoundError: It is not there; says where was searched, and what to do.
+        FileNotFoundError: It is not there, or has a name that cannot be read; says where was searched, and what
+            to do.
     """
     names = network_names(folder)
-    listed = name in names
-    if listed and (path := folder_paths.get_full_path(folder, name)):
+    listed, readable = name in names, name == printable(str(name))
+    if listed and readable and (path := folder_paths.get_full_path(folder, name)):
         return path
-    problem = f"{name!r} is a link that leads nowhere." if listed else f"There is no emotion {kind} {name!r}."
+    problem = f"There is no emotion {kind} {name!r}."
+    if listed:
+        problem = (
+            f"{name!r} is a link that leads nowhere." if readable else f"{name!r} is no UTF-8: rename it."
+        )
     searched = "; ".join(f"{path} ({_state(Path(path))})" for path in folder_paths.get_folder_paths(folder))
     found = f"Found: {', '.join(names)}." if names else f"No {kind} file was found."
     raise FileNotFoundError(

@@ -42,7 +42,7 @@ def _point(label: str) -> Point:
     for emotion in known_emotions():
         if emotion.label == label:
             return emotion.point
-    if label.startswith(PROBLEM):
+    if str(label).startswith(PROBLEM):  # whoever calls the server may send no text at all
         problem = printable(label.removeprefix("! "))
         raise ValueError(f"{problem}. Correct the file, press R, and choose an emotion.")
     raise ValueError(f"There is no emotion {label!r} any more. {_own_state()} Choose one of the list.")

@@ -1,6 +1,7 @@
 """Bad input in a real server: the message says what was expected, what came and what to do, and the queue goes on."""
 
 import json
+import os
 import pickle
 import re
 import shutil
@@ -168,6 +169,23 @@ def test_a_name_that_comes_over_a_link_is_refused_when_it_is_known(server, name)
     assert error.node_id == network[0]
     assert f"There is no emotion network {name!r}" in str(error)
     assert f"{server.models / 'emoticrafter'} (searched)" in str(error)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_file_whose_name_is_no_text_is_refused_and_does_not_end_the_queue(server, linked):
+    path = os.fsencode(server.models / "emoticrafter") + b"/joy\xff.safetensors"
+    shutil.copy(server.models / "emoticrafter" / NETWORK_NAME, path)
+    try:
+        graph = Graph()
+        name = (
+            graph.add("ProbeName", file_name="joy\udcff.safetensors") if linked else "joy\udcff.safetensors"
+        )
+        network = graph.add("EmotiCrafterLoader", network_name=name, dtype="auto")
+        graph.report(graph.emotional(graph.text(), network=network), "report")
+        error = failure(server, graph)
+    finally:
+        os.remove(path)  # noqa: PTH107 - pathlib takes no bytes
+    assert r"'joy\udcff.safetensors' is no UTF-8: rename it." in str(error)
 
 
 # ---- files -----------------------------------------------------------------------------------------

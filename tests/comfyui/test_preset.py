@@ -1,6 +1,7 @@
 """Emotion Preset in a real server: points by name, and people's own names."""
 
 import json
+import re
 
 import pytest
 
@@ -95,3 +96,9 @@ def test_an_emotion_that_is_not_there_is_refused_before_anything_runs(server, ow
     with pytest.raises(PromptError, match="Correct the file, press R, and choose an emotion"):
         server.queue(graph_of(HAPPY, blend_with=MISTAKE))
     assert point(server.queue(graph_of(HAPPY))) == (2.48, 1.58)
+
+
+@pytest.mark.parametrize("emotion", [5, None, {"name": "happy"}])
+def test_what_is_no_name_is_refused(server, emotion):
+    with pytest.raises(PromptError, match=f"There is no emotion {re.escape(repr(emotion))} any more"):
+        server.queue(graph_of(emotion))
