@@ -19,6 +19,7 @@ from comfy.model_patcher import ModelPatcher
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..emoticrafter.weights import check_numbers
 from . import networks
 
 FOLDER = Path(__file__).resolve().parents[1] / "miniature"
@@ -77,18 +78,22 @@ def _shared(path: Path, make: Callable[[dict[str, Tensor], dict], object]):
         log.info("[EmotiCrafter] Loading the miniature's %s", path.name)
         try:
             part = _in_use[key] = make(*read_file(path))
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path} cannot be used as a part of the miniature: {error}. {GET_THEM}"
-            ) from error
+        except KeyError as error:
+            raise _unusable(path, f"it has no {error}, and may be another part under this name") from error
+        except (SafetensorError, TypeError, ValueError) as error:
+            raise _unusable(path, error) from error
     return part
+
+
+def _unusable(path: Path, why: object) -> ValueError:
+    return ValueError(f"{path} cannot be used as a part of the miniature: {why}. {GET_THEM}")
 
 
 def read_file(path: Path) -> tuple[dict[str, Tensor], dict]:
     """Reads one of the miniature's files: its tensors in float16 by name, and the sizes of what they fill.
 
     Raises:
-        SafetensorError, ValueError: It is cut short, of another kind, or of another version.
+        SafetensorError, ValueError: It is cut short, of another kind or version, or holds NaN or infinity.
     """
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
@@ -96,7 +101,10 @@ def read_file(path: Path) -> tuple[dict[str, Tensor], dict]:
             raise ValueError(f"its metadata lacks format={FORMAT}")
         if metadata.get("version") != VERSION:
             raise ValueError(f"it has version {metadata.get('version')}, and this release reads {VERSION}")
-        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["config"])  # noqa: SIM118
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    # What a damaged file draws is a black picture, and nothing else would say why.
+    check_numbers(weights, torch.float32, path.name)
+    return weights, json.loads(metadata["config"])
 
 
 # float32 everywhere, whatever the card prefers: at this size it costs nothing, and the pictures are the same.

@@ -42,6 +42,11 @@ def cut_short(path: Path) -> None:
     path.write_bytes(content[: len(content) // 2])
 
 
+def mistaken(path: Path, other: str) -> None:
+    path.unlink()
+    path.symlink_to(path.with_name(other))
+
+
 NORM = "out.0.weight"
 CASES = {
     "no files": lambda folder: [path.unlink() for path in folder.iterdir()],
@@ -53,6 +58,10 @@ CASES = {
     "no config": lambda folder: changed(folder / "unet.safetensors", config="{"),
     "lacking": lambda folder: changed(folder / "unet.safetensors", {NORM: None}),
     "too much": lambda folder: changed(folder / "vae.safetensors", {"surplus": torch.zeros(1)}),
+    "not finite": lambda folder: changed(
+        folder / "unet.safetensors", {NORM: torch.full((64,), float("nan"))}
+    ),
+    "another part": lambda folder: mistaken(folder / "vae.safetensors", "unet.safetensors"),
     "other shape": lambda folder: changed(folder / "unet.safetensors", {NORM: torch.zeros(3)}),
 }
 
@@ -95,6 +104,8 @@ def test_a_whole_miniature_loads(told):
         ("no config", "unet.safetensors cannot be used"),
         ("lacking", f"missing ['{NORM}']"),
         ("too much", "not known ['surplus']"),
+        ("not finite", f"{NORM} in unet.safetensors holds NaN or infinite numbers"),
+        ("another part", "it has no 'latent_channels', and may be another part under this name"),
         ("other shape", "size mismatch for out.0.weight"),
     ],
 )
