@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.command_line import status_of
+from trainer.command_line import TrainingError, status_of
 from trainer.rows import DataError
 
 
@@ -17,6 +17,7 @@ def raising(error: BaseException):
     ("error", "message"),
     [
         (DataError("pairs.csv: row 3 is odd"), "error: pairs.csv: row 3 is odd\n"),
+        (TrainingError("runs/a is another run's"), "error: runs/a is another run's\n"),
         (OSError(28, "No space left on device"), "error: [Errno 28] No space left on device\n"),
         (LookupError("the model is gone"), "error: the model is gone\n"),
         (

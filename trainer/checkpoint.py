@@ -17,13 +17,11 @@ from torch import Tensor, nn
 
 from emoticrafter.files import write_atomically
 
+from .command_line import TrainingError
+
 FORMAT = "emoticrafter-checkpoint"
 VERSION = "1"
 MOMENTS = ("exp_avg", "exp_avg_sq")
-
-
-class TrainingError(Exception):
-    """A run cannot start or go on; the text says why and what to do."""
 
 
 def checkpoint_path(out: Path) -> Path:

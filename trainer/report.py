@@ -20,8 +20,7 @@ from emoticrafter.files import write_atomically
 from emoticrafter.weights import read_metadata
 
 from . import figures
-from .checkpoint import TrainingError
-from .command_line import status_of
+from .command_line import TrainingError, status_of
 from .data import PairTable, load_table
 from .density import fit_density
 from .logs import read_metrics, stand_in_warning
@@ -309,7 +308,7 @@ def main(arguments: list[str] | None = None) -> int:
         path = write_report(options.run, options.data)
         print(f"{path} ({path.stat().st_size / 1e6:.1f} MB), its figures in {options.run / 'report'}")
 
-    return status_of(report, "train", TrainingError)
+    return status_of(report, "train")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import torch
 from emoticrafter import NetworkConfig
 from emoticrafter.network import BLOCK_ORDERS, MOST
 
-from .checkpoint import TrainingError, checkpoint_path
+from .checkpoint import checkpoint_path
+from .command_line import TrainingError
 from .density import BANDWIDTHS
 
 PRECISIONS = ("auto", "float32", "bfloat16")

@@ -10,7 +10,8 @@ import torch
 import torch.distributed as dist
 
 from .batches import batch_indexes
-from .checkpoint import TrainingError, checkpoint_path
+from .checkpoint import checkpoint_path
+from .command_line import TrainingError
 from .logs import write_json
 
 if TYPE_CHECKING:

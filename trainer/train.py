@@ -32,15 +32,8 @@ from emoticrafter import EmotionNetwork, save_network
 from emoticrafter.files import remove_leftovers
 
 from .batches import Batch, Loader, batch_indexes, fits_on_device
-from .checkpoint import (
-    RUN,
-    TrainingError,
-    checkpoint_path,
-    load_checkpoint,
-    read_state,
-    save_checkpoint,
-    writing,
-)
+from .checkpoint import RUN, checkpoint_path, load_checkpoint, read_state, save_checkpoint, writing
+from .command_line import TrainingError
 from .directions import Directions, content_error
 from .logs import Logs, write_json
 from .loss import pair_errors

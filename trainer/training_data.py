@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoint import TrainingError
+from .command_line import TrainingError
 from .data import PairTable, load_table
 from .density import fit_density
 from .directions import Directions, data_directions

@@ -18,7 +18,6 @@ import sys
 from pathlib import Path
 
 from trainer.baselines.settings import Settings
-from trainer.checkpoint import TrainingError
 from trainer.command_line import status_of
 
 
@@ -126,7 +125,7 @@ def rewrite_command(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Runs one subcommand; everything that a user can put right is said in a line, without a traceback."""
     args = parser().parse_args(argv)
-    return status_of(lambda: args.run(args), "eval", RuntimeError, TrainingError)
+    return status_of(lambda: args.run(args), "eval", RuntimeError)
 
 
 if __name__ == "__main__":
