@@ -59,6 +59,10 @@ class RewriteError(RuntimeError):
     """The prompt was not rewritten; the message says why and what to do."""
 
 
+class UnusableAnswerError(RewriteError):
+    """The language model answered, with what is no prompt: asked with another seed it may do better."""
+
+
 def chat_settings(base_url: str, model: str, timeout: float, environment: Mapping[str, str]) -> ChatSettings:
     """Whom to ask: a workflow's words, as far as the environment lets them count.
 
@@ -185,8 +189,8 @@ def read_answer(answer: str) -> str:
     return text
 
 
-def _unusable(how: str) -> RewriteError:
-    return RewriteError(
+def _unusable(how: str) -> UnusableAnswerError:
+    return UnusableAnswerError(
         f"The prompt was not rewritten: the model answered {how}. Change seed to ask again, or try another model."
     )
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from emoticrafter.chat import ChatSettings
-from emoticrafter.rewriting import rewrite_prompt
+from emoticrafter.rewriting import UnusableAnswerError, rewrite_prompt
 from emoticrafter.va import grid_points
-from trainer.rows import write_jsonl
+from trainer.rows import read_utf8, write_jsonl
+
+ASKS = 3  # seeds that are tried before a run ends for an answer that is no prompt
 
 
 def rewrite_all(prompts: Path, out: Path, settings: ChatSettings, side: int, seed: int) -> None:
@@ -21,13 +23,13 @@ def rewrite_all(prompts: Path, out: Path, settings: ChatSettings, side: int, see
         out: The .jsonl file; the folder beside it keeps every answer, so that a second run asks for the rest only.
         settings: Whom to ask.
         side: Points along each axis.
-        seed: See `rewrite_prompt`.
+        seed: See `rewrite_prompt`; after an answer that is no prompt, the next ones are tried.
 
     Raises:
-        ValueError: There is no prompt.
+        ValueError: There is no file, no UTF-8 in it, or no prompt.
         RewriteError: The language model gave no usable answer; what it answered before is kept.
     """
-    lines = [line.strip() for line in prompts.read_text(encoding="utf-8").splitlines()]
+    lines = [line.strip() for line in read_utf8(prompts).splitlines()]
     wanted = [line for line in lines if line and not line.startswith("#")]
     if not wanted:
         raise ValueError(f"{prompts} holds no prompt: expected one a line.")
@@ -36,9 +38,20 @@ def rewrite_all(prompts: Path, out: Path, settings: ChatSettings, side: int, see
     with tqdm(total=len(wanted) * len(points), unit="prompt") as bar:
         for prompt in wanted:
             for valence, arousal in points:
-                rewritten = rewrite_prompt(prompt, valence, arousal, settings, seed, answers, lambda: None)
+                rewritten = _rewritten(prompt, valence, arousal, settings, seed, answers)
                 rows.append(
                     {"prompt": prompt, "valence": valence, "arousal": arousal, "rewritten": rewritten}
                 )
                 bar.update()
     write_jsonl(out, rows)
+
+
+def _rewritten(
+    prompt: str, valence: float, arousal: float, settings: ChatSettings, seed: int, answers: Path
+) -> str:
+    for asked in range(seed, seed + ASKS):
+        try:
+            return rewrite_prompt(prompt, valence, arousal, settings, asked, answers, lambda: None)
+        except UnusableAnswerError as error:
+            last = error
+    raise last
