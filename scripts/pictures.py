@@ -35,7 +35,7 @@ WORKFLOWS = ROOT / "workflows"
 DEMO = ROOT / "output"
 IMAGES = ROOT / "docs" / "images"
 README_PICTURES = {
-    "emotion_grid_1.png": ("demo_grid_1.jpg", 800),
+    "emotion_grid_1.png": ("demo_grid_1.jpg", 640),
     "emotion_grid_2.png": ("demo_grid_2.jpg", 600),
     "emotion_grid_3.png": ("demo_grid_3.jpg", 600),
     "emotion_strip.png": ("demo_strip.jpg", 1600),
