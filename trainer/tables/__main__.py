@@ -164,7 +164,7 @@ def _fitted(options: argparse.Namespace, source, drawings: list) -> list:
 
 
 def _measure(options, command: str, names: list[str], source, drawings: list, asked) -> None:
-    from trainer.tables import curve, text
+    from trainer.tables import text
     from trainer.tables.figures import Meter, find
 
     meter = Meter(meter_options(options, source))
@@ -178,15 +178,19 @@ def _measure(options, command: str, names: list[str], source, drawings: list, as
         networks = {row: [str(d.network) for d in own if d.row == row and d.network] for row in table.rows}
         body = text.markdown(found, command)
         if name == "figure 10":
-            body = f"{_curve(options, found, curve)}\n\n{body}"
+            body = f"{_curve(options, found, own)}\n\n{body}"
         _write(options, name, table.title, body, text.as_json(found, networks))
 
 
-def _curve(options: argparse.Namespace, found, curve) -> str:
+def _curve(options: argparse.Namespace, found, drawings: list) -> str:
     """Draws the figure, beside the document too, and gives its line in the document."""
-    curve.draw_curve(found, options.out)
+    from trainer.tables import curve
+    from trainer.tables.sources import scales_of
+
+    scales = scales_of(drawings)
+    curve.draw_curve(found, scales, options.out)
     if options.table:
-        curve.draw_curve(found, options.table.parent / "images")
+        curve.draw_curve(found, scales, options.table.parent / "images")
     return f"![Slope, error and content over the scale factor](images/{curve.NAME}.png)"
 
 

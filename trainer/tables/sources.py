@@ -47,6 +47,8 @@ class Miniature:
         """What the row consists of, whether it is there or not."""
         if row not in NETWORKS:
             return [Drawing(row, row)]
+        if row not in VARIANTS and row not in BASELINES:
+            return []
         return [
             Drawing(row, method_name(row, seed), self.network(row, seed), seed)
             for seed in range(self.networks)
@@ -131,6 +133,27 @@ def given_networks(words: list[str]) -> dict[str, list[Path]]:
             found.setdefault(name, []).append(Path(file))
     if problems:
         raise DataError("\n".join(problems))
+    return found
+
+
+def scales_of(drawings: list[Drawing]) -> dict[str, float]:
+    """The scale factor that the networks of each row were trained with, as their files say.
+
+    Raises:
+        DataError: a file does not say it.
+    """
+    from emoticrafter.weights import read_metadata
+
+    found = {}
+    for drawing in drawings:
+        if drawing.row in NETWORKS and drawing.row not in found:
+            try:
+                found[drawing.row] = float(read_metadata(drawing.network)["training"]["scale"])
+            except (LookupError, TypeError, ValueError) as error:
+                raise DataError(
+                    f"{drawing.network} does not say with which scale it was trained: figure 10 needs networks of "
+                    "python -m trainer.train."
+                ) from error
     return found
 
 

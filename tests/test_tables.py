@@ -1,0 +1,322 @@
+"""The paper's tables: rows, spread and tests from known numbers; and every table from end to end on a tiny run."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from emoticrafter import EmotionNetwork, NetworkConfig, save_network
+from trainer import generate
+from trainer.evaluation.results import ALWAYS_0
+from trainer.manifest import read_manifest
+from trainer.miniature.folders import save_generator
+from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
+from trainer.miniature.readers import KINDS, Reader, save_reader
+from trainer.miniature.recipe import TINY, keep
+from trainer.rows import DataError
+from trainer.tables import text
+from trainer.tables.__main__ import main, table_names
+from trainer.tables.figures import Found, Row
+from trainer.tables.rows import NETWORKS, OURS, PLAIN, REWRITING, TABLES, TITLES
+from trainer.tables.sources import Drawing, Miniature, fit, given_networks, method_name
+
+PROMPTS = 14  # with fewer, scipy tries all signs of tied differences: seconds for a test
+
+# ---- numbers ---------------------------------------------------------------------------------------
+
+
+def found(rows: dict[str, list[list[float]]], figure: str = "V-Error") -> Found:
+    """A table of one figure from its values by row, network and prompt."""
+    made = {name: Row(TITLES.get(name, name), {figure: np.array(values)}) for name, values in rows.items()}
+    return Found(
+        len(made[OURS].figures[figure][0]), 1, made, (figure,), {"valence and arousal": "a test"}, []
+    )
+
+
+def test_networks_are_averaged_prompt_by_prompt_and_their_spread_stands_beside():
+    row = found({OURS: [[0.0] * 6 + [1.0] * 6, [1.0] * 12]}).rows[OURS]
+    assert row.networks == 2 and row.of_networks("V-Error") == [0.5, 1.0]
+    assert row.estimate("V-Error").mean == pytest.approx(0.75)
+    assert row.deviation("V-Error") == pytest.approx(np.std([0.5, 1.0], ddof=1))
+    assert row.over_networks("V-Error").tolist() == [0.5] * 6 + [1.0] * 6
+    assert found({OURS: [[1.0] * 12]}).rows[OURS].deviation("V-Error") is None
+
+
+def test_rows_are_tested_against_ours_alone_with_holms_correction():
+    base = np.linspace(0.1, 0.6, 12)
+    table = found(
+        {
+            OURS: [base, base + 0.01],
+            "time-embedding": [base + 1, base + 2],
+            REWRITING: [base + np.tile([0.3, -0.3], 6) * np.arange(1, 13)],
+        }
+    )
+    assert set(table.tests) == {("V-Error", "time-embedding"), ("V-Error", REWRITING)}
+    test, p = table.tests["V-Error", "time-embedding"]
+    assert test.effect == 1 and test.difference == pytest.approx(1.495)
+    assert p == pytest.approx(2 * test.p) and p < 0.01  # the smaller of two
+    shown = text.markdown(table, "python -m trainer.tables 1")
+    assert "| time embedding | 2 | 1.850 ± 0.707 * |" in shown
+    [rewriting] = [line for line in shown.splitlines() if line.startswith("| rewriting | – |")]
+    assert "*" not in rewriting and "±" not in rewriting
+    assert shown.endswith("Made by `python -m trainer.tables 1`.")
+
+
+def test_too_few_prompts_get_no_test_and_no_interval():
+    shown = text.markdown(found({OURS: [[0.1, 0.2]], REWRITING: [[0.3, 0.4]]}), "command")
+    assert "| ours | 1 | 0.150 |" in shown and "\n| ours | – |\n" in shown  # mean, interval
+    assert (
+        "| rewriting | – | 0.350 |" in shown and shown.count("\n| rewriting | – |\n") == 2
+    )  # interval, test
+
+
+def test_json_has_every_network():
+    table = found({OURS: [[0.1] * 6, [0.3] * 6], ALWAYS_0: [[1.8] * 6]})
+    stored = json.loads(json.dumps(text.as_json(table, {OURS: ["a", "b"]}), allow_nan=False))
+    ours = stored["rows"][OURS]
+    assert ours["networks"] == ["a", "b"]
+    assert ours["figures"]["V-Error"]["networks"] == pytest.approx([0.1, 0.3])
+    assert stored["rows"][ALWAYS_0]["figures"]["V-Error"]["against ours"]["p"] < 0.05
+
+
+# ---- what is named ---------------------------------------------------------------------------------
+
+
+def test_tables_are_named_as_the_paper_names_them():
+    assert table_names(["1"]) == ["table 1"]
+    assert table_names(["1", "2", "3", "4", "figure", "10", "settings"]) == list(TABLES)
+    assert table_names(["figure", "10", "1", "table", "1"]) == ["figure 10", "table 1"]
+    with pytest.raises(DataError, match="'7' is no table: expected 1, 2, 3, 4, figure 10 or settings"):
+        table_names(["7"])
+
+
+def test_every_row_has_a_title_and_a_name_that_a_manifest_takes():
+    for table in TABLES.values():
+        assert OURS in table.rows and set(table.rows) <= set(TITLES)
+    assert set(NETWORKS) <= set(TITLES)
+    assert method_name("scale-1.5", 2) == "scale-1_5-2"
+    for row in NETWORKS:
+        generate.check(
+            generate.parser().parse_args(["miniature", "--out", "x", "--method", method_name(row, 0)])
+        )
+
+
+def test_networks_are_where_their_commands_put_them(tmp_path):
+    source = Miniature(tmp_path / "run", tmp_path / "baselines", 2)
+    first, second = source.drawings("improved")
+    assert first == Drawing(
+        "improved", "improved-0", tmp_path / "run/emotion/improved-0/network.safetensors", 0
+    )
+    assert second.seed == 1
+    [baseline, _] = source.drawings("time-embedding")
+    assert baseline.network == tmp_path / "baselines/time-embedding-0/network.safetensors"
+    assert source.drawings(PLAIN) == [Drawing(PLAIN, PLAIN)]
+    first.network.parent.mkdir(parents=True)
+    first.network.touch()
+    assert not source.is_there(first)  # training writes the best so far before it has ended
+    first.network.with_name("finished").touch()
+    assert source.is_there(first)
+
+
+def test_given_networks_are_checked(tmp_path):
+    file = tmp_path / "a.safetensors"
+    file.touch()
+    assert given_networks([f"ours={file}", f"ours={file}"]) == {OURS: [file, file]}
+    with pytest.raises(DataError) as error:
+        given_networks(["their=x", f"ours={tmp_path / 'none'}", "ours"])
+    assert "NAME one of ours" in str(error.value) and "none is not there" in str(error.value)
+    assert len(str(error.value).splitlines()) == 3
+
+
+# ---- from end to end -------------------------------------------------------------------------------
+
+
+class Paints:
+    """A painter of plain colours that counts."""
+
+    def __init__(self):
+        self.drawn = []
+
+    def draw(self, tasks):
+        self.drawn += tasks
+        return [
+            Pillow.new(
+                "RGB", (32, 32), (round(128 + 40 * t.valence), round(128 + 40 * t.arousal), 5 * t.number)
+            )
+            for t in tasks
+        ]
+
+
+def write_network(path: Path, scale: float = 1.0) -> Path:
+    config = NetworkConfig(
+        feature_width=sum(TINY.text_widths), width=64, depth=1, emotion_tokens=2, emotion_hidden=8
+    )
+    save_network(EmotionNetwork(config), path, {"scale": scale})
+    (path.parent / "finished").touch()
+    return path
+
+
+@pytest.fixture
+def run(tmp_path):
+    """An untrained run with two networks of ours, and one of each of the others of table 4."""
+    run = tmp_path / "run"
+    torch.manual_seed(0)
+    keep(TINY, run)
+    save_generator(make_unet(TINY), TextEncoders(TINY), run / "generator")
+    make_autoencoder().save_pretrained(run / "autoencoder")
+    for kind, outputs in KINDS.items():
+        reader = Reader(TINY.reader_channels, outputs)
+        save_reader(reader, run / "readers" / f"{kind}.safetensors", kind, TINY, {})
+    for name in ("default-0", "default-1", "unweighted-0", "scale-1.5-0", "published-block-0"):
+        write_network(run / "emotion" / name / "network.safetensors", 1.5 if "scale" in name else 1.0)
+    return run
+
+
+@pytest.fixture
+def tables(run, tmp_path, monkeypatch):
+    """Runs the command with a painter of colours; gives its status and what was drawn."""
+
+    def command(*words, source=("--run", str(run), "--baselines", str(tmp_path / "baselines"))):
+        painter = Paints()
+        monkeypatch.setattr(generate, "_painter", lambda options, process: painter)
+        common = ["--out", str(tmp_path / "tables"), "--prompts", str(PROMPTS), "--device", "cpu"]
+        return main([*source, *words, *common]), painter.drawn
+
+    return command
+
+
+def test_every_table_is_made_and_made_again_from_what_is_there(tables, tmp_path, capsys):
+    document = tmp_path / "docs" / "results.md"
+    document.parent.mkdir()
+    document.write_text("# Results\n\n## One\n\n<!-- table 1: begin -->\n<!-- table 1: end -->\n\nAfter.\n")
+    words = [
+        "1",
+        "2",
+        "4",
+        "figure",
+        "10",
+        "settings",
+        "--no-fit",
+        "--networks",
+        "2",
+        "--table",
+        str(document),
+    ]
+    code, drawn = tables(*words)
+    said = capsys.readouterr().out
+    assert code == 0, said
+    assert "left out, because they are not fitted: cross-attention-0, cross-attention-1" in said
+    assert {task.method for task in drawn} == {
+        *("ours-0", "ours-1", "rewriting", "plain", "unweighted-0", "scale-1_5-0", "published-block-0")
+    }
+    assert len(drawn) == PROMPTS * (6 * 25 + 1)
+    assert len(read_manifest(tmp_path / "tables" / "images" / "manifest.jsonl")) == len(drawn)
+    shown = document.read_text()
+    assert shown.startswith(
+        "# Results\n\n## One\n\n<!-- table 1: begin -->\n\n14 prompts at 25 points, 1 picture seed."
+    )
+    assert "\nAfter.\n" in shown
+    for name in set(TABLES) - {"table 3"}:
+        assert f"<!-- {name}: begin -->" in shown
+    one = (tmp_path / "tables" / "table-1.md").read_text()
+    for row in (
+        "ours | 2",
+        "rewriting | –",
+        "plain prompts | –",
+        "always 0 | –",
+        "ours, labels shuffled | –",
+    ):
+        assert f"\n| {row} |" in one
+    assert "cross attention" not in one and "content" in one and "CLIPScore" not in one
+    assert "| ours | 2 |" in (tmp_path / "tables" / "table-4.md").read_text()
+    assert "LPIPS-Continuous" in (tmp_path / "tables" / "table-2.md").read_text()
+    for picture in (tmp_path / "tables" / "figure-10.png", document.parent / "images" / "figure-10.png"):
+        assert Pillow.open(picture).size[0] > 600
+
+    assert tables(*words) == (0, [])
+    assert document.read_text() == shown
+
+
+def test_the_study_says_that_no_people_were_asked(tables, tmp_path):
+    assert tables("3", "--no-fit", "--networks", "1")[0] == 0
+    shown = (tmp_path / "tables" / "table-3.md").read_text()
+    assert "**No people were asked.** 24 simulated participants" in shown
+    assert "| V-ranking (tau) ↑ |" in shown and "published" not in shown and "smoothness (1-5)" not in shown
+    [study] = (tmp_path / "tables").glob("study-*")
+    assert (study / "page" / "index.html").is_file()
+    # People's files in their place: here, the simulated ones, which the report goes on calling so.
+    answers = ["--answers", str(study / "simulated answers"), "--key", str(study / "key.json")]
+    assert tables("3", *answers) == (0, [])
+    assert "No people were asked" in (tmp_path / "tables" / "table-3.md").read_text()
+
+
+def test_a_dry_run_says_what_is_missing_and_does_nothing(tables, tmp_path, capsys):
+    assert tables("1", "--dry-run", "--networks", "2") == (0, [])
+    said = capsys.readouterr().out
+    assert "fits: 6 are missing" in said and "cross-attention-1/network.safetensors" in said
+    assert "pictures: 3,164 of 3,164 are missing" in said and "0.01 GB" in said
+    assert not (tmp_path / "tables").exists()
+    assert tables("1", "--dry-run", "--networks", "2", "--no-fit") == (0, [])
+    assert "their rows are left out\npictures: 1,064 of 1,064" in capsys.readouterr().out
+
+
+def test_sdxl_takes_networks_by_name(tables, run, tmp_path, capsys):
+    network = write_network(tmp_path / "mine" / "network.safetensors")
+    words = ["--sdxl", "somewhere", "--reader", str(run / "readers" / "emotion.safetensors")]
+    words += ["--clip", "none", "--lpips", "none", "--network", f"ours={network}", f"ours={network}"]
+    code, drawn = tables("1", *words, f"unweighted={network}", source=())
+    assert code == 0, capsys.readouterr().err
+    assert {task.method for task in drawn} == {"ours-0", "ours-1", "plain"}
+    shown = (tmp_path / "tables" / "table-1.md").read_text()
+    assert shown.startswith("# Table 1 on SDXL (somewhere): Five methods")
+    assert "| ours | 2 |" in shown and "content" not in shown
+    tables("1", *words, "--dry-run", source=())
+    assert "pictures: 0 of 714 are missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["9"], "'9' is no table"),
+        (["1", "--networks", "0"], "--networks 0: expected at least 1"),
+        (["3", "--answers", "x"], "--answers and --key go together"),
+        (["1", "--sdxl", "x"], "--sdxl needs --reader"),
+        (["1", "--sdxl", "x", "--reader", "y"], "--sdxl needs --network ours=FILE"),
+        (["1", "--network", "ours=x"], "are for --sdxl"),
+        (["1", "--run", "none", "--shipped", "nowhere"], "nowhere has no unet.safetensors"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(tables, capsys, words, said):
+    assert tables(*words)[0] == 1
+    error = capsys.readouterr().err
+    assert "error: " in error and said in error and "Traceback" not in error
+
+
+def test_without_a_network_of_ours_there_is_no_table(tables, run, capsys):
+    for name in ("default-0", "default-1"):
+        (run / "emotion" / name / "finished").unlink()
+    assert tables("1", "--no-fit")[0] == 1
+    assert "There is no network of ours" in capsys.readouterr().err
+
+
+# ---- fits ------------------------------------------------------------------------------------------
+
+
+def test_what_is_missing_is_fitted_by_the_baselines_and_the_miniatures_own_commands(
+    run, tmp_path, monkeypatch
+):
+    from trainer.baselines.settings import Settings
+
+    monkeypatch.setattr("trainer.baselines.settings.Settings", partial(Settings, steps=2, batch=2))
+    source = Miniature(run, tmp_path / "baselines", 1)
+    missing = [*source.drawings("time-embedding"), *source.drawings("improved")]
+    assert not any(map(source.is_there, missing))
+    fit(source, missing, "cpu")
+    assert all(map(source.is_there, missing))
+    assert (run / "latents.npy").is_file()
+    settings = json.loads((missing[1].network.parent / "run.json").read_text())["settings"]
+    assert (settings["weight_clip"], settings["preserve"]) == (5.0, 0.25)
