@@ -140,7 +140,8 @@ def _read_manifests(
     from trainer.evaluation.results import matching
     from trainer.manifest import read_manifest
 
-    parts = [read_manifest(path, skipped) for path in manifests]
+    advice = " Make what is missing, or leave it out with --skip-bad."
+    parts = [read_manifest(path, skipped, advice) for path in manifests]
     every = [image for part in parts for image in part]
     wanted = {id(every[row]) for row in matching(every, options.plain, options.common)}
     return [[image for image in part if id(image) in wanted] for part in parts]

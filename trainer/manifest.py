@@ -46,12 +46,13 @@ class Image:
     id: str
 
 
-def read_manifest(path: Path, skipped: list[str] | None = None) -> list[Image]:
+def read_manifest(path: Path, skipped: list[str] | None = None, advice: str = "") -> list[Image]:
     """Reads a manifest; the files are looked for, not opened.
 
     Args:
         path: A ``.jsonl`` file.
         skipped: If given, images that cannot be used are left out and described here instead of refused.
+        advice: What else to say to somebody whose images are refused.
 
     Returns:
         The images in the manifest's order, at least one.
@@ -79,7 +80,7 @@ def read_manifest(path: Path, skipped: list[str] | None = None) -> list[Image]:
             lines[image.id] = row.line
             images.append(image)
     if skipped is None or not images:
-        problems.refuse(f"Every line needs {', '.join(FIELDS)}; paths are relative to the manifest.")
+        problems.refuse(f"Every line needs {', '.join(FIELDS)}; paths are relative to the manifest.{advice}")
     else:
         skipped.extend(problems.found)
     return images
