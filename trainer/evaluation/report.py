@@ -85,14 +85,34 @@ ul { margin: 0 0 1rem; padding-left: 1.2rem; }
 
 
 def markdown(results: Results) -> str:
-    """The table for a terminal or a document: means over prompts."""
-    rows = results.estimates
-    columns = _columns(rows)
-    lines = ["| | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
+    """The tables for a terminal or a document: means over prompts; the same two as on the page, columns aligned."""
+    return "\n\n".join(_piped(rows, columns) for _, rows, columns in _parts(results))
+
+
+def _piped(rows: dict[str, dict[str, Estimate]], columns: Sequence[str]) -> str:
+    table = [["", *columns]]
     for name, found in rows.items():
-        numbers = " | ".join(_number(found.get(column)) for column in columns)
-        lines.append(f"| {name.replace('|', chr(92) + '|')} | {numbers} |")
-    return "\n".join(lines)
+        table.append([name.replace("|", r"\|"), *(_number(found.get(column)) for column in columns)])
+    first, *widths = (max(map(len, column)) for column in zip(*table, strict=True))
+    lines = [
+        f"| {name:<{first}} | "
+        + " | ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        + " |"
+        for name, *cells in table
+    ]
+    rule = f"| {'-' * max(3, first)} | " + " | ".join("-" * (width - 1) + ":" for width in widths) + " |"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _parts(results: Results) -> list[tuple[str, dict[str, dict[str, Estimate]], list[str]]]:
+    """Heading, rows and columns of each table: what follows the asked values, and what it costs."""
+    rows, columns = results.estimates, _columns(results.estimates)
+    others = [name for name in columns if name not in FOLLOWED]
+    found = [("Valence and arousal", rows, [name for name in columns if name in FOLLOWED])]
+    if others:
+        rows = {name: row for name, row in rows.items() if any(column in row for column in others)}
+        found.append(("Content, quality and smoothness", rows, others))
+    return found
 
 
 def _columns(rows: dict[str, dict[str, Estimate]]) -> list[str]:
@@ -192,14 +212,10 @@ CALIBRATION = (
 
 
 def _tables(results: Results, plain: str) -> str:
-    rows = results.estimates
-    columns = _columns(rows)
-    followed = [name for name in columns if name in FOLLOWED]
-    others = [name for name in columns if name not in FOLLOWED]
-    found = "<h3>Valence and arousal</h3>" + _table(rows, followed, results)
-    if others:
-        rows = {name: row for name, row in rows.items() if any(column in row for column in others)}
-        found += "<h3>Content, quality and smoothness</h3>" + _table(rows, others, results)
+    found = "".join(
+        f"<h3>{heading}</h3>{_table(rows, columns, results)}" for heading, rows, columns in _parts(results)
+    )
+    columns = _columns(results.estimates)
     kept = {name: text for name, text in MEANINGS.items() if any(name in c or c in name for c in columns)}
     if plain in results.methods:
         kept[plain] = "What the same model draws without emotion: it stands at every point."
