@@ -61,7 +61,8 @@ def painted(tmp_path, monkeypatch):
         painter = painter or Paints()
         monkeypatch.setattr(generate, "_painter", lambda options, process: painter)
         command = ["sdxl", "--out", str(tmp_path / out), "--limit", "2", *arguments]
-        code = main(command if "--plain" in arguments else [*command, "--network", str(network)])
+        without = {"--plain", "--rewritten"} & set(arguments)
+        code = main(command if without else [*command, "--network", str(network)])
         return SimpleNamespace(code=code, drawn=painter.drawn, out=tmp_path / out)
 
     return run
@@ -145,6 +146,44 @@ def test_methods_and_the_plain_prompts_share_a_manifest(painted):
     assert len(found.drawn) == 2
     images = read_manifest(found.out / "manifest.jsonl")
     assert sorted(map(str, {image.method for image in images})) == ["ours", "plain"] and len(images) == 52
+
+
+def rewritten_file(path, prompts, levels=LEVELS):
+    rows = [
+        {"prompt": prompt, "valence": v, "arousal": a, "rewritten": f"{prompt} at {v:g}, {a:g}"}
+        for prompt in prompts
+        for v in levels
+        for a in levels
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_rewritten_prompts_are_drawn_and_the_manifest_has_the_neutral_ones(painted, tmp_path):
+    prompts = read_prompts(PROMPTS)[:2]
+    path = rewritten_file(tmp_path / "rewritten.jsonl", prompts)
+    found = painted("--rewritten", path)
+    assert found.code == 0 and len(found.drawn) == 50
+    assert all(task.text == f"{task.prompt} at {task.valence:g}, {task.arousal:g}" for task in found.drawn)
+    images = read_manifest(found.out / "manifest.jsonl")
+    assert {image.method for image in images} == {"rewriting"} and {i.prompt for i in images} == set(prompts)
+    assert painted("--rewritten", path).drawn == []
+    text = Path(path).read_text()
+    Path(path).write_text(text.replace(" at 3, 3", " in rapture"))
+    assert len(painted("--rewritten", path).drawn) == 2  # of each prompt, the one with other words
+
+
+def test_rewritten_prompts_that_do_not_fit_are_refused(painted, tmp_path, capsys):
+    prompts = read_prompts(PROMPTS)[:2]
+    path = rewritten_file(tmp_path / "rewritten.jsonl", prompts[:1])
+    assert painted("--rewritten", path).code == 1
+    assert "lack 25 of 50 points, such as" in capsys.readouterr().err
+    Path(path).write_text('{"prompt": "A dog.", "valence": 7, "arousal": 0}\n')
+    assert painted("--rewritten", path).code == 1
+    said = capsys.readouterr().err
+    assert "valence is 7, outside -3..3" in said and "rewritten" in said
+    assert painted("--rewritten", path, "--plain").code == 1
+    assert "leave out --plain and --network" in capsys.readouterr().err
 
 
 def test_the_last_process_writes_the_manifest(painted, monkeypatch, capsys):

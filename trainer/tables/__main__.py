@@ -132,8 +132,7 @@ def make_tables(options: argparse.Namespace, command: str) -> int:
     if names == ["table 3"] and options.answers:
         return _people(options, command)
     asked = Asked(options.out / "images", options.prompts, options.seeds, options.processes, options.device)
-    rows = dict.fromkeys(row for name in names for row in TABLES[name].rows)
-    drawings = [drawing for row in rows for drawing in source.drawings(row)]
+    drawings = list(dict.fromkeys(drawing for name in names for drawing in _drawings(name, source)))
     if options.dry_run:
         print(dry_run(source, drawings, asked, not options.no_fit and not options.sdxl))
         return 0
@@ -141,6 +140,12 @@ def make_tables(options: argparse.Namespace, command: str) -> int:
     draw(source, drawings, asked)
     _measure(options, command, names, source, drawings, asked)
     return 0
+
+
+def _drawings(name: str, source) -> list:
+    """What a table needs; people judge the pictures of one network."""
+    every = [drawing for row in TABLES[name].rows for drawing in source.drawings(row)]
+    return [drawing for drawing in every if drawing.seed == 0] if name == "table 3" else every
 
 
 def _fitted(options: argparse.Namespace, source, drawings: list) -> list:
@@ -170,7 +175,7 @@ def _measure(options, command: str, names: list[str], source, drawings: list, as
     meter = Meter(meter_options(options, source))
     for name in names:
         table = TABLES[name]
-        own = [drawing for drawing in drawings if drawing.row in table.rows]
+        own = [drawing for drawing in _drawings(name, source) if drawing in drawings]
         if name == "table 3":
             _user_study(options, command, own, meter, asked.manifest)
             continue

@@ -101,7 +101,7 @@ def _draw_apart(words: list[str], count: int) -> None:
 
 # ---- what it takes ---------------------------------------------------------------------------------
 
-MINUTES = {"emotion network": 7, "baseline": 8, "pictures and latents": 14}
+MINUTES = {"emotion network": 7, "baseline": 5, "pictures and latents": 14}
 """Of fits to the miniature on two cores, as they were measured (docs/miniature.md)."""
 PICTURE_SECONDS = 0.4  # of the miniature, on one core
 FLOP_A_SECOND = 1e14

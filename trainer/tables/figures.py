@@ -65,6 +65,7 @@ class Found:
 
     Attributes:
         prompts: P.
+        points: Of the plane.
         seeds: Pictures of every prompt and point.
         rows: By name.
         columns: Figures in the table's order.
@@ -73,6 +74,7 @@ class Found:
     """
 
     prompts: int
+    points: int
     seeds: int
     rows: dict[str, Row]
     columns: tuple[str, ...]
@@ -142,7 +144,8 @@ def find(table: Table, manifest: Path, drawings: Sequence[Drawing], meter: Meter
     columns = tuple(name for name in table.figures if any(name in row.figures for row in rows.values()))
     rows |= _controls(results, drawings)
     seeds = len({image.seed for image in images})
-    return Found(len(results.prompts), seeds, rows, columns, meter.made_by, results.notes)
+    points = len({(image.valence, image.arousal) for image in images})
+    return Found(len(results.prompts), points, seeds, rows, columns, meter.made_by, results.notes)
 
 
 def _controls(results: Results, drawings: Sequence[Drawing]) -> dict[str, Row]:

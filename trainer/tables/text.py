@@ -41,8 +41,8 @@ def _how(found: Found) -> str:
     shown = {what: by for what, by in found.made_by.items() if what != "LPIPS" or _smooth(found)}
     made_by = "; ".join(f"{what}: {by}" for what, by in shown.items())
     return (
-        f"{found.prompts} prompts at 25 points, {seeds}. Means over prompts and networks ± the standard deviation over "
-        f"networks (fits from different seeds); * differs from ours at p < {SIGNIFICANT:g}.\n\n"
+        f"{found.prompts} prompts at {found.points} points, {seeds}. Means over prompts and networks ± the standard "
+        f"deviation over networks (fits from different seeds); * differs from ours at p < {SIGNIFICANT:g}.\n\n"
         f"What measures: {made_by}."
     )
 
@@ -126,7 +126,13 @@ def as_json(found: Found, networks: dict[str, list[str]]) -> dict[str, Any]:
                     "against ours": _test_json(found, name, column),
                 }
         rows[name] = {"networks": networks.get(name, []), "figures": figures}
-    return {"prompts": found.prompts, "seeds": found.seeds, "made_by": found.made_by, "rows": rows}
+    return {
+        "prompts": found.prompts,
+        "points": found.points,
+        "seeds": found.seeds,
+        "made_by": found.made_by,
+        "rows": rows,
+    }
 
 
 def _test_json(found: Found, name: str, column: str) -> dict[str, Any] | None:
