@@ -67,16 +67,21 @@ def _command(commands, name: str, text: str, run) -> argparse.ArgumentParser:
     return command
 
 
-def _machine(args: argparse.Namespace):
+def quiet() -> None:
+    """Keeps diffusers and transformers from noting every file they read: that would bury the progress."""
     import diffusers
-    import torch
     import transformers
+
+    diffusers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
+def _machine(args: argparse.Namespace):
+    import torch
 
     from trainer.miniature.loop import Machine
 
-    # Their notes about every file they read would bury the progress.
-    diffusers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    quiet()
     machine = Machine.find(args.device, args.precision, args.compile)
     if machine.device.type == "cuda":
         torch.set_float32_matmul_precision("high")
@@ -131,6 +136,7 @@ def export_command(args: argparse.Namespace) -> None:
 def restore_command(args: argparse.Namespace) -> None:
     from trainer.miniature.restore import restore
 
+    quiet()
     restore(args.shipped, args.out)
     print(f"{args.out}: next, python -m trainer.miniature measure --out {args.out}")
 

@@ -125,6 +125,7 @@ def meter_options(options: argparse.Namespace, source) -> argparse.Namespace:
 
 def make_tables(options: argparse.Namespace, command: str) -> int:
     """Fits, draws, measures and writes."""
+    from trainer.miniature.commands import quiet
     from trainer.tables.draw import Asked, draw, dry_run
 
     check(options)
@@ -133,6 +134,7 @@ def make_tables(options: argparse.Namespace, command: str) -> int:
         return _people(options, command)
     asked = Asked(options.out / "images", options.prompts, options.seeds, options.processes, options.device)
     drawings = list(dict.fromkeys(drawing for name in names for drawing in _drawings(name, source)))
+    quiet()
     if options.dry_run:
         print(dry_run(source, drawings, asked, not options.no_fit and not options.sdxl))
         return 0
