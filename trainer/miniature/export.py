@@ -7,6 +7,7 @@ card; `comfyui_layout` says how ComfyUI builds its classes from the first three.
 """
 
 import json
+import tempfile
 from pathlib import Path
 
 import torch
@@ -77,7 +78,7 @@ def export_model(
 
 
 def export(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
-    """Writes everything that is shipped, with its data card, and prints the sizes.
+    """Writes everything that is shipped, with its data card, and prints the sizes: all files, or none.
 
     Args:
         out: The run's folder.
@@ -89,6 +90,20 @@ def export(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
         FileNotFoundError: A stage is not done.
         ValueError: The files are larger together than may be shipped.
     """
+    to.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export.", dir=to) as folder:
+        _write_all(out, recipe, network, Path(folder))
+        total = sum(path.stat().st_size for path in Path(folder).iterdir())
+        if total > LARGEST:
+            raise ValueError(
+                f"{out} makes {total / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f}: use smaller sizes."
+            )
+        for path in Path(folder).iterdir():
+            path.replace(to / path.name)
+    print(f"{to}: {total / 1e6:.1f} MB")
+
+
+def _write_all(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
     unet, text = load_generator(out / "generator", recipe)
     export_model(unet, text, load_autoencoder(out / "autoencoder"), recipe, to)
     training = read_metadata(network)["training"]
@@ -102,12 +117,6 @@ def export(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
         figures[kind] = config["held_out"]
     card = data_card(recipe, figures, training, sorted(to.glob("*.safetensors")))
     write_atomically(to / "README.md", lambda temporary: temporary.write_text(card, encoding="utf-8"))
-    total = sum(path.stat().st_size for path in to.iterdir())
-    print(f"{to}: {total / 1e6:.1f} MB")
-    if total > LARGEST:
-        raise ValueError(
-            f"{to} has {total / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f}: use smaller sizes."
-        )
 
 
 def data_card(recipe: Recipe, figures: dict, training: dict, files: list[Path]) -> str:
