@@ -44,6 +44,12 @@ def test_a_lost_loss_is_named(tmp_path):
         fit(network(), lambda m, s: loss(m, s) * float("nan"), Schedule(steps=30, lr=0.1), CPU, tmp_path)
 
 
+@pytest.mark.parametrize("device", ["nonsense", "cuda:77"])
+def test_a_device_that_is_not_there_is_told(device):
+    with pytest.raises(ValueError, match=f"--device is '{device}', which cannot be used here"):
+        Machine.find(device)
+
+
 def test_the_rate_rises_and_falls():
     schedule = Schedule(steps=1000, lr=1.0, warmup=100)
     assert schedule.rate(0) == 0.01 and schedule.rate(100) == pytest.approx(1.0)

@@ -31,9 +31,18 @@ class Machine:
 
     @classmethod
     def find(cls, device: str = "auto", precision: str = "auto", compile: bool = False) -> "Machine":
-        """Picks the GPU if there is one, and bfloat16 where the processor computes in it."""
+        """Picks the GPU if there is one, and bfloat16 where the processor computes in it.
+
+        Raises:
+            ValueError: There is no such device.
+        """
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            torch.zeros((), device=device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"--device is {device!r}, which cannot be used here: {reason}") from error
         able = (
             torch.cuda.is_bf16_supported()
             if device.startswith("cuda")
