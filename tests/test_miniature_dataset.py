@@ -1,5 +1,8 @@
 """The plan of the painted pictures, and files that fill up part by part."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 
@@ -42,6 +45,20 @@ def test_pictures_are_those_of_the_plan(tmp_path, processes):
 
 class Interrupted(Exception):
     pass
+
+
+def test_a_full_disk_is_told_before_anything_is_painted(tmp_path, monkeypatch):
+    def full(descriptor, start, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def produce(ranges):
+        raise AssertionError("painted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full, raising=False)
+        with pytest.raises(OSError, match=r"No space left on device for 4\.0 MB: .*numbers\.partial"):
+            fill(tmp_path / "numbers.npy", (1000, 1000), "float32", produce)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_file_goes_on_where_it_stopped(tmp_path):

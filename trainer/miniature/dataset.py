@@ -91,12 +91,17 @@ def fill(
 
     Returns:
         The array, mapped from the file and read-only.
+
+    Raises:
+        OSError: The disk is full.
     """
     if not path.exists():
         partial_path, note = path.with_suffix(".partial"), path.with_suffix(".progress")
         path.parent.mkdir(parents=True, exist_ok=True)
         done = int(note.read_text()) if note.exists() and partial_path.exists() else 0
         array = open_memmap(partial_path, "r+" if done else "w+", dtype=dtype, shape=shape)
+        if not done:
+            _reserve(partial_path)
         ranges = [range(start, min(start + part, shape[0])) for start in range(done, shape[0], part)]
         with tqdm(total=shape[0], initial=done, desc=path.stem, mininterval=2) as bar:
             for rows, values in zip(ranges, produce(ranges), strict=True):
@@ -108,6 +113,23 @@ def fill(
         partial_path.replace(path)
         note.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r")
+
+
+def _reserve(path: Path) -> None:
+    """Takes a new file's whole space: where a disk is full, writing to a mapped file ends the process with no word.
+
+    Raises:
+        OSError: There is not so much space.
+    """
+    if not hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+        return
+    size = path.stat().st_size
+    try:
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        path.unlink()
+        raise OSError(error.errno, f"{error.strerror} for {size / 1e6:,.1f} MB", str(path)) from error
 
 
 def _note(path: Path, done: int) -> None:
