@@ -1,5 +1,6 @@
 """The whole pipeline at a size that learns nothing: its files, its second run, its measures, its export."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -88,6 +89,38 @@ def test_export_writes_small_files_and_their_card(out, tmp_path):
     assert load_network(tmp_path / "ship" / "emotion_network.safetensors").config.width == TINY.emotion_width
     card = (tmp_path / "ship" / "README.md").read_text()
     assert "unet.safetensors" in card and "emotion reader, painted: mean valence error" in card
+
+
+def test_an_export_that_cannot_be_finished_changes_nothing(out, tmp_path, capsys):
+    (tmp_path / "unet.safetensors").write_text("as before")
+    missing = tmp_path / "missing.safetensors"
+    assert main(["export", "--out", str(out), "--to", str(tmp_path), "--network", str(missing)]) != 0
+    assert "missing.safetensors" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["unet.safetensors"]
+    assert (tmp_path / "unet.safetensors").read_text() == "as before"
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"pictures": -5}, "pictures is -5: expected 1 or more"),
+        ({"seed": -1}, "seed is -1: expected 0 or more"),
+        ({"generator_lr": float("nan")}, "generator_lr is nan: expected a number from 0"),
+        ({"empty_share": 1.5}, "empty_share is 1.5: expected a number from 0 to 1"),
+        ({"picture_size": 33}, "picture_size is 33: expected a multiple of 32"),
+        ({"autoencoder_crop": 64}, "autoencoder_crop is 64: expected at most 32"),
+    ],
+)
+def test_a_recipe_of_which_nothing_can_be_made_is_refused(values, told):
+    with pytest.raises(ValueError, match=told):
+        dataclasses.replace(TINY, **values)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"unheard_of": 1}', '{"pictures": "many"}'])
+def test_a_damaged_recipe_is_named(tmp_path, text):
+    (tmp_path / "recipe.json").write_text(text)
+    with pytest.raises(ValueError, match=r"recipe\.json is damaged or of another release"):
+        read_recipe(tmp_path)
 
 
 def test_the_recipe_is_kept_with_the_run(out):

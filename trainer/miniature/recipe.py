@@ -6,10 +6,14 @@ under three hours; docs/miniature.md has the sums.
 
 import dataclasses
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from emoticrafter.files import write_atomically
+
+SHARES = ("neutral_share", "empty_share", "mood_share", "mood_pairs", "generator_ema")
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,24 @@ class Recipe:
     sampler_steps: int = 20
     guidance: float = 3.0
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for numbers that nothing can be made of."""
+        if problems := list(self._problems()):
+            raise ValueError(f"the recipe cannot be used: {'; '.join(problems)}")
+
+    def _problems(self) -> Iterator[str]:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            least, most = int(field.name != "seed"), 1 if field.name in SHARES else math.inf
+            if field.type is int and not value >= least:
+                yield f"{field.name} is {value}: expected {least} or more"
+            if field.type is float and not (0 <= value <= most and math.isfinite(value)):
+                yield f"{field.name} is {value}: expected a number from 0{' to 1' if most == 1 else ''}"
+        if self.picture_size % 32:
+            yield f"picture_size is {self.picture_size}: expected a multiple of 32"
+        if self.autoencoder_crop > self.picture_size:
+            yield f"autoencoder_crop is {self.autoencoder_crop}: expected at most {self.picture_size}, as the pictures"
+
     def as_json(self) -> dict:
         return dataclasses.asdict(self)
 
@@ -141,11 +163,17 @@ def read_recipe(out: Path) -> Recipe:
 
     Raises:
         FileNotFoundError: There is none.
+        ValueError: It is damaged, or of another release.
     """
     path = out / "recipe.json"
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist: begin with python -m trainer.miniature train --out {out}"
         )
-    values = json.loads(path.read_text(encoding="utf-8"))
-    return Recipe(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Recipe(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged or of another release ({error}): choose another --out"
+        ) from error
