@@ -26,7 +26,8 @@ from scripts.help_scenes import SCENES, TEMPLATE, photographs  # noqa: E402
 IMAGES = ROOT / "web" / "docs" / "images"
 WEIGHTS = ROOT / "miniature" / "unet.safetensors"
 LARGEST = 100_000  # bytes of a picture: people load them with the page
-NETWORK_NAME = "scale_factor_1.0.safetensors"
+LISTED = ("emoticrafter/scale_factor_1.0.safetensors", "emoticrafter_baselines/cross_attention.safetensors")
+"""Empty files for the lists of the loaders that are photographed."""
 
 
 # ---- what the nodes make ---------------------------------------------------------------------------
@@ -107,7 +108,9 @@ def draw(names: list[str]) -> None:
         raise comfyui.SetupError(f"{WEIGHTS} is missing: is this a complete checkout?")
     with tempfile.TemporaryDirectory(prefix="emoticrafter-pictures-") as base:
         running = server.Server(Path(base))
-        (running.models / "emoticrafter" / NETWORK_NAME).touch()  # for the loader's list
+        for file in LISTED:
+            (running.models / file).parent.mkdir(parents=True, exist_ok=True)
+            (running.models / file).touch()
         with running:
             for name in names:
                 if name in FIGURES:

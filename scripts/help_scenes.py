@@ -1,4 +1,4 @@
-"""What the nodes look like: each photographed in the real interface, beside those that it is mostly linked to."""
+"""What the nodes look like: each photographed in the real interface, with those that it is mostly linked to."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Scene(NamedTuple):
-    """Nodes side by side: columns of (class, its values), and links as (class, output, class, input)."""
+    """Nodes as (class, its values), and links as (class, output, class, input).
 
-    columns: list[list[tuple[str, dict]]]
+    They stand one above the other: ComfyUI's help panel is narrower than two nodes.
+    """
+
+    nodes: list[tuple[str, dict]]
     links: Sequence[tuple[str, str, str, str]] = ()
 
 
@@ -28,42 +31,38 @@ PATH = ("EmotiCrafterPath", {"keyframes": KEYFRAMES, "easing": "smooth", "closed
 
 SCENES = {
     "EmotiCrafterLoader": Scene(
-        [[LOADER], [("EmotiCrafterVAEncoder", {})]],
+        [LOADER, ("EmotiCrafterVAEncoder", {})],
         [("EmotiCrafterLoader", "EMOTION_NETWORK", "EmotiCrafterVAEncoder", "network")],
     ),
     "EmotiCrafterConditioning": Scene(
-        [[TEXT, LOADER], [("EmotiCrafterConditioning", {"valence": 2, "arousal": 1})]],
+        [TEXT, LOADER, ("EmotiCrafterConditioning", {"valence": 2, "arousal": 1})],
         [
             ("CLIPTextEncode", "CONDITIONING", "EmotiCrafterConditioning", "conditioning"),
             ("EmotiCrafterLoader", "EMOTION_NETWORK", "EmotiCrafterConditioning", "network"),
         ],
     ),
     "EmotiCrafterVAEncoder": Scene(
-        [[LOADER, ENCODER], [("EmotiCrafterInjection", {})]],
+        [LOADER, ENCODER, ("EmotiCrafterInjection", {})],
         [
             ("EmotiCrafterLoader", "EMOTION_NETWORK", "EmotiCrafterVAEncoder", "network"),
             ("EmotiCrafterVAEncoder", "EMOTION", "EmotiCrafterInjection", "emotion"),
         ],
     ),
     "EmotiCrafterInjection": Scene(
-        [[TEXT, ENCODER], [("EmotiCrafterInjection", {})]],
+        [TEXT, ENCODER, ("EmotiCrafterInjection", {})],
         [
             ("CLIPTextEncode", "CONDITIONING", "EmotiCrafterInjection", "conditioning"),
             ("EmotiCrafterVAEncoder", "EMOTION", "EmotiCrafterInjection", "emotion"),
         ],
     ),
-    "EmotiCrafterValenceArousal": Scene(
-        [[("EmotiCrafterValenceArousal", {"valence": 1.85, "arousal": 2.25})]]
-    ),
+    "EmotiCrafterValenceArousal": Scene([("EmotiCrafterValenceArousal", {"valence": 1.85, "arousal": 2.25})]),
     "EmotiCrafterPreset": Scene(
         [
-            [
-                (
-                    "EmotiCrafterPreset",
-                    {"emotion": "calm (Russell)", "blend_with": "excited (Russell)", "blend": 0.25},
-                )
-            ],
-            [("EmotiCrafterVAEncoder", {})],
+            (
+                "EmotiCrafterPreset",
+                {"emotion": "calm (Russell)", "blend_with": "excited (Russell)", "blend": 0.25},
+            ),
+            ("EmotiCrafterVAEncoder", {}),
         ],
         [
             ("EmotiCrafterPreset", "valence", "EmotiCrafterVAEncoder", "valence"),
@@ -71,25 +70,25 @@ SCENES = {
         ],
     ),
     "EmotiCrafterGrid": Scene(
-        [[LOADER, ("EmptyLatentImage", {"width": 1024, "height": 1024})], [("EmotiCrafterGrid", {})]],
+        [LOADER, ("EmptyLatentImage", {"width": 1024, "height": 1024}), ("EmotiCrafterGrid", {})],
         [
             ("EmotiCrafterLoader", "EMOTION_NETWORK", "EmotiCrafterGrid", "network"),
             ("EmptyLatentImage", "LATENT", "EmotiCrafterGrid", "latent"),
         ],
     ),
     "EmotiCrafterPath": Scene(
-        [[PATH], [("EmotiCrafterMap", {})]], [("EmotiCrafterPath", "points", "EmotiCrafterMap", "asked")]
+        [PATH, ("EmotiCrafterMap", {})], [("EmotiCrafterPath", "points", "EmotiCrafterMap", "asked")]
     ),
     "EmotiCrafterGridImage": Scene(
-        [[("EmotiCrafterGrid", {})], [("EmotiCrafterGridImage", {"title": HOUSE, "cell_size": 256})]],
+        [("EmotiCrafterGrid", {}), ("EmotiCrafterGridImage", {"title": HOUSE, "cell_size": 256})],
         [("EmotiCrafterGrid", "points", "EmotiCrafterGridImage", "points")],
     ),
     "EmotiCrafterRegional": Scene(
-        [[("EmotiCrafterRegional", JOY)], [("EmotiCrafterRegional 2", GLOOM)]],
+        [("EmotiCrafterRegional", JOY), ("EmotiCrafterRegional 2", GLOOM)],
         [("EmotiCrafterRegional", "CONDITIONING", "EmotiCrafterRegional 2", "conditioning")],
     ),
     "EmotiCrafterReadEmotion": Scene(
-        [[("EmotiCrafterGrid", {}), ("EmotiCrafterReadEmotion", {})], [("EmotiCrafterMap", {})]],
+        [("EmotiCrafterGrid", {}), ("EmotiCrafterReadEmotion", {}), ("EmotiCrafterMap", {})],
         [
             ("EmotiCrafterGrid", "points", "EmotiCrafterMap", "asked"),
             ("EmotiCrafterReadEmotion", "points", "EmotiCrafterMap", "read"),
@@ -97,48 +96,43 @@ SCENES = {
     ),
     "EmotiCrafterRewrite": Scene(
         [
-            [
-                (
-                    "EmotiCrafterRewrite",
-                    {
-                        "text": "a wooden house by a lake",
-                        "valence": 2,
-                        "arousal": -1,
-                        "base_url": "http://127.0.0.1:11434/v1",
-                        "model": "llama3.2",
-                    },
-                )
-            ],
-            [("CLIPTextEncode", {})],
+            (
+                "EmotiCrafterRewrite",
+                {
+                    "text": "a wooden house by a lake",
+                    "valence": 2,
+                    "arousal": -1,
+                    "base_url": "http://127.0.0.1:11434/v1",
+                    "model": "llama3.2",
+                },
+            ),
+            ("CLIPTextEncode", {}),
         ],
         [("EmotiCrafterRewrite", "prompt", "CLIPTextEncode", "text")],
     ),
     "EmotiCrafterMiniature": Scene(
-        [[("EmotiCrafterMiniature", {})], [("CLIPTextEncode", {"text": HOUSE})]],
+        [("EmotiCrafterMiniature", {}), ("CLIPTextEncode", {"text": HOUSE})],
         [("EmotiCrafterMiniature", "CLIP", "CLIPTextEncode", "clip")],
     ),
-    "EmotiCrafterBaseline": Scene([[("EmotiCrafterBaseline", {"text": "a wooden house by a lake"})]]),
+    "EmotiCrafterBaseline": Scene([("EmotiCrafterBaseline", {"text": "a wooden house by a lake"})]),
 }
 
-MAKE = """async (columns) => {
+MAKE = """async (nodes) => {
     await app.loadGraphData({ last_node_id: 0, last_link_id: 0, nodes: [], links: [], version: 0.4, extra: {} });
     window.made = {};
-    for (const [name, values] of columns.flat()) {
+    for (const [name, values] of nodes) {
         const node = made[name] = LiteGraph.createNode(name.split(" ")[0]);
         app.graph.add(node);
+        node.size[0] = Math.min(node.size[0], 300);
         for (const widget of node.widgets ?? []) if (widget.name in values) widget.value = values[widget.name];
     }
 }"""
-PLACE = """([columns, links]) => {
+PLACE = """([nodes, links]) => {
     const slot = (slots, name) => slots.findIndex((one) => one.name === name);
-    let x = 0;
-    for (const column of columns) {
-        let y = 0;
-        for (const [name] of column) {
-            made[name].pos = [x, y];
-            y += made[name].size[1] + 70;
-        }
-        x += Math.max(...column.map(([name]) => made[name].size[0])) + 70;
+    let y = 0;
+    for (const [name] of nodes) {
+        made[name].pos = [0, y];
+        y += made[name].size[1] + 70;
     }
     for (const [source, output, target, input] of links)
         made[source].connect(slot(made[source].outputs, output), made[target], slot(made[target].inputs, input));
@@ -195,12 +189,12 @@ def photographs(running: Server, names: list[str]) -> Iterator[tuple[str, bytes]
 
 
 def photograph(page, scene: Scene) -> bytes:
-    page.evaluate(MAKE, scene.columns)
+    page.evaluate(MAKE, scene.nodes)
     page.wait_for_timeout(500)  # the pads ask for their height some frames later
-    page.evaluate(PLACE, [scene.columns, scene.links])
+    page.evaluate(PLACE, [scene.nodes, scene.links])
     page.wait_for_timeout(500)
     page.mouse.move(2, 2)
-    box, edge = page.evaluate(BOX), 12
+    box, edge = page.evaluate(BOX), 20
     box = {
         "x": box["x"] - edge,
         "y": box["y"] - edge,
