@@ -276,7 +276,7 @@ def test_the_miniature_needs_no_hub(tmp_path, miniature, capsys, monkeypatch):
     assert main([str(path), "--miniature", str(miniature), "--out", str(out), "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"\| always 0 +\| +1\.800 \| +1\.800 \| +0\.000", printed)
-    assert "| ours, labels shuffled |" in printed
+    assert "| ours, labels shuffled" in printed
     tables = [[line for line in table.splitlines() if line[:1] == "|"] for table in printed.split("\n\n")[:2]]
     assert "V-Error" in tables[0][0] and "content" in tables[1][0] and "always 0" not in str(tables[1])
     assert all(len({len(line) for line in table}) == 1 for table in tables)  # aligned
