@@ -61,6 +61,17 @@ def test_a_full_disk_is_told_before_anything_is_painted(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("size", [0, 100, 1000])
+def test_a_file_that_was_cut_short_is_named(tmp_path, size):
+    path = tmp_path / "numbers.npy"
+    fill(path, (1000, 1), "float32", lambda ranges: (np.zeros((len(rows), 1)) for rows in ranges))
+    os.truncate(path, size)
+    with pytest.raises(
+        ValueError, match=r"numbers\.npy is damaged .*: delete it, and run the same command again"
+    ):
+        fill(path, (1000, 1), "float32", None)
+
+
 def test_an_interrupted_file_goes_on_where_it_stopped(tmp_path):
     made = []
 

@@ -94,6 +94,7 @@ def fill(
 
     Raises:
         OSError: The disk is full.
+        ValueError: The file is there, but damaged.
     """
     if not path.exists():
         partial_path, note = path.with_suffix(".partial"), path.with_suffix(".progress")
@@ -112,7 +113,12 @@ def fill(
         del array
         partial_path.replace(path)
         note.unlink(missing_ok=True)
-    return np.load(path, mmap_mode="r")
+    try:
+        return np.load(path, mmap_mode="r")
+    except (ValueError, EOFError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): delete it, and run the same command again to make it anew."
+        ) from error
 
 
 def _reserve(path: Path) -> None:
