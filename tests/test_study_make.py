@@ -110,6 +110,12 @@ def test_a_study_that_is_there_is_never_changed(study_manifest, study):
     assert page_of(study) == before
 
 
+def test_a_page_without_a_head_is_refused(manifest, tmp_path):
+    with pytest.raises(DataError, match="--title is empty"):
+        make_study(manifest, tmp_path / "study", StudySettings(title=" "))
+    assert not (tmp_path / "study").exists()
+
+
 def test_every_unreadable_image_is_named_and_nothing_is_written(tmp_path):
     manifest = save(images(), tmp_path)
     for image in read_manifest(manifest):

@@ -74,7 +74,7 @@ ul { margin: 0 0 1rem; padding-left: 1.2rem; }
   body { padding: 1.25rem 0.75rem 3rem; }
   section { padding: 1rem 0.9rem; }
   section th { width: auto; }
-  .wide tbody th { white-space: normal; min-width: 6rem; max-width: 7.5rem; }
+  .wide tbody th { white-space: normal; min-width: 7.5rem; max-width: 9rem; }
   .dots { grid-template-columns: fit-content(5.5rem) 1fr 3.2rem; }
   .set figcaption { margin-left: 1.7rem; }
   .grid { grid-template-columns: 1.5rem repeat(var(--n), minmax(0, 1fr)); }

@@ -66,6 +66,8 @@ def make_study(manifest: Path, out: Path, settings: StudySettings) -> Key:
         raise DataError(
             f"{out} is there already, and a study must not change once it is out. Choose another --out."
         )
+    if not settings.title.strip():
+        raise DataError("--title is empty: expected a head for the page.")
     if not 64 <= settings.image_size <= 4096:
         raise DataError(f"--image-size must be from 64 to 4096 pixels, got {settings.image_size}.")
     images = read_manifest(manifest)
