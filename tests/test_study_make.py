@@ -110,9 +110,9 @@ def test_a_study_that_is_there_is_never_changed(study_manifest, study):
     assert page_of(study) == before
 
 
-def test_a_page_without_a_head_is_refused(manifest, tmp_path):
+def test_a_page_without_a_head_is_refused(study_manifest, tmp_path):
     with pytest.raises(DataError, match="--title is empty"):
-        make_study(manifest, tmp_path / "study", StudySettings(title=" "))
+        make_study(study_manifest, tmp_path / "study", replace(SETTINGS, title=" "))
     assert not (tmp_path / "study").exists()
 
 
