@@ -340,7 +340,7 @@ def test_a_full_disk_keeps_what_was_saved(data_folder, tmp_path, capsys, monkeyp
     assert fit(data_folder, tmp_path / "run", "--steps 4 --resume") == 1
     error = error_of(capsys)
     assert "last.safetensors could not be written: the disk is full" in error
-    assert "free some space and run the same command with --resume" in error
+    assert "free some space and run the same command again, trainer.train with --resume" in error
     assert (tmp_path / "run/last.safetensors").read_bytes() == before
 
 
