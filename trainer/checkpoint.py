@@ -66,7 +66,8 @@ def writing(path: Path):
         full = "No space left" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
         raise TrainingError(
             f"{path} could not be written: {'the disk is full' if full else error}. What was saved before is whole: "
-            f"{'free some space' if full else 'see to the folder'} and run the same command again, trainer.train with --resume."
+            f"{'free some space' if full else 'see to the folder'} and run the same command again, trainer.train with "
+            "--resume."
         ) from error
 
 
