@@ -16,6 +16,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from emoticrafter.files import write_atomically
 from trainer.command_line import status_of
 from trainer.evaluate import LPIPS
 from trainer.rows import DataError, replacing
@@ -190,14 +191,15 @@ def _measure(options, command: str, names: list[str], source, drawings: list, as
 
 
 def _curve(options: argparse.Namespace, found, drawings: list) -> str:
-    """Draws the figure, beside the document too, and gives its line in the document."""
+    """Draws the figure, puts it beside the document, and gives its line there."""
     from trainer.tables import curve
     from trainer.tables.sources import scales_of
 
-    scales = scales_of(drawings)
-    curve.draw_curve(found, scales, options.out)
+    curve.draw_curve(found, scales_of(drawings), options.out)
     if options.table:
-        curve.draw_curve(found, scales, options.table.parent / "images")
+        drawn = (options.out / f"{curve.NAME}.png").read_bytes()
+        beside = options.table.parent / "images" / f"{curve.NAME}.png"
+        write_atomically(beside, lambda temporary: temporary.write_bytes(drawn))
     return f"![Slope, error and content over the scale factor](images/{curve.NAME}.png)"
 
 

@@ -91,7 +91,7 @@ def _draw_apart(words: list[str], count: int) -> None:
             place = {"RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_RANK": str(rank)}
             environment = {**os.environ, **place, "OMP_NUM_THREADS": threads}
             command = [sys.executable, "-m", "trainer.generate", *words]
-            started.append(subprocess.Popen(command, env=environment))  # noqa: S603 - our own command line
+            started.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))  # noqa: S603
         for process in started:
             process.wait()
     finally:
