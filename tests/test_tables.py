@@ -22,7 +22,7 @@ from trainer.tables import draw, text
 from trainer.tables.__main__ import main, table_names
 from trainer.tables.figures import Found, Row
 from trainer.tables.rows import NETWORKS, OURS, PLAIN, REWRITING, TABLES, TITLES
-from trainer.tables.sources import Drawing, Miniature, fit, given_networks, method_name
+from trainer.tables.sources import Drawing, Miniature, check_base, fit, given_networks, method_name
 
 PROMPTS = 14  # with fewer, scipy tries all signs of tied differences: seconds for a test
 
@@ -240,7 +240,8 @@ def test_every_table_is_made_and_made_again_from_what_is_there(tables, nine_poin
         assert f"\n| {row} |" in one
     assert "cross attention" not in one and "content" in one and "CLIPScore" not in one
     assert "| ours | 2 |" in (tmp_path / "tables" / "table-4.md").read_text()
-    assert "LPIPS-Continuous" in (tmp_path / "tables" / "table-2.md").read_text()
+    two = (tmp_path / "tables" / "table-2.md").read_text()
+    assert "LPIPS-Continuous" in two and "always 0" not in two
     for picture in (tmp_path / "tables" / "figure-10.png", document.parent / "images" / "figure-10.png"):
         assert Pillow.open(picture).size[0] > 600
 
@@ -315,6 +316,19 @@ def test_without_a_network_of_ours_there_is_no_table(tables, run, capsys):
 # ---- fits ------------------------------------------------------------------------------------------
 
 
+def test_a_baseline_of_another_run_is_refused(run, tmp_path):
+    from emoticrafter.baselines import TimeEmbedding, TimeEmbeddingConfig, save_baseline
+
+    source = Miniature(run, tmp_path / "baselines", 1)
+    [drawing] = source.drawings("time-embedding")
+    check_base(source, [drawing])  # not fitted yet
+    for other in ("0" * 64, None):
+        training = {"base": {"unet_sha256": other}} if other else None
+        save_baseline(TimeEmbedding(TimeEmbeddingConfig(64)), drawing.network, training)
+        with pytest.raises(DataError, match="fitted to another generator than that of"):
+            check_base(source, [drawing])
+
+
 def test_what_is_missing_is_fitted_by_the_baselines_and_the_miniatures_own_commands(
     run, tmp_path, monkeypatch
 ):
@@ -325,6 +339,7 @@ def test_what_is_missing_is_fitted_by_the_baselines_and_the_miniatures_own_comma
     missing = [*source.drawings("time-embedding"), *source.drawings("improved")]
     assert not any(map(source.is_there, missing))
     fit(source, missing, "cpu")
+    check_base(source, missing)
     assert all(map(source.is_there, missing))
     assert (run / "latents.npy").is_file()
     settings = json.loads((missing[1].network.parent / "run.json").read_text())["settings"]

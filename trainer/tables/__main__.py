@@ -153,15 +153,17 @@ def _drawings(name: str, source) -> list:
 
 def _fitted(options: argparse.Namespace, source, drawings: list) -> list:
     """The drawings whose network is there, after the missing ones are fitted."""
+    from trainer.tables.sources import check_base, fit
+
     if not options.sdxl and not (source.run / "recipe.json").is_file():
         from trainer.miniature.restore import restore
 
         restore(options.shipped, source.run)
         print(f"{source.run}: made of the shipped weights in {options.shipped}", flush=True)
+    if not options.sdxl:
+        check_base(source, drawings)
     missing = [drawing for drawing in drawings if not source.is_there(drawing)]
     if missing and not options.no_fit:
-        from trainer.tables.sources import fit
-
         fit(source, missing, options.device)
     elif missing:
         print("left out, because they are not fitted: " + ", ".join(drawing.method for drawing in missing))

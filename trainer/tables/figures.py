@@ -142,7 +142,8 @@ def find(table: Table, manifest: Path, drawings: Sequence[Drawing], meter: Meter
         if any(d.row == name for d in drawings)
     }
     columns = tuple(name for name in table.figures if any(name in row.figures for row in rows.values()))
-    rows |= _controls(results, drawings)
+    if table.controls:
+        rows |= _controls(results, drawings)
     seeds = len({image.seed for image in images})
     points = len({(image.valence, image.arousal) for image in images})
     return Found(len(results.prompts), points, seeds, rows, columns, meter.made_by, results.notes)

@@ -49,11 +49,13 @@ class Table:
         title: Of the table.
         rows: Names from TITLES; the first network row that is `ours` is what the others are tested against.
         figures: Columns, of those that were measured.
+        controls: Whether always 0 and ours with shuffled labels are rows, too.
     """
 
     title: str
     rows: tuple[str, ...]
     figures: tuple[str, ...] = (*FOLLOWED, *CONTENT)
+    controls: bool = True
 
 
 TABLES = {
@@ -62,6 +64,7 @@ TABLES = {
         "LPIPS-Continuous, and whether anything changes at all",
         (OURS, REWRITING, *BASELINES),
         (*SMOOTH, "V tau", "A tau", "V range", "A range"),
+        controls=False,
     ),
     "table 3": Table("User study", (OURS, REWRITING)),
     "table 4": Table("Density weighting", (OURS, "unweighted", "power-2", PLAIN)),

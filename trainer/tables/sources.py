@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emoticrafter.baselines import METHODS as BASELINES
+from emoticrafter.baselines import baseline_training
+from emoticrafter.files import file_sha256
 from trainer.rows import DataError
 from trainer.tables.rows import NETWORKS, REWRITING, VARIANTS
 
@@ -134,6 +136,20 @@ def given_networks(words: list[str]) -> dict[str, list[Path]]:
     if problems:
         raise DataError("\n".join(problems))
     return found
+
+
+def check_base(source: Miniature, drawings: list[Drawing]) -> None:
+    """Raises DataError if a baseline was fitted to another run than the one whose pictures are compared."""
+    weights = source.run / "generator" / "unet" / "diffusion_pytorch_model.safetensors"
+    own = file_sha256(weights) if weights.is_file() else None
+    for drawing in drawings:
+        if drawing.row in BASELINES and source.is_there(drawing):
+            fitted_to = baseline_training(drawing.network).get("base", {}).get("unet_sha256")
+            if fitted_to != own:
+                raise DataError(
+                    f"{drawing.network} was fitted to another generator than that of {source.run}: give another "
+                    "--baselines folder, in which baselines of this run are fitted."
+                )
 
 
 def scales_of(drawings: list[Drawing]) -> dict[str, float]:
