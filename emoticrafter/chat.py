@@ -11,11 +11,14 @@ import http.client
 import json
 import random
 import re
+import socket
 import threading
 import time
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -116,7 +119,34 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-_OPENER = urllib.request.build_opener(_NoRedirect)
+class _Noted:
+    """Makes an opener's connections tell of their sockets, so that somebody else can end them."""
+
+    def __init__(self, note: Callable[[socket.socket], None]):
+        super().__init__()
+        self._note = note
+
+    def do_open(self, http_class, request, **options):
+        def connection(*args, **kwargs):
+            made = http_class(*args, **kwargs)
+            connect = made.connect
+
+            def noted() -> None:
+                connect()
+                self._note(made.sock)
+
+            made.connect = noted
+            return made
+
+        return super().do_open(connection, request, **options)
+
+
+class _Http(_Noted, urllib.request.HTTPHandler):
+    pass
+
+
+class _Https(_Noted, urllib.request.HTTPSHandler):
+    pass
 
 
 class _Pace:
@@ -168,7 +198,7 @@ class Server:
         advice: What to do about an HTTP status, a sentence each; 0 is for no answer at all.
 
     Attributes:
-        stopped: Set it, and nobody asks or waits any longer.
+        stopped: Set it, and nobody asks or waits any longer; answers under way may still come.
     """
 
     def __init__(
@@ -181,6 +211,8 @@ class Server:
         self.settings = settings
         self.stopped = threading.Event()
         self.url = settings.base_url.rstrip("/") + "/chat/completions"
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._opener = urllib.request.build_opener(_NoRedirect, _Http(self._note), _Https(self._note))
         self._sleep = sleep or self.stopped.wait
         self._pace = _Pace(settings.per_minute, self._sleep, clock)
         self._random = random.Random()  # noqa: S311 - jitter
@@ -225,6 +257,18 @@ class Server:
         tries = f"no answer after {self.settings.tries} tries; the last one: "
         raise ServerError(f"{tries if self.settings.tries > 1 else ''}{self._explain(status, text)}")
 
+    def abort(self) -> None:
+        """Stops, and cuts the answers under way off, so that the server need not go on with them."""
+        self.stopped.set()
+        for one in list(self._sockets):
+            with suppress(OSError):  # it may have ended by itself
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _note(self, connected: socket.socket) -> None:
+        self._sockets.add(connected)
+        if self.stopped.is_set():
+            self.abort()
+
     def _body(self, messages: list[dict], schema: dict | None) -> dict:
         body: dict = {"model": self.settings.model, "messages": messages}
         if schema is None:
@@ -252,7 +296,7 @@ class Server:
             headers["Authorization"] = f"Bearer {self.settings.key}"
         request = urllib.request.Request(self.url, data, headers)  # noqa: S310 - http(s) only, see problems()
         try:
-            with _OPENER.open(request, timeout=self.settings.timeout) as response:
+            with self._opener.open(request, timeout=self.settings.timeout) as response:
                 return 200, self.clean(_read_whole(response, TRICKLE * self.settings.timeout)), None
         except urllib.error.HTTPError as error:
             with error:

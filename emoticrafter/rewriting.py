@@ -216,14 +216,14 @@ def _ask(server: Server, messages: list[dict], seed: int, seconds: float, check:
     # A daemon: it must not keep a program from ending that nobody waits for any more.
     threading.Thread(target=ask, name="emoticrafter-chat", daemon=True).start()
     deadline = time.monotonic() + seconds
-    while not wait([answer], POLL_S).done:
-        check()
-        if time.monotonic() > deadline:
-            raise RewriteError(
-                f"The prompt was not rewritten: {server.url} gave no answer within {seconds:g} seconds. Check "
-                "that the server is running, or raise timeout: a model's first answer can take long."
-            )
     try:
+        while not wait([answer], POLL_S).done:
+            check()
+            if time.monotonic() > deadline:
+                raise RewriteError(
+                    f"The prompt was not rewritten: {server.url} gave no answer within {seconds:g} seconds. Check "
+                    "that the server is running, or raise timeout: a model's first answer can take long."
+                )
         return answer.result()
     except (AnswerError, FatalError) as error:
         raise RewriteError(f"The prompt was not rewritten: {error}") from error
@@ -231,3 +231,5 @@ def _ask(server: Server, messages: list[dict], seed: int, seconds: float, check:
         raise RewriteError(
             f"The prompt was not rewritten: {server.url}: {error}. Check base_url: most end in /v1."
         ) from error
+    finally:
+        server.abort()  # nobody waits any more; a model on this computer should not go on for nobody

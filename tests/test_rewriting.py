@@ -1,5 +1,7 @@
 """Rewriting a prompt: what is asked and kept, whom a workflow can name, who gets the key, what goes wrong."""
 
+import threading
+
 import pytest
 
 from emoticrafter.rewriting import (
@@ -343,4 +345,9 @@ def test_whoever_waits_can_be_interrupted(rewrite):
     with serving(stall, content=ANSWER) as server:
         with pytest.raises(Interrupted):
             rewrite(server, timeout=60, check=check)
+        # The request ended with the wait: a model on this computer does not go on for nobody.
+        for thread in threading.enumerate():
+            if thread.name == "emoticrafter-chat":
+                thread.join(timeout=10)  # the server itself gives up after 20 s
+                assert not thread.is_alive()
         assert rewrite(server) == ANSWER
