@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from trainer.command_line import status_of
+
 LPIPS = ("alex", "vgg", "squeeze", "none")
 
 
@@ -316,18 +318,11 @@ def main(arguments: list[str] | None = None) -> int:
     from emoticrafter.chat import FatalError
 
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        if arguments[:1] == ["fit-reader"]:
-            return fit_reader(fit_parser().parse_args(arguments[1:]))
-        return evaluate(evaluate_parser().parse_args(arguments))
-    except ModuleNotFoundError as error:
-        print(f"error: {error}. Install what it needs: pip install -e '.[eval]'", file=sys.stderr)
-    except (ValueError, OSError, FatalError) as error:
-        print(f"error: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 1
+    if arguments[:1] == ["fit-reader"]:
+        fit_options = fit_parser().parse_args(arguments[1:])
+        return status_of(lambda: fit_reader(fit_options), "eval", FatalError)
+    options = evaluate_parser().parse_args(arguments)
+    return status_of(lambda: evaluate(options), "eval", FatalError)
 
 
 if __name__ == "__main__":
