@@ -35,7 +35,9 @@ def add_commands(commands) -> None:
     command.add_argument(
         "--seeds", type=int, default=2, help="pictures of every prompt and point (%(default)s)"
     )
-    command.add_argument("--networks", nargs="+", type=Path, metavar="FILE", help="default: all of the run")
+    command.add_argument(
+        "--networks", nargs="+", type=Path, metavar="FILE", help="default: the run's default-*"
+    )
     command.add_argument("--table", type=Path, metavar="FILE", help="a document that gets the table")
 
     command = _command(commands, "export", "write the weights for shipping", export_command)
@@ -119,7 +121,8 @@ def measure_command(args: argparse.Namespace) -> None:
     rows = measure(args.out, bench, networks, at_once=32 if machine.device.type == "cuda" else 2)
     text = (
         f"{args.prompts} held-out prompts, 25 points, {args.seeds} seeds; {recipe.sampler_steps} steps of euler, "
-        f"scheduler simple, guidance {recipe.guidance:g}.\n\n{table(rows)}"
+        f"scheduler simple, guidance {recipe.guidance:g}. On {machine.device} in "
+        f"{'bfloat16' if machine.bfloat16 else 'float32'}.\n\n{table(rows)}"
     )
     print(text)
     if args.table:

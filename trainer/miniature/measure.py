@@ -3,10 +3,10 @@
     python -m trainer.miniature measure --out runs/miniature --table docs/miniature.md
 
 Every prompt is drawn at the 25 points of a 5 x 5 grid over valence and arousal, from the same noise, with two seeds;
-the readers say what the pictures became. Rows: every network found in the run's emotion/ folder (or given by
+the readers say what the pictures became. Rows: the run's networks of the default settings (or those given by
 --networks, also the files of trainer.baselines), the prompts' own emotional captions (what the networks imitate),
 plain prompts (one picture for all 25 points), and always 0. What was read is kept in the run's measured/ folder, so an
-interrupted command goes on.
+interrupted command goes on. Settings are compared by trainer.tables.
 
 Shapes: P prompts, S seeds, G = 25 points, M = P * S.
 """
@@ -211,14 +211,16 @@ def figures(bench: Bench, read: np.ndarray) -> dict[str, float]:
 
 
 def find_networks(out: Path, files: list[Path] | None = None) -> dict[str, Path]:
-    """Network files by the names that they have in the table: the given ones, or all of a run.
+    """Network files by the names that they have in the table: the given ones, or a run's of the default settings.
 
     Raises:
         FileNotFoundError: There is none.
     """
-    found = files or sorted(out.glob("emotion/*/network.safetensors"))
+    found = files or sorted(out.glob("emotion/default-*/network.safetensors"))
     if not found:
-        raise FileNotFoundError(f"{out}/emotion holds no network: train it first, or give --networks.")
+        raise FileNotFoundError(
+            f"{out}/emotion holds no default network: train it first, or give --networks."
+        )
     return {path.parent.name if path.name == "network.safetensors" else path.stem: path for path in found}
 
 
