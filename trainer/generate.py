@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainer.command_line import status_of
 from trainer.evaluation.plan import (
     LEVELS,
     PROMPTS,
@@ -327,16 +328,7 @@ def draw(painter, tasks: Sequence[Task], batch: int, store, process: Process) ->
 def main(arguments: list[str] | None = None) -> int:
     """Runs one painter; everything that a user can put right is said in a line, without a traceback."""
     options = parser().parse_args(arguments)
-    try:
-        return generate(options)
-    except ModuleNotFoundError as error:
-        print(f"error: {error}. Install what it needs: pip install -e '.[eval]'", file=sys.stderr)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 1
+    return status_of(lambda: generate(options), "eval")
 
 
 if __name__ == "__main__":
