@@ -70,9 +70,7 @@ def test_the_table_takes_seeds_together_and_stays_between_its_marks(tmp_path):
     assert "| default (2 seeds) |" in text and "0.90 ± 0.14" in text and "100.0 ± 0.0 %" in text
     assert text.splitlines()[-1].startswith("| always 0 | – | –")
     path = tmp_path / "miniature.md"
-    path.write_text(
-        "# Title\n\nBefore.\n\n<!-- measured: begin -->\nold\n<!-- measured: end -->\n\nAfter.\n"
-    )
+    path.write_text("# Title\n\nBefore.\n\n<!-- measured: begin -->\nold\n<!-- measured: end -->\n\nAfter.\n")
     for _ in range(2):
         write_table(path, text)
     kept = path.read_text()

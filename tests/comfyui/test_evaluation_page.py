@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Picture
-from playwright.sync_api import sync_playwright
 
-from scripts.browser import chromium
+from scripts.browser import launched
 from trainer.evaluation.report import page
 from trainer.evaluation.results import evaluate
 from trainer.evaluation.scoring import Scores
@@ -41,11 +40,7 @@ def report(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("size", SIZES)
 def test_the_report_fits_its_screen(report, size):
     width, height = SIZES[size]
-    with (
-        sync_playwright() as playwright,
-        # Chromium's sandbox does not start as root, and the only page is our own.
-        playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"]) as browser,
-    ):
+    with launched() as browser:
         tab = browser.new_page(viewport={"width": width, "height": height})
         tab.goto(report.as_uri())
         assert tab.evaluate("document.documentElement.scrollWidth") == width

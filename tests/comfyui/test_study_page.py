@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as Picture
-from playwright.sync_api import sync_playwright
 
-from scripts.browser import chromium
+from scripts.browser import launched
 from trainer.manifest import Image, write_manifest
 from trainer.study.analyse import analyse
 from trainer.study.answers import read_answers
@@ -32,11 +31,7 @@ NO_CLIPBOARD = """() => {
 
 @pytest.fixture(scope="module")
 def browser():
-    with (
-        sync_playwright() as playwright,
-        # Chromium's sandbox does not start as root, and the only page is our own.
-        playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"]) as browser,
-    ):
+    with launched() as browser:
         yield browser
 
 
