@@ -66,6 +66,23 @@ def test_rows_are_tested_against_ours_alone_with_holms_correction():
     assert shown.endswith("Made by `python -m trainer.tables 1`.")
 
 
+@pytest.mark.parametrize(
+    ("ours", "other", "said"),
+    [
+        ([0.0, 0.01], [0.05, 0.06], "0.355 ± 0.007 *"),  # by 0.05, with 0.01 for both
+        ([0.0, 0.01], [0.01, 0.02], "0.315 ± 0.007 |"),  # every prompt agrees, but so would another fit
+        ([0.0, 0.01], [0.05], "0.350 |"),
+        ([0.0], [0.05, 0.06], "0.355 ± 0.007 |"),
+    ],
+)
+def test_a_star_needs_a_difference_between_prompts_and_between_networks(ours, other, said):
+    base = np.linspace(0.1, 0.5, 12)
+    table = found({OURS: [base + by for by in ours], "improved": [base + by for by in other]})
+    [(_, p)] = table.tests.values()
+    assert p < 0.01
+    assert f"| {said}" in text.markdown(table, "command")
+
+
 def test_too_few_prompts_get_no_test_and_no_interval():
     shown = text.markdown(found({OURS: [[0.1, 0.2]], REWRITING: [[0.3, 0.4]]}), "command")
     assert "| ours | 1 | 0.150 |" in shown and "\n| ours | – |\n" in shown  # mean, interval
@@ -242,8 +259,10 @@ def test_every_table_is_made_and_made_again_from_what_is_there(tables, nine_poin
     assert "| ours | 2 |" in (tmp_path / "tables" / "table-4.md").read_text()
     two = (tmp_path / "tables" / "table-2.md").read_text()
     assert "LPIPS-Continuous" in two and "always 0" not in two
-    for picture in (tmp_path / "tables" / "figure-10.png", document.parent / "images" / "figure-10.png"):
-        assert Pillow.open(picture).size[0] > 600
+    for name in ("figure-10.png", "table-1.png"):
+        for picture in (tmp_path / "tables" / name, document.parent / "images" / name):
+            assert Pillow.open(picture).size[0] > 600
+    assert "along valence and along arousal, by each method](images/table-1.png)" in shown
 
     assert tables("1", "--no-fit", "--networks", "2") == (0, [])
     again = (tmp_path / "tables" / "table-1.md").read_text()
@@ -258,10 +277,13 @@ def test_the_study_says_that_no_people_were_asked(tables, tmp_path):
     assert "| V-ranking (tau) ↑ |" in shown and "published" not in shown and "smoothness (1-5)" not in shown
     [study] = (tmp_path / "tables").glob("study-*")
     assert (study / "page" / "index.html").is_file()
-    # People's files in their place: here, the simulated ones, which the report goes on calling so.
+    # People's files have a table of their own: here, the simulated ones, which the report goes on calling so.
     answers = ["--answers", str(study / "simulated answers"), "--key", str(study / "key.json")]
     assert tables("3", *answers) == (0, [])
-    assert "No people were asked" in (tmp_path / "tables" / "table-3.md").read_text()
+    of_people = (tmp_path / "tables" / "table-3-of-people.md").read_text()
+    assert of_people.startswith("# Table 3 of people: User study ") and "No people were asked" in of_people
+    assert "miniature" not in of_people.partition("\n")[0]
+    assert (tmp_path / "tables" / "table-3.md").read_text() == shown
 
 
 def test_a_dry_run_says_what_is_missing_and_does_nothing(tables, tmp_path, capsys):

@@ -25,6 +25,8 @@ VARIANTS = {
     "scale-1.5": {"scale": 1.5},
     "scale-2.0": {"scale": 2.0},
     "published-block": {"block": "published"},
+    # trainer/recipes/paper.sh at the miniature's sizes: its optimisation and its scale.
+    "paper": {"scale": 1.5, "warmup": 0, "schedule": "constant", "clip_norm": 0.0},
     # trainer/recipes/improved.sh; 4 of the miniature's 128 directions are as 64 of SDXL's 2,048.
     "improved": {"weight_clip": 5.0, "preserve": 0.25, "preserve_rank": 4},
 }

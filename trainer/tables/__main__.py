@@ -6,8 +6,8 @@ python -m trainer.tables 1 --dry-run
 python -m trainer.tables 1 --sdxl sdxl --network ours=network.safetensors --reader reader.safetensors
 
 Table 1 compares five methods, 2 their smoothness, 3 is the user study, 4 density weighting; figure 10 is the scale
-factor, settings the improved recipe and the published block order. Without --sdxl it is the miniature: a run's folder
-that is not there is made of the shipped weights. An interrupted command goes on when it is run again.
+factor, settings the published block order, the paper's recipe and the improved one. Without --sdxl it is the miniature:
+a run's folder that is not there is made of the shipped weights. An interrupted command goes on when it is run again.
 """
 
 import argparse
@@ -21,6 +21,9 @@ from trainer.command_line import status_of
 from trainer.evaluate import LPIPS
 from trainer.rows import DataError, replacing
 from trainer.tables.rows import NETWORKS, OURS, TABLES
+
+OF_PEOPLE = "table 3 of people"
+"""Their study says whose pictures they saw: it belongs to neither the miniature's table nor SDXL's."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -189,20 +192,33 @@ def _measure(options, command: str, names: list[str], source, drawings: list, as
         body = text.markdown(found, command)
         if name == "figure 10":
             body = f"{_curve(options, found, own)}\n\n{body}"
+        if name == "table 1":
+            body = f"{body}\n\n{_side_by_side(options, own, asked.manifest)}"
         _write(options, name, table.title, body, text.as_json(found, networks))
 
 
 def _curve(options: argparse.Namespace, found, drawings: list) -> str:
-    """Draws the figure, puts it beside the document, and gives its line there."""
     from trainer.tables import curve
     from trainer.tables.sources import scales_of
 
     curve.draw_curve(found, scales_of(drawings), options.out)
+    return _shown(options, curve.NAME, "Slope, error and content over the scale factor")
+
+
+def _side_by_side(options: argparse.Namespace, drawings: list, manifest: Path) -> str:
+    from trainer.tables import side_by_side
+
+    prompt = side_by_side.draw_side_by_side(manifest, drawings, options.out)
+    return _shown(options, side_by_side.NAME, f"“{prompt}” along valence and along arousal, by each method")
+
+
+def _shown(options: argparse.Namespace, name: str, text: str) -> str:
+    """Puts a drawn figure beside the document, and gives its line there."""
     if options.table:
-        drawn = (options.out / f"{curve.NAME}.png").read_bytes()
-        beside = options.table.parent / "images" / f"{curve.NAME}.png"
+        drawn = (options.out / f"{name}.png").read_bytes()
+        beside = options.table.parent / "images" / f"{name}.png"
         write_atomically(beside, lambda temporary: temporary.write_bytes(drawn))
-    return f"![Slope, error and content over the scale factor](images/{curve.NAME}.png)"
+    return f"![{text}](images/{name}.png)"
 
 
 def _user_study(options: argparse.Namespace, command: str, drawings: list, meter, manifest: Path) -> None:
@@ -219,15 +235,18 @@ def _people(options: argparse.Namespace, command: str) -> int:
     from trainer.tables import people
 
     found = people.of_people(options.answers, options.key)
-    _write(options, "table 3", TABLES["table 3"].title, people.markdown(found, command), found)
+    title = f"{TABLES['table 3'].title} {found['study']}"
+    _write(options, OF_PEOPLE, title, people.markdown(found, command), found)
     return 0
 
 
 def _write(options: argparse.Namespace, name: str, title: str, body: str, found: dict) -> None:
+    """Prints a table and writes it; whose pictures people saw is in their study, not in the options."""
     from trainer.miniature.table import write_table
 
-    where = f"SDXL ({options.sdxl})" if options.sdxl else "the miniature"
-    heading = f"{name.capitalize()} on {where}: {title}"
+    sdxl = bool(options.sdxl) and name != OF_PEOPLE
+    where = "" if name == OF_PEOPLE else f" on SDXL ({options.sdxl})" if sdxl else " on the miniature"
+    heading = f"{name.capitalize()}{where}: {title}"
     print(f"\n{heading}\n\n{body}")
     stem = options.out / name.replace(" ", "-")
     with replacing(stem.with_suffix(".md")) as stream:
@@ -235,7 +254,7 @@ def _write(options: argparse.Namespace, name: str, title: str, body: str, found:
     with replacing(stem.with_suffix(".json")) as stream:
         json.dump(found, stream, ensure_ascii=False, indent=1, allow_nan=False)
     if options.table:
-        write_table(options.table, body, f"{name} on SDXL" if options.sdxl else name)
+        write_table(options.table, body, f"{name} on SDXL" if sdxl else name)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from emoticrafter.baselines import METHODS as BASELINES
 from trainer import generate
 from trainer.evaluation.plan import LEVELS
 from trainer.rows import DataError, write_jsonl
@@ -139,11 +140,11 @@ def dry_run(source: Source, drawings: Sequence[Drawing], asked: Asked, fits: boo
 
 
 def _fit_minutes(drawing: Drawing) -> int:
-    return MINUTES["baseline" if "baselines" in drawing.network.parts else "emotion network"]
+    return MINUTES["baseline" if drawing.row in BASELINES else "emotion network"]
 
 
 def _latents_minutes(source: Source, absent: list[Drawing]) -> int:
-    needed = any("baselines" in drawing.network.parts for drawing in absent)
+    needed = any(drawing.row in BASELINES for drawing in absent)
     return MINUTES["pictures and latents"] if needed and not (source.run / "latents.npy").exists() else 0
 
 

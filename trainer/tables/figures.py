@@ -114,7 +114,7 @@ class Meter:
         Args:
             options: Of `trainer.evaluate`'s parser.
         """
-        self.reader, self.measures, self.distance, self.made_by = evaluate.measuring(options)
+        _, self.measures, self.distance, self.made_by = evaluate.measuring(options)
 
     def measure(self, manifest: Path, drawings: Sequence[Drawing]) -> tuple[list[Image], object]:
         """The images of these methods, and their scores.
@@ -126,9 +126,9 @@ class Meter:
         images = [image for image in read_manifest(manifest) if image.method in wanted]
         matching(images, PLAIN, common=False)
         scores = evaluate.score_manifests([manifest], [images], self.measures, self.distance)
-        if problems := [*scores.problems, *self.reader.failures]:
-            listed = "\n".join(f"  {problem}" for problem in problems[:LISTED])
-            raise DataError(f"{len(problems):,} images could not be used; the rest is kept:\n{listed}")
+        if scores.problems:
+            listed = "\n".join(f"  {problem}" for problem in scores.problems[:LISTED])
+            raise DataError(f"{len(scores.problems):,} images could not be used; the rest is kept:\n{listed}")
         return images, scores
 
 

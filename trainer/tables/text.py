@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from trainer.tables.figures import Found, Row
-from trainer.tables.rows import NETWORKS
+from trainer.tables.rows import NETWORKS, OURS
 
 NOTHING = "–"
 PLACES = 3
 SIGNIFICANT = 0.05
+CLEAR = 2  # times the deviation over networks
 
 
 def markdown(found: Found, command: str) -> str:
@@ -42,7 +43,8 @@ def _how(found: Found) -> str:
     made_by = "; ".join(f"{what}: {by}" for what, by in shown.items())
     return (
         f"{found.prompts} prompts at {found.points} points, {seeds}. Means over prompts and networks ± the standard "
-        f"deviation over networks (fits from different seeds); * differs from ours at p < {SIGNIFICANT:g}.\n\n"
+        f"deviation over networks (fits from different seeds); * differs from ours at p < {SIGNIFICANT:g} over prompts "
+        f"and by more than {CLEAR:g} times the deviation of both over networks.\n\n"
         f"What measures: {made_by}."
     )
 
@@ -75,11 +77,22 @@ def _value(found: Found, name: str, column: str) -> str:
     if not _has(row, column):
         return NOTHING
     spread = row.deviation(column)
-    _, p = found.tests.get((column, name), (None, None))
     beside = "" if spread is None else f" ± {spread:.{PLACES}f}"
-    return f"{_number(row.estimate(column).mean)}{beside}" + (
-        " *" if p is not None and p < SIGNIFICANT else ""
-    )
+    return f"{_number(row.estimate(column).mean)}{beside}{' *' * _differs(found, name, column)}"
+
+
+def _differs(found: Found, name: str, column: str) -> bool:
+    """Whether prompts and networks both show a difference from ours; one network of a row shows none."""
+    _, p = found.tests.get((column, name), (None, None))
+    both = [found.rows[one] for one in (name, OURS)] if p is not None and p < SIGNIFICANT else []
+    spreads = [
+        row.deviation(column) if key in NETWORKS else 0.0
+        for key, row in zip((name, OURS), both, strict=False)
+    ]
+    if not both or None in spreads:
+        return False
+    difference = both[0].estimate(column).mean - both[1].estimate(column).mean
+    return abs(difference) > CLEAR * math.hypot(*spreads)
 
 
 def _interval(found: Found, name: str, column: str) -> str:

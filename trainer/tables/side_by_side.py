@@ -1,0 +1,83 @@
+"""One prompt along both axes, a row for each method: what the numbers of table 1 look like."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image as Pillow
+
+from trainer.figures import save
+from trainer.manifest import Image, read_manifest
+from trainer.tables.rows import TITLES
+from trainer.tables.sources import Drawing
+
+NAME = "table-1"
+AXES = ("valence", "arousal")
+
+
+def draw_side_by_side(manifest: Path, drawings: Sequence[Drawing], folder: Path) -> str:
+    """Writes table-1.png and table-1-dark.png: the first network of each row, along valence and along arousal.
+
+    Args:
+        manifest: Of the pictures.
+        drawings: The table's.
+        folder: Gets the pictures.
+
+    Returns:
+        The prompt that is shown: one a third into the list, so that the choice is nobody's.
+    """
+    firsts = {drawing.method: TITLES[drawing.row] for drawing in drawings if drawing.seed == 0}
+    images = [image for image in read_manifest(manifest) if image.method in firsts]
+    prompts = list(dict.fromkeys(image.prompt for image in images))
+    prompt = prompts[len(prompts) // 3]
+    seed = min(image.seed for image in images)
+    shown = [image for image in images if image.prompt == prompt and image.seed == seed]
+    save(lambda: _figure(shown, firsts), folder, NAME)
+    return prompt
+
+
+def _figure(images: Sequence[Image], titles: dict[str, str]) -> plt.Figure:
+    valences, arousals = ([(axis, value) for value in _values(images, axis)] for axis in AXES)
+    columns = [*valences, None, *arousals]  # None is a gap between the axes
+    figure, panels = plt.subplots(
+        len(titles),
+        len(columns),
+        figsize=(1.2 + 0.65 * len(columns), 0.3 + 0.7 * len(titles)),
+        gridspec_kw={
+            "width_ratios": [1 if column else 0.15 for column in columns],
+            **{"left": 0.15, "right": 0.995, "bottom": 0.005, "top": 0.93, "wspace": 0.03, "hspace": 0.03},
+        },
+        squeeze=False,
+    )
+    for panel in panels.flat:
+        panel.axis("off")
+    for row, (method, title) in zip(panels, titles.items(), strict=True):
+        own = [image for image in images if image.method == method]
+        row[0].text(-0.1, 0.5, title, transform=row[0].transAxes, ha="right", va="center", fontsize=9)
+        for cell, column in zip(row, columns, strict=True):
+            if column:
+                cell.imshow(_pixels(_nearest(own, *column)))
+    for cell, column in zip(panels[0], columns, strict=True):
+        if column:
+            cell.set_title(_label(*column), fontsize=9, loc="center", pad=3)
+    return figure
+
+
+def _label(axis: str, value: float) -> str:
+    return f"{axis[0].upper()} {value:+g}" if value else f"{axis[0].upper()} 0"
+
+
+def _values(images: Sequence[Image], axis: str) -> list[float]:
+    return sorted({getattr(image, axis) for image in images})
+
+
+def _nearest(images: Sequence[Image], axis: str, value: float) -> Image:
+    """The picture at the value with the other axis nearest to 0; plain prompts have one for all."""
+    other = AXES[1 - AXES.index(axis)]
+    return min(images, key=lambda image: (abs(getattr(image, axis) - value), abs(getattr(image, other))))
+
+
+def _pixels(image: Image) -> np.ndarray:
+    with Pillow.open(image.path) as picture:
+        return np.asarray(picture.convert("RGB"))
