@@ -29,6 +29,7 @@ from scripts.comfyui import ROOT, SetupError, comfyui_folder, comfyui_python
 
 PACK_NAME = "emoticrafter-comfyui"  # as people's folders are named: hyphens are no obstacle
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "output", "data", "runs", "dist", "build")
+COPY_MARK = ".copied-by-emoticrafter"  # in a copy that may be deleted, and in nothing else
 # On a busy machine torch's threads otherwise burn many times their work in waiting for each other.
 CALM = {"OMP_WAIT_POLICY": "PASSIVE"}
 START_SECONDS = 180.0
@@ -79,15 +80,27 @@ def prepare_base(base: Path, stand_ins: bool = True) -> Path:
 
 
 def _link(source: Path, link: Path) -> None:
-    """Make `link` show `source`: a symbolic link, or a copy where links are not allowed (Windows)."""
+    """Make `link` show `source`: a symbolic link, or a copy where links are not allowed (Windows).
+
+    Raises SetupError where another folder or file has that name: it may be somebody's only checkout.
+    """
+    if link.resolve() == source.resolve():
+        return
     if link.is_symlink():
         link.unlink()
-    elif link.exists():
+    elif (link / COPY_MARK).is_file():
         shutil.rmtree(link)
+    elif link.exists():
+        raise SetupError(
+            f"{link} is there already and is not what this script put there, so it stays as it is.\n"
+            f"Give another --base, or move it away: {source} is to be used in its place."
+        )
     try:
         link.symlink_to(source, target_is_directory=True)
     except OSError:
-        shutil.copytree(source, link, ignore=NOT_COPIED)
+        link.mkdir()
+        (link / COPY_MARK).write_text(f"A copy of {source}, made anew at every start.\n", encoding="utf-8")
+        shutil.copytree(source, link, ignore=NOT_COPIED, dirs_exist_ok=True)
 
 
 def server_command(base: Path, port: int, arguments: list[str]) -> list[str]:
@@ -271,7 +284,7 @@ class Server:
         """
         try:
             result = asyncio.run(asyncio.wait_for(self._queue(prompt, on_message), seconds))
-        except TimeoutError:
+        except asyncio.TimeoutError:  # noqa: UP041 - in Python 3.10 not yet the built-in one
             raise self._failure(f"The prompt was not finished after {seconds:.0f} s") from None
         if result.failure:
             raise result.failure
