@@ -32,6 +32,8 @@ NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "output", "data", "runs
 COPY_MARK = ".copied-by-emoticrafter"  # in a copy that may be deleted, and in nothing else
 # On a busy machine torch's threads otherwise burn many times their work in waiting for each other.
 CALM = {"OMP_WAIT_POLICY": "PASSIVE"}
+# A proxy of the environment cannot reach this computer's own servers.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 START_SECONDS = 180.0
 QUEUE_SECONDS = 300.0
 
@@ -236,7 +238,7 @@ class Server:
         )
 
     def _request(self, request: urllib.request.Request):
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with DIRECT.open(request, timeout=30) as answer:
             body = answer.read()
             is_json = answer.headers.get_content_type() == "application/json"
         return json.loads(body) if is_json and body else body
@@ -284,7 +286,7 @@ class Server:
         """
         try:
             result = asyncio.run(asyncio.wait_for(self._queue(prompt, on_message), seconds))
-        except asyncio.TimeoutError:  # noqa: UP041 - in Python 3.10 not yet the built-in one
+        except asyncio.TimeoutError:
             raise self._failure(f"The prompt was not finished after {seconds:.0f} s") from None
         if result.failure:
             raise result.failure

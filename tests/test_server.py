@@ -10,6 +10,7 @@ import pytest
 from scripts import server
 from scripts.comfyui import SetupError
 from scripts.server import Result, Server, ServerError
+from tests.chat_server import serving, status
 
 ROOT = Path(__file__).parents[1]
 
@@ -73,6 +74,15 @@ def test_a_server_that_ends_while_it_starts_is_reported_with_its_log(tmp_path, m
     monkeypatch.setenv("COMFYUI_PYTHON", sys.executable)
     with pytest.raises(ServerError, match=r"ended while it started, with code 3(.|\n)*no such option"):
         Server(tmp_path / "base").start()
+
+
+def test_a_server_is_asked_through_no_proxy(tmp_path, monkeypatch):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with serving(status(200, "pong")) as echo:
+        running = Server(tmp_path, port=echo.server_port)
+        assert running.post("/prompt", {}) == b"pong"
 
 
 def test_no_server_outlives_the_process_that_started_it(tmp_path):
