@@ -42,3 +42,21 @@ def test_inside_a_subgraph_it_works_as_outside(ui):
     assert ui.values(node) == (0.5, -1.5)
     ui.run("() => app.canvas.setGraph(app.graph)")
     assert ui.prompt()["EmotiCrafterConditioning"]["arousal"] == -1.5
+
+
+def test_a_deleted_node_hears_no_more_of_its_subgraph(ui):
+    ui.add("EmotiCrafterConditioning", valence=2, arousal=1)
+    ui.run("() => { app.graph.convertToSubgraph(new Set(app.graph.nodes)); }")
+    pads = ui.run(
+        """async () => {
+            const [host] = app.graph.nodes;
+            const { subgraph } = host;
+            app.graph.remove(host);
+            for (const name of ["valence", "arousal"]) host.addWidget("number", name, 0, () => {});
+            const detail = { widget: host.widgets[0], subgraphNode: host };
+            subgraph.events.dispatchEvent(new CustomEvent("widget-promoted", { detail }));
+            await new Promise((done) => setTimeout(done));
+            return host.widgets.filter((widget) => widget.name === "va_pad").length;
+        }"""
+    )
+    assert pads == 0
