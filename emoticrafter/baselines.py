@@ -21,14 +21,22 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from .layout import check_layout
+from .network import MOST, axis_encoder
 from .va import va_tensor
-from .weights import check_numbers, open_safetensors, save_tensors, target_file
+from .weights import (
+    check_dtypes,
+    check_numbers,
+    existing_file,
+    open_safetensors,
+    read_tensors,
+    save_tensors,
+    target_file,
+)
 
 FORMAT, VERSION = "emoticrafter-baseline", 1
-MOST = 65536  # the largest size of any kind
 MARK = "*"
 """What stands for a learned word in a prompt until its embedding is put in, as in Gal et al.: one token of CLIP."""
 
@@ -62,10 +70,7 @@ class VAEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.valence, self.arousal = (
-            nn.Sequential(
-                nn.Linear(1, config.hidden), nn.ReLU(), nn.Linear(config.hidden, config.tokens * config.width)
-            )
-            for _ in range(2)
+            axis_encoder(config.tokens, config.width, config.hidden) for _ in range(2)
         )
 
     def forward(self, valence: float | Tensor, arousal: float | Tensor) -> Tensor:
@@ -290,20 +295,10 @@ def load_baseline(path: str | os.PathLike, device: str | torch.device = "cpu") -
         FileNotFoundError: There is no such file.
         ValueError: It is damaged, of another kind, lacks weights or has others, or holds NaN or infinity.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    if path.suffix != ".safetensors":
-        raise ValueError(
-            f"{path.name} is no baseline: expected a .safetensors file that trainer.baselines wrote."
-        )
+    path = existing_file(path, (".safetensors",))
     with open_safetensors(path) as file:
         make, config = _parse(file.metadata() or {}, path.name)
-        try:
-            # Copied, because a tensor that maps its file crashes whoever reads it once the file is overwritten.
-            state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:  # such as a dtype that torch does not have
-            raise ValueError(f"{path.name} holds tensors that cannot be read: {error}.") from error
+        state = read_tensors(file, path.name)
     return _build(make, config, state, path.name).to(device)
 
 
@@ -339,17 +334,12 @@ def _build(make, config, state: dict[str, Tensor], name: str) -> Baseline:
     _check_sizes(config, len(state), name)
     with torch.device("meta"):
         baseline = make(config)
-    wanted = baseline.state_dict()
-    wrong = [
-        f"{key} is {list(state[key].shape) if key in state else 'missing'}, expected {list(tensor.shape)}"
-        for key, tensor in wanted.items()
-        if key not in state or state[key].shape != tensor.shape or not state[key].is_floating_point()
-    ]
-    wrong += [f"{key} is not known" for key in state if key not in wanted]
-    if wrong:
-        raise ValueError(f"{name} is damaged: {'; '.join(wrong[:3])}. Copy or train it again.")
+    check_layout({key: tuple(tensor.shape) for key, tensor in baseline.state_dict().items()}, state, name)
+    check_dtypes(state, name)
     check_numbers(state, torch.float32, name)
-    baseline.load_state_dict({key: tensor.float() for key, tensor in state.items()}, assign=True)
+    # Copied, because a tensor that maps its file crashes whoever reads it once the file is overwritten.
+    copies = {key: tensor.to(torch.float32, copy=True) for key, tensor in state.items()}
+    baseline.load_state_dict(copies, assign=True)
     return baseline.eval().requires_grad_(False)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import http.client
+import ipaddress
 import json
 import random
 import re
@@ -112,6 +113,15 @@ def _is_address(url: str) -> bool:
     return plain and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
+def is_this_computer(url: str) -> bool:
+    """Whether an address is of this computer, written as such: no name is looked up."""
+    host = urlsplit(url).hostname
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect would carry the key to another host."""
 
@@ -212,7 +222,11 @@ class Server:
         self.stopped = threading.Event()
         self.url = settings.base_url.rstrip("/") + "/chat/completions"
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._opener = urllib.request.build_opener(_NoRedirect, _Http(self._note), _Https(self._note))
+        # A proxy knows another 127.0.0.1, and need not see what stays here.
+        direct = [urllib.request.ProxyHandler({})] if is_this_computer(self.url) else []
+        self._opener = urllib.request.build_opener(
+            _NoRedirect, _Http(self._note), _Https(self._note), *direct
+        )
         self._sleep = sleep or self.stopped.wait
         self._pace = _Pace(settings.per_minute, self._sleep, clock)
         self._random = random.Random()  # noqa: S311 - jitter

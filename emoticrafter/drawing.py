@@ -19,6 +19,8 @@ from .images import colours
 INK, QUIET, FAINT = (28, 28, 32), (104, 104, 112), (214, 214, 220)
 LARGEST = 16_384
 """Pixels of a figure's side: more than that neither browsers show nor WebP holds."""
+LARGEST_AREA = 2**27
+"""Pixels of a figure: as ComfyUI's images they are 1.6 GB."""
 TIMES = 4
 """Text and shapes are drawn that many times larger and made smaller, for even letters and smooth edges."""
 BASE = 1.35  # of the letters' size: where the base line of a text is
@@ -46,7 +48,9 @@ def to_pictures(images: Tensor) -> list[Image.Image]:
 
 def to_images(picture: Image.Image) -> Tensor:
     """A picture to ComfyUI's images: float32 [1, H, W, 3] in [0, 1]."""
-    return torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32) / 255)[None]
+    pixels = np.array(picture.convert("RGB"), dtype=np.float32)
+    pixels /= 255  # in place: a large figure is gigabytes
+    return torch.from_numpy(pixels)[None]
 
 
 @lru_cache(maxsize=64)
@@ -109,10 +113,10 @@ class Sheet:
     """A white page to draw a figure on."""
 
     def __init__(self, width: int, height: int):
-        if max(width, height) > LARGEST:
+        if max(width, height) > LARGEST or width * height > LARGEST_AREA:
             raise ValueError(
-                f"The figure would have {width:,} x {height:,} pixels, and {LARGEST:,} is the most for a side: choose "
-                "a smaller cell_size, a shorter title or, for a path, other columns."
+                f"The figure would have {width:,} x {height:,} pixels, and {LARGEST:,} is the most for a side, "
+                f"{LARGEST_AREA:,} in all: choose a smaller cell_size, a shorter title or, for a path, other columns."
             )
         self.picture = Image.new("RGB", (width, height), "white")
 

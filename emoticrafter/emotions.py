@@ -206,12 +206,18 @@ def _name_problem(name: str) -> str | None:
 
 
 def _value_problem(value: object) -> str | None:
-    got = shown(json.dumps(value, ensure_ascii=False))
     if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)):
-        return f"is {got}: expected [valence, arousal], two numbers"
+        return f"is {_spelled(value)}: expected [valence, arousal], two numbers"
     if not all(VA_MIN <= number <= VA_MAX for number in value):
-        return f"is {got}: expected numbers from {VA_MIN:g} to {VA_MAX:g}"
+        return f"is {_spelled(value)}: expected numbers from {VA_MIN:g} to {VA_MAX:g}"
     return None
+
+
+def _spelled(value: object) -> str:
+    try:
+        return shown(json.dumps(value, ensure_ascii=False))
+    except RecursionError:  # reading goes a little deeper than writing
+        return "nested too deeply"
 
 
 def _is_number(value: object) -> bool:

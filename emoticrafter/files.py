@@ -4,6 +4,7 @@ import glob
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +20,14 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     temporary = folder / "whole.tmp"  # no ending by which ComfyUI would list it as a network
     try:
+        usual = folder / "usual.tmp"
+        usual.touch()
         write(temporary)
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # what a new file usually has: some writers make it private
+        # What a new file usually has: some writers make it private. Not asked by os.umask, which sets it for a moment
+        # for every thread.
+        temporary.chmod(stat.S_IMODE(usual.stat().st_mode))
         temporary.replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -35,12 +40,6 @@ def remove_leftovers(path: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def printable(text: str) -> str:

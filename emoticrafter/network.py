@@ -207,8 +207,9 @@ class EmotionNetwork(nn.Module):
     def __init__(self, config: NetworkConfig | None = None):
         super().__init__()
         self.config = config = config or NetworkConfig()
-        self.valence_encoder = _axis_encoder(config)
-        self.arousal_encoder = _axis_encoder(config)
+        sizes = (config.emotion_tokens, config.width, config.emotion_hidden)
+        self.valence_encoder = axis_encoder(*sizes)
+        self.arousal_encoder = axis_encoder(*sizes)
         self.emotion_projection = nn.Linear(config.width, config.width, bias=False)
         self.input_projection = nn.Linear(config.feature_width, config.width, bias=False)
         self.position = nn.Embedding(config.positions, config.width)
@@ -337,10 +338,6 @@ class EmotionNetwork(nn.Module):
         return max(batches, default=1)
 
 
-def _axis_encoder(config: NetworkConfig) -> nn.Sequential:
-    """One axis of the V-A encoder: a number -> K tokens of width E."""
-    return nn.Sequential(
-        nn.Linear(1, config.emotion_hidden),
-        nn.ReLU(),
-        nn.Linear(config.emotion_hidden, config.emotion_tokens * config.width),
-    )
+def axis_encoder(tokens: int, width: int, hidden: int) -> nn.Sequential:
+    """One axis of the V-A encoder: a number, [B, 1], to K tokens of width E, [B, K * E]."""
+    return nn.Sequential(nn.Linear(1, hidden), nn.ReLU(), nn.Linear(hidden, tokens * width))

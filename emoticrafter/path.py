@@ -47,9 +47,14 @@ def read_keyframes(
         Two or more keyframes, their frames rising, inside [0, frames).
 
     Raises:
-        ValueError: Lines that cannot be read, positions out of order or outside the path, too few keyframes. The
-            first 10 lines at fault are named, with what was expected.
+        ValueError: An open path of one frame, lines that cannot be read, positions out of order or outside the
+            path, too few keyframes. The first 10 lines at fault are named, with what was expected.
     """
+    if not closed and frames < 2:
+        raise ValueError(
+            f"frames is {frames}: an open path has its first and its last keyframe in different frames. Set frames "
+            "to 2 or more, or closed to true."
+        )
     emotions = list(emotions)
     keyframes: list[Keyframe] = []
     problems, last_line = [], 0

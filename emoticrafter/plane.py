@@ -11,11 +11,6 @@ from .va import VA_MAX, VA_MIN
 
 Places = Sequence[tuple[float, float]]
 
-# The circumplex's words (Russell 1980), a turn of 45 degrees apart from pleasure on: as the pad has them.
-OCTANTS = (
-    *("pleasure", "excitement", "arousal", "distress"),
-    *("displeasure", "depression", "sleepiness", "relaxation"),
-)
 # Valence, arousal and colour of the four corners, as on the pad; the words there have the colour's dark tone.
 CORNERS = {
     "excitement": ((1, 1), (250, 178, 72), (150, 92, 8)),
@@ -123,7 +118,7 @@ def _dot(draw: ImageDraw.ImageDraw, at: tuple[float, float], radius: float) -> N
 
 
 def _label(sheet: Sheet, left: int, top: int, side: int, text: int) -> None:
-    """Values and names of the axes, and the circumplex's words at their places."""
+    """Values and names of the axes, and the circumplex's words (Russell 1980) at their places, as the pad has them."""
     middle, bottom = (left + side / 2, top + side / 2), top + side
     for value in range(-3, 4):
         away = value / REACH * side / 2
@@ -132,7 +127,7 @@ def _label(sheet: Sheet, left: int, top: int, side: int, text: int) -> None:
             left - 0.5 * text, middle[1] - away + HALF_HIGH * text, value_text(value), text, "right", QUIET
         )
     reach = 3 / REACH * side / 2
-    above, below, word = top - 0.7 * text, bottom + 2.9 * text, {name: name for name in OCTANTS}
+    above, below = top - 0.7 * text, bottom + 2.9 * text
     for name, x, y, align in (
         ("distress", middle[0] - reach, above, "left"),
         ("arousal", middle[0], above, "middle"),
@@ -141,9 +136,9 @@ def _label(sheet: Sheet, left: int, top: int, side: int, text: int) -> None:
         ("sleepiness", middle[0], below, "middle"),
         ("relaxation", middle[0] + reach, below, "right"),
     ):
-        sheet.write(x, y, word[name], text, align, CORNERS[name][2] if name in CORNERS else INK)
-    sheet.write_upright(left + side + 1.1 * text, middle[1], word["pleasure"], text, INK, down=True)
-    sheet.write_upright(left - 2.5 * text, middle[1], word["displeasure"], text, INK)
+        sheet.write(x, y, name, text, align, CORNERS[name][2] if name in CORNERS else INK)
+    sheet.write_upright(left + side + 1.1 * text, middle[1], "pleasure", text, INK, down=True)
+    sheet.write_upright(left - 2.5 * text, middle[1], "displeasure", text, INK)
     sheet.write(middle[0], bottom + 4.6 * text, "valence →", text, colour=QUIET)
     sheet.write_upright(left - 4.2 * text, middle[1], "arousal →", text, QUIET)
 

@@ -20,7 +20,15 @@ from torch import Tensor, nn
 from .images import colours
 from .layout import check_layout
 from .va import VA_MAX, VA_MIN
-from .weights import check_numbers, existing_file, open_safetensors, read_pickle, save_tensors
+from .weights import (
+    check_dtypes,
+    check_numbers,
+    existing_file,
+    open_safetensors,
+    read_pickle,
+    read_tensors,
+    save_tensors,
+)
 
 READ_SIZE = 64
 GROUP = 16
@@ -152,22 +160,14 @@ def save_heads(heads: ClipHeads, path: Path, training: dict | None = None) -> No
     save_tensors(path, heads.state_dict(), metadata)
 
 
-def load_heads(path: str | os.PathLike) -> ClipHeads:
-    """Reads heads in float32, from a .safetensors or from a .pth that holds the same names.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is damaged, or holds no such heads.
-    """
-    path = existing_file(path)
-    metadata, state = _read(path)
-    return _heads(metadata, state, path.name)
-
-
 def _heads(metadata: dict[str, str], state: dict[str, Tensor], name: str) -> ClipHeads:
+    """Heads of a .safetensors, or of a .pth that holds the same names; only files of ours have a version."""
     try:
+        version = int(metadata.get("version", HEADS_VERSION)) if metadata.get("format") == HEADS_FORMAT else 0
+        if version > HEADS_VERSION:
+            raise ValueError(f"it has version {version} and this release reads up to {HEADS_VERSION}: update")
         features = json.loads(metadata.get("config", "{}")).get("features", "an unnamed model")
-    except (AttributeError, ValueError) as error:
+    except (AttributeError, ValueError, RecursionError) as error:
         raise ValueError(f"The metadata of {name} cannot be used: {error}") from error
     with torch.device("meta"):
         heads = ClipHeads(state["valence.weight"].numel(), str(features))
@@ -205,11 +205,10 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         with open_safetensors(path) as file:
             metadata = file.metadata() or {}
             _check_kind(metadata, set(file.keys()), path.name)
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if odd := [
-        name for name, tensor in state.items() if not tensor.is_floating_point() or not tensor.numel()
-    ]:
-        raise ValueError(f"{odd[0]} in {path.name} holds no floating-point numbers.")
+            state = read_tensors(file, path.name)
+    check_dtypes(state, path.name)
+    if empty := [name for name, tensor in state.items() if not tensor.numel()]:
+        raise ValueError(f"{empty[0]} in {path.name} holds no numbers.")
     check_numbers(state, torch.float32, path.name)
     return metadata, state
 

@@ -8,7 +8,6 @@ server on this computer, which gets no key; every other address is refused befor
 """
 
 import hashlib
-import ipaddress
 import json
 import re
 import threading
@@ -18,9 +17,8 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from .chat import AnswerError, ChatSettings, FatalError, Server, UnusableError
+from .chat import AnswerError, ChatSettings, FatalError, Server, UnusableError, is_this_computer
 from .files import printable, write_atomically
 from .va import va_tensor
 
@@ -81,7 +79,7 @@ def chat_settings(base_url: str, model: str, timeout: float, environment: Mappin
         raise RewriteError(
             "No language model is set up. Set base_url to a server on this computer, such as "
             f"http://127.0.0.1:11434/v1 for Ollama; or start ComfyUI with {URL} set to the address of an endpoint "
-            f"and {KEY} to its key. To do without, bypass this node: then the text passes unchanged."
+            f"and {KEY} to its key. To do without, connect the text itself to CLIP Text Encode."
         )
     if not model:
         raise RewriteError(
@@ -91,21 +89,13 @@ def chat_settings(base_url: str, model: str, timeout: float, environment: Mappin
     settings = ChatSettings(base_url, model, key, timeout=timeout, tries=1)
     if problems := settings.problems():
         raise RewriteError(f"The language model cannot be asked: {'; '.join(problems)}.")
-    if base_url != own and not _is_this_computer(base_url):
+    if base_url != own and not is_this_computer(base_url):
         raise RewriteError(
             f"base_url is {base_url!r}: a workflow may name servers on this computer only (127.0.0.1, localhost), "
             f"so that a shared file cannot send your texts elsewhere. If you trust this address, start ComfyUI "
             f"with {URL} set to it, and leave base_url empty."
         )
     return settings
-
-
-def _is_this_computer(url: str) -> bool:
-    host = urlsplit(url).hostname
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def rewrite_prompt(
@@ -176,6 +166,7 @@ def read_answer(answer: str) -> str:
         RewriteError: There is none, or too much of it.
     """
     text = re.sub(r"<think>.*?(</think>|\Z)", " ", answer, flags=re.DOTALL)
+    text = re.sub(r"\A.*</think>", " ", text, flags=re.DOTALL)  # some servers begin the thoughts themselves
     text = re.sub(r"</?prompt>|```\w*", " ", text)
     text = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
     text = re.sub(r"^((the )?rewritten )?prompt:\s*", "", text, flags=re.IGNORECASE)

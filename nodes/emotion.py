@@ -265,10 +265,10 @@ class EmotionalConditioning(io.ComfyNode):
         pooled: str = KEEP,
         pooled_prompt: list | None = None,
     ) -> io.NodeOutput:
-        settings = {
-            "gains": (valence_gain, arousal_gain),
-            "steps": (start_percent, end_percent),
-            "protected": protected_directions(clip, protected_words),
-            "pooled": chosen_pooled(pooled, pooled_prompt),
-        }
+        settings = {"gains": (valence_gain, arousal_gain), "steps": (start_percent, end_percent)}
+        if (
+            strength
+        ):  # all settings are off without it: none asks for what is not connected, or runs an encoder
+            settings["protected"] = protected_directions(clip, protected_words)
+            settings["pooled"] = chosen_pooled(pooled, pooled_prompt)
         return inject(conditioning, encode(network, valence, arousal), strength, **settings)

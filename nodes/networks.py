@@ -13,11 +13,10 @@ from comfy.model_patcher import ModelPatcher
 
 from ..emoticrafter import EmotionFeatures, load_network
 from ..emoticrafter.files import printable
-from ..emoticrafter.weights import SUFFIXES
+from ..emoticrafter.weights import DTYPES, SUFFIXES, dtype_name
 
 FOLDER = "emoticrafter"
 AUTO = "auto"
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 log = logging.getLogger("emoticrafter")
 
@@ -66,7 +65,7 @@ def share_network(path: str, dtype: str) -> ManagedNetwork:
     key = (path, version_of(path), torch_dtype)
     network = _in_use.get(key)
     if network is None:
-        log.info("[EmotiCrafter] Loading %s as %s", path, str(torch_dtype).removeprefix("torch."))
+        log.info("[EmotiCrafter] Loading %s as %s", path, dtype_name(torch_dtype))
         loaded = load_network(path, memory.text_encoder_offload_device(), torch_dtype)
         network = _in_use[key] = ManagedNetwork(loaded)
     return network

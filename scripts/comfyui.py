@@ -199,9 +199,8 @@ def _pip(*arguments: str) -> None:
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace")
     errors = []
     for line in process.stderr:
-        if not line.startswith("WARNING: Location"):  # an index of pip's settings that lacks one package
-            sys.stderr.write(line)
-            errors.append(line)
+        sys.stderr.write(line)
+        errors.append(line)
     if process.wait():
         raise SetupError(f"pip {arguments[0]} failed. {_advice(''.join(errors))}")
 

@@ -27,6 +27,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageSequence
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
+from emoticrafter.emotions import RUSSELL  # noqa: E402
 from emoticrafter.files import write_atomically  # noqa: E402
 from scripts.server import Server  # noqa: E402
 from scripts.workflow import to_prompt  # noqa: E402
@@ -50,13 +51,8 @@ INSET = 150
 
 # Colours of the plane's corners: low and high valence (columns) at high and low arousal (rows).
 CORNERS = np.array([[(146, 44, 62), (250, 178, 72)], [(48, 62, 98), (122, 190, 170)]], dtype=np.float32)
-FEELINGS = {
-    "excited": (1.85, 2.27),
-    "relaxed": (2.07, -1.36),
-    "angry": (-1.57, 1.75),
-    "sad": (-1.94, -0.80),
-}
-"""Where some feelings lie (Russell 1980, times 3)."""
+FEELINGS = ("excited", "relaxed", "angry", "sad")
+"""Of Russell's circumplex, one for each corner."""
 
 # What a workflow's chain shows, from left to right, for the nodes that it has.
 CHAIN = {
@@ -209,8 +205,8 @@ def draw_axes(draw: ImageDraw.ImageDraw) -> None:
     draw.text((x, y + 8), "valence", fill=white, font=font(22), anchor="ra")
     x, y = position(0, LIMIT)
     draw.text((x + 10, y), "arousal", fill=white, font=font(22), anchor="la")
-    for name, point in FEELINGS.items():
-        draw.text(position(*point), name, fill=white, font=font(26), anchor="mm")
+    for name in FEELINGS:
+        draw.text(position(*RUSSELL[name]), name, fill=white, font=font(26), anchor="mm")
 
 
 def draw_point(draw: ImageDraw.ImageDraw, valence: float, arousal: float) -> None:

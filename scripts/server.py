@@ -29,8 +29,11 @@ from scripts.comfyui import ROOT, SetupError, comfyui_folder, comfyui_python
 
 PACK_NAME = "emoticrafter-comfyui"  # as people's folders are named: hyphens are no obstacle
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "output", "data", "runs", "dist", "build")
+COPY_MARK = ".copied-by-emoticrafter"  # in a copy that may be deleted, and in nothing else
 # On a busy machine torch's threads otherwise burn many times their work in waiting for each other.
 CALM = {"OMP_WAIT_POLICY": "PASSIVE"}
+# A proxy of the environment cannot reach this computer's own servers.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 START_SECONDS = 180.0
 QUEUE_SECONDS = 300.0
 
@@ -79,15 +82,27 @@ def prepare_base(base: Path, stand_ins: bool = True) -> Path:
 
 
 def _link(source: Path, link: Path) -> None:
-    """Make `link` show `source`: a symbolic link, or a copy where links are not allowed (Windows)."""
+    """Make `link` show `source`: a symbolic link, or a copy where links are not allowed (Windows).
+
+    Raises SetupError where another folder or file has that name: it may be somebody's only checkout.
+    """
+    if link.resolve() == source.resolve():
+        return
     if link.is_symlink():
         link.unlink()
-    elif link.exists():
+    elif (link / COPY_MARK).is_file():
         shutil.rmtree(link)
+    elif link.exists():
+        raise SetupError(
+            f"{link} is there already and is not what this script put there, so it stays as it is.\n"
+            f"Give another --base, or move it away: {source} is to be used in its place."
+        )
     try:
         link.symlink_to(source, target_is_directory=True)
     except OSError:
-        shutil.copytree(source, link, ignore=NOT_COPIED)
+        link.mkdir()
+        (link / COPY_MARK).write_text(f"A copy of {source}, made anew at every start.\n", encoding="utf-8")
+        shutil.copytree(source, link, ignore=NOT_COPIED, dirs_exist_ok=True)
 
 
 def server_command(base: Path, port: int, arguments: list[str]) -> list[str]:
@@ -223,7 +238,7 @@ class Server:
         )
 
     def _request(self, request: urllib.request.Request):
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with DIRECT.open(request, timeout=30) as answer:
             body = answer.read()
             is_json = answer.headers.get_content_type() == "application/json"
         return json.loads(body) if is_json and body else body
@@ -271,7 +286,7 @@ class Server:
         """
         try:
             result = asyncio.run(asyncio.wait_for(self._queue(prompt, on_message), seconds))
-        except TimeoutError:
+        except asyncio.TimeoutError:
             raise self._failure(f"The prompt was not finished after {seconds:.0f} s") from None
         if result.failure:
             raise result.failure

@@ -147,8 +147,14 @@ CASES = {
         {"config": json.dumps({"time_width": 10**9, "encoder": {"tokens": 1, "width": 8, "hidden": 8}})},
         "sizes are whole numbers from 1 to 65,536",
     ),
-    "lacking": ({"projection.weight": None}, {}, "projection.weight is missing, expected [16, 32]"),
-    "too much": ({"more": torch.zeros(1)}, {}, "more is not known"),
+    "lacking": ({"projection.weight": None}, {}, "1 missing (projection.weight)"),
+    "too much": ({"more": torch.zeros(1)}, {}, "1 not known (more)"),
+    "another shape": ({"projection.weight": torch.zeros(16, 3)}, {}, "is [16, 3], expected [16, 32]"),
+    "whole numbers": (
+        {"projection.weight": torch.zeros(16, 32, dtype=torch.int64)},
+        {},
+        "projection.weight in network.safetensors holds int64: expected float32",
+    ),
     "no number": (
         {"projection.weight": torch.full((16, 32), torch.nan)},
         {},

@@ -53,6 +53,30 @@ def test_a_question_without_a_schema_asks_for_words_and_sends_a_seed_if_there_is
     ]
 
 
+@pytest.fixture
+def proxy(monkeypatch):
+    """A proxy for everybody, as the environment names it; it answers by itself."""
+    with serving(content="The proxy's") as server:
+        for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("http_proxy", server.url)
+        yield server
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_what_stays_on_this_computer_goes_through_no_proxy(proxy, host):
+    with serving() as server:
+        url = server.url.replace("127.0.0.1", host)
+        assert Server(ChatSettings(url, "tester", tries=1)).chat(QUESTION)[0] == "A red square"
+    assert proxy.requests == []
+
+
+def test_what_leaves_this_computer_goes_through_the_proxy(proxy):
+    chat = Server(ChatSettings("http://models.example/v1", "tester", tries=1))
+    assert chat.chat(QUESTION)[0] == "The proxy's"
+    assert [path for path, _, _ in proxy.requests] == ["http://models.example/v1/chat/completions"]
+
+
 def test_an_answer_that_trickles_for_ever_is_given_up():
     with serving(trickle) as server:
         chat = Server(ChatSettings(server.url, "tester", timeout=0.1, tries=1))

@@ -182,7 +182,7 @@ def test_a_missing_ensurepip_names_the_systems_package(machine):
         ("Failed to establish a new connection: Name or service not known", "check the network"),
         ("ERROR: No matching distribution found for torch==2.13.0", "use another Python version"),
         ("OSError: [Errno 28] No space left on device", "The disk is full"),
-        ("something else", "a further run goes on from there"),
+        ("WARNING: Location https://index.test/simple is ignored", "a further run goes on from there"),
     ],
 )
 def test_a_failed_pip_says_what_to_do(monkeypatch, tmp_path, capfd, complaint, advice):

@@ -216,6 +216,14 @@ def test_a_figure_that_nothing_could_show_is_refused_with_what_to_do():
         draw_grid(colours(31), *path(31), cell_size=1024, in_a_row=31)
 
 
+def test_a_figure_within_both_sides_may_still_be_too_large():
+    levels = [-3 + 0.2 * n for n in range(31)]
+    with pytest.raises(
+        ValueError, match=r"would have 1\d,\d{3} x 1\d,\d{3} pixels, .* 134,217,728 in all: choose"
+    ):
+        draw_grid(colours(31 * 31), *grid(levels), columns=31, cell_size=480)
+
+
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 

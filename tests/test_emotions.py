@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,15 @@ def test_what_is_no_list_of_emotions_is_told(tmp_path, content, told):
     emotions, problems = own(tmp_path, content)
     assert emotions == ()
     assert list(problems) == [told]
+
+
+def test_no_depth_of_brackets_is_an_error(tmp_path):
+    """Some can be read, and are too deep to be written into the message."""
+    deepest = sys.getrecursionlimit()
+    for depth in range(deepest - 150, deepest):
+        emotions, problems = own(tmp_path, '{"right": [1, 2], "a": ' + "[" * depth + "]" * depth + "}")
+        assert len(problems) == 1
+        assert len(emotions) == ("holds no list" not in problems[0])
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path):

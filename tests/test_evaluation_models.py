@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from emoticrafter.chat import ChatSettings, FatalError
-from emoticrafter.readers import ClipHeads, load_heads, save_heads
+from emoticrafter.readers import ClipHeads, load_emotion_reader, save_heads
 from trainer.encoders import clip_tokenizer
 from trainer.evaluate import main
 from trainer.evaluation.backbones import load_backbone
@@ -411,13 +411,13 @@ def test_a_reader_learns_what_is_in_the_features(rated, clip, tmp_path, capsys):
     assert sum(training["pictures"].values()) == 240
     (tmp_path / "reader.features.json").write_text("{")  # a damaged note costs time alone
     assert main([*arguments, "--device", "cpu"]) == 0
-    first = load_heads(out).state_dict()
+    first = load_emotion_reader(out).state_dict()
     assert main([*arguments, "--device", "cpu"]) == 0  # from the kept features
-    torch.testing.assert_close(load_heads(out).state_dict(), first, atol=0, rtol=0)
+    torch.testing.assert_close(load_emotion_reader(out).state_dict(), first, atol=0, rtol=0)
     blue, red = (np.full((32, 32, 3), colour, np.uint8) for colour in ((30, 128, 226), (226, 128, 30)))
     values = load_va_reader(out).read([blue, red])[:, 0]
     assert values[0] < -1 < 1 < values[1]
-    assert load_heads(out).width == 16
+    assert load_emotion_reader(out).width == 16
 
 
 def _metadata(path):

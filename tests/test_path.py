@@ -117,6 +117,15 @@ def test_too_few_keyframes_are_refused(text, closed, told):
         read(text, closed=closed)
 
 
+def test_an_open_path_of_one_frame_is_told_as_that_and_blames_no_line():
+    with pytest.raises(
+        ValueError, match=r"frames is 1: .* Set frames to 2 or more, or closed to true"
+    ) as error:
+        read("0% calm\n100% sad", frames=1)
+    assert "line" not in str(error.value)
+    assert len(path_points(read("0% calm\n50% sad", 1, closed=True), 1, closed=True)) == 1
+
+
 def test_the_keyframes_of_the_help_page_are_right():
     page = (ROOT / "web" / "docs" / "EmotiCrafterPath.md").read_text("utf-8")
     long, loop = re.findall(r"```\n(.*?)```", page, re.DOTALL)

@@ -1,6 +1,7 @@
 """Readers of pictures: files of both kinds, what they refuse, and what they read."""
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ from emoticrafter.readers import (
     ClipHeads,
     Reader,
     load_emotion_reader,
-    load_heads,
     load_reader,
     read_pictures,
     readings_text,
@@ -126,7 +126,6 @@ def test_heads_come_back_from_their_file(tmp_path, heads, suffix):
     again, features = load_emotion_reader(path), torch.randn(4, 8)
     assert torch.equal(again(features), heads(features))
     assert again.features == ("a small model" if suffix == ".safetensors" else "an unnamed model")
-    assert torch.equal(load_heads(path)(features), heads(features))
 
 
 def test_features_of_another_width_are_refused_with_both_widths(heads):
@@ -181,7 +180,12 @@ def test_another_part_of_the_miniature_is_refused(tmp_path):
         (lambda state: state | {"valence.weight": torch.ones(2, 8)}, r"is \[2, 8\], expected \[1, 16\]"),
         (lambda state: state | {"valence.weight": torch.tensor(1.0)}, r"is \[\], expected \[1, 1\]"),
         (lambda state: state | {"arousal.bias": torch.tensor([float("nan")])}, "holds NaN or infinite"),
-        (lambda state: state | {"arousal.bias": torch.tensor([1])}, "holds no floating-point numbers"),
+        (
+            lambda state: state | {"arousal.bias": torch.tensor([1])},
+            "arousal.bias in heads.safetensors holds int64: expected float",
+        ),
+        (lambda state: state | {"arousal.bias": torch.zeros(1).to(torch.float8_e5m2)}, "holds float8_e5m2"),
+        (lambda state: state | {"arousal.bias": torch.zeros(0)}, "arousal.bias in .* holds no numbers"),
         (lambda state: {k: v for k, v in state.items() if k != "arousal.bias"}, "is no reader of emotions"),
     ],
 )
@@ -189,6 +193,43 @@ def test_heads_of_another_form_are_refused(tmp_path, heads, change, message):
     path = write(tmp_path / "heads.safetensors", change(heads.state_dict()))
     with pytest.raises(ValueError, match=message):
         load_emotion_reader(path)
+
+
+def test_a_dtype_that_torch_does_not_have_is_told(tmp_path):
+    names = ("arousal.bias", "arousal.weight", "valence.bias", "valence.weight")
+    said = {
+        name: {"dtype": "F6_E2M3", "shape": [4], "data_offsets": [3 * number, 3 * number + 3]}
+        for number, name in enumerate(names)
+    }
+    header = json.dumps(said).encode()
+    path = tmp_path / "heads.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(12))
+    with pytest.raises(ValueError, match=r"heads\.safetensors holds tensors that cannot be read: .*F6_E2M3"):
+        load_emotion_reader(path)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"version": "2"}, "it has version 2 and this release reads up to 1: update"),
+        ({"version": "one"}, "invalid literal"),
+        ({"config": "[" * 100_000}, "recursion"),
+    ],
+)
+def test_heads_whose_metadata_cannot_be_used_are_refused(tmp_path, heads, metadata, message):
+    path = write(
+        tmp_path / "heads.safetensors", heads.state_dict(), format="emoticrafter-clip-heads", **metadata
+    )
+    with pytest.raises(ValueError, match=rf"The metadata of heads\.safetensors cannot be used: .*{message}"):
+        load_emotion_reader(path)
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"format": "emoticrafter-clip-heads"}, {"version": "9.1", "format": "pt"}]
+)
+def test_heads_without_a_version_of_ours_are_read(tmp_path, heads, metadata):
+    path = write(tmp_path / "heads.safetensors", heads.state_dict(), **metadata)
+    assert torch.equal(load_emotion_reader(path)(torch.ones(1, 8)), heads(torch.ones(1, 8)))
 
 
 @pytest.mark.parametrize("name", ["cut.safetensors", "cut.pth"])

@@ -141,6 +141,8 @@ def test_a_question_that_makes_no_sense_is_not_asked(arguments, message):
         "<prompt>A red square</prompt>",
         "Rewritten prompt: A red square",
         "<think>They want\nred.</think>\n\nA red square",
+        "They want\nred. </think>\n\nA red square",
+        "They want <think>red</think>, or so.\n</think>A red square",
         "A red\0 square\x1b",
     ],
 )
@@ -261,7 +263,7 @@ def test_without_any_configuration_it_says_how_to_set_it_up():
         "EMOTICRAFTER_CHAT_URL",
         "EMOTICRAFTER_CHAT_KEY",
         "base_url",
-        "bypass",
+        "connect the text itself to CLIP Text Encode",  # bypassing passes no text that is typed into the node
     ):
         assert part in str(caught.value)
 

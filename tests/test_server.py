@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from scripts import server
+from scripts.comfyui import SetupError
 from scripts.server import Result, Server, ServerError
+from tests.chat_server import serving, status
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,7 +35,26 @@ def test_where_links_are_not_allowed_the_pack_is_copied_without_caches(tmp_path,
     for _ in range(2):
         server._link(source, tmp_path / "copy")
     copied = {p.relative_to(tmp_path / "copy").as_posix() for p in (tmp_path / "copy").rglob("*")}
-    assert copied == {"nodes", "nodes/__init__.py", "__init__.py"}
+    assert copied == {server.COPY_MARK, "nodes", "nodes/__init__.py", "__init__.py"}
+
+
+@pytest.mark.parametrize("name", ["emoticrafter-comfyui", "tiny-sdxl", "probe"])
+def test_a_folder_of_somebody_else_is_named_and_stays(tmp_path, name):
+    checkout = tmp_path / "base" / "custom_nodes" / name
+    (checkout / ".git").mkdir(parents=True)
+    (checkout / "work.py").write_text("mine")
+    with pytest.raises(SetupError, match=rf"{name} is there already .*\n.*--base, or move it away"):
+        Server(tmp_path / "base", nodes=(tmp_path / "probe",))
+    assert (checkout / "work.py").read_text() == "mine"
+
+
+def test_a_base_whose_pack_is_the_checkout_itself_is_used_as_it_is(tmp_path):
+    """ComfyUI with the pack cloned into it, and `serve --base ../..` there."""
+    checkout = tmp_path / "custom_nodes" / "emoticrafter-comfyui"
+    checkout.mkdir(parents=True)
+    server._link(checkout, checkout)
+    assert checkout.is_dir()
+    assert not checkout.is_symlink()
 
 
 def test_a_taken_port_is_named_with_what_to_do(tmp_path):
@@ -53,6 +74,15 @@ def test_a_server_that_ends_while_it_starts_is_reported_with_its_log(tmp_path, m
     monkeypatch.setenv("COMFYUI_PYTHON", sys.executable)
     with pytest.raises(ServerError, match=r"ended while it started, with code 3(.|\n)*no such option"):
         Server(tmp_path / "base").start()
+
+
+def test_a_server_is_asked_through_no_proxy(tmp_path, monkeypatch):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with serving(status(200, "pong")) as echo:
+        running = Server(tmp_path, port=echo.server_port)
+        assert running.post("/prompt", {}) == b"pong"
 
 
 def test_no_server_outlives_the_process_that_started_it(tmp_path):

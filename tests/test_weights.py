@@ -93,10 +93,18 @@ def test_a_missing_folder_is_made(network, tmp_path):
     assert load_network(str(tmp_path / "a" / "b" / "net.safetensors")).config == CONFIG
 
 
-def test_a_saved_file_has_the_rights_that_files_usually_have(saved):
-    beside = saved.with_name("beside")
-    beside.touch()
-    assert saved.stat().st_mode == beside.stat().st_mode
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_a_saved_file_has_the_rights_that_files_usually_have(network, tmp_path, monkeypatch, mask):
+    before = os.umask(mask)
+    try:
+        with monkeypatch.context() as patch:
+            patch.delattr(os, "umask")  # it would set that of other threads, too
+            save_network(network, tmp_path / "net.safetensors")
+        (tmp_path / "beside").touch()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "net.safetensors").stat().st_mode == (tmp_path / "beside").stat().st_mode
+    assert {path.name for path in tmp_path.iterdir()} == {"net.safetensors", "beside"}
 
 
 def test_a_training_record_that_json_cannot_hold_costs_nothing(network, saved):

@@ -55,7 +55,14 @@ function followPromotion(host) {
     if (!wanted && pad) host.removeWidget(pad);
   };
   const later = () => queueMicrotask(update); // the event may come before the change that it tells of
-  for (const kind of ["widget-promoted", "widget-demoted"]) host.subgraph.events.addEventListener(kind, later);
+  const deleted = new AbortController(); // the subgraph may have other nodes, and outlive this one
+  for (const kind of ["widget-promoted", "widget-demoted"])
+    host.subgraph.events.addEventListener(kind, later, { signal: deleted.signal });
+  const { onRemoved } = host;
+  host.onRemoved = function () {
+    deleted.abort();
+    onRemoved?.apply(this, arguments);
+  };
   later();
 }
 

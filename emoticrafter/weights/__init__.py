@@ -25,6 +25,8 @@ from ..network import EmotionNetwork, NetworkConfig
 FORMAT = "emoticrafter"
 VERSION = 1
 SUFFIXES = (".safetensors", ".pth")
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+"""What a network can be computed in, by its name."""
 FILE_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
@@ -69,7 +71,7 @@ def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dic
     """
     path = target_file(path)
     state = network.state_dict()
-    _check_dtypes(state, path.name)
+    check_dtypes(state, path.name)
     check_numbers(state, network.input_projection.weight.dtype, path.name)
     metadata = {
         "format": FORMAT,
@@ -97,11 +99,11 @@ def read_metadata(path: str | os.PathLike) -> dict:
 # --- our own files -----------------------------------------------------------------------------------------
 
 
-def existing_file(path: str | os.PathLike) -> Path:
+def existing_file(path: str | os.PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
     """The path of a network file that is there (see `load_network` for the errors)."""
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path.name} is no network file: expected one of {', '.join(SUFFIXES)}.")
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{path.name} is no network file: expected one of {', '.join(suffixes)}.")
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     path.open("rb").close()  # a file that may not be read is told from a damaged one
@@ -129,7 +131,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
         raise OSError(f"{path} could not be written: {error}. What was there before is untouched.") from error
 
 
-def open_safetensors(path: Path):
+def open_safetensors(path: Path) -> safe_open:
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
@@ -141,11 +143,20 @@ def open_safetensors(path: Path):
 
 def _read_safetensors(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
     with open_safetensors(path) as file:
-        config = _parse_metadata(file.metadata(), path.name)["config"]
-        try:
-            return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:  # such as a dtype that torch does not have
-            raise ValueError(f"{path.name} holds tensors that cannot be read: {error}.") from error
+        return _parse_metadata(file.metadata(), path.name)["config"], read_tensors(file, path.name)
+
+
+def read_tensors(file: safe_open, name: str) -> dict[str, Tensor]:
+    """All tensors of an open safetensors file. They map it: copy what is to be kept, as reading a tensor whose file
+    has been overwritten crashes.
+
+    Raises:
+        ValueError: One cannot be read.
+    """
+    try:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:  # such as a dtype that torch does not have
+        raise ValueError(f"{name} holds tensors that cannot be read: {error}.") from error
 
 
 def _parse_metadata(metadata: dict[str, str] | None, name: str) -> dict:
@@ -172,7 +183,7 @@ def _build(
     if config.depth > len(state):
         raise ValueError(f"{name} says that it has {config.depth} blocks, and holds {len(state)} tensors.")
     check_layout(_shapes(config), state, name)
-    _check_dtypes(state, name)
+    check_dtypes(state, name)
     with torch.device("meta"):
         network = EmotionNetwork(config)
     dtype = dtype or state["input_projection.weight"].dtype
@@ -195,11 +206,13 @@ def _shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _check_dtypes(state: dict[str, Tensor], name: str) -> None:
+def check_dtypes(state: dict[str, Tensor], name: str) -> None:
+    """Refuses weights that are not floating-point numbers, or in a form that torch does not compute with."""
     for key, tensor in state.items():
         if tensor.dtype not in FILE_DTYPES:
             raise ValueError(
-                f"{key} in {name} holds {_short(tensor.dtype)}: expected {', '.join(map(_short, FILE_DTYPES))}."
+                f"{key} in {name} holds {dtype_name(tensor.dtype)}: expected "
+                f"{', '.join(map(dtype_name, FILE_DTYPES))}."
             )
 
 
@@ -211,12 +224,13 @@ def check_numbers(state: dict[str, Tensor], dtype: torch.dtype, name: str) -> No
             raise ValueError(f"{key} in {name} holds NaN or infinite numbers: the weights cannot be used.")
         if largest > torch.finfo(dtype).max:
             raise ValueError(
-                f"{key} in {name} holds numbers up to {largest:g}, too large for {_short(dtype)}: "
+                f"{key} in {name} holds numbers up to {largest:g}, too large for {dtype_name(dtype)}: "
                 "use bfloat16 or float32."
             )
 
 
-def _short(dtype: torch.dtype) -> str:
+def dtype_name(dtype: torch.dtype) -> str:
+    """Such as "float32"."""
     return str(dtype).removeprefix("torch.")
 
 

@@ -16,9 +16,7 @@ import torch
 
 from .. import hub
 from ..files import file_sha256
-from . import existing_file, load_network, read_metadata, save_network, target_file
-
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+from . import DTYPES, dtype_name, existing_file, load_network, read_metadata, save_network, target_file
 
 
 def convert(source: Path, target: Path, dtype: torch.dtype) -> None:
@@ -41,7 +39,7 @@ def inspect(path: Path) -> None:
     parameters = sum(p.numel() for p in network.parameters())
     dtype = network.input_projection.weight.dtype
     print(f"{path}: {path.stat().st_size / 1e6:,.1f} MB, sha256 {file_sha256(path)}")
-    print(f"{parameters / 1e6:,.2f} million parameters, {str(dtype).removeprefix('torch.')}")
+    print(f"{parameters / 1e6:,.2f} million parameters, {dtype_name(dtype)}")
     for name, value in asdict(network.config).items():
         print(f"  {name:16} {value}")
     print("training: " + (json.dumps(training, indent=2) if training else "not recorded"))

@@ -146,6 +146,16 @@ def test_neutral_settings_change_nothing(server):
         assert report(result, f"{name} neutral") == report(result, f"{name} without")
 
 
+def test_at_strength_0_no_setting_asks_for_what_is_not_connected(server):
+    graph = Graph()
+    text = graph.text()
+    off = graph.emotional(text, strength=0.0, protected_words="people", pooled="from pooled_prompt")
+    graph.report(text, "plain")
+    graph.report(off, "off")
+    result = server.queue(graph)
+    assert report(result, "off") == report(result, "plain")
+
+
 def test_a_workflow_saved_before_these_settings_still_runs_and_gives_the_same(server):
     workflow = json.loads((REFERENCE / "workflow_of_0.1.0.json").read_text("utf-8"))
     prompt = swap_loaders(to_prompt(workflow, server.object_info()))

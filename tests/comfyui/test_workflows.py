@@ -205,16 +205,22 @@ def test_each_half_has_its_own_mood(server):
 def test_img2img_keeps_the_picture_and_changes_its_mood(server):
     prompt = quick(load_prompt(server, "emotion_with_img2img_miniature"), steps=STEPS)
     before, after = (pixels(pictures(server, prompt, (kind,))[0]) for kind in ("PreviewImage", "SaveImage"))
+    # Without the emotion: one that turns day to night moves every pixel further than another lighthouse would.
     plain = set_inputs(prompt, "EmotiCrafterConditioning", strength=0.0)
+    from_noise = set_inputs(plain, "KSampler", denoise=1.0)
+    kept, drawn_anew = (pixels(picture(server, graph)) for graph in (plain, from_noise))
+    assert np.abs(kept - before).mean() < 0.85 * np.abs(drawn_anew - before).mean()
     assert np.abs(after - before).mean() > 2
-    assert np.abs(pixels(picture(server, plain)) - after).mean() > 1
+    assert np.abs(kept - after).mean() > 1
 
 
 def test_inpainting_leaves_the_other_half_as_it_was(server):
     prompt = quick(load_prompt(server, "emotion_with_inpainting_miniature"), steps=STEPS)
     before, after = (pixels(pictures(server, prompt, (kind,))[0]) for kind in ("PreviewImage", "SaveImage"))
     change = np.abs(after - before)
-    assert change[:, : ENLARGED // 2].mean() > 2 * change[:, ENLARGED * 5 // 8 :].mean()
+    painted, kept = change[:, : ENLARGED // 2].mean(), change[:, ENLARGED * 5 // 8 :].mean()
+    assert kept < 5, "once more through the VAE, and nothing else"
+    assert painted > 2 * kept
 
 
 def test_what_was_asked_for_is_read_again_and_drawn(server):

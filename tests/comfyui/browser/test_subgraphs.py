@@ -1,5 +1,7 @@
 """The pad in a subgraph and on one."""
 
+import pytest
+
 
 def test_a_subgraph_that_shows_both_values_has_a_pad(ui):
     ui.add("EmotiCrafterConditioning", valence=2, arousal=1)
@@ -42,3 +44,23 @@ def test_inside_a_subgraph_it_works_as_outside(ui):
     assert ui.values(node) == (0.5, -1.5)
     ui.run("() => app.canvas.setGraph(app.graph)")
     assert ui.prompt()["EmotiCrafterConditioning"]["arousal"] == -1.5
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_deleted_node_hears_no_more_of_its_subgraph(ui, deleted):
+    ui.add("EmotiCrafterConditioning", valence=2, arousal=1)
+    ui.run("() => { app.graph.convertToSubgraph(new Set(app.graph.nodes)); }")
+    pads = ui.run(
+        """async (deleted) => {
+            const [host] = app.graph.nodes;
+            const { subgraph } = host;
+            if (deleted) app.graph.remove(host);
+            for (const name of ["valence", "arousal"]) host.addWidget("number", name, 0, () => {});
+            const detail = { widget: host.widgets[0], subgraphNode: host };
+            subgraph.events.dispatchEvent(new CustomEvent("widget-promoted", { detail }));
+            await new Promise((done) => setTimeout(done));
+            return host.widgets.filter((widget) => widget.name === "va_pad").length;
+        }""",
+        deleted,
+    )
+    assert pads == (0 if deleted else 1)
