@@ -122,6 +122,11 @@ def is_this_computer(url: str) -> bool:
         return False
 
 
+def proxies(url: str) -> urllib.request.ProxyHandler:
+    """The environment's proxies, and none to this computer: a proxy's 127.0.0.1 is another."""
+    return urllib.request.ProxyHandler({} if is_this_computer(url) else None)
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect would carry the key to another host."""
 
@@ -222,11 +227,8 @@ class Server:
         self.stopped = threading.Event()
         self.url = settings.base_url.rstrip("/") + "/chat/completions"
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        # A proxy knows another 127.0.0.1, and need not see what stays here.
-        direct = [urllib.request.ProxyHandler({})] if is_this_computer(self.url) else []
-        self._opener = urllib.request.build_opener(
-            _NoRedirect, _Http(self._note), _Https(self._note), *direct
-        )
+        handlers = (_NoRedirect, proxies(self.url), _Http(self._note), _Https(self._note))
+        self._opener = urllib.request.build_opener(*handlers)
         self._sleep = sleep or self.stopped.wait
         self._pace = _Pace(settings.per_minute, self._sleep, clock)
         self._random = random.Random()  # noqa: S311 - jitter

@@ -452,6 +452,13 @@ def comfyui(tmp_path):
     server.server_close()
 
 
+def test_a_server_on_this_computer_is_asked_without_a_proxy(comfyui, monkeypatch):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert main(comfyui.arguments) == 0
+
+
 def test_a_workflow_gets_prompt_seed_and_emotion(comfyui, tmp_path):
     assert main([*comfyui.arguments, "--seeds", "42"]) == 0
     images = read_manifest(tmp_path / "images" / "manifest.jsonl")

@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 from PIL import Image as Pillow
 
+from emoticrafter.chat import proxies
 from trainer.evaluation.pictures import text_sha256
 from trainer.evaluation.plan import Task
 from trainer.rows import DataError, read_utf8
@@ -99,6 +100,7 @@ class ComfyuiPainter:
         if urlsplit(server).scheme not in ("http", "https"):
             raise DataError(f"--server {server}: expected an address such as http://127.0.0.1:8188.")
         self.server, self.workflow, self.plain, self.timeout = server.rstrip("/"), workflow, plain, timeout
+        self._opener = urllib.request.build_opener(proxies(server))
         self._get("/system_stats")
 
     def draw(self, tasks: Sequence[Task]) -> list[Pillow.Image]:
@@ -147,7 +149,7 @@ class ComfyuiPainter:
     def _ask(self, path: str, body: bytes | None) -> bytes:
         request = urllib.request.Request(self.server + path, body, {"Content-Type": "application/json"})  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout) as response:  # noqa: S310 - http(s) only
+            with self._opener.open(request, timeout=self.timeout) as response:
                 return response.read(ANSWER_BYTES)
         except urllib.error.HTTPError as error:
             text = error.read(4000).decode("utf-8", "replace")
