@@ -65,7 +65,9 @@ def test_a_lost_loss_is_named_with_what_to_do(tmp_path):
     ):
         fit(network(), losing(0), schedule, CPU, out)
     fit(network(), loss, schedule, CPU, out, stop_after=30)
-    with pytest.raises(TrainingError, match="by step 50. The checkpoint of step 30 is kept in .*--precision"):
+    with pytest.raises(
+        TrainingError, match=r"by step 50\. The checkpoint of step 30 is kept in .*--precision"
+    ):
         fit(network(), losing(31), schedule, CPU, out)
 
 
@@ -77,7 +79,7 @@ def test_a_loss_that_is_lost_between_two_lines_overwrites_nothing(tmp_path, monk
     fit(network(), loss, SCHEDULE, CPU, tmp_path, stop_after=3)
     with monkeypatch.context() as patch:
         patch.setattr(loop, "SAVE_SECONDS", -1.0)  # every step
-        with pytest.raises(TrainingError, match="not finite by step 6. The checkpoint of step 5 is kept"):
+        with pytest.raises(TrainingError, match=r"not finite by step 6\. The checkpoint of step 5 is"):
             fit(network(), losing(5), SCHEDULE, CPU, tmp_path)
     with pytest.raises(TrainingError, match="not finite by step 8"):
         fit(network(), losing(7), SCHEDULE, CPU, tmp_path)  # in the last window, which has no line
@@ -91,7 +93,7 @@ def test_weights_that_are_lost_with_a_finite_loss_overwrite_nothing(tmp_path):
     def rooted(module, step):
         return loss(module, step) + (0 * loss(module, step)).sqrt()
 
-    with pytest.raises(TrainingError, match="weights are not finite by step 8. The checkpoint of step 7 is"):
+    with pytest.raises(TrainingError, match=r"weights are not finite by step 8\. The checkpoint of step 7"):
         fit(network(), rooted, SCHEDULE, CPU, tmp_path)
     assert finite(tmp_path)
 
