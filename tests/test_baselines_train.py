@@ -1,7 +1,9 @@
 """Baselines fitted to a tiny miniature and to a tiny untrained SDXL: what learns, what stays, resume, measure."""
 
 import contextlib
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from emoticrafter.baselines import (
@@ -334,6 +336,92 @@ def test_sdxl_is_trained_and_drawn_by_the_same_code(sdxl, method, tmp_path):
     assert (full - plain).abs().amax((1, 2, 3)).min() > 1e-3
     assert torch.equal(drawn(strength=0.0), plain)
     assert not torch.equal(drawn(guidance=1.0), full)
+
+
+@pytest.fixture
+def fitted(sdxl, tmp_path):
+    """A finished run on a copy of the manifest, and the command that made it."""
+    folder = sdxl[0]
+    for number in range(3):
+        shutil.copy(folder / f"{number}.png", tmp_path)
+    manifest = tmp_path / "manifest.jsonl"
+    shutil.copy(folder / "manifest.jsonl", manifest)
+    out = tmp_path / "out"
+    command = ["train", "--method", "time-embedding", "--sdxl", str(folder), "--manifest", str(manifest)]
+    command += ["--resolution", "32", "--out", str(out), "--steps", "2", "--batch", "2", "--device", "cpu"]
+    assert main(command) == 0
+    return command, manifest, out
+
+
+def turned(manifest):
+    manifest.write_text("\n".join(reversed(manifest.read_text().split("\n"))))
+
+
+def reworded(manifest):
+    manifest.write_text(manifest.read_text().replace("a stone 1", "a rock"))
+
+
+def repainted(manifest):
+    Image.new("RGB", (40, 40), "teal").save(manifest.with_name("1.png"))
+
+
+@pytest.mark.parametrize("change", [turned, reworded, repainted])
+@pytest.mark.parametrize("finished", [True, False])
+def test_other_pictures_of_as_many_are_refused(fitted, change, finished, capsys):
+    """The latents would be of other pictures than the prompts, valence and arousal."""
+    command, manifest, out = fitted
+    if not finished:
+        (out / "network.safetensors").unlink()
+    change(manifest)
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert (
+        "begun with another base model or other pictures: pictures was " in said and "another --out" in said
+    )
+
+
+def test_another_sdxl_or_resolution_is_refused(fitted, sdxl, tmp_path, capsys):
+    command, _, out = fitted
+    other = tmp_path / "other"
+    shutil.copytree(sdxl[0], other)
+    state = load_file(other / "unet" / "diffusion_pytorch_model.safetensors")
+    save_file(
+        {name: tensor + 0.1 for name, tensor in state.items()},
+        other / "unet" / "diffusion_pytorch_model.safetensors",
+        {"format": "pt"},
+    )
+    assert main([*command, "--sdxl", str(other)]) == 1
+    assert "other pictures: unet was " in capsys.readouterr().err
+    (out / "source.json").unlink()
+    assert main([*command, "--resolution", "64"]) == 1
+    assert "holds float16 of [3, 4, 4, 4], expected float16 of [3, 4, 8, 8]" in capsys.readouterr().err
+    assert not (out / "source.json").exists()
+
+
+def test_a_folder_of_an_earlier_release_goes_on(fitted, capsys):
+    command, _, out = fitted
+    (out / "source.json").unlink()
+    assert main(command) == 0
+    assert "is finished" in capsys.readouterr().out and (out / "source.json").is_file()
+
+
+def test_a_network_of_another_base_is_not_taken_for_finished(source, tmp_path):
+    base, pictures = source
+    settings = Settings("time-embedding", **TINY_SETTINGS)
+    train(settings, base, pictures, tmp_path, CPU)
+    (tmp_path / "source.json").unlink()
+    with pytest.raises(ValueError, match=r"was fitted to another base model .* choose another --out"):
+        train(settings, dataclasses.replace(base, fingerprint="0" * 64), pictures, tmp_path, CPU)
+    assert not (tmp_path / "source.json").exists()
+
+
+def test_another_recipe_of_the_miniature_is_refused(source, tmp_path):
+    base, pictures = source
+    settings = Settings("time-embedding", **TINY_SETTINGS)
+    train(settings, base, pictures, tmp_path, CPU)
+    other = dataclasses.replace(pictures, source=pictures.source | {"recipe": "0" * 64})
+    with pytest.raises(ValueError, match="other pictures: recipe was "):
+        train(settings, base, other, tmp_path, CPU)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -36,6 +36,11 @@ def test_an_interruption_says_how_to_go_on(capsys):
     assert capsys.readouterr().err == "\ninterrupted; run the same command again to go on\n"
 
 
+def test_an_interruption_may_say_more_itself(capsys):
+    assert status_of(raising(KeyboardInterrupt("Stopped at step 4.")), "train") == 130
+    assert capsys.readouterr().err == "\nStopped at step 4.\n"
+
+
 @pytest.mark.parametrize(("given", "status"), [(None, 0), (0, 0), (3, 3)])
 def test_a_command_s_own_status_stays(given, status):
     assert status_of(lambda: given, "train") == status

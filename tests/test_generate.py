@@ -499,3 +499,14 @@ def test_a_workflow_without_a_place_is_refused(comfyui, capsys, change, said):
     comfyui.workflow.write_text(json.dumps(change(WORKFLOW)))
     assert main(comfyui.arguments) == 1
     assert said in capsys.readouterr().err
+
+
+def test_levels_that_would_share_a_picture_s_name_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["sdxl", "--plain", "--out", "images", "--levels=0,0.004"])
+    assert "expected numbers that differ by 0.01 or more, got '0,0.004'" in capsys.readouterr().err
+
+
+def test_no_picture_is_named_after_a_negative_zero():
+    tasks = plan(["a cat"], (-0.001, -0.0), [0], "ours", False, {})
+    assert {task.path for task in tasks} == {"ours/0000-0/v+0.00a+0.00.png"}

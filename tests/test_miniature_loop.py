@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
-from trainer.checkpoint import read_state
+from trainer.checkpoint import checkpoint_path, read_state
+from trainer.command_line import TrainingError
 from trainer.logs import read_metrics
+from trainer.miniature import loop
 from trainer.miniature.loop import Machine, Schedule, fit, step_random
 
 CPU = Machine(torch.device("cpu"))
@@ -39,9 +42,60 @@ def test_it_learns_and_logs(tmp_path):
     assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [25, 50, 75, 100]
 
 
-def test_a_lost_loss_is_named(tmp_path):
-    with pytest.raises(FloatingPointError, match="the loss is not finite by step 25"):
-        fit(network(), lambda m, s: loss(m, s) * float("nan"), Schedule(steps=30, lr=0.1), CPU, tmp_path)
+def losing(at):
+    """The loss, without a number from one step on."""
+    return lambda module, step: loss(module, step) * (float("nan") if step >= at else 1.0)
+
+
+def test_the_first_line_after_a_resume_is_the_mean_of_its_own_steps(tmp_path):
+    schedule = Schedule(steps=25, lr=1e-9)
+
+    def constant(module, step):
+        return 0 * loss(module, step) + 4.0
+
+    fit(network(), constant, schedule, CPU, tmp_path, stop_after=15)
+    fit(network(), constant, schedule, CPU, tmp_path)
+    assert [line["loss"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [pytest.approx(4.0)]
+
+
+def test_a_lost_loss_is_named_with_what_to_do(tmp_path):
+    schedule, out = Schedule(steps=60, lr=0.01), tmp_path / "run"
+    with pytest.raises(
+        TrainingError, match=r"loss is not finite by step 25\. There is no checkpoint yet: run"
+    ):
+        fit(network(), losing(0), schedule, CPU, out)
+    fit(network(), loss, schedule, CPU, out, stop_after=30)
+    with pytest.raises(
+        TrainingError, match=r"by step 50\. The checkpoint of step 30 is kept in .*--precision"
+    ):
+        fit(network(), losing(31), schedule, CPU, out)
+
+
+def finite(folder):
+    return all(tensor.isfinite().all() for tensor in load_file(checkpoint_path(folder)).values())
+
+
+def test_a_loss_that_is_lost_between_two_lines_overwrites_nothing(tmp_path, monkeypatch):
+    fit(network(), loss, SCHEDULE, CPU, tmp_path, stop_after=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "SAVE_SECONDS", -1.0)  # every step
+        with pytest.raises(TrainingError, match=r"not finite by step 6\. The checkpoint of step 5 is"):
+            fit(network(), losing(5), SCHEDULE, CPU, tmp_path)
+    with pytest.raises(TrainingError, match="not finite by step 8"):
+        fit(network(), losing(7), SCHEDULE, CPU, tmp_path)  # in the last window, which has no line
+    assert read_state(tmp_path)["step"] == 5 and finite(tmp_path)
+
+
+def test_weights_that_are_lost_with_a_finite_loss_overwrite_nothing(tmp_path):
+    """A gradient may be infinite where the loss is not, as that of a root at 0."""
+    fit(network(), loss, SCHEDULE, CPU, tmp_path, stop_after=7)
+
+    def rooted(module, step):
+        return loss(module, step) + (0 * loss(module, step)).sqrt()
+
+    with pytest.raises(TrainingError, match=r"weights are not finite by step 8\. The checkpoint of step 7"):
+        fit(network(), rooted, SCHEDULE, CPU, tmp_path)
+    assert finite(tmp_path)
 
 
 @pytest.mark.parametrize("device", ["nonsense", "cuda:77"])

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from emoticrafter import load_network
@@ -60,6 +61,15 @@ def test_stages_need_those_before_them(tmp_path, capsys):
     assert "--stages generator" in capsys.readouterr().err
     assert main([*command, "--stages", "fly"]) == 1
     assert "unknown stage 'fly': use one of pictures" in capsys.readouterr().err
+
+
+def test_a_second_run_into_the_same_folder_is_refused(tmp_path, capsys):
+    out = tmp_path / "new"
+    out.mkdir()
+    with FileLock(out / ".lock"):
+        assert main(["train", "--out", str(out), "--device", "cpu", "--tiny", "--stages", "pictures"]) == 1
+    assert f"Another run is writing in {out}: wait until it has ended" in capsys.readouterr().err
+    assert not (out / "pictures").exists()
 
 
 def test_measuring_without_a_run_says_what_to_do(tmp_path, capsys):

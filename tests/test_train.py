@@ -354,8 +354,12 @@ def test_control_c_says_where_the_run_stands(data_folder, tmp_path, capsys, monk
         return load(*arguments)
 
     monkeypatch.setattr(batches.Loader, "load", interrupted)
-    assert fit(data_folder, tmp_path / "run", "--steps 4 --save-minutes 0") == 1
-    assert "Stopped at step 2. The checkpoint of step 2 is kept" in error_of(capsys)
+    assert fit(data_folder, tmp_path / "run", "--steps 4 --save-minutes 0") == 130
+    said = capsys.readouterr().err
+    assert (
+        "Stopped at step 2. The checkpoint of step 2 is kept in " in said and "--resume goes on there" in said
+    )
+    assert not (tmp_path / "run" / "finished").exists()
 
 
 @pytest.mark.parametrize(("name", "warned"), [("tiny (untrained)", True), ("tinysdxl.safetensors", False)])

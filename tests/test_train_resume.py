@@ -65,7 +65,7 @@ def stopped(data_folder, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(train, "train_step", stops)
-        assert main(arguments(data_folder, tmp_path / "run")) == 1
+        assert main(arguments(data_folder, tmp_path / "run")) == 130
     assert read_state(tmp_path / "run")["step"] == 4
     return tmp_path / "run"
 
@@ -157,11 +157,32 @@ def test_resume_of_a_finished_run_changes_nothing(whole, data_folder, capsys):
     assert metrics(whole) == before
 
 
+def test_an_early_interruption_has_the_same_status(data_folder, tmp_path, monkeypatch, capsys):
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "read_data", interrupted)
+    assert main(arguments(data_folder, tmp_path / "run")) == 130
+    assert "interrupted; run the same command again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_a_finished_run_without_its_checkpoint_is_not_overwritten(data_folder, tmp_path, capsys, resume):
+    out = tmp_path / "run"
+    assert main(arguments(data_folder, out, "--steps 3")) == 0
+    (out / "last.safetensors").unlink()
+    before = {name: (out / name).read_bytes() for name in ("network.safetensors", "metrics.jsonl")}
+    assert main([*arguments(data_folder, out, "--steps 3"), *resume]) == 1
+    assert "holds a finished run without a checkpoint: choose another folder" in error_of(capsys)
+    assert {name: (out / name).read_bytes() for name in before} == before
+
+
 def test_a_longer_run_goes_on(data_folder, tmp_path):
     constant = "--ema 0.9 --dropout 0.1"
     assert main(arguments(data_folder, tmp_path / "run", f"{constant} --steps 4")) == 0
     assert main([*arguments(data_folder, tmp_path / "run", f"{constant} --steps 6"), "--resume"]) == 0
     assert read_state(tmp_path / "run")["step"] == 6
+    assert (tmp_path / "run" / "finished").exists()
 
 
 def test_a_checkpoint_beyond_the_steps_asked_for_is_refused(stopped, data_folder, capsys):
@@ -195,7 +216,8 @@ def test_a_checkpoint_of_another_network_is_refused(stopped, data_folder, capsys
     assert main([*arguments(data_folder, stopped, f"{METHOD} --steps 10 --width 128"), "--resume"]) == 1
     error = error_of(capsys)
     assert "is of another network" in error
-    assert "is [16, 64], expected" in error or "expected" in error
+    assert "valence_encoder.2.weight is [128, 16], expected [256, 16]; " in error
+    assert "Resume with the settings and features that it was made with" in error
 
 
 def test_a_damaged_checkpoint_is_refused(stopped, data_folder, capsys):

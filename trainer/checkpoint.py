@@ -28,6 +28,11 @@ def checkpoint_path(out: Path) -> Path:
     return out / "last.safetensors"
 
 
+def finished_path(out: Path) -> Path:
+    """A file without content, of a run that has done all its steps: its checkpoint may then be deleted."""
+    return out / "finished"
+
+
 def save_checkpoint(
     out: Path, network: nn.Module, average: nn.Module | None, optimizer: torch.optim.AdamW, state: dict
 ) -> None:

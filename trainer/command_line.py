@@ -25,7 +25,7 @@ def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Ex
         print(f"error: {error}. Install what it needs: pip install -e '.[{extras}]'", file=sys.stderr)
     except (ValueError, OSError, TrainingError, *mistakes) as error:
         print(f"error: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to go on", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"\n{str(error) or 'interrupted; run the same command again to go on'}", file=sys.stderr)
         return 130
     return 1

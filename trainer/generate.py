@@ -136,6 +136,9 @@ def _levels(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"expected numbers such as -3,0,3, got {text!r}") from None
     if not all(-3 <= level <= 3 for level in levels):
         raise argparse.ArgumentTypeError(f"expected numbers from -3 to 3, got {text!r}")
+    named = {round(level, 2) for level in levels}  # as in the pictures' names
+    if len(named) < len(levels):
+        raise argparse.ArgumentTypeError(f"expected numbers that differ by 0.01 or more, got {text!r}")
     return levels
 
 

@@ -13,7 +13,7 @@ import torch
 from emoticrafter import NetworkConfig
 from emoticrafter.network import BLOCK_ORDERS, MOST
 
-from .checkpoint import checkpoint_path
+from .checkpoint import checkpoint_path, finished_path
 from .command_line import TrainingError
 from .density import BANDWIDTHS
 
@@ -235,12 +235,14 @@ def check(settings: Settings, processes: int, unread: list[str]) -> torch.device
 
 def holds_run(settings: Settings) -> str:
     """What to say where a new run would overwrite another one; "" where it would not."""
-    if settings.resume or not checkpoint_path(settings.out).exists():
-        return ""
-    return (
-        f"--out is {settings.out}, which holds a run already: add --resume to go on with it, or choose another "
-        "folder"
-    )
+    if checkpoint_path(settings.out).exists():
+        advice = "add --resume to go on with it, or choose another folder"
+        return "" if settings.resume else f"--out is {settings.out}, which holds a run already: {advice}"
+    if finished_path(settings.out).exists():
+        return (
+            f"--out is {settings.out}, which holds a finished run without a checkpoint: choose another folder"
+        )
+    return ""
 
 
 def _device(settings: Settings, found: list[str]) -> torch.device:

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def explained(run: Run):
-    """Turns what can end a run from outside into one message that says where it stands and what to do."""
+    """Turns what can end a run from outside into one message that says where it stands and what to do.
+
+    Raises:
+        TrainingError: It was ended by another process, or the memory is too small.
+        KeyboardInterrupt: It was interrupted; with the message.
+    """
 
     def stop(number, frame):
         raise TrainingError(f"Stopped by {signal.Signals(number).name} at step {run.step}. {_kept(run)}")
@@ -30,7 +35,7 @@ def explained(run: Run):
     try:
         yield
     except KeyboardInterrupt as error:
-        raise TrainingError(f"Stopped at step {run.step}. {_kept(run)}") from error
+        raise KeyboardInterrupt(f"Stopped at step {run.step}. {_kept(run)}") from error
     except torch.cuda.OutOfMemoryError as error:
         raise _out_of_memory(run) from error
     except RuntimeError as error:

@@ -4,8 +4,8 @@
     torchrun --nproc-per-node 4 -m trainer.train --data data --out runs/paper
 
 The run's folder then holds network.safetensors (the best by validation loss, for the ComfyUI nodes), last.safetensors
-(the checkpoint), metrics.jsonl, run.json, sensitivity.json and TensorBoard's events. A run that was stopped goes on
-exactly with --resume.
+(the checkpoint), metrics.jsonl, run.json, sensitivity.json, TensorBoard's events and in the end finished. A run that
+was stopped goes on exactly with --resume.
 
 Source: Dang et al., ICCV 2025, arXiv 2501.05710, section 3.
 """
@@ -14,7 +14,6 @@ import contextlib
 import copy
 import math
 import os
-import sys
 import time
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -32,8 +31,16 @@ from emoticrafter import EmotionNetwork, save_network
 from emoticrafter.files import remove_leftovers
 
 from .batches import Batch, Loader, batch_indexes, fits_on_device
-from .checkpoint import RUN, checkpoint_path, load_checkpoint, read_state, save_checkpoint, writing
-from .command_line import TrainingError
+from .checkpoint import (
+    RUN,
+    checkpoint_path,
+    finished_path,
+    load_checkpoint,
+    read_state,
+    save_checkpoint,
+    writing,
+)
+from .command_line import TrainingError, status_of
 from .directions import Directions, content_error
 from .logs import Logs, write_json
 from .loss import pair_errors
@@ -374,11 +381,15 @@ def train(settings: Settings, unread: list[str]) -> None:
             run = Run(settings, data, device, launched())
             if settings.resume and checkpoint_path(settings.out).exists():
                 resume(run)
+        if run.processes.first and run.step < run.total:
+            finished_path(settings.out).unlink(missing_ok=True)
         join(run.processes, device)
         try:
             with explained(run), Logs(settings.out, run.step, run.processes.first) as logs:
                 logs.start(describe(run))
                 fit(run, run.wrap(), logs)
+                if run.processes.first:
+                    finished_path(settings.out).touch()
                 logs.end(run)
         finally:
             run.loader.close()
@@ -429,15 +440,20 @@ def describe(run: Run) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Trains; everything that a user can put right is said in a line, without a traceback."""
     settings, unread = read(arguments, __doc__)
-    try:
-        train(settings, unread)
-    except TrainingError as error:
-        # Until the processes have met, all find the same, and the first says it.
-        if launched().first or dist.is_initialized():
-            print(f"error: {error}", file=sys.stderr, flush=True)
-        return 1
-    return 0
+
+    def command() -> int:
+        try:
+            train(settings, unread)
+        except TrainingError:
+            # Until the processes have met, all find the same, and the first says it.
+            if launched().first or dist.is_initialized():
+                raise
+            return 1
+        return 0
+
+    return status_of(command, "train")
 
 
 if __name__ == "__main__":

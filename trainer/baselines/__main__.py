@@ -64,17 +64,19 @@ def train_command(args: argparse.Namespace) -> None:
 
     from trainer.baselines.base import from_manifest, from_miniature
     from trainer.baselines.train import train
+    from trainer.miniature.folders import alone
     from trainer.miniature.loop import Machine
 
     # Their notes about every file they read would bury the progress.
     diffusers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     machine = Machine.find(args.device, args.precision)
-    if args.miniature:
-        base, pictures = from_miniature(args.miniature, machine)
-    else:
-        base, pictures = from_manifest(args.sdxl, args.manifest, args.resolution, args.out, machine)
-    train(settings, base, pictures, args.out, machine)
+    with alone(args.out):
+        if args.miniature:
+            base, pictures = from_miniature(args.miniature, machine)
+        else:
+            base, pictures = from_manifest(args.sdxl, args.manifest, args.resolution, args.out, machine)
+        train(settings, base, pictures, args.out, machine)
 
 
 def _add_words(commands) -> None:

@@ -4,6 +4,8 @@ The base is a diffusers folder, of the miniature or of SDXL; the pictures are th
 manifest. Both sources end in the same two objects, so there is one way to train.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +18,19 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from emoticrafter.files import file_sha256
 from trainer.baselines.patches import SDXLText
-from trainer.evaluation.pictures import PictureError, decode
+from trainer.evaluation.pictures import PictureError, decode, hash_files
+from trainer.manifest import Image as Asked
 from trainer.manifest import read_manifest
 from trainer.miniature.captions import neutral_caption
-from trainer.miniature.dataset import fill
+from trainer.miniature.dataset import fill, filled
 from trainer.miniature.loop import Machine
 from trainer.miniature.models import noise_schedule
 from trainer.miniature.pipeline import Run, latents
-from trainer.miniature.recipe import read_recipe
+from trainer.miniature.recipe import note, read_recipe
 
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 LATENTS_AT_ONCE = 8
+SHOWN = 16  # digits of a sha256 in source.json and in what is said of it
 
 
 @dataclass
@@ -57,6 +61,7 @@ class Pictures:
         valence, arousal: float32 [N] in [-3, 3].
         prompts: Neutral prompts, N lists of equally many wordings.
         name: Where they are from.
+        source: What decides what they are and what model they are for; see `keep_source`.
     """
 
     latents: np.ndarray
@@ -64,6 +69,7 @@ class Pictures:
     arousal: np.ndarray
     prompts: list[list[str]]
     name: str
+    source: dict[str, str | int]
 
 
 def load_base(folder: Path, machine: Machine) -> Base:
@@ -86,14 +92,33 @@ def load_base(folder: Path, machine: Machine) -> Base:
         CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder_2", dtype=dtype),
     )
     known = folder / "scheduler"
-    weights = sorted((folder / "unet").glob("*.safetensors"))
     return Base(
         unet.to(machine.device).eval().requires_grad_(False),
         text.to(machine.device).eval().requires_grad_(False),
         DDPMScheduler.from_pretrained(known) if known.is_dir() else noise_schedule(),
         folder.resolve().name,
-        file_sha256(weights[0]) if weights else "",
+        _weights_sha256(folder / "unet"),
     )
+
+
+def _weights_sha256(part: Path) -> str:
+    weights = sorted(part.glob("*.safetensors"))
+    return file_sha256(weights[0]) if weights else ""
+
+
+def keep_source(source: dict[str, str | int], out: Path) -> None:
+    """Writes what a folder is fitted to into its source.json, or finds that it is the same.
+
+    A folder of an earlier release has none and gets one.
+
+    Raises:
+        ValueError: The folder was begun with another model or other pictures.
+    """
+    if differing := note(out / "source.json", source):
+        raise ValueError(
+            f"{out} was begun with another base model or other pictures: {'; '.join(differing)}. Give the same ones to "
+            "go on, or choose another --out."
+        )
 
 
 def from_miniature(out: Path, machine: Machine) -> tuple[Base, Pictures]:
@@ -109,8 +134,14 @@ def from_miniature(out: Path, machine: Machine) -> tuple[Base, Pictures]:
         [neutral_caption(scene, plan.seed(index) * wordings + wording) for wording in range(wordings)]
         for index, scene in enumerate(plan.scenes)
     ]
-    pictures = Pictures(latents(run), plan.valence, plan.arousal, prompts, f"the miniature, {len(plan):,}")
-    return load_base(out / "generator", machine), pictures
+    base = load_base(out / "generator", machine)
+    source = {
+        "unet": base.fingerprint[:SHOWN],
+        "autoencoder": _weights_sha256(out / "autoencoder")[:SHOWN],
+        "recipe": _sha256(run.recipe.as_json()),
+    }
+    name = f"the miniature, {len(plan):,}"
+    return base, Pictures(latents(run), plan.valence, plan.arousal, prompts, name, source)
 
 
 def from_manifest(
@@ -122,13 +153,14 @@ def from_manifest(
         folder: SDXL in diffusers' layout, with vae/.
         manifest: See trainer/manifest.py; the prompts are neutral ones.
         size: Pixels of the squares that are cut from the pictures' middle, a multiple of 8.
-        out: Gets latents.npy; an interrupted run goes on with it.
+        out: Gets source.json and latents.npy; an interrupted run goes on with them.
         machine: Where to encode.
 
     Raises:
         DataError: The manifest cannot be used.
         PictureError: A picture cannot be read.
-        FileNotFoundError, ValueError: The folder lacks a part, or the size does not fit.
+        FileNotFoundError: The folder lacks a part.
+        ValueError: The size does not fit, or `out` was begun with another model or other pictures.
     """
     if size % 8 or size < 8:
         raise ValueError(f"the resolution is {size}: expected a multiple of 8, such as 1024.")
@@ -146,14 +178,37 @@ def from_manifest(
             batch = torch.from_numpy(pixels).to(machine.device).permute(0, 3, 1, 2).float() / 127.5 - 1
             yield (vae.encode(batch).latent_dist.mean * vae.config.scaling_factor).half().cpu().numpy()
 
-    encoded = fill(out / "latents.npy", shape, "float16", produce, LATENTS_AT_ONCE)
-    if encoded.shape != shape:
-        raise ValueError(
-            f"{out / 'latents.npy'} is of other pictures ({encoded.shape}, expected {shape}): choose another --out."
-        )
+    path = out / "latents.npy"
+    if path.exists():  # before a source is noted beside it
+        filled(path, shape, "float16")
+    source = {
+        "unet": base.fingerprint[:SHOWN],
+        "vae": _weights_sha256(folder / "vae")[:SHOWN],
+        "resolution": size,
+        "pictures": _pictures_sha256(images),
+    }
+    keep_source(source, out)
+    encoded = fill(path, shape, "float16", produce, LATENTS_AT_ONCE)
     valence, arousal = np.array([(image.valence, image.arousal) for image in images], np.float32).T
     prompts = [[image.prompt] for image in images]
-    return base, Pictures(encoded, valence, arousal, prompts, f"{manifest.name}, {len(images):,}")
+    return base, Pictures(encoded, valence, arousal, prompts, f"{manifest.name}, {len(images):,}", source)
+
+
+def _pictures_sha256(images: list[Asked]) -> str:
+    """Of the files, the prompts, valence and arousal, in their order."""
+    hashes = hash_files([image.path for image in images])
+    if bad := [found for found in hashes if isinstance(found, PictureError)]:
+        raise bad[0]
+    return _sha256(
+        [
+            (found, image.prompt, image.valence, image.arousal)
+            for found, image in zip(hashes, images, strict=True)
+        ]
+    )
+
+
+def _sha256(value) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:SHOWN]
 
 
 def _square(path: Path, size: int) -> np.ndarray:

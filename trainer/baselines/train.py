@@ -5,7 +5,8 @@
 
 The prompts are neutral, so that all emotion has to come from the baseline. The loop is the miniature's
 (trainer/miniature/loop.py): AdamW, a cosine, a moving average, a checkpoint every two minutes, exact resume.
-The run's folder holds recipe.json, metrics.jsonl, the checkpoint last.safetensors, and in the end network.safetensors.
+The run's folder holds recipe.json and source.json (what it was begun with), metrics.jsonl, the checkpoint
+last.safetensors, and in the end network.safetensors.
 """
 
 import contextlib
@@ -26,10 +27,11 @@ from emoticrafter.baselines import (
     TextualInversionConfig,
     TimeEmbedding,
     TimeEmbeddingConfig,
+    baseline_training,
     is_baseline,
     save_baseline,
 )
-from trainer.baselines.base import Base, Pictures
+from trainer.baselines.base import Base, Pictures, keep_source
 from trainer.baselines.patches import applied, attention_layers, inserted, prompt_tokens
 from trainer.baselines.settings import TOKENS, Settings
 from trainer.encoders import clip_tokenizer
@@ -124,12 +126,19 @@ def train(settings: Settings, base: Base, pictures: Pictures, out: Path, machine
         Its file.
 
     Raises:
-        ValueError: The folder was begun with other settings.
-        TrainingError: Its checkpoint is damaged, or the disk is full.
+        ValueError: The folder was begun with other settings, another model or other pictures.
+        TrainingError: A loss is not finite, its checkpoint is damaged, or the disk is full.
     """
-    keep(settings, out)
     path = out / "network.safetensors"
-    if is_baseline(path):
+    keep(settings, out)
+    finished = is_baseline(path)
+    if finished and (unet := baseline_training(path)["base"]["unet_sha256"]) != base.fingerprint:
+        raise ValueError(
+            f"{path} was fitted to another base model (its UNet was {unet[:12]} and is {base.fingerprint[:12]}): "
+            "give that one, or choose another --out."
+        )
+    keep_source(pictures.source, out)
+    if finished:
         print(f"{path} is finished.")
         return path
     baseline = make_baseline(settings, base).to(machine.device)

@@ -44,7 +44,9 @@ class Task:
     @property
     def path(self) -> str:
         """Below the folder, such as "ours/0007-0/v+1.50a-3.00.png"."""
-        return f"{self.method}/{self.number:04}-{self.seed}/v{self.valence:+.2f}a{self.arousal:+.2f}.png"
+        # + 0.0 makes a negative zero, of -0.001 or -0.0, a positive one.
+        valence, arousal = (round(value, 2) + 0.0 for value in (self.valence, self.arousal))
+        return f"{self.method}/{self.number:04}-{self.seed}/v{valence:+.2f}a{arousal:+.2f}.png"
 
 
 def read_prompts(path: Path, limit: int | None = None) -> list[str]:

@@ -17,7 +17,7 @@ from trainer.evaluation.plan import Process, Task
 from trainer.manifest import Image, write_manifest
 from trainer.rows import DataError, replacing
 
-NEEDED = ("path", "prompt", "valence", "arousal", "seed", "method", "sha256", "made", "seconds")
+NEEDED = ("path", "prompt", "valence", "arousal", "seed", "method", "sha256", "made", "seconds", "drawn")
 
 
 class Store:

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -94,14 +95,16 @@ def fill(
 
     Raises:
         OSError: The disk is full.
-        ValueError: The file is there, but damaged.
+        ValueError: The file is there, but damaged or of another shape.
     """
     if not path.exists():
         partial_path, note = path.with_suffix(".partial"), path.with_suffix(".progress")
         path.parent.mkdir(parents=True, exist_ok=True)
         done = int(note.read_text()) if note.exists() and partial_path.exists() else 0
-        array = open_memmap(partial_path, "r+" if done else "w+", dtype=dtype, shape=shape)
-        if not done:
+        if done:
+            array = filled(partial_path, shape, dtype, "r+")
+        else:
+            array = open_memmap(partial_path, "w+", dtype=dtype, shape=shape)
             _reserve(partial_path)
         ranges = [range(start, min(start + part, shape[0])) for start in range(done, shape[0], part)]
         with tqdm(total=shape[0], initial=done, desc=path.stem, mininterval=2) as bar:
@@ -113,12 +116,27 @@ def fill(
         del array
         partial_path.replace(path)
         note.unlink(missing_ok=True)
+    return filled(path, shape, dtype)
+
+
+def filled(path: Path, shape: tuple[int, ...], dtype: str, mode: Literal["r", "r+"] = "r") -> np.ndarray:
+    """Maps what `fill` wrote.
+
+    Raises:
+        ValueError: The file is damaged, or of another shape.
+    """
     try:
-        return np.load(path, mmap_mode="r")
+        array = np.load(path, mmap_mode=mode)
     except (ValueError, EOFError) as error:
         raise ValueError(
             f"{path} is damaged ({error}): delete it, and run the same command again to make it anew."
         ) from error
+    if (array.shape, array.dtype) != (shape, np.dtype(dtype)):
+        raise ValueError(
+            f"{path} holds {array.dtype} of {list(array.shape)}, expected {dtype} of {list(shape)}: it is of something "
+            "else. Choose another folder, or delete it to make it anew."
+        )
+    return array
 
 
 def _reserve(path: Path) -> None:

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from trainer.checkpoint import checkpoint_path, load_checkpoint, read_state, save_checkpoint
+from trainer.command_line import TrainingError
 from trainer.logs import Logs
 
 LOG_EVERY = 25
@@ -80,6 +81,81 @@ def step_random(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng((seed, step))
 
 
+class Progress:
+    """A module on its way: what a step moves, what the checkpoint holds, and the losses since the last line."""
+
+    def __init__(self, module: nn.Module, schedule: Schedule, machine: Machine, folder: Path):
+        self.module, self.schedule, self.machine, self.folder = module, schedule, machine, folder
+        self.average = copy.deepcopy(module).eval().requires_grad_(False)
+        self.parameters = list(module.parameters())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, schedule.lr, weight_decay=schedule.weight_decay, fused=True
+        )
+        self.step, self.seconds, self.kept = 0, 0.0, None
+        if checkpoint_path(folder).exists():
+            state = read_state(folder)
+            load_checkpoint(folder, module, self.average, self.optimizer)
+            self.step = self.kept = state["step"]
+            self.seconds = state["seconds"]
+        self.total, self.counted = torch.zeros((), device=machine.device), 0
+        self.started = self.saved = time.monotonic()
+
+    def advance(self, called: nn.Module, loss: Callable[[nn.Module, int], Tensor]) -> None:
+        """One step. Nothing here waits for a GPU."""
+        torch.manual_seed(np.random.SeedSequence((self.schedule.seed, self.step)).generate_state(1).item())
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate(self.step)
+        with self.machine.autocast():
+            value = loss(called, self.step)
+        value.backward()
+        nn.utils.clip_grad_norm_(self.parameters, self.schedule.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.total += value.detach()
+        _follow(self.average, self.parameters, self.schedule.ema, self.step)
+        self.step += 1
+        self.counted += 1
+
+    def close(self) -> dict[str, float]:
+        """The line of metrics for the steps since the last one.
+
+        Raises:
+            TrainingError: A loss was not finite.
+        """
+        if not math.isfinite(total := self.total.item()):
+            raise self._lost("the loss is")
+        values = {"loss": total / self.counted, "lr": self.schedule.rate(self.step - 1)}
+        self.total.zero_()
+        self.counted = 0
+        return values
+
+    def save(self) -> None:
+        """Writes the checkpoint, of finite numbers only: the last good one is never lost to others.
+
+        Raises:
+            TrainingError: A loss or a weight is not finite, or the disk is full.
+        """
+        if not math.isfinite(self.total.item()):
+            raise self._lost("the loss is")
+        if not all(torch.isfinite(weight).all() for weight in self.parameters):
+            raise self._lost("the weights are")
+        spent = self.seconds + time.monotonic() - self.started
+        state = {"step": self.step, "seconds": spent}
+        save_checkpoint(self.folder, self.module, self.average, self.optimizer, state)
+        self.kept, self.saved = self.step, time.monotonic()
+
+    def _lost(self, what: str) -> TrainingError:
+        kept = (
+            "There is no checkpoint yet"
+            if self.kept is None
+            else f"The checkpoint of step {self.kept} is kept in {checkpoint_path(self.folder)}"
+        )
+        return TrainingError(
+            f"{self.folder.name}: {what} not finite by step {self.step}. {kept}: run the same command with "
+            "--precision float32, or choose a smaller learning rate in a new --out."
+        )
+
+
 def fit(
     module: nn.Module,
     loss: Callable[[nn.Module, int], Tensor],
@@ -100,59 +176,30 @@ def fit(
 
     Returns:
         The moving average of the module, for evaluation.
+
+    Raises:
+        TrainingError: The loss is not finite, the checkpoint is damaged, or the disk is full.
     """
-    average = copy.deepcopy(module).eval().requires_grad_(False)
-    parameters = list(module.parameters())
-    optimizer = torch.optim.AdamW(parameters, schedule.lr, weight_decay=schedule.weight_decay, fused=True)
-    first, seconds = 0, 0.0
-    if checkpoint_path(folder).exists():
-        state = read_state(folder)
-        load_checkpoint(folder, module, average, optimizer)
-        first, seconds = state["step"], state["seconds"]
+    run = Progress(module, schedule, machine, folder)
     called = torch.compile(module) if machine.compile else module
-    started = saved = time.monotonic()
-
-    def save(step: int) -> None:
-        spent = seconds + time.monotonic() - started
-        save_checkpoint(folder, module, average, optimizer, {"step": step, "seconds": spent})
-
-    total = torch.zeros((), device=machine.device)
     with (
-        Logs(folder, first, True) as logs,
-        tqdm(total=schedule.steps, initial=first, desc=folder.name, mininterval=2) as bar,
+        Logs(folder, run.step, True) as logs,
+        tqdm(total=schedule.steps, initial=run.step, desc=folder.name, mininterval=2) as bar,
     ):
-        for step in range(first, schedule.steps):
-            total += _step(called, parameters, optimizer, loss, schedule, machine, step)
-            _follow(average, parameters, schedule.ema, step)
+        while run.step < schedule.steps:
+            run.advance(called, loss)
             bar.update()
-            if (step + 1) % LOG_EVERY == 0:
-                mean = total.item() / LOG_EVERY
-                total.zero_()
-                if not math.isfinite(mean):
-                    raise FloatingPointError(f"{folder.name}: the loss is not finite by step {step + 1}.")
-                bar.set_postfix(loss=f"{mean:.4g}")
-                logs.write("train", step + 1, {"loss": mean, "lr": schedule.rate(step)})
-            if step + 1 == stop_after:
-                save(step + 1)
+            if run.step % LOG_EVERY == 0:
+                values = run.close()
+                bar.set_postfix(loss=f"{values['loss']:.4g}")
+                logs.write("train", run.step, values)
+            if run.step == stop_after:
+                run.save()
                 return None
-            if time.monotonic() - saved > SAVE_SECONDS:
-                save(step + 1)
-                saved = time.monotonic()
-    save(schedule.steps)
-    return average
-
-
-def _step(module, parameters, optimizer, loss, schedule: Schedule, machine: Machine, step: int) -> Tensor:
-    torch.manual_seed(np.random.SeedSequence((schedule.seed, step)).generate_state(1).item())
-    for group in optimizer.param_groups:
-        group["lr"] = schedule.rate(step)
-    with machine.autocast():
-        value = loss(module, step)
-    value.backward()
-    nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return value.detach()
+            if time.monotonic() - run.saved > SAVE_SECONDS:
+                run.save()
+    run.save()
+    return run.average
 
 
 @torch.no_grad()

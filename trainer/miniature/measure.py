@@ -225,10 +225,21 @@ def find_networks(out: Path, files: list[Path] | None = None) -> dict[str, Path]
 
 
 def measure(out: Path, bench: Bench, networks: dict[str, Path], at_once: int) -> dict[str, dict[str, float]]:
-    """The table's rows by name; networks come in the order given, after them what they are compared with."""
+    """The table's rows by name; networks come in the order given, after them what they are compared with.
+
+    All prompts are pooled in a figure, so tau and slope also hold what differs between prompts; trainer.tables computes
+    them for each prompt and averages.
+    """
     folder = out / "measured"
     what = f"{len(bench.prompts)}x{bench.seeds}"
-    generator = file_sha256(out / "generator" / "unet" / "diffusion_pytorch_model.safetensors")[:8]
+    # A reading depends on what drew the picture and on what read it.
+    parts = (
+        out / "generator" / "unet" / "diffusion_pytorch_model.safetensors",
+        out / "autoencoder" / "diffusion_pytorch_model.safetensors",
+        out / "readers" / "emotion.safetensors",
+        out / "readers" / "content.safetensors",
+    )
+    generator = "-".join(file_sha256(part)[:8] for part in parts)
     rows = {}
     for name, path in networks.items():
         print(name, flush=True)

@@ -8,6 +8,7 @@ The run's folder holds recipe.json, pictures/ and latents.npy, autoencoder/ and 
 emotion/ with the pairs, their features and the networks, readers/, and training/ with checkpoints and metrics.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -20,7 +21,7 @@ from trainer.miniature.autoencoder import cache_latents, round_trip, train_autoe
 from trainer.miniature.captioning import caption_tokens
 from trainer.miniature.dataset import Plan, make_plan, paint_set
 from trainer.miniature.emotion import VARIANTS, prepare_data, train_network
-from trainer.miniature.folders import load_autoencoder
+from trainer.miniature.folders import alone, load_autoencoder
 from trainer.miniature.generator import train_generator
 from trainer.miniature.loop import Machine
 from trainer.miniature.readers import KINDS, Sight, train_reader
@@ -119,6 +120,7 @@ def train(out: Path, recipe: Recipe, machine: Machine, stages: Sequence[str] = S
     Raises:
         ValueError: An unknown stage, or the folder was begun with another recipe.
         FileNotFoundError: A stage was asked for before one that it needs.
+        TrainingError: Another process is writing what stages share.
     """
     if unknown := [name for name in stages if name not in STAGES]:
         raise ValueError(f"unknown stage {unknown[0]!r}: use one of {', '.join(STAGES)}")
@@ -126,7 +128,9 @@ def train(out: Path, recipe: Recipe, machine: Machine, stages: Sequence[str] = S
     print(f"{out}: on {machine.device} in {'bfloat16' if machine.bfloat16 else 'float32'}", flush=True)
     for stage in (stage for stage in STAGES if stage in stages):
         began = time.monotonic()
-        RUN[stage](run)
+        # The emotion networks have locks of their own: several may be fitted at once (see trainer/train.py).
+        with contextlib.nullcontext() if stage == "emotion" else alone(out):
+            RUN[stage](run)
         print(f"{stage}: {time.monotonic() - began:.0f} s", flush=True)
 
 

@@ -140,22 +140,33 @@ def keep(recipe: Recipe, out: Path) -> None:
     Raises:
         ValueError: The folder was begun with another recipe.
     """
-    path, mine = out / "recipe.json", json.loads(json.dumps(recipe.as_json()))
-    if not path.exists():
-        text = json.dumps(mine, indent=1) + "\n"
-        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-        return
-    theirs = json.loads(path.read_text(encoding="utf-8"))
-    differing = [
-        f"{name} was {theirs.get(name)} and is {mine.get(name)}"
-        for name in sorted({*mine, *theirs})
-        if theirs.get(name) != mine.get(name)
-    ]
-    if differing:
+    if differing := note(out / "recipe.json", recipe.as_json()):
         raise ValueError(
             f"{out} was begun with another recipe: {'; '.join(differing)}. "
             "Give the same settings to go on, or choose another --out."
         )
+
+
+def note(path: Path, values: dict) -> list[str]:
+    """Writes what a folder is begun with, as JSON; where it is there already, what differs from it.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    mine = json.loads(json.dumps(values))
+    if not path.exists():
+        text = json.dumps(mine, indent=1) + "\n"
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        return []
+    try:
+        theirs = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}): choose another --out.") from error
+    return [
+        f"{name} was {theirs.get(name)} and is {mine.get(name)}"
+        for name in sorted({*mine, *theirs})
+        if theirs.get(name) != mine.get(name)
+    ]
 
 
 def read_recipe(out: Path) -> Recipe:
