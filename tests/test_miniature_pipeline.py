@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from emoticrafter import load_network
 from emoticrafter.weights import read_metadata
+from trainer.miniature import emotion
 from trainer.miniature.__main__ import main
 from trainer.miniature.loop import Machine
 from trainer.miniature.pipeline import train
@@ -137,3 +138,10 @@ def test_the_recipe_is_kept_with_the_run(out):
     assert read_recipe(out) == TINY
     assert json.loads((out / "recipe.json").read_text())["seed"] == 0
     assert Recipe() != TINY
+
+
+def test_an_interruption_of_a_networks_fit_interrupts_the_command(out, monkeypatch, capsys):
+    monkeypatch.setattr(emotion.train, "main", lambda words: 130)
+    words = ["ablate", "--out", str(out), "--variants", "power-2", "--networks", "1", "--device", "cpu"]
+    assert main(words) == 130
+    assert "interrupted" in capsys.readouterr().err

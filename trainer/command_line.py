@@ -3,6 +3,9 @@
 import sys
 from collections.abc import Callable
 
+INTERRUPTED = 130
+"""The status of a command that was interrupted, as shells have it: 128 + SIGINT."""
+
 
 class TrainingError(Exception):
     """A run cannot start or go on; the text says why and what to do."""
@@ -27,5 +30,5 @@ def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Ex
         print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt as error:
         print(f"\n{str(error) or 'interrupted; run the same command again to go on'}", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return 1

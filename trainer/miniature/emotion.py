@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from trainer import train
-from trainer.command_line import TrainingError
+from trainer.command_line import INTERRUPTED, TrainingError
 from trainer.data import PairTable, assign_split, save_table
 from trainer.miniature.captioning import mood_caption, opening
 from trainer.miniature.captions import emotional_caption, neutral_caption
@@ -118,6 +118,8 @@ def train_network(
 
 
 def _succeed(code: int, command: str) -> None:
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
     if code:
         raise TrainingError(
             f"{command} ended with status {code}: its own message above says why. Run the same command to go on."
