@@ -1,5 +1,6 @@
 """The documents hold what they say: commands exist, links and named files resolve, every node has its page."""
 
+import argparse
 import json
 import os
 import re
@@ -24,13 +25,18 @@ def blocks(path: Path, language: str) -> list[str]:
     return [body for kind, body in FENCE.findall(path.read_text("utf-8")) if kind == language]
 
 
-def commands(path: Path) -> list[str]:
-    """The lines of a document's shell blocks, and the commands that stand in its running text."""
+def printed(path: Path) -> list[str]:
+    """The commands in a document's shell blocks, to be run as they stand."""
     text = "\n".join(blocks(path, "bash")).replace("\\\n", " ")
     lines = [line.split(" #")[0].strip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def commands(path: Path) -> list[str]:
+    """The printed ones, and those that stand in the running text, which may leave something out."""
     prose = FENCE.sub("", path.read_text("utf-8"))
     inline = re.findall(r"`((?:(?:\.venv/bin/)?python(?: -m)?|make|bash) [^`]+)`", prose)
-    return [line for line in [*lines, *inline] if line and not line.startswith("#")]
+    return [*printed(path), *inline]
 
 
 def note_commands() -> list[str]:
@@ -45,6 +51,12 @@ def note_commands() -> list[str]:
 
 
 ALL_COMMANDS = sorted({command for path in DOCUMENTS for command in commands(path)} | set(note_commands()))
+PYTHON_COMMANDS = sorted(
+    command
+    for command in {line for path in DOCUMENTS for line in printed(path)} | set(note_commands())
+    if re.match(r"(\w+=\S+ )*\S*python -m (emoticrafter|trainer|benchmarks)\.", command)
+    and "--help" not in command
+)
 
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")  # other tests import it too
@@ -92,16 +104,46 @@ def check_python(arguments: list[str], monkeypatch, capsys) -> None:
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text), f"{name} has no {option}"
 
 
-def help_of(name: str, subcommand: list[str], monkeypatch, capsys) -> str:
+def run(name: str, arguments: list[str], monkeypatch) -> None:
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", [name, *subcommand, "--help"])
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    if name.endswith(".py"):
+        runpy.run_path(name, run_name="__main__")
+    else:
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+
+
+def help_of(name: str, subcommand: list[str], monkeypatch, capsys) -> str:
     with pytest.raises(SystemExit) as end:
-        if name.endswith(".py"):
-            runpy.run_path(name, run_name="__main__")
-        else:
-            runpy.run_module(name, run_name="__main__", alter_sys=True)
+        run(name, [*subcommand, "--help"], monkeypatch)
     assert not end.value.code, f"{name} {' '.join(subcommand)} --help failed: {capsys.readouterr().err}"
     return capsys.readouterr().out
+
+
+class Parsed(BaseException):
+    """A command has understood its arguments; it is ended there."""
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+@pytest.mark.parametrize("command", PYTHON_COMMANDS)
+def test_a_command_takes_its_arguments(command, monkeypatch, capsys):
+    """Nothing that is required is left out, and every value is one that its option takes."""
+    whole = argparse.ArgumentParser.parse_args
+
+    def parse_and_end(self, *arguments):
+        whole(self, *arguments)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_end)
+    words = [word for word in shlex.split(command) if not re.fullmatch(r"[A-Z_]+=.*", word)][1:]
+    name, rest = (words[1], words[2:]) if words[0] == "-m" else (words[0], words[1:])
+    try:
+        run(name, rest, monkeypatch)
+    except Parsed:
+        return
+    except SystemExit as end:
+        pytest.fail(f"ended with {end.code}: {capsys.readouterr().err}")
+    pytest.fail("the command did not read its arguments")
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
