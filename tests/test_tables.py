@@ -259,10 +259,10 @@ def test_every_table_is_made_and_made_again_from_what_is_there(tables, nine_poin
     assert "| ours | 2 |" in (tmp_path / "tables" / "table-4.md").read_text()
     two = (tmp_path / "tables" / "table-2.md").read_text()
     assert "LPIPS-Continuous" in two and "always 0" not in two
-    for name in ("figure-10.png", "table-1.png"):
+    for name in ("figure-10.png", "table-1.jpg"):
         for picture in (tmp_path / "tables" / name, document.parent / "images" / name):
             assert Pillow.open(picture).size[0] > 600
-    assert "along valence and along arousal, by each method](images/table-1.png)" in shown
+    assert "along valence and along arousal, by each method](images/table-1.jpg)" in shown
 
     assert tables("1", "--no-fit", "--networks", "2") == (0, [])
     again = (tmp_path / "tables" / "table-1.md").read_text()

@@ -44,13 +44,13 @@ def style(name: str):
         yield
 
 
-def save(draw: Callable[[], plt.Figure], folder: Path, name: str) -> None:
-    """Writes <name>.png and <name>-dark.png."""
+def save(draw: Callable[[], plt.Figure], folder: Path, name: str, suffix: str = ".png") -> None:
+    """Writes <name>.png and <name>-dark.png, or as JPEG with ".jpg"."""
     folder.mkdir(parents=True, exist_ok=True)
     for mode, ending in (("light", ""), ("dark", "-dark")):
         with style(mode):
             figure = draw()
-            figure.savefig(folder / f"{name}{ending}.png", dpi=DPI)
+            figure.savefig(folder / f"{name}{ending}{suffix}", dpi=DPI)
             plt.close(figure)
 
 

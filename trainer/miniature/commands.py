@@ -121,7 +121,7 @@ def measure_command(args: argparse.Namespace) -> None:
     rows = measure(args.out, bench, networks, at_once=32 if machine.device.type == "cuda" else 2)
     text = (
         f"{args.prompts} held-out prompts, 25 points, {args.seeds} seeds; {recipe.sampler_steps} steps of euler, "
-        f"scheduler simple, guidance {recipe.guidance:g}. On {machine.device} in "
+        f"scheduler simple, guidance {recipe.guidance:g}. On a {'GPU' if machine.device.type == 'cuda' else 'CPU'} in "
         f"{'bfloat16' if machine.bfloat16 else 'float32'}.\n\n{table(rows)}"
     )
     print(text)

@@ -202,23 +202,24 @@ def _curve(options: argparse.Namespace, found, drawings: list) -> str:
     from trainer.tables.sources import scales_of
 
     curve.draw_curve(found, scales_of(drawings), options.out)
-    return _shown(options, curve.NAME, "Slope, error and content over the scale factor")
+    return _shown(options, f"{curve.NAME}.png", "Slope, error and content over the scale factor")
 
 
 def _side_by_side(options: argparse.Namespace, drawings: list, manifest: Path) -> str:
     from trainer.tables import side_by_side
 
     prompt = side_by_side.draw_side_by_side(manifest, drawings, options.out)
-    return _shown(options, side_by_side.NAME, f"“{prompt}” along valence and along arousal, by each method")
+    text = f"“{prompt}” along valence and along arousal, by each method"
+    return _shown(options, side_by_side.NAME + side_by_side.SUFFIX, text)
 
 
 def _shown(options: argparse.Namespace, name: str, text: str) -> str:
     """Puts a drawn figure beside the document, and gives its line there."""
     if options.table:
-        drawn = (options.out / f"{name}.png").read_bytes()
-        beside = options.table.parent / "images" / f"{name}.png"
+        drawn = (options.out / name).read_bytes()
+        beside = options.table.parent / "images" / name
         write_atomically(beside, lambda temporary: temporary.write_bytes(drawn))
-    return f"![{text}](images/{name}.png)"
+    return f"![{text}](images/{name})"
 
 
 def _user_study(options: argparse.Namespace, command: str, drawings: list, meter, manifest: Path) -> None:

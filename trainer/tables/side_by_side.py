@@ -12,12 +12,12 @@ from trainer.manifest import Image, read_manifest
 from trainer.tables.rows import TITLES
 from trainer.tables.sources import Drawing
 
-NAME = "table-1"
+NAME, SUFFIX = "table-1", ".jpg"
 AXES = ("valence", "arousal")
 
 
 def draw_side_by_side(manifest: Path, drawings: Sequence[Drawing], folder: Path) -> str:
-    """Writes table-1.png and table-1-dark.png: the first network of each row, along valence and along arousal.
+    """Writes table-1.jpg and table-1-dark.jpg: the first network of each row, along valence and along arousal.
 
     Args:
         manifest: Of the pictures.
@@ -33,7 +33,7 @@ def draw_side_by_side(manifest: Path, drawings: Sequence[Drawing], folder: Path)
     prompt = prompts[len(prompts) // 3]
     seed = min(image.seed for image in images)
     shown = [image for image in images if image.prompt == prompt and image.seed == seed]
-    save(lambda: _figure(shown, firsts), folder, NAME)
+    save(lambda: _figure(shown, firsts), folder, NAME, SUFFIX)
     return prompt
 
 
