@@ -20,13 +20,13 @@ from PIL import Image as Pillow
 from emoticrafter.readers import Reader
 from trainer.evaluate import main as evaluate
 from trainer.evaluation.draw_miniature import held_out_prompts
+from trainer.evaluation.plan import LEVELS
 from trainer.manifest import Image, write_manifest
 from trainer.miniature.painter import paint
 from trainer.miniature.readers import KINDS, save_reader
 from trainer.miniature.recipe import Recipe
 from trainer.miniature.scene import all_scenes
 
-LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 POINTS = len(LEVELS) ** 2
 
 

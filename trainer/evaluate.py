@@ -48,7 +48,12 @@ def evaluate_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="prompts whose pictures are in the report (%(default)s)",
     )
-    add = parser.add_argument_group("what measures").add_argument
+    _add_measures(parser.add_argument_group("what measures").add_argument)
+    _add_chat(parser.add_argument_group("a vision-language model as reader").add_argument)
+    return parser
+
+
+def _add_measures(add) -> None:
     add(
         "--reader", metavar="FILE", help="reads valence and arousal: what fit-reader made, or published heads"
     )
@@ -66,7 +71,9 @@ def evaluate_parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="measure the miniature's pictures with its own readers",
     )
-    add = parser.add_argument_group("a vision-language model as reader").add_argument
+
+
+def _add_chat(add) -> None:
     add(
         "--chat-url",
         metavar="URL",
@@ -77,7 +84,6 @@ def evaluate_parser() -> argparse.ArgumentParser:
     add("--answer-format", choices=("json_schema", "json_object", "none"), default="json_schema")
     add("--per-minute", type=float, default=0, metavar="N", help="requests begun in a minute, 0 for no limit")
     add("--workers", type=int, default=4, metavar="N", help="requests under way at once (%(default)s)")
-    return parser
 
 
 def fit_parser() -> argparse.ArgumentParser:

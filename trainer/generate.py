@@ -25,6 +25,7 @@ from trainer.command_line import status_of
 from trainer.evaluation.plan import (
     LEVELS,
     PROMPTS,
+    SDXL,
     Process,
     Task,
     estimate,
@@ -36,8 +37,6 @@ from trainer.rows import DataError
 
 if TYPE_CHECKING:  # needs what --help should not
     from trainer.evaluation.store import Store
-
-SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,9 +79,19 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _command(commands, name: str, text: str) -> argparse.ArgumentParser:
+    """A subcommand with the options that all three have."""
     command = commands.add_parser(name, help=text, description=text)
     add = command.add_argument
     add("--out", type=Path, required=True, metavar="FOLDER", help="of all methods that are compared")
+    _add_method(add)
+    _add_asked(add)
+    add("--batch", type=int, default=5, metavar="N", help="pictures drawn together (%(default)s)")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (%(default)s)")
+    add("--dry-run", action="store_true", help="print how many pictures, how long and how large, and end")
+    return command
+
+
+def _add_method(add) -> None:
     add(
         "--method",
         help="the method's name in the manifest; letters, digits, - and _ (ours; plain with --plain, rewriting with "
@@ -100,6 +109,9 @@ def _command(commands, name: str, text: str) -> argparse.ArgumentParser:
         help="draw each prompt in the words that this file has for the point, without an emotion network "
         "(python -m trainer.baselines rewrite)",
     )
+
+
+def _add_asked(add) -> None:
     add(
         "--prompts",
         type=Path,
@@ -123,10 +135,6 @@ def _command(commands, name: str, text: str) -> argparse.ArgumentParser:
         metavar="N",
         help="pictures of every prompt and point (0)",
     )
-    add("--batch", type=int, default=5, metavar="N", help="pictures drawn together (%(default)s)")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (%(default)s)")
-    add("--dry-run", action="store_true", help="print how many pictures, how long and how large, and end")
-    return command
 
 
 def _levels(text: str) -> tuple[float, ...]:

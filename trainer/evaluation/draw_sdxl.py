@@ -16,10 +16,9 @@ from emoticrafter import load_network
 from emoticrafter.baselines import is_baseline, load_baseline
 from emoticrafter.files import file_sha256
 from trainer.baselines.patches import emotional
-from trainer.evaluation.plan import Task
+from trainer.evaluation.plan import SDXL, Task
 from trainer.rows import DataError
 
-SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 EMBEDS = (
     "prompt_embeds",
     "negative_prompt_embeds",
