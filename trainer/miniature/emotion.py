@@ -18,6 +18,10 @@ from trainer.miniature.recipe import Recipe
 from trainer.prepare.__main__ import main as prepare
 
 VALIDATION = 0.05
+PAPER = {"scale": 1.5, "warmup": 0, "schedule": "constant", "clip_norm": 0.0}
+"""trainer/recipes/paper.sh at the miniature's sizes: its optimisation and its scale."""
+IMPROVEMENTS = {"weight_clip": 5.0, "preserve": 0.25, "preserve_rank": 4}
+"""trainer/recipes/improved.sh; 4 of the miniature's 128 directions are as 64 of SDXL's 2,048."""
 VARIANTS = {
     "default": {},
     "unweighted": {"density_power": 0.0},
@@ -25,10 +29,9 @@ VARIANTS = {
     "scale-1.5": {"scale": 1.5},
     "scale-2.0": {"scale": 2.0},
     "published-block": {"block": "published"},
-    # trainer/recipes/paper.sh at the miniature's sizes: its optimisation and its scale.
-    "paper": {"scale": 1.5, "warmup": 0, "schedule": "constant", "clip_norm": 0.0},
-    # trainer/recipes/improved.sh; 4 of the miniature's 128 directions are as 64 of SDXL's 2,048.
-    "improved": {"weight_clip": 5.0, "preserve": 0.25, "preserve_rank": 4},
+    "paper": PAPER,
+    "paper-improved": {**PAPER, **IMPROVEMENTS},
+    "improved": IMPROVEMENTS,
 }
 """What is compared, as settings of trainer.train that differ from the default ones."""
 
