@@ -1,6 +1,7 @@
 """The paper's tables: rows, spread and tests from known numbers; and every table from end to end on a tiny run."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -30,8 +31,13 @@ PROMPTS = 14  # with fewer, scipy tries all signs of tied differences: seconds f
 
 
 def found(rows: dict[str, list[list[float]]], figure: str = "V-Error") -> Found:
-    """A table of one figure from its values by row, network and prompt."""
-    made = {name: Row(TITLES.get(name, name), {figure: np.array(values)}) for name, values in rows.items()}
+    """A table of one figure from its values by row, network and prompt; networks are of seeds 0, 1 …"""
+    made = {
+        name: Row(
+            TITLES.get(name, name), {figure: np.array(values)}, tuple(range(len(values) * (name in NETWORKS)))
+        )
+        for name, values in rows.items()
+    }
     return Found(
         len(made[OURS].figures[figure][0]), 25, 1, made, (figure,), {"valence and arousal": "a test"}, []
     )
@@ -39,7 +45,7 @@ def found(rows: dict[str, list[list[float]]], figure: str = "V-Error") -> Found:
 
 def test_networks_are_averaged_prompt_by_prompt_and_their_spread_stands_beside():
     row = found({OURS: [[0.0] * 6 + [1.0] * 6, [1.0] * 12]}).rows[OURS]
-    assert row.networks == 2 and row.of_networks("V-Error") == [0.5, 1.0]
+    assert row.seeds == (0, 1) and row.of_networks("V-Error") == [0.5, 1.0]
     assert row.estimate("V-Error").mean == pytest.approx(0.75)
     assert row.deviation("V-Error") == pytest.approx(np.std([0.5, 1.0], ddof=1))
     assert row.over_networks("V-Error").tolist() == [0.5] * 6 + [1.0] * 6
@@ -69,8 +75,8 @@ def test_rows_are_tested_against_ours_alone_with_holms_correction():
 @pytest.mark.parametrize(
     ("ours", "other", "said"),
     [
-        ([0.0, 0.01], [0.05, 0.06], "0.355 ± 0.007 *"),  # by 0.05, with 0.01 for both
-        ([0.0, 0.01], [0.01, 0.02], "0.315 ± 0.007 |"),  # every prompt agrees, but so would another fit
+        ([0.0, 0.04], [0.01, 0.052], "0.331 ± 0.030 *"),  # both seeds say so, though they lie further apart
+        ([0.0, 0.01], [0.03, 0.01], "0.320 ± 0.014 |"),  # every prompt agrees, but one seed alone says so
         ([0.0, 0.01], [0.05], "0.350 |"),
         ([0.0], [0.05, 0.06], "0.355 ± 0.007 |"),
     ],
@@ -81,6 +87,26 @@ def test_a_star_needs_a_difference_between_prompts_and_between_networks(ours, ot
     [(_, p)] = table.tests.values()
     assert p < 0.01
     assert f"| {said}" in text.markdown(table, "command")
+
+
+def test_rows_are_compared_over_the_seeds_that_both_have():
+    base = np.linspace(0.1, 0.6, 12)
+    table = found({OURS: [base, base + 0.01, base + 9], "unweighted": [base + 0.02, base + 0.03]})
+    test, _ = table.tests["V-Error", "unweighted"]
+    assert test.difference == pytest.approx(0.02)
+    unweighted, ours = table.rows["unweighted"], table.rows[OURS]
+    assert unweighted.differences(ours, "V-Error") == pytest.approx([0.02, 0.02])
+
+
+def test_a_pair_of_rows_is_compared_beside_ours():
+    base = np.linspace(0.1, 0.6, 12)
+    rows = {OURS: [base, base], "paper": [base, base + 0.02], "paper-improved": [base - 0.09, base - 0.08]}
+    table = replace(found(rows), pairs=(("paper-improved", "paper"), ("improved", "paper")))
+    shown = text.markdown(table, "command")
+    line = "| paper's recipe, improved − paper's recipe | -0.095 *, p < 0.001, r -1.00 |"
+    assert line in shown and "ours, improved −" not in shown  # which is not there
+    [test] = text.as_json(table, {})["further"]
+    assert (test["first"], test["second"], test["effect"]) == ("paper-improved", "paper", -1)
 
 
 def test_too_few_prompts_get_no_test_and_no_interval():
@@ -235,9 +261,18 @@ def test_every_table_is_made_and_made_again_from_what_is_there(tables, nine_poin
     assert code == 0, said
     assert "left out, because they are not fitted: cross-attention-0, cross-attention-1" in said
     assert {task.method for task in drawn} == {
-        *("ours-0", "ours-1", "rewriting", "plain", "unweighted-0", "scale-1_5-0")
+        *(
+            "ours-0",
+            "ours-1",
+            "ours-1_25-0",
+            "ours-1_25-1",
+            "rewriting",
+            "plain",
+            "unweighted-0",
+            "scale-1_5-0",
+        )
     }
-    assert len(drawn) == PROMPTS * (5 * 9 + 1)
+    assert len(drawn) == PROMPTS * (7 * 9 + 1)
     assert len(read_manifest(tmp_path / "tables" / "images" / "manifest.jsonl")) == len(drawn)
     shown = document.read_text()
     assert shown.startswith(
@@ -252,13 +287,15 @@ def test_every_table_is_made_and_made_again_from_what_is_there(tables, nine_poin
         "rewriting | –",
         "plain prompts | –",
         "always 0 | –",
-        "ours, labels shuffled | –",
+        "ours, labels shuffled | 2",
+        "ours, strength 1.25 | 2",
     ):
         assert f"\n| {row} |" in one
     assert "cross attention" not in one and "content" in one and "CLIPScore" not in one
     assert "| ours | 2 |" in (tmp_path / "tables" / "table-4.md").read_text()
     two = (tmp_path / "tables" / "table-2.md").read_text()
     assert "LPIPS-Continuous" in two and "always 0" not in two
+    assert "\n| ours, strength 1.25 − rewriting |" in two and "− cross attention |" not in two
     for name in ("figure-10.png", "table-1.jpg"):
         for picture in (tmp_path / "tables" / name, document.parent / "images" / name):
             assert Pillow.open(picture).size[0] > 600
@@ -290,10 +327,10 @@ def test_a_dry_run_says_what_is_missing_and_does_nothing(tables, tmp_path, capsy
     assert tables("1", "--dry-run", "--networks", "2") == (0, [])
     said = capsys.readouterr().out
     assert "fits: 6 are missing" in said and "cross-attention-1/network.safetensors" in said
-    assert "pictures: 3,164 of 3,164 are missing" in said and "0.01 GB" in said
+    assert "pictures: 3,864 of 3,864 are missing" in said and "0.01 GB" in said
     assert not (tmp_path / "tables").exists()
     assert tables("1", "--dry-run", "--networks", "2", "--no-fit") == (0, [])
-    assert "their rows are left out\npictures: 1,064 of 1,064" in capsys.readouterr().out
+    assert "their rows are left out\npictures: 1,764 of 1,764" in capsys.readouterr().out
 
 
 def test_sdxl_takes_networks_by_name(tables, nine_points, run, tmp_path, capsys):

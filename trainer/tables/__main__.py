@@ -20,7 +20,7 @@ from emoticrafter.files import write_atomically
 from trainer.command_line import status_of
 from trainer.evaluate import LPIPS
 from trainer.rows import DataError, replacing
-from trainer.tables.rows import NETWORKS, OURS, TABLES
+from trainer.tables.rows import FITTED, OURS, TABLES
 
 OF_PEOPLE = "table 3 of people"
 """Their study says whose pictures they saw: it belongs to neither the miniature's table nor SDXL's."""
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="NAME=FILE",
-        help=f"a fitted network; several of a name are several seeds. Names: {', '.join(NETWORKS)}",
+        help=f"a fitted network; several of a name are several seeds. Names: {', '.join(FITTED)}",
     )
     add("--rewritten", type=Path, metavar="FILE", help="of python -m trainer.baselines rewrite")
     add("--reader", metavar="FILE", help="reads valence and arousal (see trainer.evaluate)")

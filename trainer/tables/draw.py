@@ -12,7 +12,7 @@ from trainer import generate
 from trainer.evaluation.plan import LEVELS
 from trainer.rows import DataError, write_jsonl
 from trainer.tables.rows import OURS, PLAIN, REWRITING
-from trainer.tables.sources import Drawing, Miniature, Sdxl
+from trainer.tables.sources import Drawing, Miniature, Sdxl, once
 
 Source = Miniature | Sdxl
 BATCH = {Miniature: 25, Sdxl: 5}
@@ -111,7 +111,7 @@ FLOP_A_SECOND = 1e14
 def dry_run(source: Source, drawings: Sequence[Drawing], asked: Asked, fits: bool) -> str:
     """What is missing, and about how long and how large it is, in words."""
     lines, minutes, methods = [], 0.0, list(drawings)
-    absent = [drawing for drawing in drawings if not source.is_there(drawing)]
+    absent = once([drawing for drawing in drawings if not source.is_there(drawing)])
     if isinstance(source, Miniature) and not (source.run / "recipe.json").is_file():
         lines.append(f"{source.run} is not there: it is made of the shipped weights, in seconds")
         absent = [drawing for drawing in absent if drawing.network != source.network(OURS, 0)]
@@ -121,7 +121,8 @@ def dry_run(source: Source, drawings: Sequence[Drawing], asked: Asked, fits: boo
         lines += [f"  {drawing.network}" for drawing in absent]
     elif absent:
         lines.append(f"fits: {len(absent)} are missing, and their rows are left out")
-        methods = [drawing for drawing in drawings if drawing not in absent]
+        gone = {drawing.network for drawing in absent}
+        methods = [drawing for drawing in drawings if drawing.network not in gone]
     total, waiting, seconds, size = 0, 0, 0.0, 0.0
     for drawing in methods:
         count, left, each, large = _pictures(source, drawing, asked)

@@ -2,7 +2,8 @@
 
 A row's networks are fits of one setting from several seeds. Their figures are averaged prompt by prompt, so that a
 prompt counts once: the interval and the tests are over prompts, and the standard deviation over networks stands beside
-them. The tests do not know how much networks of one setting differ: look at both.
+them. The tests do not know how much networks of one setting differ: look at both. Networks of one seed began alike and
+saw the same pairs in the same order, so rows are compared seed by seed.
 """
 
 import argparse
@@ -24,6 +25,9 @@ from trainer.tables.sources import Drawing
 
 SHUFFLED = "labels shuffled"
 LISTED = 5
+CLEAR = 2  # times the deviation over networks
+Tested = tuple[Comparison, float | None]
+"""A test, and its p after Holm's correction."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +37,17 @@ class Row:
     Attributes:
         title: As it is shown.
         figures: [N, P] by the figure's name, N networks and P prompts; NaN where a prompt has none.
+        seeds: [N], of the networks' fits; empty where nothing is fitted, N is 1 then.
     """
 
     title: str
     figures: dict[str, np.ndarray]
+    seeds: tuple[int, ...] = ()
 
-    @property
-    def networks(self) -> int:
-        return len(next(iter(self.figures.values())))
-
-    def over_networks(self, figure: str) -> np.ndarray:
-        """[P], the mean over networks."""
-        return self.figures[figure].mean(0)
+    def over_networks(self, figure: str, seeds: Sequence[int] = ()) -> np.ndarray:
+        """[P], the mean over networks; over those of `seeds` alone, if any are of them."""
+        own = [index for index, seed in enumerate(self.seeds) if seed in seeds]
+        return self.figures[figure][own or slice(None)].mean(0)
 
     def estimate(self, figure: str) -> Estimate:
         return estimate(self.over_networks(figure))
@@ -55,8 +58,27 @@ class Row:
 
     def deviation(self, figure: str) -> float | None:
         """The standard deviation over networks; None for fewer than two."""
+        return _deviation(self.of_networks(figure))
+
+    def differences(self, other: "Row", figure: str) -> list[float]:
+        """This row's mean less the other's, for each seed that both are fitted from."""
+        own, others = self._by_seed(figure, other.seeds), other._by_seed(figure, self.seeds)
+        return [own[seed] - others[seed] for seed in own if seed in others]
+
+    def differs(self, other: "Row", figure: str) -> bool:
+        """Whether these differences are clear of their own spread; one of them cannot be."""
+        found = self.differences(other, figure)
+        spread = _deviation(found)
+        return spread is not None and bool(abs(np.mean(found)) > CLEAR * spread)
+
+    def _by_seed(self, figure: str, seeds: Sequence[int]) -> dict[int, float]:
+        """Means over prompts; what is not fitted has the same for all of `seeds`."""
         found = self.of_networks(figure)
-        return float(np.std(found, ddof=1)) if len(found) > 1 else None
+        return dict(zip(self.seeds, found, strict=True)) if self.seeds else dict.fromkeys(seeds, found[0])
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -71,6 +93,7 @@ class Found:
         columns: Figures in the table's order.
         made_by: What measured, for people.
         notes: What a reader must know.
+        pairs: Rows that are compared with another row than ours, and that row.
     """
 
     prompts: int
@@ -80,27 +103,37 @@ class Found:
     columns: tuple[str, ...]
     made_by: dict[str, str]
     notes: list[str]
+    pairs: tuple[tuple[str, str], ...] = ()
 
     @cached_property
-    def tests(self) -> dict[tuple[str, str], tuple[Comparison, float | None]]:
-        """(figure, row) to the test of row against ours and its p after Holm's correction over the figure's rows."""
+    def tests(self) -> dict[tuple[str, str], Tested]:
+        """(figure, row) to the test of the row against ours."""
+        found = self._tested([(name, OURS) for name in self.rows if name not in (OURS, SHUFFLED)])
+        return {(figure, name): tested for (figure, (name, _)), tested in found.items()}
+
+    @cached_property
+    def further(self) -> dict[tuple[str, tuple[str, str]], Tested]:
+        """(figure, pair) to the test of the pair's first row against its second."""
+        return self._tested(self.pairs)
+
+    def _tested(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, tuple[str, str]], Tested]:
+        """Tests of rows that are there, with Holm's correction over each figure's."""
         found = {}
-        if OURS not in self.rows:
-            return found
         for figure in self.columns:
-            pairs = {name: self._against_ours(figure, name) for name in self.rows}
-            pairs = {name: test for name, test in pairs.items() if test}
-            possible = [name for name, test in pairs.items() if test.p is not None]
-            corrected = dict(zip(possible, holm([pairs[name].p for name in possible]), strict=True))
-            found |= {(figure, name): (test, corrected.get(name)) for name, test in pairs.items()}
+            tests = {pair: self._compared(figure, *pair) for pair in pairs}
+            tests = {pair: test for pair, test in tests.items() if test}
+            possible = [pair for pair, test in tests.items() if test.p is not None]
+            corrected = dict(zip(possible, holm([tests[pair].p for pair in possible]), strict=True))
+            found |= {(figure, pair): (test, corrected.get(pair)) for pair, test in tests.items()}
         return found
 
-    def _against_ours(self, figure: str, name: str) -> Comparison | None:
-        row, ours = self.rows[name], self.rows[OURS]
-        skipped = name in (OURS, SHUFFLED) or (name == ALWAYS_0 and figure not in ERRORS)
-        if skipped or figure not in row.figures or figure not in ours.figures:
+    def _compared(self, figure: str, name: str, other: str) -> Comparison | None:
+        rows = [self.rows[one] for one in (name, other) if one in self.rows]
+        constant = name == ALWAYS_0 and figure not in ERRORS
+        if len(rows) < 2 or constant or any(figure not in row.figures for row in rows):
             return None
-        return compare(row.over_networks(figure), ours.over_networks(figure))
+        first, second = rows
+        return compare(first.over_networks(figure, second.seeds), second.over_networks(figure, first.seeds))
 
 
 # ---- measuring -------------------------------------------------------------------------------------
@@ -137,27 +170,30 @@ def find(table: Table, manifest: Path, drawings: Sequence[Drawing], meter: Meter
     images, scores = meter.measure(manifest, drawings)
     results = measured(scores, PLAIN)
     rows = {
-        name: Row(TITLES[name], _stacked([results.methods[d.method] for d in drawings if d.row == name]))
+        name: _row(TITLES[name], own, [results.methods[drawing.method] for drawing in own])
         for name in table.rows
-        if any(d.row == name for d in drawings)
+        if (own := [drawing for drawing in drawings if drawing.row == name])
     }
     columns = tuple(name for name in table.figures if any(name in row.figures for row in rows.values()))
     if table.controls:
         rows |= _controls(results, drawings)
     seeds = len({image.seed for image in images})
     points = len({(image.valence, image.arousal) for image in images})
-    return Found(len(results.prompts), points, seeds, rows, columns, meter.made_by, results.notes)
+    made_by, notes = meter.made_by, results.notes
+    return Found(len(results.prompts), points, seeds, rows, columns, made_by, notes, table.pairs)
 
 
 def _controls(results: Results, drawings: Sequence[Drawing]) -> dict[str, Row]:
     """The rows of no method: always 0, and ours with shuffled labels."""
-    rows = {ALWAYS_0: Row(ALWAYS_0, _stacked([results.controls[ALWAYS_0]]))}
-    ours = [drawing.method for drawing in drawings if drawing.row == OURS]
+    rows = {ALWAYS_0: _row(ALWAYS_0, [], [results.controls[ALWAYS_0]])}
+    ours = [drawing for drawing in drawings if drawing.row == OURS]
     if ours:
-        shuffled = [results.controls[f"{method}, {SHUFFLED}"] for method in ours]
-        rows[SHUFFLED] = Row(f"{TITLES[OURS]}, {SHUFFLED}", _stacked(shuffled))
+        shuffled = [results.controls[f"{drawing.method}, {SHUFFLED}"] for drawing in ours]
+        rows[SHUFFLED] = _row(f"{TITLES[OURS]}, {SHUFFLED}", ours, shuffled)
     return rows
 
 
-def _stacked(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+def _row(title: str, drawings: Sequence[Drawing], parts: Sequence[dict[str, np.ndarray]]) -> Row:
+    """A row of what was found of each of its networks."""
+    figures = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+    return Row(title, figures, tuple(drawing.seed for drawing in drawings if drawing.network))

@@ -14,15 +14,25 @@ VARIANTS = {
     "scale-2.0": "scale-2.0",
     "published-block": "published-block",
     "paper": "paper",
+    "paper-improved": "paper-improved",
     "improved": "improved",
 }
 """Rows that are emotion networks, and which variant of trainer.miniature.emotion each is."""
 
-NETWORKS = (*VARIANTS, "scale-1.0", *BASELINES)
-"""Rows that need a network: emotion networks and fitted baselines. Ours has scale 1.0 on the miniature already."""
+STRONGER = "ours-1.25"
+STRENGTHS = {STRONGER: 1.25}
+"""Rows that are the networks of ours, drawn with another strength: the one at which the miniature's pictures reach as
+far as rewriting's. Of the miniature alone."""
+
+FITTED = (*VARIANTS, "scale-1.0", *BASELINES)
+"""Rows with networks of their own, emotion networks and baselines. Ours has scale 1.0 on the miniature already."""
+
+NETWORKS = (*FITTED, *STRENGTHS)
+"""Rows that are drawn by networks."""
 
 TITLES = {
     OURS: "ours",
+    STRONGER: "ours, strength 1.25",
     "cross-attention": "cross attention",
     "time-embedding": "time embedding",
     "textual-inversion": "textual inversion",
@@ -35,7 +45,8 @@ TITLES = {
     "scale-2.0": "scale 2.0",
     "published-block": "published block order",
     "paper": "paper's recipe",
-    "improved": "improved recipe",
+    "paper-improved": "paper's recipe, improved",
+    "improved": "ours, improved",
 }
 
 FOLLOWED = ("V-Error", "A-Error", "V tau", "A tau", "V slope", "A slope", "V range", "A range")
@@ -52,28 +63,32 @@ class Table:
         rows: Names from TITLES; the first network row that is `ours` is what the others are tested against.
         figures: Columns, of those that were measured.
         controls: Whether always 0 and ours with shuffled labels are rows, too.
+        pairs: Rows that are compared with another row than ours, and that row.
     """
 
     title: str
     rows: tuple[str, ...]
     figures: tuple[str, ...] = (*FOLLOWED, *CONTENT)
     controls: bool = True
+    pairs: tuple[tuple[str, str], ...] = ()
 
 
 TABLES = {
-    "table 1": Table("Five methods", (*BASELINES, REWRITING, OURS, PLAIN)),
+    "table 1": Table("Five methods", (*BASELINES, REWRITING, OURS, STRONGER, PLAIN)),
     "table 2": Table(
         "LPIPS-Continuous, and whether anything changes at all",
-        (OURS, REWRITING, *BASELINES, PLAIN),
-        (*SMOOTH, "V tau", "A tau", "V range", "A range"),
+        (OURS, STRONGER, REWRITING, *BASELINES, PLAIN),
+        (*SMOOTH, "V slope", "A slope", "V range", "A range"),
         controls=False,
+        pairs=((STRONGER, REWRITING), (STRONGER, "textual-inversion"), (STRONGER, "cross-attention")),
     ),
     "table 3": Table("User study", (OURS, REWRITING)),
     "table 4": Table("Density weighting", (OURS, "unweighted", "power-2", PLAIN)),
     "figure 10": Table("Scale factor", (OURS, "scale-1.0", "scale-1.5", "scale-2.0", PLAIN)),
     "settings": Table(
-        "Settings: the published block order, the paper's recipe, the improved one",
-        (OURS, "published-block", "paper", "improved", PLAIN),
+        "Settings: the published block order, the paper's recipe, the improvements to both recipes",
+        (OURS, "published-block", "improved", "paper", "paper-improved", PLAIN),
         (*FOLLOWED, *CONTENT, "LPIPS-Continuous"),
+        pairs=(("paper-improved", "paper"),),
     ),
 }

@@ -4,6 +4,7 @@ On the miniature, networks lie where their own commands put them: runs/miniature
 runs/baselines/<method>-<seed>. What is missing is fitted by those commands' code.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from emoticrafter.baselines import METHODS as BASELINES
 from emoticrafter.baselines import baseline_training
 from emoticrafter.files import file_sha256
 from trainer.rows import DataError
-from trainer.tables.rows import NETWORKS, REWRITING, VARIANTS
+from trainer.tables.rows import FITTED, NETWORKS, OURS, REWRITING, STRENGTHS, VARIANTS
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Miniature:
         """What the row consists of, whether it is there or not."""
         if row not in NETWORKS:
             return [Drawing(row, row)]
-        if row not in VARIANTS and row not in BASELINES:
+        if fitted_as(row) not in VARIANTS and row not in BASELINES:
             return []
         return [
             Drawing(row, method_name(row, seed), self.network(row, seed), seed)
@@ -60,7 +61,7 @@ class Miniature:
         folder = (
             self.baselines / f"{row}-{seed}"
             if row in BASELINES
-            else self.run / "emotion" / f"{VARIANTS[row]}-{seed}"
+            else self.run / "emotion" / f"{VARIANTS[fitted_as(row)]}-{seed}"
         )
         return folder / "network.safetensors"
 
@@ -108,8 +109,15 @@ class Sdxl:
 
 def _source(drawing: Drawing, rewritten: Path) -> list[str]:
     if drawing.network:
-        return ["--network", str(drawing.network)]
+        strength = STRENGTHS.get(drawing.row)
+        words = ["--network", str(drawing.network)]
+        return words + (["--strength", str(strength)] if strength else [])
     return ["--rewritten", str(rewritten)] if drawing.row == REWRITING else ["--plain"]
+
+
+def fitted_as(row: str) -> str:
+    """The row whose networks this row has."""
+    return OURS if row in STRENGTHS else row
 
 
 def method_name(row: str, seed: int) -> str:
@@ -127,8 +135,8 @@ def given_networks(words: list[str]) -> dict[str, list[Path]]:
     problems = []
     for word in words:
         name, _, file = word.partition("=")
-        if name not in NETWORKS or not file:
-            problems.append(f"--network {word}: expected NAME=FILE with NAME one of {', '.join(NETWORKS)}")
+        if name not in FITTED or not file:
+            problems.append(f"--network {word}: expected NAME=FILE with NAME one of {', '.join(FITTED)}")
         elif not Path(file).is_file():
             problems.append(f"--network {word}: {file} is not there")
         else:
@@ -162,7 +170,7 @@ def scales_of(drawings: list[Drawing]) -> dict[str, float]:
 
     found = {}
     for drawing in drawings:
-        if drawing.row in NETWORKS and drawing.row not in found:
+        if drawing.row in FITTED and drawing.row not in found:
             try:
                 found[drawing.row] = float(read_metadata(drawing.network)["training"]["scale"])
             except (LookupError, TypeError, ValueError) as error:
@@ -176,13 +184,19 @@ def scales_of(drawings: list[Drawing]) -> dict[str, float]:
 # ---- making what is missing ------------------------------------------------------------------------
 
 
+def once(drawings: Sequence[Drawing]) -> list[Drawing]:
+    """The first drawing of each network: some rows have the same ones."""
+    return list({drawing.network: drawing for drawing in reversed(drawings)}.values())[::-1]
+
+
 def fit(source: Miniature, drawings: list[Drawing], device: str) -> None:
     """Fits networks one after the other; an interrupted fit goes on when it is called again."""
     from trainer.miniature.loop import Machine
 
     machine, base = Machine.find(device), None
-    for number, drawing in enumerate(drawings, start=1):
-        print(f"fit {number} of {len(drawings)}: {drawing.network}", flush=True)
+    missing = once(drawings)
+    for number, drawing in enumerate(missing, start=1):
+        print(f"fit {number} of {len(missing)}: {drawing.network}", flush=True)
         if drawing.row in BASELINES:
             base = base or _base(source.run, machine)
             _fit_baseline(drawing, base, machine)
@@ -207,4 +221,4 @@ def _fit_network(run: Path, drawing: Drawing, machine) -> None:
     from trainer.miniature.pipeline import Run, emotion
     from trainer.miniature.recipe import read_recipe
 
-    emotion(Run(run, read_recipe(run), machine), VARIANTS[drawing.row], drawing.seed)
+    emotion(Run(run, read_recipe(run), machine), VARIANTS[fitted_as(drawing.row)], drawing.seed)

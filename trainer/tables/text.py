@@ -4,13 +4,12 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from trainer.tables.figures import Found, Row
-from trainer.tables.rows import NETWORKS, OURS
+from trainer.tables.figures import CLEAR, Found, Row, Tested
+from trainer.tables.rows import OURS
 
 NOTHING = "–"
 PLACES = 3
 SIGNIFICANT = 0.05
-CLEAR = 2  # times the deviation over networks
 
 
 def markdown(found: Found, command: str) -> str:
@@ -20,12 +19,17 @@ def markdown(found: Found, command: str) -> str:
         found: The numbers.
         command: That made it.
     """
-    count = ("networks", lambda name: str(found.rows[name].networks) if name in NETWORKS else NOTHING)
+    count = ("networks", lambda name: str(len(found.rows[name].seeds) or NOTHING))
     tested = [name for name in found.rows if any((column, name) in found.tests for column in found.columns)]
     parts = [_how(found), _table(found, found.rows, _value, count), INTERVALS]
     parts += [_table(found, found.rows, _interval)]
     if tested:
-        parts += [TESTS, _table(found, tested, _test)]
+        parts += [
+            TESTS,
+            _table(found, tested, lambda _, name, column: _test(found.tests.get((column, name)))),
+        ]
+    if found.further:
+        parts += [FURTHER, _pairs(found)]
     parts += [f"Note: {note}" for note in found.notes]
     return "\n\n".join([*parts, f"Made by `{command}`."])
 
@@ -37,6 +41,12 @@ TESTS = (
 )
 
 
+FURTHER = (
+    "Further comparisons, by the same test: the difference of the means, * as above, p after Holm's correction over "
+    "these rows of a column, and r:"
+)
+
+
 def _how(found: Found) -> str:
     seeds = f"{found.seeds} picture seed{'s' * (found.seeds > 1)}"
     shown = {what: by for what, by in found.made_by.items() if what != "LPIPS" or _smooth(found)}
@@ -44,7 +54,7 @@ def _how(found: Found) -> str:
     return (
         f"{found.prompts} prompts at {found.points} points, {seeds}. Means over prompts and networks ± the standard "
         f"deviation over networks (fits from different seeds); * differs from ours at p < {SIGNIFICANT:g} over prompts "
-        f"and by more than {CLEAR:g} times the deviation of both over networks.\n\n"
+        f"and, seed by seed, by more than {CLEAR:g} times the deviation of these differences.\n\n"
         f"What measures: {made_by}."
     )
 
@@ -82,17 +92,9 @@ def _value(found: Found, name: str, column: str) -> str:
 
 
 def _differs(found: Found, name: str, column: str) -> bool:
-    """Whether prompts and networks both show a difference from ours; one network of a row shows none."""
+    """Whether prompts and networks both show a difference from ours."""
     _, p = found.tests.get((column, name), (None, None))
-    both = [found.rows[one] for one in (name, OURS)] if p is not None and p < SIGNIFICANT else []
-    spreads = [
-        row.deviation(column) if key in NETWORKS else 0.0
-        for key, row in zip((name, OURS), both, strict=False)
-    ]
-    if not both or None in spreads:
-        return False
-    difference = both[0].estimate(column).mean - both[1].estimate(column).mean
-    return abs(difference) > CLEAR * math.hypot(*spreads)
+    return p is not None and p < SIGNIFICANT and found.rows[name].differs(found.rows[OURS], column)
 
 
 def _interval(found: Found, name: str, column: str) -> str:
@@ -102,11 +104,30 @@ def _interval(found: Found, name: str, column: str) -> str:
     return f"{_number(row.estimate(column).low)} to {_number(row.estimate(column).high)}"
 
 
-def _test(found: Found, name: str, column: str) -> str:
-    test, p = found.tests.get((column, name), (None, None))
+def _test(tested: Tested | None) -> str:
+    test, p = tested or (None, None)
     if p is None:
         return NOTHING
     return f"{'p < 0.001' if p < 0.001 else f'p {p:.3f}'}, r {test.effect:+.2f}"
+
+
+def _pairs(found: Found) -> str:
+    """The pairs' differences, with a star where prompts and networks both show them, and their tests."""
+    pairs = dict.fromkeys(pair for _, pair in found.further)
+    rows = [
+        [" − ".join(found.rows[name].title for name in pair), *(_pair(found, pair, c) for c in found.columns)]
+        for pair in pairs
+    ]
+    return piped(["", *found.columns], rows)
+
+
+def _pair(found: Found, pair: tuple[str, str], column: str) -> str:
+    test, p = found.further.get((column, pair), (None, None))
+    if p is None:
+        return NOTHING
+    first, second = (found.rows[name] for name in pair)
+    star = " *" * (p < SIGNIFICANT and first.differs(second, column))
+    return f"{test.difference:+.{PLACES}f}{star}, {_test((test, p))}"
 
 
 def _has(row: Row, column: str) -> bool:
@@ -136,7 +157,7 @@ def as_json(found: Found, networks: dict[str, list[str]]) -> dict[str, Any]:
                     "high": _finite(mean.high),
                     "networks": row.of_networks(column),
                     "deviation": spread,
-                    "against ours": _test_json(found, name, column),
+                    "against ours": _test_json(found.tests.get((column, name))),
                 }
         rows[name] = {"networks": networks.get(name, []), "figures": figures}
     return {
@@ -145,13 +166,17 @@ def as_json(found: Found, networks: dict[str, list[str]]) -> dict[str, Any]:
         "seeds": found.seeds,
         "made_by": found.made_by,
         "rows": rows,
+        "further": [
+            {"first": first, "second": second, "figure": figure, **_test_json(tested)}
+            for (figure, (first, second)), tested in found.further.items()
+        ],
     }
 
 
-def _test_json(found: Found, name: str, column: str) -> dict[str, Any] | None:
-    if (column, name) not in found.tests:
+def _test_json(tested: Tested | None) -> dict[str, Any] | None:
+    if tested is None:
         return None
-    test, p = found.tests[column, name]
+    test, p = tested
     return {"difference": _finite(test.difference), "effect": _finite(test.effect), "p": test.p, "p_holm": p}
 
 
