@@ -28,8 +28,8 @@ WORKFLOW = ROOT / "workflows" / "try_it_miniature.json"
 WEIGHTS = ROOT / "miniature" / "unet.safetensors"
 PROMPTS = (
     "a tree at the beach at noon",
-    "a dog in a meadow at sunset",
-    "a lighthouse by the water in a forest at noon",
+    "a hot air balloon in a meadow at dawn",
+    "a campfire with logs by the woods at noon",
 )
 """Scenes that the miniature never saw: each of their three parts, but not the three together."""
 VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)
