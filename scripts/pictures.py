@@ -29,6 +29,7 @@ sys.path.append(str(ROOT))
 
 from emoticrafter.emotions import RUSSELL  # noqa: E402
 from emoticrafter.files import write_atomically  # noqa: E402
+from emoticrafter.plane import CORNERS  # noqa: E402
 from scripts.server import Server  # noqa: E402
 from scripts.workflow import to_prompt  # noqa: E402
 
@@ -49,10 +50,15 @@ MOST = 9
 """Pictures on one thumbnail: of an animation, frames at even distances."""
 INSET = 150
 
-# Colours of the plane's corners: low and high valence (columns) at high and low arousal (rows).
-CORNERS = np.array([[(146, 44, 62), (250, 178, 72)], [(48, 62, 98), (122, 190, 170)]], dtype=np.float32)
+# The plane's corners have the pad's colours: low and high valence (columns) at high and low arousal (rows).
+COLOURS = np.array(
+    [[CORNERS[name][1] for name in row] for row in (("distress", "excitement"), ("depression", "relaxation"))],
+    dtype=np.float32,
+)
 FEELINGS = ("excited", "relaxed", "angry", "sad")
 """Of Russell's circumplex, one for each corner."""
+COVERED = 0.6
+"""How near a point on the plane hides a word."""
 
 # What a workflow's chain shows, from left to right, for the nodes that it has.
 CHAIN = {
@@ -176,8 +182,9 @@ def drawn(workflow: dict) -> Image.Image:
     kinds = {node["type"] for node in workflow["nodes"]}
     picture = plane(SIZE)
     draw = ImageDraw.Draw(picture)
-    draw_axes(draw)
-    for point in points_of(workflow):
+    points = points_of(workflow)
+    draw_axes(draw, points)
+    for point in points:
         draw_point(draw, *point)
     draw_chain(draw, [label for kind, label in CHAIN.items() if kind in kinds])
     return picture
@@ -187,7 +194,7 @@ def plane(size: int) -> Image.Image:
     """The four corner colours, mixed by their distance."""
     right = np.linspace(0, 1, size, dtype=np.float32)[None, :, None]
     down = right.transpose(1, 0, 2)
-    rows = CORNERS[:, None, None, 0] * (1 - right) + CORNERS[:, None, None, 1] * right  # [2, 1, size, 3]
+    rows = COLOURS[:, None, None, 0] * (1 - right) + COLOURS[:, None, None, 1] * right  # [2, 1, size, 3]
     return Image.fromarray((rows[0] * (1 - down) + rows[1] * down).round().astype(np.uint8))
 
 
@@ -197,7 +204,8 @@ def position(valence: float, arousal: float) -> tuple[float, float]:
     return MARGIN + (valence + LIMIT) * scale, MARGIN + (LIMIT - arousal) * scale * 0.84
 
 
-def draw_axes(draw: ImageDraw.ImageDraw) -> None:
+def draw_axes(draw: ImageDraw.ImageDraw, points: Iterable[tuple[float, float]]) -> None:
+    """The axes and the words of feelings, but for a word that a point would cover."""
     white = (255, 255, 255)
     draw.line([position(-LIMIT, 0), position(LIMIT, 0)], fill=white, width=2)
     draw.line([position(0, -LIMIT), position(0, LIMIT)], fill=white, width=2)
@@ -206,7 +214,8 @@ def draw_axes(draw: ImageDraw.ImageDraw) -> None:
     x, y = position(0, LIMIT)
     draw.text((x + 10, y), "arousal", fill=white, font=font(22), anchor="la")
     for name in FEELINGS:
-        draw.text(position(*RUSSELL[name]), name, fill=white, font=font(26), anchor="mm")
+        if all(math.dist(RUSSELL[name], point) > COVERED for point in points):
+            draw.text(position(*RUSSELL[name]), name, fill=white, font=font(26), anchor="mm")
 
 
 def draw_point(draw: ImageDraw.ImageDraw, valence: float, arousal: float) -> None:
