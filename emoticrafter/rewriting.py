@@ -12,7 +12,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import replace
@@ -61,84 +61,31 @@ ADVICE = {
 }
 
 
-# What models write round a prompt, or in its place, although they are told not to: how it begins, in small letters.
-POLITE = (
-    "sure",
-    "certainly",
-    "of course",
-    "absolutely",
-    "okay",
-    "ok",
-    "yes",
-    "great",
-    "no problem",
-    "got it",
-)
+# What models write round a prompt, or in its place, although they are told not to: how it begins.
+POLITE = "sure|certainly|of course|absolutely|okay|ok|yes|great|no problem|got it"
 REFUSALS = (
-    *(
-        "i'm sorry",
-        "i am sorry",
-        "i'm really sorry",
-        "i'm very sorry",
-        "sorry,",
-        "sorry.",
-        "sorry!",
-        "sorry but",
-    ),
-    *("i apologize", "i apologise", "my apologies", "apologies", "unfortunately, i", "unfortunately i"),
-    *(
-        "i cannot",
-        "i can not",
-        "i can't",
-        "i could not",
-        "i couldn't",
-        "i won't",
-        "i will not",
-        "i must decline",
-    ),
-    *("i'm unable", "i am unable", "i'm not able", "i am not able", "i'm afraid", "i am afraid i"),
-    *(
-        "as an ai",
-        "i'm an ai",
-        "i am an ai",
-        "as a language model",
-        "as a large language model",
-        "as an assistant",
-    ),
-    *("抱歉", "很抱歉", "对不起", "對不起", "我无法", "我不能", "申し訳", "すみません", "죄송"),
-    *("désolé", "je suis désolé", "je ne peux pas", "es tut mir leid", "tut mir leid", "ich kann nicht"),
-    *("ich kann das nicht", "ich kann leider", "lo siento", "no puedo"),
+    "i'm sorry|i am sorry|i'm really sorry|i'm very sorry|sorry but|sorry[,.!]|i apologi[sz]e|my apologies|apologies"
+    "|i cannot|i can not|i can't|i couldn't|i could not|i won't|i will not|i must decline|unfortunately,? i"
+    "|i'm unable|i am unable|i'm not able|i am not able|i'm afraid|i am afraid i"
+    "|as an ai|i'm an ai|i am an ai|as a language model|as a large language model|as an assistant"
+    "|抱歉|很抱歉|对不起|對不起|我无法|我不能|申し訳|すみません|죄송|désolé|je suis désolé|je ne peux pas"
+    "|tut mir leid|es tut mir leid|ich kann nicht|ich kann das nicht|ich kann leider|lo siento|no puedo"
 )
 REMARKS = (
-    *("let me know", "please let me know", "feel free", "i hope this", "i hope that", "hope this helps"),
-    *("would you like", "if you'd like", "if you would like", "if you want", "note:", "explanation:"),
+    "let me know|please let me know|feel free|i hope this|i hope that|hope this helps"
+    "|would you like|if you'd like|if you would like|if you want|note:|explanation:"
 )
 QUESTIONS = (
-    *(
-        "please provide",
-        "please share",
-        "please give me",
-        "please send",
-        "please clarify",
-        "could you",
-        "can you",
-    ),
-    *(
-        "what prompt",
-        "which prompt",
-        "what would you like",
-        "how can i help",
-        "how can i assist",
-        "how may i",
-    ),
-    *("it seems you", "it seems that you", "it looks like you", "i'd be happy to", "i would be happy to"),
+    "please provide|please share|please give me|please send|please clarify|could you|can you|what prompt|which prompt"
+    "|what would you like|how can i help|how can i assist|how may i|i'd be happy to|i would be happy to"
+    "|it seems you|it seems that you|it looks like you"
 )
 
 
-def _beginning(phrases: Iterable[str]) -> str:
+def _beginning(phrases: str) -> str:
     """A pattern of any of the phrases, with any apostrophe, up to the end of a word."""
-    spelled = "|".join(re.escape(phrase).replace("'", "['’]") for phrase in phrases)
-    return rf"(?:{spelled})(?![a-z])"
+    apostrophes = phrases.replace("'", "['’]")
+    return rf"(?:{apostrophes})(?![a-z])"
 
 
 ANNOUNCEMENT = re.compile(
@@ -152,7 +99,7 @@ CLOSING = re.compile(
 )
 REFUSAL = re.compile(_beginning(REFUSALS), re.IGNORECASE)
 TALK = re.compile(
-    rf"{_beginning((*REMARKS, *QUESTIONS))}|{_beginning(POLITE)}(?:[!.,:]|\Z)|{ANNOUNCEMENT.pattern}",
+    rf"{_beginning(REMARKS)}|{_beginning(QUESTIONS)}|{_beginning(POLITE)}(?:[!.,:]|\Z)|{ANNOUNCEMENT.pattern}",
     re.IGNORECASE,
 )
 
