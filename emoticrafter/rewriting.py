@@ -90,12 +90,13 @@ def _beginning(phrases: str) -> str:
 
 ANNOUNCEMENT = re.compile(
     rf"[*_#\s]*(?:{_beginning(POLITE)}[!.,]?\s+)?(?:"
-    r"(?:here|below is|i['’]ve|i have)\b[^\n:\"]{0,100}\b(?:prompt|version|you go|it is)\b[^\n:\"]{0,60}"
+    r"(?:here|below is|i['’]ve|i have)\b[^\n:\"]{0,100}"
+    r"\b(?:(?:prompt|version|option|rewrite)s?|you go|it is)\b[^\n:\"]{0,60}"
     r"|(?:(?:the|your|my) )?(?:(?:rewritten|revised|new) )?(?:prompt|version))[*_]*:[*_]*\s*",
     re.IGNORECASE,
 )
 CLOSING = re.compile(
-    rf"(?:\n\s*|(?<=[.!?\"”»`])[^\S\n]+)[*_(]*{_beginning(REMARKS)}.*\Z", re.IGNORECASE | re.DOTALL
+    rf"(?:\n[^\S\n]*|(?<=[.!?\"”»`])[^\S\n]+)[*_(]*{_beginning(REMARKS)}.*\Z", re.IGNORECASE | re.DOTALL
 )
 REFUSAL = re.compile(_beginning(REFUSALS), re.IGNORECASE)
 TALK = re.compile(
@@ -229,7 +230,7 @@ def read_answer(answer: str) -> str:
         text = _announced(text[announcement.end() :])
     text = re.sub(r"```\w*", " ", _from_json(text))
     text = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
-    text = re.sub(r"^([\"'])(.*)\1$|^[“„«](.*)[”“»]$", r"\2\3", text).strip()
+    text = re.sub(r"^(\"|'|\*\*)(.*)\1$|^[“„«](.*)[”“»]$", r"\2\3", text).strip()
     if why := _no_prompt(text):
         raise _unusable(f"{why} ({answer.strip()[:80]!r})")
     if len(text) > PROMPT_LIMIT:

@@ -153,6 +153,7 @@ def test_a_question_that_makes_no_sense_is_not_asked(arguments, message):
         "Okay, here you go:\n```\nA red square\n```\nI made it red.",
         'Here it is:\n```json\n{"prompt": "A red square"}\n```',
         "**Rewritten prompt:** A red square",
+        "Here's a prompt with more joy:\n\n**A red square**",
         "A red square\n\n**Note: the colour is new.**",
     ],
 )
@@ -206,6 +207,7 @@ def test_a_prompt_keeps_its_own_words_and_marks(prompt):
         ("Here is your prompt: Prompt: Prompt: red", "with a remark"),
         ("Here is your prompt:\n\nA red square\n\nThe red makes it lively.", "with more than a prompt"),
         ('Here is your prompt: "A red" square', "with more than a prompt"),
+        ("Here are two options:\n1. A red square\n2. A square in red", "with more than a prompt"),
         ('{"prompt": "A red square", "reason": "It is lively."}', "with JSON that does not hold one prompt"),
         ('{"valence": 2}', "with JSON"),
         ('{"prompt": "A red', "with JSON"),
