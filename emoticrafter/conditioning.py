@@ -203,8 +203,8 @@ def _check_settings(strength, gains, protected, pooled, steps, width: int) -> No
     start, end = steps
     if not 0 <= start <= end <= 1:
         raise ValueError(
-            f"The emotion is to start at {start:g} and to end at {end:g} of the denoising: expected numbers from 0 to "
-            "1, the start not after the end."
+            f"start_percent is {start:g} and end_percent {end:g}: expected numbers from 0 to 1 for where in the "
+            "denoising the emotion starts and ends, the start not after the end."
         )
     if protected is not None and protected.shape[1:] != (width,):
         raise ValueError(

@@ -3,10 +3,12 @@
 Needs Pillow, which ComfyUI has and the trainer's extra brings; nothing else of the library imports this module.
 """
 
+import logging
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from .files import printable
 from .images import colours
 
 INK, QUIET, FAINT = (28, 28, 32), (104, 104, 112), (214, 214, 220)
@@ -28,12 +31,36 @@ HALF_HIGH = 0.36  # of the letters' size: from the base line to the middle of a 
 SMALLEST = 11  # letters that are still read
 MOST_IN_A_ROW = 10  # of a path, unless told otherwise
 FONT = Path(__file__).parent / "fonts" / "Inter-Regular.otf"
-# For titles in other scripts, which one face cannot hold: the first of these that the system has and that can.
+# For letters of titles that it has not: the first of these that the system has and that holds the letter.
 OTHER_FONTS = (
-    *("NotoSansCJK-Regular.ttc", "NotoSansCJKsc-Regular.otf", "wqy-microhei.ttc", "DroidSansFallback.ttf"),
-    *("msyh.ttc", "meiryo.ttc", "malgun.ttf", "PingFang.ttc", "Hiragino Sans GB.ttc", "AppleSDGothicNeo.ttc"),
-    *("DejaVuSans.ttf", "arial.ttf", "Arial Unicode.ttf"),
+    # Linux
+    *(
+        "NotoSansCJK-Regular.ttc",
+        "NotoSansCJKsc-Regular.otf",
+        "NotoSansCJKjp-Regular.otf",
+        "NotoSansSC-Regular.otf",
+    ),
+    *("SourceHanSans-Regular.ttc", "DroidSansFallbackFull.ttf", "DroidSansFallback.ttf"),
+    *("wqy-microhei.ttc", "wqy-zenhei.ttc", "NanumGothic.ttf", "ipag.ttf"),
+    # Windows
+    *(
+        "msyh.ttc",
+        "YuGothR.ttc",
+        "YuGothM.ttc",
+        "meiryo.ttc",
+        "msgothic.ttc",
+        "malgun.ttf",
+        "msjh.ttc",
+        "simsun.ttc",
+    ),
+    # macOS
+    *("PingFang.ttc", "Hiragino Sans GB.ttc", "AppleSDGothicNeo.ttc", "AppleGothic.ttf", "Arial Unicode.ttf"),
+    # Other scripts, and signs
+    *("NotoSans-Regular.ttf", "DejaVuSans.ttf", "arial.ttf", "NotoEmoji-Regular.ttf", "Symbola.ttf"),
+    *("seguisym.ttf", "seguiemj.ttf", "Apple Symbols.ttf"),
 )
+
+log = logging.getLogger("emoticrafter")
 
 
 # --- pictures and text -----------------------------------------------------------------------------------------------
@@ -53,7 +80,7 @@ def to_images(picture: Image.Image) -> Tensor:
     return torch.from_numpy(pixels)[None]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)  # of some sizes all that are above
 def _face(name: str, size: int) -> ImageFont.FreeTypeFont | None:
     try:
         return ImageFont.truetype(name, size)
@@ -61,24 +88,36 @@ def _face(name: str, size: int) -> ImageFont.FreeTypeFont | None:
         return None
 
 
-@lru_cache(maxsize=8192)
 def _has(font: ImageFont.FreeTypeFont, letter: str) -> bool:
     """Whether a letter has a shape of its own, other than the one for letters that are not there."""
     return letter.isspace() or bytes(font.getmask(letter)) != bytes(font.getmask("\U0010fffe"))
 
 
+@lru_cache(maxsize=8192)
+def _holder(letter: str, size: int) -> ImageFont.FreeTypeFont | None:
+    """The face for a letter: the figures' own, or one of the system's that holds it; None if there is none."""
+    names = (str(FONT),) if letter.isascii() else (str(FONT), *OTHER_FONTS)
+    faces = (_face(name, size) for name in names)
+    return next((face for face in faces if face and _has(face, letter)), None)
+
+
 @lru_cache(maxsize=1024)
-def _font(text: str, size: int) -> ImageFont.FreeTypeFont:
-    """The face for a text: the figures' own, or one of the system's that holds its letters."""
-    faces = [_face(str(FONT), size)]
-    if not text.isascii():
-        faces += filter(None, (_face(name, size) for name in OTHER_FONTS))
-    return next((font for font in faces if all(_has(font, letter) for letter in text)), faces[0])
+def _runs(text: str, size: int) -> list[tuple[ImageFont.FreeTypeFont, str]]:
+    """A text's parts, each with its face. A letter that none holds is the empty box of the figures' own."""
+    own = _face(str(FONT), size)
+    parts = groupby(text, key=lambda letter: _holder(letter, size) or own)
+    return [(face, "".join(letters)) for face, letters in parts]
+
+
+def _missing(text: str) -> str:
+    """The letters of a text that no face holds, each once."""
+    return "".join(dict.fromkeys(letter for letter in text if not _holder(letter, SMALLEST)))
 
 
 def width_of(text: str, size: int) -> int:
     """Pixels."""
-    return math.ceil(_font(text, size * TIMES).getlength(text) / TIMES)
+    runs = _runs(text, size * TIMES)
+    return math.ceil(sum(face.getlength(part) for face, part in runs) / TIMES)
 
 
 def value_text(value: float) -> str:
@@ -143,8 +182,10 @@ def _mask(text: str, size: int) -> Image.Image:
     Drawn larger than it is to be: Pillow sets small letters on whole pixels, which spaces them unevenly.
     """
     room = (width_of(text, size) + 2 * size) * TIMES, 2 * size * TIMES
-    mask, at = Image.new("L", room), (size * TIMES, round(BASE * size) * TIMES)
-    ImageDraw.Draw(mask).text(at, text, 255, _font(text, size * TIMES), anchor="ls")
+    mask, x, base = Image.new("L", room), size * TIMES, round(BASE * size) * TIMES
+    for face, part in _runs(text, size * TIMES):
+        ImageDraw.Draw(mask).text((x, base), part, 255, face, anchor="ls")
+        x += face.getlength(part)
     return mask.reduce(TIMES)
 
 
@@ -180,6 +221,12 @@ def draw_grid(
             f"{_count(len(pictures), 'picture')} came for {_count(len(valence), 'point')}: every point needs a "
             "picture of its own. Connect the points that these pictures were made with; for one batch, set the "
             "latent's batch_size to the number of points."
+        )
+    if missing := _missing(title):
+        log.warning(
+            "[EmotiCrafter] No font of this system holds %s of the title: they become empty boxes. Install one that "
+            "does, such as Noto Sans CJK for Chinese, Japanese and Korean.",
+            printable(" ".join(missing)),
         )
     cell = _cell(pictures[0], cell_size)
     points = [(value_text(v), value_text(a)) for v, a in zip(valence, arousal, strict=True)]

@@ -142,7 +142,8 @@ class OwnEmotions(NamedTuple):
 def read_own_emotions(path: Path) -> OwnEmotions:
     """Reads a JSON file of emotions: {"homesick": [-1.2, -0.4], "triumphant": [2.6, 2.2]}, UTF-8.
 
-    Never raises: a mistake costs its own entry, a file that is no JSON costs all of its entries.
+    Never raises: a wrong entry costs itself; a file that is no JSON, by a comma too few perhaps, costs all of its
+    entries.
 
     Returns:
         The emotions with the source "emotions.json", in the file's order, and a message of one line per mistake, for

@@ -57,22 +57,26 @@ def read_keyframes(
         )
     emotions = list(emotions)
     keyframes: list[Keyframe] = []
-    problems, last_line = [], 0
+    problems, last = [], ""  # the last place, as written, and its line
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         try:
-            keyframe = _read_line(line.strip(), frames, emotions, closed)
+            place, keyframe = _read_line(line.strip(), frames, emotions, closed)
             if _ends_the_loop(keyframe, keyframes, frames, closed):
                 continue
-            _check_place(keyframe, keyframes, frames, closed, last_line)
+            if keyframes and keyframe.frame <= keyframes[-1].frame:
+                raise ValueError(
+                    f"{place} does not come after {last}: expected positions that rise from line to line"
+                )
+            _check_inside(place, keyframe.frame, frames, closed)
         except ValueError as error:
             problems.append(f"line {number}: {error}")
             if len(problems) == MOST_PROBLEMS:
                 break
         else:
             keyframes.append(keyframe)
-            last_line = number
+            last = f"{place} of line {number}"
     if problems:
         raise ValueError("The keyframes cannot be used:\n" + "\n".join(problems))
     if len(keyframes) < 2:
@@ -82,11 +86,15 @@ def read_keyframes(
     return keyframes
 
 
-def _read_line(line: str, frames: int, emotions: list[NamedEmotion], closed: bool) -> Keyframe:
+def _read_line(line: str, frames: int, emotions: list[NamedEmotion], closed: bool) -> tuple[str, Keyframe]:
+    """(the position for an error, as it is written; the keyframe)."""
     parts = LINE.fullmatch(line)
     if not parts:
         raise ValueError(f'"{shown(line)}" is no keyframe: expected a position and an emotion, {EXAMPLE}')
-    return Keyframe(_read_position(parts["position"], frames, closed), _read_point(parts["words"], emotions))
+    position = parts["position"]
+    frame = _read_position(position, frames, closed)
+    place = f"{position} (frame {frame:.10g})" if "%" in position else f"frame {position}"
+    return place, Keyframe(frame, _read_point(parts["words"], emotions))
 
 
 def _read_position(position: str, frames: int, closed: bool) -> float:
@@ -120,21 +128,13 @@ def _ends_the_loop(keyframe: Keyframe, before: list[Keyframe], frames: int, clos
     return closed and bool(before) and keyframe == Keyframe(before[0].frame + frames, before[0].point)
 
 
-def _check_place(
-    keyframe: Keyframe, before: list[Keyframe], frames: int, closed: bool, last_line: int
-) -> None:
-    frame = keyframe.frame
-    if before and frame <= before[-1].frame:
-        raise ValueError(
-            f"frame {frame:g} does not come after frame {before[-1].frame:g} of line {last_line}: expected "
-            "positions that rise from line to line"
-        )
+def _check_inside(place: str, frame: float, frames: int, closed: bool) -> None:
     if closed and frame == frames:
         raise ValueError(
             "in a closed path this is the first frame again: give it the same emotion, or leave it out"
         )
     if frame > frames - (0 if closed else 1):
-        raise ValueError(f"frame {frame:.10g} is outside the path: its {frames} frames are 0 to {frames - 1}")
+        raise ValueError(f"{place} is outside the path: its {frames} frames are 0 to {frames - 1}")
 
 
 def _counted(keyframes: int) -> str:

@@ -18,7 +18,15 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .chat import AnswerError, ChatSettings, FatalError, Server, UnusableError, is_this_computer
+from .chat import (
+    AnswerError,
+    ChatSettings,
+    FatalError,
+    Server,
+    UnusableError,
+    is_this_computer,
+    json_object,
+)
 from .files import printable, write_atomically
 from .va import va_tensor
 
@@ -51,6 +59,50 @@ ADVICE = {
     422: "If it does not know a seed, set seed to 0.",
     429: "It asks for fewer requests: queue again in a while, or look at the account's limits.",
 }
+
+
+# What models write round a prompt, or in its place, although they are told not to: how it begins.
+POLITE = "sure|certainly|of course|absolutely|okay|ok|yes|great|no problem|got it"
+REFUSALS = (
+    "i'm sorry|i am sorry|i'm really sorry|i'm very sorry|sorry but|sorry[,.!]|i apologi[sz]e|my apologies|apologies"
+    "|i cannot|i can not|i can't|i couldn't|i could not|i won't|i will not|i must decline|unfortunately,? i"
+    "|i'm unable|i am unable|i'm not able|i am not able|i'm afraid|i am afraid i"
+    "|as an ai|i'm an ai|i am an ai|as a language model|as a large language model|as an assistant"
+    "|抱歉|很抱歉|对不起|對不起|我无法|我不能|申し訳|すみません|죄송|désolé|je suis désolé|je ne peux pas"
+    "|tut mir leid|es tut mir leid|ich kann nicht|ich kann das nicht|ich kann leider|lo siento|no puedo"
+)
+REMARKS = (
+    "let me know|please let me know|feel free|i hope this|i hope that|hope this helps"
+    "|would you like|if you'd like|if you would like|if you want|note:|explanation:"
+)
+QUESTIONS = (
+    "please provide|please share|please give me|please send|please clarify|could you|can you|what prompt|which prompt"
+    "|what would you like|how can i help|how can i assist|how may i|i'd be happy to|i would be happy to"
+    "|it seems you|it seems that you|it looks like you"
+)
+
+
+def _beginning(phrases: str) -> str:
+    """A pattern of any of the phrases, with any apostrophe, up to the end of a word."""
+    apostrophes = phrases.replace("'", "['’]")
+    return rf"(?:{apostrophes})(?![a-z])"
+
+
+ANNOUNCEMENT = re.compile(
+    rf"[*_#\s]*(?:{_beginning(POLITE)}[!.,]?\s+)?(?:"
+    r"(?:here|below is|i['’]ve|i have)\b[^\n:\"]{0,100}"
+    r"\b(?:(?:prompt|version|option|rewrite)s?|you go|it is)\b[^\n:\"]{0,60}"
+    r"|(?:(?:the|your|my) )?(?:(?:rewritten|revised|new) )?(?:prompt|version))[*_]*:[*_]*\s*",
+    re.IGNORECASE,
+)
+CLOSING = re.compile(
+    rf"(?:\n[^\S\n]*|(?<=[.!?\"”»`])[^\S\n]+)[*_(]*{_beginning(REMARKS)}.*\Z", re.IGNORECASE | re.DOTALL
+)
+REFUSAL = re.compile(_beginning(REFUSALS), re.IGNORECASE)
+TALK = re.compile(
+    rf"{_beginning(REMARKS)}|{_beginning(QUESTIONS)}|{_beginning(POLITE)}(?:[!.,:]|\Z)|{ANNOUNCEMENT.pattern}",
+    re.IGNORECASE,
+)
 
 
 class RewriteError(RuntimeError):
@@ -160,24 +212,65 @@ def messages_for(text: str, valence: float, arousal: float) -> list[dict]:
 
 
 def read_answer(answer: str) -> str:
-    """The prompt in a model's answer, without thoughts, fences and quotation marks round it.
+    """The prompt in a model's answer.
+
+    Taken off: thoughts, a fence of Markdown, quotation marks, an announcement or a heading ("Sure! Here is your
+    rewritten prompt:", "Prompt:"), a closing remark ("Let me know if you want changes.", "Note: ..."), and JSON
+    whose only text is the prompt. Announcements and remarks are known in English, refusals in the languages of the
+    nodes' texts.
 
     Raises:
-        RewriteError: There is none, or too much of it.
+        UnusableAnswerError: There is none, or too much of it; the model refuses, asks back, or adds what cannot
+            be told from the prompt.
     """
     text = re.sub(r"<think>.*?(</think>|\Z)", " ", answer, flags=re.DOTALL)
     text = re.sub(r"\A.*</think>", " ", text, flags=re.DOTALL)  # some servers begin the thoughts themselves
-    text = re.sub(r"</?prompt>|```\w*", " ", text)
+    text = CLOSING.sub("", re.sub(r"</?prompt>", " ", text).strip()).strip()
+    if announcement := ANNOUNCEMENT.match(text):
+        text = _announced(text[announcement.end() :])
+    text = re.sub(r"```\w*", " ", _from_json(text))
     text = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
-    text = re.sub(r"^((the )?rewritten )?prompt:\s*", "", text, flags=re.IGNORECASE)
-    text = re.sub(r"^([\"'])(.*)\1$|^[“„«](.*)[”“»]$", r"\2\3", text).strip()
-    if re.match(r"<(!doctype|html|\?xml)", text, re.IGNORECASE):
-        raise _unusable(f"with a web page ({text[:80]!r})")
-    if not any(mark.isalpha() for mark in text):
-        raise _unusable(f"without a word ({answer[:80]!r})")
+    text = re.sub(r"^(\"|'|\*\*)(.*)\1$|^[“„«](.*)[”“»]$", r"\2\3", text).strip()
+    if why := _no_prompt(text):
+        raise _unusable(f"{why} ({answer.strip()[:80]!r})")
     if len(text) > PROMPT_LIMIT:
         raise _unusable(f"with {len(text):,} characters, and a prompt has at most {PROMPT_LIMIT:,}")
     return text
+
+
+def _announced(text: str) -> str:
+    """What an announcement announces: a fenced block, a line in quotation marks, or the only line."""
+    if block := re.match(r"```\w*\s(.*?)```|[\"“„«]([^\n]*)[\"”“»]\s*(?:\n|\Z)", text, re.DOTALL):
+        return block[1] or block[2]
+    if "\n" in text or text[:1] in ('"', "“", "„", "«"):
+        raise _unusable(f"with more than a prompt ({text[:80]!r})")
+    return text
+
+
+def _from_json(text: str) -> str:
+    """The one text in a JSON object; what does not look like JSON stays."""
+    fenced = re.fullmatch(r"```\w*\s(.*?)```", text, re.DOTALL)
+    content = (fenced[1] if fenced else text).strip()
+    if not re.match(r"\{\s*[\"}]|\[\s*[\"{\]]", content):
+        return text
+    try:
+        texts = [value for value in json_object(content).values() if isinstance(value, str)]
+    except ValueError:
+        texts = []
+    if len(texts) != 1:
+        raise _unusable(f"with JSON that does not hold one prompt ({content[:80]!r})")
+    return texts[0]
+
+
+def _no_prompt(text: str) -> str | None:
+    """How the model answered instead; None for what may be a prompt."""
+    if re.match(r"<(!doctype|html|\?xml)", text, re.IGNORECASE):
+        return "with a web page"
+    if not any(mark.isalpha() for mark in text):
+        return "without a word"
+    if REFUSAL.match(text):
+        return "with a refusal"
+    return "with a remark and no prompt" if TALK.match(text) else None
 
 
 def _unusable(how: str) -> UnusableAnswerError:

@@ -35,7 +35,8 @@ def _outputs() -> list[io.Output]:
     return [
         EmotionType.Output(
             display_name="emotion",
-            tooltip="All points as one batch, for Emotion Injection: with a batch of latents, one emotion per image.",
+            tooltip="All points as one batch, for Emotion Injection: with a batch of latents, one emotion per image. "
+            "If the batches differ, ComfyUI drops or repeats emotions without a message: connect latents, too.",
         ),
         io.Float.Output(
             display_name="valences",

@@ -111,12 +111,13 @@ class EmotionPreset(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, emotion: str | None = None, blend_with: str | None = None) -> bool | str:
+    def validate_inputs(cls, emotion: str | None = None) -> bool | str:
+        """Looks at emotion alone, and blend_with is looked at when the node runs: ComfyUI blames every input that
+        is named here, whichever is wrong."""
+        if emotion is None:  # linked, and known only when it runs
+            return True
         try:
-            if emotion is not None:  # None is linked, and known only when it runs
-                _point(emotion)
-            if blend_with not in (None, NONE):
-                _point(blend_with)
+            _point(emotion)
         except ValueError as error:
             return str(error)
         return True

@@ -1,14 +1,22 @@
 """Rewrite Prompt for Emotion."""
 
+import logging
 import os
 from pathlib import Path
 
 import comfy.model_management as management
 import folder_paths
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
+from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..emoticrafter.rewriting import RewriteError, chat_settings, rewrite_prompt
 from .emotion import CATEGORY, arousal_input, valence_input
+
+log = logging.getLogger("emoticrafter")
+
+# How many questions had no answer. ComfyUI keeps what a failed run gave as well, so each failure makes the next run
+# another one; the answers that came are on disk.
+_failures = 0
 
 
 class RewritePrompt(io.ComfyNode):
@@ -65,14 +73,19 @@ class RewritePrompt(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, base_url: str | None = None, model: str | None = None) -> bool | str:
-        if base_url is None or model is None:  # linked, and known only when it runs
+    def validate_inputs(cls, base_url: str | None = None) -> bool | str:
+        """Looks at the address alone: ComfyUI blames every input that is named here, whichever is wrong."""
+        if base_url is None:  # linked, and known only when it runs
             return True
         try:
-            chat_settings(base_url, model, 1, os.environ)
+            chat_settings(base_url, "any", 1, os.environ)
         except RewriteError as error:
             return str(error)
         return True
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs) -> str:
+        return str(_failures)
 
     @classmethod
     def execute(
@@ -85,7 +98,22 @@ class RewritePrompt(io.ComfyNode):
         seed: int,
         timeout: int,
     ) -> io.NodeOutput:
-        settings = chat_settings(base_url, model, timeout, os.environ)
         answers = Path(folder_paths.get_user_directory()) / "emoticrafter" / "rewrites"
         check = management.throw_exception_if_processing_interrupted
-        return io.NodeOutput(rewrite_prompt(text, valence, arousal, settings, seed, answers, check))
+        try:
+            settings = chat_settings(base_url, model, timeout, os.environ)
+            return io.NodeOutput(rewrite_prompt(text, valence, arousal, settings, seed, answers, check))
+        except RewriteError as error:
+            return _blocked(f"Rewrite Prompt for Emotion: {error}")
+
+
+def _blocked(message: str) -> io.NodeOutput:
+    """Stops what hangs on the prompt, and nothing else: the pictures that it is to be compared with are drawn.
+
+    ComfyUI shows the message on the nodes behind, in the browser only; so it is put into the log and into the
+    history, too.
+    """
+    global _failures
+    _failures += 1
+    log.warning("[EmotiCrafter] %s", message)
+    return io.NodeOutput(ExecutionBlocker(message), ui=ui.PreviewText(message))

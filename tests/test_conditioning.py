@@ -338,7 +338,8 @@ def test_the_plain_parts_of_many_emotions_are_the_prompt_once(network):
 
 @pytest.mark.parametrize("steps", [(0.6, 0.4), (-0.1, 1.0), (0.0, 1.1), (float("nan"), 1.0)])
 def test_a_start_after_the_end_is_refused(network, steps):
-    with pytest.raises(ValueError, match=r"start at .* and to end at .*start not after the end"):
+    named = f"start_percent is {steps[0]:g} and end_percent {steps[1]:g}: expected .*start not after the end"
+    with pytest.raises(ValueError, match=named):
         spells(network, steps)
 
 

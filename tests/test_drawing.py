@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFont
 
 from emoticrafter import drawing
 from emoticrafter.drawing import draw_grid, to_images, to_pictures, value_text, width_of, wrapped
@@ -163,7 +163,66 @@ def test_letters_are_never_too_small_and_grow_with_the_pictures(monkeypatch):
 
 @pytest.mark.parametrize("title", ["Straße, café, Žižkov", "Тишина", "Ένα σπίτι", "“quoted” — −1 → +1 …"])
 def test_titles_of_european_languages_have_all_their_letters(title):
-    assert drawing._font(title, 20).path == str(drawing.FONT)
+    assert [face.path for face, _ in drawing._runs(title, 20)] == [str(drawing.FONT)]
+
+
+@pytest.fixture
+def system_faces(monkeypatch):
+    """Puts faces in place of the system's: what each holds, beside what the figures' own does."""
+    own = ImageFont.truetype(str(drawing.FONT), 40)
+    caches = (drawing._holder, drawing._runs)
+
+    def put(**holds):
+        for cached in caches:
+            cached.cache_clear()
+        monkeypatch.setattr(drawing, "OTHER_FONTS", tuple(holds))
+        faces = {name: ImageFont.truetype(str(drawing.FONT), 40) for name in holds}
+        letters = {id(face): holds[name] for name, face in faces.items()}
+        monkeypatch.setattr(drawing, "_face", lambda name, size: faces.get(name, own))
+        monkeypatch.setattr(
+            drawing, "_has", lambda face, letter: letter in letters.get(id(face), "") or letter.isascii()
+        )
+        return faces
+
+    yield put
+    for cached in caches:
+        cached.cache_clear()
+
+
+def test_each_letter_of_a_title_is_drawn_by_a_face_that_holds_it(system_faces):
+    """One that nothing holds leaves the others alone."""
+    faces = system_faces(signs="→", cjk="灯台夜感情")
+    runs = drawing._runs("Sea 灯台 夜 → 🏮", 40)
+    own = drawing._face("", 40)
+    expected = "Sea ", "灯台", " ", "夜", " ", "→", " 🏮"
+    by = own, faces["cjk"], own, faces["cjk"], own, faces["signs"], own
+    assert runs == list(zip(by, expected, strict=True))
+
+
+def test_letters_that_no_face_holds_are_named_in_the_log(system_faces, caplog):
+    system_faces(cjk="灯台")
+    draw_grid(colours(4), *grid((-1.0, 1.0)), columns=2, title="灯台 夜 🏮 夜")
+    [message] = [record.message for record in caplog.records]
+    assert "No font of this system holds 夜 🏮 of the title: they become empty boxes. Install one" in message
+    caplog.clear()
+    draw_grid(colours(4), *grid((-1.0, 1.0)), columns=2, title="灯台")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["DroidSansFallbackFull.ttf", "NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc", "msyh.ttc", "PingFang.ttc"],
+)
+def test_common_faces_for_chinese_japanese_and_korean_are_looked_for(name):
+    assert name in drawing.OTHER_FONTS
+
+
+def test_a_title_of_several_faces_is_as_wide_as_it_is_measured(texts, system_faces):
+    system_faces(cjk="灯台夜")
+    draw_grid(colours(4), *grid((-1.0, 1.0)), columns=2, title="a 灯台 b 夜 c")
+    assert_readable(texts)
+    [(left, _, right, _)] = [box for text, box, _ in texts if text == "a 灯台 b 夜 c"]
+    assert right - left == pytest.approx(width_of("a 灯台 b 夜 c", 14), abs=4)
 
 
 def test_a_title_is_wrapped_and_even_one_long_word_stays_inside():

@@ -56,7 +56,7 @@ def test_in_a_closed_path_the_whole_is_the_first_frame_again():
         ("0.5 calm", '"0.5" is no position: expected a whole frame such as 12, or a part such as 50%'),
         ("-3 calm", '"-3" is no position'),
         ("first calm", '"first" is no position'),
-        ("150% calm", "frame 34.5 is outside the path: its 24 frames are 0 to 23"),
+        ("150% calm", "150% (frame 34.5) is outside the path: its 24 frames are 0 to 23"),
         ("24 calm", "frame 24 is outside the path: its 24 frames are 0 to 23"),
         ("100000 calm", "frame 100000 is outside the path"),
         ("9999999999 calm", '"9999999999" is no position'),
@@ -76,12 +76,19 @@ def test_a_line_that_cannot_be_read_is_told_with_its_number(line, told):
     assert str(error.value).count("line ") == 1, "the lines that are right are not blamed"
 
 
-@pytest.mark.parametrize("second", ["12 sad", "6 sad", "0% sad"])
-def test_positions_out_of_order_are_refused(second):
-    with pytest.raises(
-        ValueError, match=r"line 2: frame \d+ does not come after frame 12 of line 1: expected positi"
-    ):
-        read(f"12 calm\n{second}\n23 calm")
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("12", "12", "frame 12 does not come after frame 12 of line 1"),
+        ("12", "6", "frame 6 does not come after frame 12 of line 1"),
+        ("12", "0%", "0% (frame 0) does not come after frame 12 of line 1"),
+        ("50%", "20%", "20% (frame 4.6) does not come after 50% (frame 11.5) of line 1"),
+    ],
+)
+def test_positions_out_of_order_are_named_as_they_are_written(first, second, told):
+    with pytest.raises(ValueError) as error:
+        read(f"{first} calm\n{second} sad\n23 calm")
+    assert f"line 2: {told}: expected positions that rise from line to line" in str(error.value)
 
 
 def test_all_lines_at_fault_are_told_at_once():

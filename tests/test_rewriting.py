@@ -6,6 +6,7 @@ import pytest
 
 from emoticrafter.rewriting import (
     RewriteError,
+    UnusableAnswerError,
     chat_settings,
     messages_for,
     read_answer,
@@ -144,17 +145,92 @@ def test_a_question_that_makes_no_sense_is_not_asked(arguments, message):
         "They want\nred. </think>\n\nA red square",
         "They want <think>red</think>, or so.\n</think>A red square",
         "A red\0 square\x1b",
+        '{"prompt": "A red square"}',
+        '```json\n{"valence": 2, "prompt": "A red square"}\n```',
+        "Sure! Here is your rewritten prompt: A red square\n\nLet me know if you want changes.",
+        'Here’s the rewritten prompt:\n\n"A red square"\n\nIt keeps the square. I hope this helps!',
+        'Certainly! Here is a version with more joy: "A red square" Let me know if you want changes.',
+        "Okay, here you go:\n```\nA red square\n```\nI made it red.",
+        'Here it is:\n```json\n{"prompt": "A red square"}\n```',
+        "**Rewritten prompt:** A red square",
+        "Here's a prompt with more joy:\n\n**A red square**",
+        "A red square\n\n**Note: the colour is new.**",
     ],
 )
 def test_the_prompt_is_found_in_an_answer(answer):
     assert read_answer(answer) == "A red square"
 
 
+def test_a_remark_behind_the_last_sentence_is_taken_off():
+    answer = "Sure! Here is your rewritten prompt: A red square. It glows. Let me know if you want changes."
+    assert read_answer(answer) == "A red square. It glows."
+
+
 @pytest.mark.parametrize(
-    "prompt", ['A sign says "red"', "A (red:1.3) square, 'a' and 'b' on it", "快乐的红色方块"]
+    "prompt",
+    [
+        'A sign says "red"',
+        "A (red:1.3) square, 'a' and 'b' on it",
+        "快乐的红色方块",
+        "{red|blue} square, [sunlit]",
+        "As an airship rises, people cheer",
+        "Here the sea begins: grey waves under low clouds",
+        "I walk through a forest that is sorry for nothing",
+        "Okapi in golden light. Surely a great day",
+        'A wall. "Let me know" is written on it',
+    ],
 )
-def test_a_prompt_keeps_its_own_marks(prompt):
+def test_a_prompt_keeps_its_own_words_and_marks(prompt):
     assert read_answer(prompt) == prompt
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (
+            "I'm sorry, but I can't help with that.",
+            "with a refusal (\"I'm sorry, but I can't help with that.\")",
+        ),
+        ("I’m sorry, I cannot do this.", "with a refusal"),
+        ("Sorry, but no.", "with a refusal"),
+        ("I cannot create this content.", "with a refusal"),
+        ("As an AI language model, I have no feelings.", "with a refusal"),
+        ("Here is your prompt: I'm sorry, I cannot.", "with a refusal"),
+        ('{"error": "I cannot help with that."}', "with a refusal"),
+        ("抱歉，我无法帮助。", "with a refusal"),
+        ("Es tut mir leid, das geht nicht.", "with a refusal"),
+        ("Sure!", "with a remark"),
+        ("Certainly! A red square, brighter.", "with a remark"),
+        ("Please provide the prompt that I am to rewrite.", "with a remark"),
+        ("What would you like me to rewrite?", "with a remark"),
+        ("Let me know what to rewrite.", "with a remark"),
+        ("Here is your prompt: Prompt: Prompt: red", "with a remark"),
+        ("Here is your prompt:\n\nA red square\n\nThe red makes it lively.", "with more than a prompt"),
+        ('Here is your prompt: "A red" square', "with more than a prompt"),
+        ("Here are two options:\n1. A red square\n2. A square in red", "with more than a prompt"),
+        ('{"prompt": "A red square", "reason": "It is lively."}', "with JSON that does not hold one prompt"),
+        ('{"valence": 2}', "with JSON"),
+        ('{"prompt": "A red', "with JSON"),
+        ('["A red square"]', "with JSON"),
+    ],
+)
+def test_an_answer_that_is_no_prompt_is_refused(answer, why):
+    with pytest.raises(UnusableAnswerError) as caught:
+        read_answer(answer)
+    assert f"the model answered {why}" in str(caught.value)
+    assert "Change seed to ask again, or try another model." in str(caught.value)
+
+
+def test_a_refusal_is_not_kept_and_one_that_is_kept_already_is_asked_for_again(rewrite, tmp_path):
+    refusal = "I'm sorry, but I can't help with that."
+    with serving(says(refusal), says("One"), says("Two")) as server:
+        with pytest.raises(UnusableAnswerError):
+            rewrite(server)
+        assert not (tmp_path / "answers").exists()
+        assert rewrite(server) == "One"
+        [kept] = (tmp_path / "answers").iterdir()
+        kept.write_text(kept.read_text().replace("One", refusal))
+        assert rewrite(server) == rewrite(server) == "Two"
 
 
 # ---- whom a workflow can name, and who gets the key ------------------------------------------------

@@ -93,9 +93,25 @@ def test_an_emotion_that_is_not_there_is_refused_before_anything_runs(server, ow
     own_file.write_text('{\n"homesick": [-1.2, -0.4],\n"far off": [9, 0]\n}')
     with pytest.raises(PromptError, match=r'emotions.json has mistakes: line 3: "far off" is'):
         server.queue(graph_of("far off (emotions.json)"))
-    with pytest.raises(PromptError, match="Correct the file, press R, and choose an emotion"):
-        server.queue(graph_of(HAPPY, blend_with=MISTAKE))
     assert point(server.queue(graph_of(HAPPY))) == (2.48, 1.58)
+
+
+def test_the_input_that_is_wrong_is_blamed_alone_and_once(server, own_file):
+    own_file.write_text('{\n"homesick": [-1.2, -0.4],\n"far off": [9, 0]\n}')
+    with pytest.raises(PromptError) as caught:
+        server.queue(graph_of(MISTAKE))
+    [error] = caught.value.node_errors["preset"]["errors"]
+    assert error["extra_info"]["input_name"] == "emotion"
+    assert "Correct the file, press R, and choose an emotion" in error["details"]
+    # Told when the node runs: what is told before, ComfyUI puts down to every input that was looked at.
+    for wrong, message in (
+        (MISTAKE, "Correct the file, press R"),
+        ("gone (emotions.json)", "There is no emotion"),
+    ):
+        with pytest.raises(PromptError, match=message) as caught:
+            server.queue(graph_of(HAPPY, blend_with=wrong))
+        assert (caught.value.node_errors, caught.value.node_id) == ({}, "preset")
+        assert wrong.removeprefix("! ") in str(caught.value)
 
 
 @pytest.mark.parametrize("emotion", [5, None, {"name": "happy"}])

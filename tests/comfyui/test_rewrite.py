@@ -1,11 +1,12 @@
 """Rewrite Prompt for Emotion in a real server, against a language model's endpoint on 127.0.0.1."""
 
 import json
+from dataclasses import dataclass
 
 import pytest
 
 from scripts.server import PromptError, Server
-from tests.chat_server import serving, stall, status
+from tests.chat_server import says, serving, stall, status
 from tests.comfyui.graphs import Graph, report
 
 ANSWER = "a quiet house by the sea in golden evening light"
@@ -20,6 +21,27 @@ def rewriting(base_url: str, **values) -> Graph:
     graph.report(graph.add("CLIPTextEncode", clip=graph.clip(), text=prompt), "rewritten")
     graph.report(graph.text(ANSWER), "expected")
     return graph
+
+
+@dataclass
+class Told:
+    """What a prompt that failed in part left."""
+
+    error: str
+    outputs: dict
+    """As the history has them."""
+    blocked: set[str]
+    """The nodes that ComfyUI reported as blocked."""
+
+
+def told(server, graph: Graph) -> Told:
+    seen = []
+    with pytest.raises(PromptError) as caught:
+        server.queue(graph, on_message=lambda kind, data: seen.append((kind, data)))
+    errors = [data for kind, data in seen if kind == "execution_error"]
+    blocked = {error["node_id"] for error in errors if error["exception_type"] == "ExecutionBlocked"}
+    prompt_id = seen[0][1]["prompt_id"]
+    return Told(str(caught.value), server.get(f"/history/{prompt_id}")[prompt_id]["outputs"], blocked)
 
 
 def test_the_rewritten_prompt_is_encoded_and_asked_for_once(server):
@@ -51,7 +73,9 @@ def test_what_is_not_set_up_is_told_before_anything_runs_and_other_branches_run(
     with pytest.raises(PromptError) as caught:
         server.queue(alone)
     assert list(caught.value.node_errors) == ["rewrite"]
-    assert message in str(caught.value)
+    [error] = caught.value.node_errors["rewrite"]["errors"]  # once, and at the input that is wrong
+    assert error["extra_info"]["input_name"] == "base_url"
+    assert message in error["details"]
     result = server.queue(graph)
     assert report(result, "expected")
     assert "shown" not in result.outputs
@@ -65,15 +89,52 @@ def test_what_is_not_set_up_is_told_before_anything_runs_and_other_branches_run(
         (stall, "gave no answer within 1 seconds"),
     ],
 )
-def test_an_endpoint_that_fails_is_told_on_the_node_and_the_next_prompt_runs(server, fault, message):
-    with serving(fault, content=ANSWER) as models:
+def test_an_endpoint_that_fails_is_told_and_asked_again_by_the_next_prompt(server, fault, message):
+    with serving(fault, fault, content=ANSWER) as models:
         graph = rewriting(models.url, timeout=1)
-        with pytest.raises(PromptError) as caught:
-            server.queue(graph)
-        assert caught.value.node_id == "rewrite"
-        assert "The prompt was not rewritten: " in str(caught.value)
-        assert message in str(caught.value)
+        for _ in range(2):
+            with pytest.raises(PromptError) as caught:
+                server.queue(graph)
+            assert "Rewrite Prompt for Emotion: The prompt was not rewritten: " in str(caught.value)
+            assert message in str(caught.value)
         assert server.queue(graph).outputs["shown"]["text"] == [ANSWER]
+        assert "rewrite" in server.queue(graph).cached
+    assert len(models.requests) == 3
+
+
+@pytest.mark.parametrize("nonsense", ["I'm sorry, but I can't help with that.", "<think>Hm", "[]"])
+def test_an_answer_that_is_no_prompt_draws_nothing(server, nonsense):
+    with serving(says(nonsense), content=ANSWER) as models:
+        graph = rewriting(models.url)
+        seen = told(server, graph)
+        assert "the model answered with" in seen.error or "without a word" in seen.error
+        assert "rewritten" not in seen.outputs
+        assert server.queue(graph).outputs["shown"]["text"] == [ANSWER]
+
+
+def test_an_endpoint_that_is_down_costs_no_other_branch(server):
+    """Both routes are drawn side by side: the picture of the other one is saved, and the failure is seen."""
+    graph = rewriting("http://127.0.0.1:9/v1")
+    graph.picture(graph.emotional(graph.text()), "by the network")
+    graph.picture(["rewritten", 0], "by words")
+    graph["rewritten"] = {
+        "class_type": "CLIPTextEncode",
+        "inputs": {"clip": graph.clip(), "text": ["rewrite", 0]},
+    }
+    seen = told(server, graph)
+    assert len(seen.outputs["by the network"]["images"]) == 1
+    assert "by words" not in seen.outputs
+    # To the browser as an error, on the nodes behind; to everybody else in the history and in the log.
+    assert seen.blocked == {"shown", "rewritten"}
+    message = seen.outputs["rewrite"]["text"][0]
+    assert "Rewrite Prompt for Emotion: The prompt was not rewritten: http://127.0.0.1:9/v1" in message
+    assert "Check base_url, and that the server is running." in message
+    assert message in seen.error
+    assert message in server.log()
+
+
+def test_a_missing_model_is_told_when_it_runs(server):
+    assert "No model is named: set model" in told(server, rewriting("http://127.0.0.1:9/v1", model="")).error
 
 
 def test_the_wait_for_an_answer_can_be_cancelled(server):
