@@ -8,6 +8,7 @@ import { say } from "./words.js";
 const VALUES_NODE = "EmotiCrafterValenceArousal";
 const NODES = ["EmotiCrafterConditioning", "EmotiCrafterVAEncoder", "EmotiCrafterRegional", VALUES_NODE];
 const AXES = ["valence", "arousal"];
+const REROUTE = "Reroute";
 const PAD = "va_pad";
 const WIDTH = 270;
 const HEIGHT = 276;
@@ -48,22 +49,24 @@ function addPad(node) {
 /** Give a subgraph's node a pad of its own for as long as it shows both values of a node inside. */
 function followPromotion(host) {
   const update = () => {
-    const inside = host.subgraph.nodes.some((node) => NODES.includes(node.comfyClass));
-    const wanted = inside && AXES.every((axis) => widgetOf(host, axis));
+    const wanted = Boolean(shownAxes(host)) && hasPadInside(host.subgraph);
     const pad = widgetOf(host, PAD);
-    if (wanted && !pad) addPad(host);
-    if (!wanted && pad) host.removeWidget(pad);
+    if (wanted === Boolean(pad)) return;
+    if (wanted) addPad(host);
+    else host.removeWidget(pad);
+    host.setDirtyCanvas(true, true);
   };
-  const later = () => queueMicrotask(update); // the event may come before the change that it tells of
-  const deleted = new AbortController(); // the subgraph may have other nodes, and outlive this one
-  for (const kind of ["widget-promoted", "widget-demoted"])
-    host.subgraph.events.addEventListener(kind, later, { signal: deleted.signal });
-  const { onRemoved } = host;
-  host.onRemoved = function () {
-    deleted.abort();
-    onRemoved?.apply(this, arguments);
+  const { arrange } = host; // called after its widgets changed, and whenever it is drawn
+  host.arrange = function () {
+    arrange.apply(this, arguments);
+    queueMicrotask(update); // not amid the drawing
   };
-  later();
+}
+
+function hasPadInside(subgraph) {
+  return subgraph.nodes.some((node) =>
+    node.subgraph ? hasPadInside(node.subgraph) : NODES.includes(node.comfyClass),
+  );
 }
 
 // ---- the node's values ---------------------------------------------------------------------------------
@@ -72,20 +75,32 @@ function widgetOf(node, name) {
   return node.widgets?.find((widget) => widget.name === name);
 }
 
+/**
+ * The names of a node's widgets for both axes; undefined if it does not show both. On a subgraph's node, interfaces
+ * of 2025 put the inner node's id before them: "7: valence", "7: arousal".
+ */
+function shownAxes(node) {
+  const names = node.widgets?.map((widget) => widget.name) ?? [];
+  const prefixes = names.filter((name) => name.endsWith(AXES[0])).map((name) => name.slice(0, -AXES[0].length));
+  const pairs = prefixes.map((prefix) => AXES.map((axis) => prefix + axis));
+  return pairs.find((pair) => pair.every((name) => names.includes(name)));
+}
+
 function write(node, point) {
-  for (const axis of AXES) {
-    const widget = widgetOf(node, axis);
-    if (!widget || widget.value === point[axis]) continue;
-    widget.value = point[axis];
-    widget.callback?.(point[axis], app.canvas, node);
-  }
+  shownAxes(node)?.forEach((name, index) => {
+    const widget = widgetOf(node, name);
+    const value = point[AXES[index]];
+    if (widget.value === value) return;
+    widget.value = value;
+    widget.callback?.(value, app.canvas, node);
+  });
   node.setDirtyCanvas(true, true);
 }
 
 /** Show what the widgets hold. They change in many ways that call nobody: undo, promotion, other scripts. */
 function reread(pad) {
   follow(pad);
-  const [valence, arousal] = AXES.map((axis) => read(pad.node, axis));
+  const [valence, arousal] = (shownAxes(pad.node) ?? AXES).map((name) => read(pad.node, name));
   const known = valence.value !== null && arousal.value !== null;
   pad.show(known ? { valence: valence.value, arousal: arousal.value } : null, valence.linked || arousal.linked);
   pad.zoom(app.canvas.ds.scale);
@@ -96,31 +111,45 @@ function follow(pad) {
   const { node } = pad;
   if (node.graph?.getNodeById(node.id) === node) pad.graphId = node.graph.id;
   else {
-    const graphs = [app.graph, ...app.graph.subgraphs.values()];
-    const successor = graphs.find((graph) => graph.id === pad.graphId)?.getNodeById(node.id);
+    const successor = allGraphs().find((graph) => graph.id === pad.graphId)?.getNodeById(node.id);
     if (successor?.type === node.type) pad.node = successor;
   }
 }
 
-/** An axis' value, null if it is not known here; `linked` if it is another node's. */
-function read(node, axis, hops = 0) {
-  const slot = node.inputs.findIndex((input) => input.name === axis);
+function allGraphs() {
+  return [app.graph, ...app.graph.subgraphs.values()];
+}
+
+/** The value of the input or widget of that name, null if it is not known here; `linked` if it is another node's. */
+function read(node, name, hops = 0) {
+  const slot = node.inputs.findIndex((input) => input.name === name);
   const linked = slot >= 0 && node.isInputConnected(slot);
-  const value = linked ? linkedValue(node, slot, hops) : widgetOf(node, axis)?.value;
+  const value = linked ? linkedValue(node, slot, hops + 1) : widgetOf(node, name)?.value;
   return { value: Number.isFinite(value) ? value : null, linked };
 }
 
-/** The value behind a link, if the node there only holds it; what others compute is known when they run. */
-function linkedValue(node, slot, hops) {
-  const source = node.getInputNode(slot);
-  if (source?.comfyClass !== VALUES_NODE || hops === MAX_HOPS) return null;
-  return read(source, source.outputs[node.getInputLink(slot).origin_slot].name, hops + 1).value;
+/** The value behind a link, if it only is held there; what others compute is known when they run. */
+function linkedValue({ graph, inputs }, slot, hops) {
+  const link = graph.getLink(inputs[slot].link); // getInputLink() gives others on a subgraph's node
+  if (!link || hops > MAX_HOPS) return null;
+  if (link.originIsIoNode) return hostValue(graph, graph.inputs[link.origin_slot].name, hops);
+  const source = graph.getNodeById(link.origin_id);
+  if (source?.type === REROUTE) return linkedValue(source, 0, hops + 1);
+  if (source?.comfyClass !== VALUES_NODE) return null;
+  return read(source, source.outputs[link.origin_slot].name, hops).value;
+}
+
+/** What a subgraph is given from outside; known if one node shows it, for another may give it something else. */
+function hostValue(subgraph, name, hops) {
+  const hosts = allGraphs().flatMap((graph) => graph.nodes.filter((node) => node.subgraph === subgraph));
+  return hosts.length === 1 ? read(hosts[0], name, hops).value : null;
 }
 
 // ---- the page ------------------------------------------------------------------------------------------
 
 const readers = new WeakMap(); // element -> what to call
 const visible = new Set();
+const failed = new WeakSet();
 let timer = null;
 
 const observer = new IntersectionObserver((entries) => {
@@ -135,8 +164,16 @@ function watch(element, read) {
   observer.observe(element);
 }
 
+/** One that fails does not stop the others, and says so once. */
 function readAll() {
-  visible.forEach((element) => readers.get(element)());
+  for (const element of visible) {
+    try {
+      readers.get(element)();
+    } catch (error) {
+      if (!failed.has(element)) console.error("EmotiCrafter: a pad cannot read its node", error);
+      failed.add(element);
+    }
+  }
 }
 
 /** Let the wheel and the middle button zoom and pan over the pad too, as over any other part of a node. */

@@ -8,7 +8,8 @@ const COARSE = 0.5;
 const TRAIL_LENGTH = 6;
 const REST_CALLS = 2;
 const NEAR = 0.5; // within this distance an emotion is named in the readout
-const FAR = 0.45; // of the canvas' zoom
+const FAR = 0.45; // of the canvas' zoom: below, the words are too small to read, and go
+const FARTHEST = 0.3; // the numbers, too
 const SVG = "http://www.w3.org/2000/svg";
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
@@ -136,8 +137,9 @@ export class VAPad {
   zoom(scale) {
     if (scale === this.scale) return;
     this.scale = scale;
-    const far = scale < FAR; // the words would be too small to read, and go
+    const far = scale < FAR;
     this.element.classList.toggle("far", far);
+    this.element.classList.toggle("farthest", scale < FARTHEST);
     this.element.style.setProperty("--magnify", Math.min(far ? 2.4 : 1.5, Math.max(1, 0.9 / scale)));
   }
 

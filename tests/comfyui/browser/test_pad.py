@@ -33,6 +33,30 @@ def test_it_follows_the_pointer_at_any_zoom_and_place(ui, scale, offset):
     ui.screenshot(f"zoom {scale}")
 
 
+@pytest.mark.parametrize("scale", [1, 0.6, 0.46, 0.44, 0.4, 0.31])
+def test_the_numbers_can_be_read_and_fit_at_any_zoom_that_shows_them(ui, scale):
+    node = ui.add("EmotiCrafterValenceArousal", valence=-1.85, arousal=-2.25)
+    pad = ui.pad(node)
+    ui.view(scale, (200, 100))
+    pad.shows(-1.85, -2.25)
+    ui.until(
+        "(selector) => document.querySelector(selector).style.getPropertyValue('--magnify')", pad.selector
+    )
+    numbers, whole = (each.bounding_box() for each in (pad.element.locator(".numbers"), pad.element))
+    assert numbers["height"] >= 9.5
+    assert numbers["x"] >= whole["x"]
+    assert numbers["x"] + numbers["width"] <= whole["x"] + whole["width"]
+    assert numbers["y"] + numbers["height"] <= whole["y"] + whole["height"]
+
+
+def test_numbers_too_small_to_read_are_not_shown(ui):
+    node = ui.add("EmotiCrafterValenceArousal", valence=-1.85, arousal=-2.25)
+    pad = ui.pad(node)
+    ui.view(0.2, (900, 900))
+    pad.element.locator(".readout").wait_for(state="hidden")
+    assert pad.element.locator(".point").is_visible()
+
+
 def test_steps_are_0_05_and_the_plane_ends_at_3(ui):
     node = ui.add("EmotiCrafterConditioning")
     pad = ui.pad(node)

@@ -158,3 +158,43 @@ def test_a_point_that_is_computed_elsewhere_is_not_made_up(ui):
     pad.is_locked()
     assert pad.name == "linked"
     assert not pad.element.locator(".point").is_visible()
+
+
+def test_a_reroute_on_the_way_is_followed(ui):
+    source = ui.add("EmotiCrafterValenceArousal", x=100, valence=1.5, arousal=-1)
+    node = ui.add("EmotiCrafterConditioning", x=700, valence=0.5, arousal=0.5)
+    for output, name in enumerate(("valence", "arousal")):
+        first, second = (reroute(ui, x, 160 + 60 * output) for x in (420, 550))
+        ui.connect(source, output, first, "")
+        ui.connect(first, 0, second, "")
+        ui.connect(second, 0, node, name)
+    pad = ui.pad(node)
+    pad.is_locked()
+    pad.shows(1.5, -1)
+
+
+def reroute(ui, x: int, y: int) -> int:
+    return ui.run(
+        """(pos) => {
+            const node = LiteGraph.createNode("Reroute");
+            node.pos = pos;
+            app.graph.add(node);
+            return node.id;
+        }""",
+        [x, y],
+    )
+
+
+def test_a_pad_that_fails_says_so_once_and_stops_no_other(ui):
+    broken = ui.add("EmotiCrafterConditioning")
+    node = ui.add("EmotiCrafterConditioning", x=700)
+    pads = [ui.pad(each) for each in (broken, node)]
+    ui.run("""() => {
+        app.graph.nodes[0].isInputConnected = () => { throw new Error("not that one"); };
+        app.graph.nodes[1].widgets.find((widget) => widget.name === "arousal").value = -2.5;
+    }""")
+    pads[1].shows(0, -2.5)
+    ui.run("() => new Promise((done) => setTimeout(done, 600))")  # four more readings
+    [error] = ui.errors
+    assert "not that one" in error
+    ui.errors.clear()

@@ -6,11 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from scripts.browser import PINNED_FRONTEND
 from scripts.server import PACK_NAME
 from tests.comfyui.interface import PADS
 
 ROOT = Path(__file__).parents[3]
 WORKFLOWS = {path.stem: json.loads(path.read_text("utf-8")) for path in (ROOT / "workflows").glob("*.json")}
+READABLE = 0.58
+"""The canvas draws no words at a smaller zoom."""
+BIRDS_EYE = {"emotion_with_inpainting_miniature", "emotion_with_refiner", "two_moods_miniature"}
+"""Too wide for one screen at that zoom: they open smaller."""
+BOXES = """() => app.graph.nodes.map((node) => {
+    const shown = document.querySelector(`[data-node-id="${node.id}"]`)?.getBoundingClientRect();
+    if (shown) return [node.type, shown.left, shown.top, shown.right, shown.bottom];
+    const [left, top] = app.canvas.ds.convertOffsetToCanvas([node.pos[0], node.pos[1] - 30]);
+    const [right, bottom] = app.canvas.ds.convertOffsetToCanvas([0, 1].map((i) => node.pos[i] + node.size[i]));
+    return [node.type, left, top, right, bottom];
+})"""
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -31,6 +43,25 @@ def test_a_workflow_loads_whole_and_keeps_its_values(ui, name):
     )
     assert ui.run(missing) == []
     ui.screenshot(name)
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_opens_with_all_of_it_on_the_screen_and_its_words_readable(ui, name):
+    """Nodes 2.0 of the pinned interface spread a graph by a fifth: there, what is too wide goes on to the right."""
+    ui.load(WORKFLOWS[name])
+    ui.settle()
+    scale = WORKFLOWS[name]["extra"]["ds"]["scale"]
+    assert ui.run("() => app.canvas.ds.scale") == pytest.approx(scale)
+    assert (scale < READABLE) == (name in BIRDS_EYE)
+    spread = (ui.name, ui.renderer) == (PINNED_FRONTEND, "vue") and scale <= READABLE
+    for kind, left, top, right, bottom in ui.run(BOXES):
+        if spread:
+            assert left < 1350, kind  # of 1400
+        else:
+            assert left > 60, kind  # where the side bar ends
+            assert top > 90, kind  # where the bars of tabs and buttons end
+            assert right < 1400, kind
+            assert bottom < 900, kind
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
