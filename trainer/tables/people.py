@@ -24,6 +24,8 @@ from trainer.tables.text import piped
 
 SETTINGS = StudySettings(amounts=Amounts(consistency=0, smoothness=0))
 """Of the simulated study: a reader can order and estimate; ratings would be made up."""
+CONTENTS = 2 * max(SETTINGS.amounts.order, SETTINGS.amounts.estimate)
+"""Prompts and seeds that it takes: nobody meets one twice in a part, by either method."""
 NOISE = 0.8
 SIMULATED = (
     "**No people were asked.** {people} simulated participants ordered and estimated pictures of {methods}; what they "
@@ -51,6 +53,16 @@ def of_people(answers: Path, key: Path) -> dict[str, Any]:
     """
     study = load_key(key)
     return analyse(read_answers(answers, study), study)
+
+
+def too_few(prompts: int | None, seeds: int) -> str | None:
+    """Why a study cannot be simulated with so many prompts (None for all), before anything is drawn."""
+    if prompts is None or prompts * seeds >= CONTENTS:
+        return None
+    return (
+        f"table 3 needs {CONTENTS} prompts or seeds of them, because nobody meets one twice: --prompts {prompts} with "
+        f"--seeds {seeds} is {prompts * seeds}. Give --prompts {-(-CONTENTS // seeds)} or more."
+    )
 
 
 def simulated(out: Path, images: Sequence[Image], scores: Scores, drawings: Sequence[Drawing]) -> dict:
