@@ -16,7 +16,7 @@ from trainer.evaluation.kept import keeping
 from trainer.evaluation.pictures import PictureError, decode
 from trainer.evaluation.report import markdown, write
 from trainer.evaluation.results import evaluate, matching
-from trainer.evaluation.scoring import Distance, Measure, Scores, neighbours, score
+from trainer.evaluation.scoring import Distance, Measure, Scores, levels_of, neighbours, score, subset
 from trainer.manifest import Image, read_manifest, write_manifest
 from trainer.miniature.readers import KINDS, save_reader
 from trainer.miniature.recipe import TINY
@@ -97,6 +97,16 @@ def test_shuffled_labels_show_no_control(tmp_path):
     assert shuffled["V-Error"].mean > 2.2  # worse than always 0: it has the range without the aim
 
 
+def test_every_method_has_its_labels_shuffled_in_its_own_way(tmp_path):
+    """Networks of one row read alike: with the same permutations, their spread would lack the shuffling's."""
+    path = make_manifest(tmp_path, ("ours-0", "ours-1", "plain"), prompts=4)
+    found, again = (evaluate(measured(path)).controls for _ in range(2))
+    first, second = (found[f"ours-{n}, labels shuffled"] for n in (0, 1))
+    assert not np.allclose(first["V slope"], second["V slope"])
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, again["ours-0, labels shuffled"][name])
+
+
 def test_methods_are_compared_prompt_by_prompt_and_with_always_0(tmp_path):
     found = evaluate(measured(make_manifest(tmp_path, ("ours", "plain"), prompts=8)))
     tests = {(figure, a, b): (test, corrected) for figure, a, b, test, corrected in found.tests}
@@ -113,6 +123,20 @@ def test_too_few_prompts_are_said_so(tmp_path):
     assert all(test.p is None for _, _, _, test, _ in found.tests)
     assert np.isnan(found.estimates["ours"]["V-Error"].low)
     assert re.search(r"\| ours +\| +0\.0", markdown(found))
+
+
+def test_a_method_with_too_few_prompts_is_named_and_the_others_are_tested(tmp_path):
+    images = read_manifest(make_manifest(tmp_path, ("ours", "theirs", "plain"), prompts=8))
+    fewer = [i for i in images if i.method != "plain" or i.prompt == images[0].prompt]
+    with keeping(tmp_path / "manifest.jsonl") as kept:
+        found = evaluate(score(fewer, [colour_reader()], RED, kept))
+    few = [note for note in found.notes if "too few" in note]
+    assert few == [
+        "Only 1 prompt of plain: too few for its intervals and for tests with it, which need 6; its means alone."
+    ]
+    tests = {(figure, a, b): test for figure, a, b, test, _ in found.tests}
+    assert tests["V-Error", "ours", "theirs"].p == 1
+    assert np.isfinite(found.estimates["ours"]["V-Error"].low)
 
 
 def test_missing_plain_pictures_are_said_so(tmp_path):
@@ -134,10 +158,43 @@ def test_plain_pictures_of_some_prompts_only_are_said_so(tmp_path):
 
 
 def test_neighbours_on_the_plane():
-    found = neighbours(GRID)
+    found = neighbours(GRID, (LEVELS, LEVELS))
     assert len(found) == 40 and {axis for _, _, axis in found} == {0, 1}
-    assert neighbours([(0.0, 0.0), (3.0, 0.0), (1.0, 0.0)]) == [(0, 2, 0), (2, 1, 0)]
-    assert neighbours([(0.0, 0.0), (1.0, 1.0)]) == []
+    line = ([0.0, 1.0, 3.0], [0.0])
+    assert neighbours([(0.0, 0.0), (3.0, 0.0), (1.0, 0.0)], line) == [(0, 2, 0), (2, 1, 0)]
+    assert neighbours([(0.0, 0.0), (3.0, 0.0)], line) == []  # what lies between them is missing
+    assert neighbours([(0.0, 0.0), (1.0, 1.0)], ([0.0, 1.0], [0.0, 1.0])) == []
+
+
+def test_a_missing_point_does_not_make_neighbours_of_those_around_it(tmp_path):
+    path = make_manifest(tmp_path, ("ours", "plain"), prompts=8)
+    whole = evaluate(measured(path))
+    missing = {(-1.5, -3.0), (1.5, -1.5), (0.0, 0.0), (-1.5, 1.5), (0.0, 3.0)}
+    images = read_manifest(path)
+    first = images[0].prompt
+    images = [i for i in images if i.prompt != first or (i.valence, i.arousal) not in missing]
+    with keeping(path) as kept:
+        found = evaluate(score(images, [colour_reader()], RED, kept))
+    assert found.methods["ours"]["LPIPS-V"][0] == whole.methods["ours"]["LPIPS-V"][0] == 60
+    assert not any("Points are missing" in note for note in whole.notes)
+    assert any("Points are missing for 1 of 8 prompts" in note for note in found.notes)
+
+
+def test_levels_are_those_of_all_manifests_and_of_each_method(tmp_path):
+    images = read_manifest(make_manifest(tmp_path, ("ours", "plain"), points=[(-3.0, 0.0), (3.0, 0.0)]))
+    assert levels_of(images) == {"ours": ([-3, 3], [0]), "plain": ([0], [0])}
+    with keeping(tmp_path / "manifest.jsonl") as kept:
+        assert len(score(images, [colour_reader()], RED, kept).pairs) == 2  # plain's point does not part them
+        wider = {"ours": ([-3.0, 0.0, 3.0], [0.0]), "plain": ([0.0], [0.0])}
+        assert len(score(images, [colour_reader()], RED, kept, wider).pairs) == 0
+
+
+def test_a_part_of_the_scores_keeps_its_own_pairs(tmp_path):
+    scores = measured(make_manifest(tmp_path))
+    part = subset(scores, range(25, 50))
+    assert part.images == scores.images[25:] and len(part.distances) == 40
+    assert {part.images[row].prompt for row in part.pairs.ravel()} == {scores.images[25].prompt}
+    np.testing.assert_array_equal(part.distances, scores.distances[40:])
 
 
 # ---- bad input -------------------------------------------------------------------------------------
@@ -147,7 +204,9 @@ def test_methods_that_were_asked_for_other_images_are_refused(tmp_path):
     images = read_manifest(make_manifest(tmp_path, ("ours", "theirs", "plain")))
     assert len(matching(images, "plain", common=False)) == len(images)
     fewer = [image for image in images if not (image.method == "theirs" and image.valence == 3)]
-    with pytest.raises(DataError, match=r"theirs lacks 10 images .*seed 7 at 3, -3") as error:
+    with pytest.raises(
+        DataError, match=r"have different images:\n.*theirs lacks 10 images .*at 3, -3"
+    ) as error:
         matching(fewer, "plain", common=False)
     assert "--common to compare the 40 that all have" in str(error.value)
     assert len(matching(fewer, "plain", common=True)) == 2 * 40 + 2
@@ -163,6 +222,34 @@ def test_unreadable_images_are_named_and_the_others_kept(tmp_path):
     assert len(found.problems) == 1 and "ours-0--3--3.png cannot be read as an image" in found.problems[0]
     assert np.isnan(found.columns["valence"]).sum() == 1
     assert evaluate(found).estimates["ours"]["V-Error"].mean == pytest.approx(0, abs=0.02)
+
+
+@pytest.mark.parametrize("gone", ["missing", "unreadable"])
+def test_a_point_that_one_method_lacks_is_left_out_of_all_or_refused(tmp_path, miniature, capsys, gone):
+    path = make_manifest(tmp_path, ("ours", "rewriting", "plain"), prompts=8)
+    picture = tmp_path / "ours-3-0-0.png"
+    picture.unlink() if gone == "missing" else picture.write_bytes(picture.read_bytes()[:50])
+    out = tmp_path / "out"
+    command = [str(path), "--miniature", str(miniature), "--out", str(out), "--skip-bad", "--shown", "0"]
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert "ours lacks 1 image that others have" in said and "seed 7 at 0, 0" in said
+    assert "--common to compare the 199 that all have" in said
+    assert main([*command, "--common"]) == 0
+    found = json.loads((out / "results.json").read_text())
+    assert any("ours-3-0-0.png" in problem for problem in found["problems"])
+    assert "Points are missing for 1 of 8 prompts" in str(found["notes"])
+    levels = {row: found["calibration"][row]["valence"]["asked"] for row in ("ours", "rewriting")}
+    assert levels["ours"] == levels["rewriting"]
+    # Both methods' pictures are the same, so over the same points their figures are, too.
+    assert found["per_prompt"]["ours"] == found["per_prompt"]["rewriting"]
+
+
+def test_a_method_of_which_nothing_was_read_is_named(tmp_path):
+    scores = measured(make_manifest(tmp_path, ("ours", "theirs"), prompts=6))
+    scores.columns["valence"][150:] = np.nan
+    found = evaluate(scores)
+    assert "No image of theirs is left, so it has no row." in found.notes and list(found.methods) == ["ours"]
 
 
 def test_sixteen_bits_stay_grey_and_cameras_pictures_stand_upright(tmp_path):

@@ -12,7 +12,7 @@ from trainer.study.analyse import MEASURES, analyse, compare, summarise, value_o
 from trainer.study.answers import read_answers
 from trainer.study.key import Key, Task
 from trainer.study.rehearsal import rehearse
-from trainer.study.report import as_markdown, as_text
+from trainer.study.report import as_markdown, as_text, comparisons_table
 
 
 def measure(name: str):
@@ -70,7 +70,7 @@ def test_the_tests_agree_with_the_reference():
 def test_zeros_and_rounding_errors_do_not_count_as_differences():
     tiny = 0.1 + 0.2 - 0.3
     found = compare("v_error", "a", "b", [*DARWIN, 0, tiny, -tiny])
-    assert (found.people, found.statistic, found.effect) == (18, 24, 0.6)
+    assert (found.people, found.moved, found.statistic, found.effect) == (18, 15, 24, 0.6)
 
 
 def test_too_few_people_get_words_instead_of_numbers():
@@ -80,7 +80,10 @@ def test_too_few_people_get_words_instead_of_numbers():
     assert few.p is None
     assert few.effect is None
     assert compare("v_error", "a", "b", [1, 2, 3, 4, 5, 6]).p == pytest.approx(2 / 2**6)
-    assert summarise([1, 2], 0).note == "too few people for an interval: 2, at least 5 are needed"
+    few = summarise([1, 2, 3, 4, 5], 0)
+    assert few.note == "too few people for an interval: 5, at least 6 are needed"
+    assert (few.mean, few.low) == (3, None)
+    assert summarise([1, 2, 3, 4, 5, 6], 0).low is not None
     assert summarise([], 0).note == "no answers"
 
 
@@ -99,7 +102,7 @@ def test_the_interval_is_the_bootstrap_s():
     assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.01)
     assert found == summarise(values, seed=1)
     assert found != summarise(values, seed=2)
-    assert summarise([3.0] * 5, 0).low == summarise([3.0] * 5, 0).high == 3.0
+    assert summarise([3.0] * 6, 0).low == summarise([3.0] * 6, 0).high == 3.0
 
 
 def test_answers_with_known_results(study_key, tmp_path):
@@ -148,11 +151,27 @@ def test_the_reports_set_the_published_values_apart(study_key, tmp_path):
     assert all(len(line) <= 110 for line in text.splitlines() if " " in line and "  " not in line)
 
 
+def test_the_tests_say_how_many_people_differ(study_key, tmp_path):
+    """Six people order the rival's pictures the wrong way round, and estimate both methods' alike."""
+    for number in range(1, 7):
+        values = content(study_key, number)
+        for entry, task in zip(values["answers"], study_key.participants[number - 1], strict=True):
+            rival = task.images and study_key.pictures[task.images[0]].method == "rival"
+            if rival and task.kind == "order":
+                entry["answer"] = answer(task, study_key, wrong=True)
+        put(tmp_path, **{f"p{number}": sealed(values)})
+    found = analyse(read_answers(tmp_path, study_key), study_key)
+    head, rows = comparisons_table(found)
+    assert head[2:4] == ["n", "differ"] and all(len(row) == len(head) for row in rows)
+    shown = {row[0]: row[2:4] for row in rows}
+    assert shown["V-ranking (tau)"] == ["6", "6"] and shown["V-Error"] == ["6", "0"]
+
+
 def test_two_people_are_too_few_and_the_report_says_so(study_key, tmp_path):
     found = analyse(
         read_answers(put(tmp_path, a=content(study_key, 1), b=content(study_key, 2)), study_key), study_key
     )
     text = as_text(found)
-    assert "too few people for an interval: 2, at least 5 are needed" in text
+    assert "1.000, too few people for an interval: 2, at least 6 are needed" in text  # of both, tau is 1
     assert "too few people: 0 of 2 differ, at least 6 must" in text
     assert not re.search(r"\[\d\.\d", text)

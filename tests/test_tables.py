@@ -19,7 +19,7 @@ from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
 from trainer.miniature.readers import KINDS, Reader, save_reader
 from trainer.miniature.recipe import TINY, keep
 from trainer.rows import DataError
-from trainer.tables import draw, text
+from trainer.tables import draw, figures, people, text
 from trainer.tables.__main__ import main, table_names
 from trainer.tables.figures import Found, Row
 from trainer.tables.rows import NETWORKS, OURS, PLAIN, REWRITING, TABLES, TITLES
@@ -227,7 +227,7 @@ def tables(run, tmp_path, monkeypatch):
         painter = Paints()
         monkeypatch.setattr(generate, "_painter", lambda options, process: painter)
         common = ["--out", str(tmp_path / "tables"), "--prompts", str(PROMPTS), "--device", "cpu"]
-        return main([*source, *words, *common]), painter.drawn
+        return main([*source, *common, *words]), painter.drawn
 
     return command
 
@@ -321,6 +321,32 @@ def test_the_study_says_that_no_people_were_asked(tables, tmp_path):
     assert of_people.startswith("# Table 3 of people: User study ") and "No people were asked" in of_people
     assert "miniature" not in of_people.partition("\n")[0]
     assert (tmp_path / "tables" / "table-3.md").read_text() == shown
+
+
+def test_a_study_with_too_few_prompts_is_refused_before_anything_is_drawn(tables, tmp_path, capsys):
+    assert tables("3", "--prompts", "8") == (1, [])
+    said = capsys.readouterr().err
+    assert "error: table 3 needs 10 prompts" in said and "Give --prompts 10 or more" in said
+    assert "--order" not in said and not (tmp_path / "tables").exists()
+    assert people.too_few(5, 2) is people.too_few(None, 1) is None
+    assert "--prompts 4 with --seeds 2 is 8. Give --prompts 5" in people.too_few(4, 2)
+
+
+def test_a_table_that_cannot_be_made_leaves_the_others(tables, nine_points, tmp_path, monkeypatch, capsys):
+    find = figures.find
+
+    def fails(table, *rest):
+        if table is TABLES["table 2"]:
+            raise DataError("its pictures are gone")
+        return find(table, *rest)
+
+    monkeypatch.setattr(figures, "find", fails)
+    code, drawn = tables("2", "3", "4", "--no-fit", "--networks", "1", "--prompts", "2")
+    said = capsys.readouterr().err
+    assert code == 1 and drawn
+    assert "error: table 3 needs 10 prompts" in said and "error: table 2: its pictures are gone" in said
+    made = {path.name for path in (tmp_path / "tables").glob("*.md")}
+    assert made == {"table-4.md"}
 
 
 def test_a_dry_run_says_what_is_missing_and_does_nothing(tables, tmp_path, capsys):

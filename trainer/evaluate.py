@@ -131,7 +131,7 @@ def evaluate(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
-    results = figures(scores, options.plain)
+    results = figures(scores, options.plain, options.common)
     found = report.as_json(results, made_by, problems)
     page = report.page(results, scores.images, made_by, problems, options.shown, options.plain)
     report.write(options.out, page, found)
@@ -157,12 +157,12 @@ def _read_manifests(
 
 def score_manifests(manifests: list[Path], parts: list[list], measures: list, distance):
     from trainer.evaluation.kept import keeping
-    from trainer.evaluation.scoring import merge, score
+    from trainer.evaluation.scoring import levels_of, merge, score
 
-    found = []
+    found, levels = [], levels_of(image for part in parts for image in part)
     for path, images in zip(manifests, parts, strict=True):
         with keeping(path) as kept:
-            found.append(score(images, measures, distance, kept))
+            found.append(score(images, measures, distance, kept, levels))
     return merge(found)
 
 

@@ -497,9 +497,7 @@ def test_a_disk_that_fills_up_on_the_way_is_told(somebody, tmp_path):
 )
 def test_damaged_storage_starts_anew(somebody, kept):
     person = somebody()
-    person.page.evaluate(
-        "(kept) => { localStorage[KEPT + 1] = kept; localStorage[KEPT + 'last'] = '1'; }", kept
-    )
+    person.page.evaluate("(kept) => { localStorage[KEPT + 1] = kept; }", kept)
     person.page.reload()
     person.agree()
     assert person.button("Start this part").is_visible()
@@ -517,6 +515,49 @@ def test_people_on_one_device_are_kept_apart_and_can_delete(somebody):
     person.press("Delete these answers and start anew")
     assert person.heading == "Pictures and feelings"
     assert person.page.evaluate("localStorage.length") == 0
+
+
+def test_without_a_number_in_the_link_a_second_person_leaves_the_first_ones_answers(person):
+    person.open("")
+    person.agree()
+    person.go_to("order")
+    first = person.page.evaluate("session.participant")
+    person.open("")
+    assert person.heading == "Welcome back"
+    assert person.page.get_by_text(f"You are participant {first}.").is_visible()
+    person.screenshot("welcome-back")
+    person.press("I am somebody else")
+    person.agree()
+    person.press("Start this part")
+    second = person.page.evaluate("session.participant")
+    assert second != first
+    person.open("")
+    assert person.heading == "Who are you?"
+    person.screenshot("who")
+    assert person.button(f"Participant {second}: 0 of 15 questions").is_visible()
+    at = person.page.evaluate("(first) => keptSession(first).at", first)
+    person.press(f"Participant {first}: {at} of 15 questions")
+    person.press("Go on")
+    assert person.page.evaluate("[session.participant, session.at]") == [first, at]
+    person.open(f"?p={first}")  # a link of one's own leaves nothing to ask
+    assert person.button("Go on").is_visible() and not person.button("I am somebody else").count()
+
+
+def test_a_drawn_number_is_one_that_nobody_has(somebody):
+    person = somebody()
+    person.page.evaluate(
+        "() => { for (const n of NUMBERS) if (n !== 5) keepSession(beginSession(n, true)); }"
+    )
+    sessions = person.page.evaluate("keptSessions().map((kept) => kept.session)")
+    person.open("")
+    person.press("I am somebody else")
+    person.agree()
+    assert person.page.evaluate("[session.participant, session.drawn]") == [5, True]
+    assert set(sessions) < set(person.page.evaluate("keptSessions().map((kept) => kept.session)"))
+    person.open("")
+    person.press("I am somebody else")
+    person.agree()
+    assert person.notice.startswith("All numbers of this study have answers on this device. Please ask Anna")
 
 
 # ---- numbers, texts, pictures ------------------------------------------------------------------------

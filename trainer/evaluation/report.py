@@ -10,7 +10,7 @@ from pathlib import Path
 
 from emoticrafter.files import write_atomically
 from trainer.evaluation import charts
-from trainer.evaluation.results import ALWAYS_0, FOLLOWED, Results
+from trainer.evaluation.results import ALWAYS_0, FOLLOWED, Results, counted
 from trainer.evaluation.statistics import FEWEST, Calibration, Comparison, Estimate
 from trainer.manifest import Image
 from trainer.report import CSS
@@ -127,11 +127,6 @@ def _interval(value: Estimate | None) -> str:
     if value is None or not math.isfinite(value.low):
         return ""
     return f"<small>{value.low:.3f} to {value.high:.3f}</small>"
-
-
-def counted(count: int, thing: str) -> str:
-    """A number with its noun: "1 picture", "2,000 pictures"."""
-    return f"{count:,} {thing}{'s' * (count != 1)}"
 
 
 # ---- the page --------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from itertools import combinations
 
 import numpy as np
 
-from trainer.evaluation.scoring import Scores
+from trainer.evaluation.pictures import text_sha256
+from trainer.evaluation.scoring import Scores, grouped, subset
 from trainer.evaluation.statistics import (
     FEWEST,
     Calibration,
@@ -115,14 +116,17 @@ def _refuse_differences(points: dict[str, dict[tuple, int]], shared: set[tuple])
     for method, found in points.items():
         if lacking := sorted(union - set(found)):
             shown = "; ".join(f"{p[0]!r} seed {p[1]} at {p[2]:g}, {p[3]:g}" for p in lacking[:LISTED])
-            lines.append(f"  {method} lacks {len(lacking):,} images that others have: {shown}")
+            lines.append(f"  {method} lacks {counted(len(lacking), 'image')} that others have: {shown}")
     if lines:
         raise DataError(
-            "The methods were asked for different images:\n"
-            + "\n".join(lines)
-            + "\nMake the missing ones, or give "
+            "The methods have different images:\n" + "\n".join(lines) + "\nMake the missing ones, or give "
             f"--common to compare the {len(shared):,} that all have."
         )
+
+
+def counted(count: int, thing: str) -> str:
+    """A number with its noun: "1 picture", "2,000 pictures"."""
+    return f"{count:,} {thing}{'s' * (count != 1)}"
 
 
 # ---- figures of prompts ----------------------------------------------------------------------------
@@ -192,12 +196,13 @@ def _means(prompt: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
     return found
 
 
-def shuffled(method: _Method, count: int, seed: int = 0) -> Figures:
+def shuffled(method: _Method, count: int, name: str) -> Figures:
     """What the figures would be if the readings had nothing to do with what was asked: labels change places.
 
-    The labels of a prompt's images are permuted among them, SHUFFLES times, and the figures averaged.
+    The labels of a prompt's images are permuted among them, SHUFFLES times, and the figures averaged. The permutations
+    follow from the method's name, so that the spread over networks of one row holds the shuffling's.
     """
-    random, every = np.random.default_rng(seed), []
+    random, every = np.random.default_rng(int(text_sha256(name), 16)), []
     prompt = method.read_prompt
     for _ in range(SHUFFLES):
         asked = method.asked.copy()
@@ -211,26 +216,28 @@ def shuffled(method: _Method, count: int, seed: int = 0) -> Figures:
 # ---- the whole -------------------------------------------------------------------------------------
 
 
-def evaluate(scores: Scores, plain: str = "plain") -> Results:
+def evaluate(scores: Scores, plain: str = "plain", common: bool = False) -> Results:
     """Figures, controls and tests of everything that was measured.
+
+    An image that was not read counts as one that is not there: methods are compared over the same points.
 
     Args:
         scores: Of images that match, see `matching`.
         plain: The method that got the prompts without emotion; its images stand at all points if it has one for
             each prompt and seed.
+        common: Whether a point that one method lacks is left out of all.
 
     Raises:
-        DataError: no image was read.
+        DataError: no image was read, or other points of one method than of another and `common` is not set.
     """
-    if not np.isfinite(scores.columns["valence"]).any():
-        raise DataError(f"Of {len(scores.images):,} images none was read, so there is nothing to report.")
+    scores, notes = _read_alike(scores, plain, common)
     prompts = list(dict.fromkeys(image.prompt for image in scores.images))
     names = np.array([image.method for image in scores.images])
     methods = {
         name: _Method(scores, np.flatnonzero(names == name), prompts)
         for name in dict.fromkeys(names.tolist())
     }
-    notes = _notes(scores, methods, plain)
+    notes += _notes(scores, methods, plain)
     reference = next((found for name, found in methods.items() if name != plain), None)
     if reference and plain in methods and len(np.unique(methods[plain].asked, axis=0)) == 1:
         points = {
@@ -242,7 +249,9 @@ def evaluate(scores: Scores, plain: str = "plain") -> Results:
     asked = reference or methods[plain]
     controls = {ALWAYS_0: following(asked.prompt, asked.asked, np.zeros_like(asked.asked), count)}
     controls |= {
-        f"{name}{SHUFFLED}": shuffled(method, count) for name, method in methods.items() if name != plain
+        f"{name}{SHUFFLED}": shuffled(method, count, name)
+        for name, method in methods.items()
+        if name != plain
     }
     calibrations = {
         name: tuple(calibration(method.asked[:, axis], method.got[:, axis]) for axis in (0, 1))
@@ -250,6 +259,42 @@ def evaluate(scores: Scores, plain: str = "plain") -> Results:
         if np.isfinite(method.got).all(1).any()
     }
     return Results(prompts, figures, controls, calibrations, _tests(figures, controls[ALWAYS_0]), notes)
+
+
+def _read_alike(scores: Scores, plain: str, common: bool) -> tuple[Scores, list[str]]:
+    """The scores of images that were read, at points that all methods have; and what a reader must know of that."""
+    read = np.flatnonzero(np.isfinite(scores.columns["valence"]))
+    if not len(read):
+        raise DataError(f"Of {len(scores.images):,} images none was read, so there is nothing to report.")
+    rows = read[sorted(matching([scores.images[row] for row in read], plain, common))]
+    notes = []
+    if unread := len(scores.images) - len(read):
+        notes.append(
+            f"{unread:,} of {len(scores.images):,} images were not read and are left out of the figures."
+        )
+    if others := len(read) - len(rows):
+        notes.append(
+            f"Left out, because what they are compared with is not there: {counted(others, 'image')}."
+        )
+    gone = {image.method for image in scores.images} - {scores.images[row].method for row in rows}
+    notes += [f"No image of {method} is left, so it has no row." for method in sorted(gone)]
+    return subset(scores, rows), notes
+
+
+def _incomplete_grids(images: Sequence[Image], plain: str) -> list[str]:
+    """Says how many prompts and seeds lack points that the same method has for others."""
+    points: dict[str, list[set[tuple[float, float]]]] = {}
+    for rows in grouped(images):
+        found = {(images[row].valence, images[row].arousal) for row in rows}
+        points.setdefault(images[rows[0]].method, []).append(found)
+    for method, grids in points.items():  # all but the plain one have the same
+        lacking = sum(grid != set.union(*grids) for grid in grids)
+        if method != plain and lacking:
+            return [
+                f"Points are missing for {lacking:,} of {counted(len(grids), 'prompt')} (by seed): their figures are "
+                "of the points that are there, and LPIPS of the neighbours among those."
+            ]
+    return []
 
 
 def _notes(scores: Scores, methods: dict[str, _Method], plain: str) -> list[str]:
@@ -265,18 +310,23 @@ def _notes(scores: Scores, methods: dict[str, _Method], plain: str) -> list[str]
         }
         if lacking := len(others - set(methods[plain].prompt.tolist())):
             notes.append(f"{plain} has no image of {lacking:,} prompts that the other methods have.")
-    unread = int((~np.isfinite(scores.columns["valence"])).sum())
-    if unread:
-        notes.append(
-            f"{unread:,} of {len(scores.images):,} images were not read and are left out of the figures."
-        )
-    fewest = min(len(set(method.prompt.tolist())) for method in methods.values())
-    if fewest < FEWEST:
-        notes.append(
-            f"Only {fewest} prompt{'s' * (fewest != 1)}: too few for intervals and tests, which need {FEWEST}; "
-            "means alone."
-        )
-    return notes
+    notes += _incomplete_grids(scores.images, plain)
+    return notes + _too_few({name: len(set(method.prompt.tolist())) for name, method in methods.items()})
+
+
+def _too_few(prompts: dict[str, int]) -> list[str]:
+    """Who has too few prompts for intervals and tests, from their number by method."""
+    few = {name: count for name, count in prompts.items() if count < FEWEST}
+    if few and len(few) == len(prompts):
+        most = max(few.values())
+        return [
+            f"Only {counted(most, 'prompt')}: too few for intervals and tests, which need {FEWEST}; means alone."
+        ]
+    return [
+        f"Only {counted(count, 'prompt')} of {name}: too few for its intervals and for tests with it, which need "
+        f"{FEWEST}; its means alone."
+        for name, count in few.items()
+    ]
 
 
 def _tests(methods: dict[str, Figures], zero: Figures) -> list[tuple]:

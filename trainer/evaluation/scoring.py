@@ -13,6 +13,9 @@ from trainer.manifest import Image
 
 AT_ONCE = 32  # images that are measured together, about
 
+Levels = tuple[list[float], list[float]]
+"""The valences and the arousals that were asked for, rising."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -63,7 +66,11 @@ class Scores:
 
 
 def score(
-    images: Sequence[Image], measures: Sequence[Measure], distance: Distance | None, kept: Kept
+    images: Sequence[Image],
+    measures: Sequence[Measure],
+    distance: Distance | None,
+    kept: Kept,
+    levels: dict[str, Levels] | None = None,
 ) -> Scores:
     """Measures images; an interruption loses only the chunk under way.
 
@@ -72,8 +79,9 @@ def score(
         measures: With different columns.
         distance: For neighbours along valence or arousal, if wanted.
         kept: Knows what was measured before, and gets what is new.
+        levels: Of each method, see `levels_of`; by default those of `images`.
     """
-    work = _Work(images, measures, distance, kept)
+    work = _Work(images, measures, distance, kept, levels or levels_of(images))
     chunks = list(_chunks(grouped(work.images)))
     missing = [work.missing(chunk) for chunk in chunks]
     paths = [[work.images[row].path for row in rows] for rows in missing]
@@ -83,6 +91,22 @@ def score(
                 work.measure(chunk, dict(zip(rows, pictures, strict=True)))
             bar.update(sum(map(len, chunk)))
     return work.scores([pair for chunk in chunks for pair in work.pairs(chunk)])
+
+
+def subset(scores: Scores, rows: Sequence[int]) -> Scores:
+    """The scores of some images, in the order of `rows`; of the pairs, those of two such images."""
+    places = np.full(len(scores.images), -1)
+    places[rows] = np.arange(len(rows))
+    pairs = places[scores.pairs]
+    inside = (pairs >= 0).all(1)
+    return Scores(
+        [scores.images[row] for row in rows],
+        {name: values[rows] for name, values in scores.columns.items()},
+        pairs[inside],
+        scores.axis[inside],
+        scores.distances[inside],
+        scores.problems,
+    )
 
 
 def merge(parts: Sequence[Scores]) -> Scores:
@@ -118,16 +142,35 @@ def _chunks(groups: list[list[int]]) -> Iterator[list[list[int]]]:
         yield chunk
 
 
-def neighbours(points: Sequence[tuple[float, float]]) -> list[tuple[int, int, int]]:
-    """(first, second, axis) of points that follow each other along one axis, the other value being equal."""
+def levels_of(images: Iterable[Image]) -> dict[str, Levels]:
+    """What each method was asked for, over all of its prompts.
+
+    By method, because the plain prompts' single point need not lie on the others' grid.
+    """
+    found: dict[str, tuple[set[float], set[float]]] = {}
+    for image in images:
+        for seen, value in zip(found.setdefault(image.method, (set(), set())), _point(image), strict=True):
+            seen.add(value)
+    return {method: (sorted(valences), sorted(arousals)) for method, (valences, arousals) in found.items()}
+
+
+def _point(image: Image) -> tuple[float, float]:
+    return round(image.valence, 6), round(image.arousal, 6)
+
+
+def neighbours(points: Sequence[tuple[float, float]], levels: Levels) -> list[tuple[int, int, int]]:
+    """(first, second, axis) of points one level apart along one axis, the other value being equal.
+
+    Where a point is missing, those around it are no neighbours: they are two levels apart, and look less alike.
+    """
+    rows = {point: row for row, point in enumerate(points)}
     found = []
     for axis in (0, 1):
-        lines: dict[float, list[int]] = {}
-        for index, point in enumerate(points):
-            lines.setdefault(round(point[1 - axis], 6), []).append(index)
-        for line in lines.values():
-            line.sort(key=lambda index: points[index][axis])
-            found += [(a, b, axis) for a, b in pairwise(line) if points[a][axis] != points[b][axis]]
+        following = dict(pairwise(levels[axis]))
+        for point, row in rows.items():
+            other = (following.get(point[0]), point[1]) if axis == 0 else (point[0], following.get(point[1]))
+            if other in rows:
+                found.append((row, rows[other], axis))
     return found
 
 
@@ -135,9 +178,14 @@ class _Work:
     """What is asked of which images, and what is known."""
 
     def __init__(
-        self, images: Sequence[Image], measures: Sequence[Measure], distance: Distance | None, kept: Kept
+        self,
+        images: Sequence[Image],
+        measures: Sequence[Measure],
+        distance: Distance | None,
+        kept: Kept,
+        levels: dict[str, Levels],
     ):
-        self.measures, self.distance, self.kept = measures, distance, kept
+        self.measures, self.distance, self.kept, self.levels = measures, distance, kept, levels
         hashes = hash_files([image.path for image in images])
         self.problems = [str(found) for found in hashes if isinstance(found, PictureError)]
         readable = [n for n, found in enumerate(hashes) if isinstance(found, str)]
@@ -157,8 +205,9 @@ class _Work:
             return []
         found = []
         for group in chunk:
-            points = [(self.images[row].valence, self.images[row].arousal) for row in group]
-            found += [(group[a], group[b], axis) for a, b, axis in neighbours(points)]
+            levels = self.levels[self.images[group[0]].method]
+            points = [_point(self.images[row]) for row in group]
+            found += [(group[a], group[b], axis) for a, b, axis in neighbours(points, levels)]
         return found
 
     def missing(self, chunk: list[list[int]]) -> list[int]:

@@ -12,7 +12,8 @@ from scipy.special import ndtr
 from scipy.stats import kendalltau, rankdata, shapiro, t, wilcoxon
 
 FEWEST = 6
-"""Prompts that differ, which a test needs: with five, the smallest two-sided p of Wilcoxon's test is 0.0625."""
+"""Prompts, or people, that an interval needs; and of those that differ, a test: with five, the smallest two-sided p of
+Wilcoxon's test is 0.0625."""
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 

@@ -18,12 +18,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau, shapiro, wilcoxon
 
-from ..evaluation.statistics import CONFIDENCE, holm, interval, rank_biserial
+from ..evaluation.statistics import CONFIDENCE, FEWEST, holm, interval, rank_biserial
 from .answers import Answers, Participant
 from .key import Key, Task
-
-FEWEST_FOR_INTERVAL = 5
-FEWEST_FOR_TEST = 6  # people who differ: with five, no two-sided p is below 0.0625
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,10 @@ def always_zero(measure: Measure, people: Sequence[Participant], key: Key) -> fl
 
 @dataclass
 class Summary:
-    """A method's value: mean over people, their standard deviation, and the mean's 95 % bootstrap interval."""
+    """A method's value: mean over people, their standard deviation, and the mean's 95 % bootstrap interval.
+
+    ``note`` says why there is no mean or no interval.
+    """
 
     people: int
     mean: float | None = None
@@ -125,8 +125,8 @@ def summarise(values: Sequence[float], seed: int, resamples: int = 10_000) -> Su
     if not count:
         return Summary(0, note="no answers")
     mean = float(np.mean(values))
-    if count < FEWEST_FOR_INTERVAL:
-        few = f"too few people for an interval: {count}, at least {FEWEST_FOR_INTERVAL} are needed"
+    if count < FEWEST:
+        few = f"too few people for an interval: {count}, at least {FEWEST} are needed"
         return Summary(count, mean, note=few)
     drawn = np.random.default_rng(seed).integers(count, size=(resamples, count))
     low, high = interval(np.asarray(values)[drawn].mean(axis=1), count)
@@ -139,6 +139,7 @@ class Comparison:
 
     Attributes:
         people: How many answered about both.
+        moved: Those of them to whom the two differ: the test and r rest on these.
         median: Of the differences.
         shapiro_p: That the differences are normal.
         statistic: Wilcoxon's: the smaller sum of ranks.
@@ -151,6 +152,7 @@ class Comparison:
     first: str
     second: str
     people: int
+    moved: int = 0
     median: float | None = None
     shapiro_p: float | None = None
     statistic: float | None = None
@@ -170,10 +172,9 @@ def compare(measure: str, first: str, second: str, differences: Sequence[float])
         return found
     found.median = float(np.median(differences))
     moved = differences[differences != 0]
-    if len(moved) < FEWEST_FOR_TEST:
-        found.note = (
-            f"too few people: {len(moved)} of {len(differences)} differ, at least {FEWEST_FOR_TEST} must"
-        )
+    found.moved = len(moved)
+    if len(moved) < FEWEST:
+        found.note = f"too few people: {len(moved)} of {len(differences)} differ, at least {FEWEST} must"
         return found
     if np.ptp(differences):
         found.shapiro_p = float(shapiro(differences).pvalue)

@@ -33,9 +33,9 @@ METHODS = (
     "and pictures (Dang et al., ICCV 2025, Table 3)."
 )
 COMPARISONS = (
-    "Differences within people, first minus second. Shapiro-Wilk p of the differences; Wilcoxon signed-rank W and "
-    "two-sided p; p after Holm's correction over all tests here; matched-pairs rank-biserial r (above 0: the first "
-    "method has larger values)."
+    "Differences within people, first minus second: of n people, so many differ. Shapiro-Wilk p of the differences; "
+    "of those who differ, Wilcoxon signed-rank W and two-sided p, p after Holm's correction over all tests here, and "
+    "the matched-pairs rank-biserial r (above 0: the first method has larger values)."
 )
 
 
@@ -60,16 +60,17 @@ def _summary(summary: dict[str, Any]) -> str:
     if summary["mean"] is None:
         return summary["note"]
     if summary["note"]:
-        return summary["note"]
+        return f"{_number(summary['mean'])}, {summary['note']}"
     return f"{_number(summary['mean'])} [{_number(summary['low'])}, {_number(summary['high'])}], n {summary['people']}"
 
 
 def comparisons_table(found: dict[str, Any]) -> Table:
     titles = {measure.name: measure.title for measure in MEASURES}
-    head = ["measure", "first - second", "n", "median", "Shapiro p", "W", "p", "p (Holm)", "r"]
+    head = ["measure", "first - second", "n", "differ", "median", "Shapiro p", "W", "p", "p (Holm)", "r"]
     rows = []
     for each in found["comparisons"]:
-        row = [titles[each["measure"]], f"{each['first']} - {each['second']}", str(each["people"])]
+        row = [titles[each["measure"]], f"{each['first']} - {each['second']}"]
+        row += [str(each["people"]), str(each["moved"])]
         if each["note"]:
             row += [each["note"], *[NOTHING] * 5]
         else:

@@ -135,17 +135,32 @@ def make_tables(options: argparse.Namespace, command: str) -> int:
     check(options)
     names, source = table_names(options.what), source_of(options)
     if names == ["table 3"] and options.answers:
-        return _people(options, command)
+        _people(options, command)
+        return 0
+    names, failed = _possible(options, names)
+    if not names:
+        return failed
     asked = Asked(options.out / "images", options.prompts, options.seeds, options.processes, options.device)
     drawings = list(dict.fromkeys(drawing for name in names for drawing in _drawings(name, source)))
     quiet()
     if options.dry_run:
         print(dry_run(source, drawings, asked, not options.no_fit and not options.sdxl))
-        return 0
+        return failed
     drawings = _fitted(options, source, drawings)
     draw(source, drawings, asked)
-    _measure(options, command, names, source, drawings, asked)
-    return 0
+    return _measure(options, command, names, source, drawings, asked) or failed
+
+
+def _possible(options: argparse.Namespace, names: list[str]) -> tuple[list[str], int]:
+    """The tables that so many prompts allow, and the command's status; says why the others are left out."""
+    if "table 3" not in names or options.answers:
+        return names, 0
+    from trainer.tables import people
+
+    why = people.too_few(options.prompts, options.seeds)
+    if why:
+        print(f"error: {why}", file=sys.stderr)
+    return [name for name in names if name != "table 3" or not why], int(bool(why))
 
 
 def _drawings(name: str, source) -> list:
@@ -176,25 +191,37 @@ def _fitted(options: argparse.Namespace, source, drawings: list) -> list:
     return there
 
 
-def _measure(options, command: str, names: list[str], source, drawings: list, asked) -> None:
-    from trainer.tables import text
-    from trainer.tables.figures import Meter, find
+def _measure(options, command: str, names: list[str], source, drawings: list, asked) -> int:
+    """Makes one table after the other; what is wrong with one is said, and the next one made."""
+    from trainer.tables.figures import Meter
 
-    meter = Meter(meter_options(options, source))
+    meter, failed = Meter(meter_options(options, source)), 0
     for name in names:
-        table = TABLES[name]
         own = [drawing for drawing in _drawings(name, source) if drawing in drawings]
-        if name == "table 3":
-            _user_study(options, command, own, meter, asked.manifest)
-            continue
-        found = find(table, asked.manifest, own, meter)
-        networks = {row: [str(d.network) for d in own if d.row == row and d.network] for row in table.rows}
-        body = text.markdown(found, command)
-        if name == "figure 10":
-            body = f"{_curve(options, found, own)}\n\n{body}"
-        if name == "table 1":
-            body = f"{body}\n\n{_side_by_side(options, own, asked.manifest)}"
-        _write(options, name, table.title, body, text.as_json(found, networks))
+        try:
+            if name == "table 3":
+                _user_study(options, command, own, meter, asked.manifest)
+            else:
+                _table(options, command, name, own, meter, asked.manifest)
+        except DataError as error:
+            print(f"error: {name}: {error}", file=sys.stderr)
+            failed = 1
+    return failed
+
+
+def _table(options, command: str, name: str, drawings: list, meter, manifest: Path) -> None:
+    from trainer.tables import text
+    from trainer.tables.figures import find
+
+    table = TABLES[name]
+    found = find(table, manifest, drawings, meter)
+    networks = {row: [str(d.network) for d in drawings if d.row == row and d.network] for row in table.rows}
+    body = text.markdown(found, command)
+    if name == "figure 10":
+        body = f"{_curve(options, found, drawings)}\n\n{body}"
+    if name == "table 1":
+        body = f"{body}\n\n{_side_by_side(options, drawings, manifest)}"
+    _write(options, name, table.title, body, text.as_json(found, networks))
 
 
 def _curve(options: argparse.Namespace, found, drawings: list) -> str:
@@ -232,13 +259,12 @@ def _user_study(options: argparse.Namespace, command: str, drawings: list, meter
     _write(options, "table 3", TABLES["table 3"].title, people.markdown(found, command), found)
 
 
-def _people(options: argparse.Namespace, command: str) -> int:
+def _people(options: argparse.Namespace, command: str) -> None:
     from trainer.tables import people
 
     found = people.of_people(options.answers, options.key)
     title = f"{TABLES['table 3'].title} {found['study']}"
     _write(options, OF_PEOPLE, title, people.markdown(found, command), found)
-    return 0
 
 
 def _write(options: argparse.Namespace, name: str, title: str, body: str, found: dict) -> None:

@@ -24,6 +24,8 @@ from trainer.tables.text import piped
 
 SETTINGS = StudySettings(amounts=Amounts(consistency=0, smoothness=0))
 """Of the simulated study: a reader can order and estimate; ratings would be made up."""
+CONTENTS = 2 * max(SETTINGS.amounts.order, SETTINGS.amounts.estimate)
+"""Prompts and seeds that it takes: nobody meets one twice in a part, by either method."""
 NOISE = 0.8
 SIMULATED = (
     "**No people were asked.** {people} simulated participants ordered and estimated pictures of {methods}; what they "
@@ -38,8 +40,9 @@ METHODS = (
     "are always 0 over the same pictures."
 )
 COMPARISONS = (
-    "Differences within participants: Shapiro-Wilk p, Wilcoxon's signed-rank W and two-sided p, p after Holm's "
-    "correction over all tests of this table, matched-pairs rank-biserial r (above 0: the first has larger values)."
+    "Differences within participants, first minus second: of n participants, so many differ. Shapiro-Wilk p of the "
+    "differences; of those who differ, Wilcoxon's signed-rank W and two-sided p, p after Holm's correction over all "
+    "tests of this table, and the matched-pairs rank-biserial r (above 0: the first has larger values)."
 )
 
 
@@ -51,6 +54,16 @@ def of_people(answers: Path, key: Path) -> dict[str, Any]:
     """
     study = load_key(key)
     return analyse(read_answers(answers, study), study)
+
+
+def too_few(prompts: int | None, seeds: int) -> str | None:
+    """Why a study cannot be simulated with so many prompts (None for all), before anything is drawn."""
+    if prompts is None or prompts * seeds >= CONTENTS:
+        return None
+    return (
+        f"table 3 needs {CONTENTS} prompts or seeds of them, because nobody meets one twice: --prompts {prompts} with "
+        f"--seeds {seeds} is {prompts * seeds}. Give --prompts {-(-CONTENTS // seeds)} or more."
+    )
 
 
 def simulated(out: Path, images: Sequence[Image], scores: Scores, drawings: Sequence[Drawing]) -> dict:
@@ -107,4 +120,4 @@ def markdown(found: dict[str, Any], command: str) -> str:
 
 def _tested(found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     head, rows = comparisons_table(found)
-    return head, [row for row in rows if row[3] != "nobody answered about both"]
+    return head, [row for row, each in zip(rows, found["comparisons"], strict=True) if each["people"]]

@@ -36,7 +36,6 @@ function beginSession(participant, drawn) {
 function keepSession(session) {
   try {
     storage.setItem(KEPT + session.participant, JSON.stringify(session));
-    storage.setItem(`${KEPT}last`, String(session.participant));
     return true;
   } catch {
     return false;
@@ -55,18 +54,14 @@ function keptSession(participant) {
   }
 }
 
-function lastParticipant() {
-  try {
-    return Number(storage.getItem(`${KEPT}last`)) || null;
-  } catch {
-    return null;
-  }
-}
+const NUMBERS = PLAN.participants.map((_, index) => index + 1);
+
+/** The sessions of all who have begun on this device. */
+const keptSessions = () => NUMBERS.map(keptSession).filter(Boolean);
 
 function forgetSession(participant) {
   try {
     storage.removeItem(KEPT + participant);
-    storage.removeItem(`${KEPT}last`);
   } catch {
     // nothing was kept
   }

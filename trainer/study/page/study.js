@@ -56,7 +56,7 @@ function numberInLink() {
   return given === null ? null : /^\d{1,4}$/.test(given) ? Number(given) : NaN;
 }
 
-const isNumber = (number) => Number.isInteger(number) && number >= 1 && number <= PLAN.participants.length;
+const isNumber = (number) => NUMBERS.includes(number);
 
 function start() {
   document.getElementById("progress").hidden = true;
@@ -65,21 +65,43 @@ function start() {
     return show("This link is not right", ...paragraphs([
       `The participant number in it is not one of 1 to ${PLAN.participants.length}. Please ask ${PLAN.contact} for the right link.`,
     ]));
-  const kept = keptSession(linked ?? lastParticipant());
-  kept ? welcomeBack(kept) : consent(linked);
+  const kept = linked ? [keptSession(linked)].filter(Boolean) : keptSessions();
+  if (kept.length > 1) return whoIsIt(kept);
+  kept.length ? welcomeBack(kept[0]) : consent(linked);
+}
+
+const somebodyElse = () => button("I am somebody else", () => consent(null));
+
+/** Without a number in the link, all who have begun on this device come by the same page. */
+function whoIsIt(kept) {
+  const choices = kept.map((each) => button(`Participant ${each.participant}: ${answered(each)}`, () => welcomeBack(each)));
+  show(
+    "Who are you?",
+    ...paragraphs(["Several people have begun on this device."]),
+    make("p", { className: "actions" }, ...choices, somebodyElse()),
+  );
+}
+
+function answered(kept) {
+  const all = PLAN.participants[kept.participant - 1].length;
+  return `${Object.keys(kept.answers).length} of ${all} questions`;
 }
 
 function welcomeBack(kept) {
-  const done = Object.keys(kept.answers).length;
-  const all = PLAN.participants[kept.participant - 1].length;
   show(
     "Welcome back",
     ...paragraphs([
+      `You are participant ${kept.participant}.`,
       kept.finished
         ? "You have answered everything. Your answers are still on this device."
-        : `You have answered ${done} of ${all} questions. You can go on where you stopped.`,
+        : `You have answered ${answered(kept)}. You can go on where you stopped.`,
     ]),
-    button(kept.finished ? "To the end page" : "Go on", () => resume(kept), "main"),
+    make(
+      "p",
+      { className: "actions" },
+      button(kept.finished ? "To the end page" : "Go on", () => resume(kept), "main"),
+      ...(numberInLink() === null ? [somebodyElse()] : []),
+    ),
     button("Delete these answers and start anew", () => forget(kept), "quiet"),
   );
 }
@@ -117,13 +139,21 @@ function consent(linked) {
   show(PLAN.title, ...paragraphs(PLAN.consent), form);
 }
 
+/** A number that nobody has begun with on this device; undefined if all have. */
+function drawNumber() {
+  const free = NUMBERS.filter((number) => !keptSession(number));
+  return free[crypto.getRandomValues(new Uint32Array(1))[0] % free.length];
+}
+
 function begin(given) {
   const drawn = given === "";
-  const count = PLAN.participants.length;
-  const participant = drawn ? 1 + (crypto.getRandomValues(new Uint32Array(1))[0] % count) : Number(given);
-  if (!isNumber(participant)) return notice(`A participant number is one of 1 to ${count}. Leave the field empty if you have none.`);
+  const participant = drawn ? drawNumber() : Number(given);
+  if (participant === undefined)
+    return notice(`All numbers of this study have answers on this device. Please ask ${PLAN.contact} what to do.`);
+  if (!isNumber(participant))
+    return notice(`A participant number is one of 1 to ${NUMBERS.length}. Leave the field empty if you have none.`);
   const kept = keptSession(participant);
-  if (kept && !drawn) return welcomeBack(kept);
+  if (kept) return welcomeBack(kept);
   session = beginSession(participant, drawn);
   tasks = PLAN.participants[participant - 1];
   next();
