@@ -3,9 +3,11 @@
 import dataclasses
 import json
 
+import diffusers
 import numpy as np
 import pytest
 import torch
+import transformers
 from filelock import FileLock
 from safetensors.torch import load_file
 
@@ -143,6 +145,8 @@ def test_measure_writes_the_table(out, tmp_path):
 
 
 def test_export_writes_small_files_and_their_card(out, tmp_path, capfd):
+    transformers.logging.enable_progress_bar()  # as in a new process: other tests have silenced them
+    diffusers.logging.set_verbosity_warning()
     assert main(["export", "--out", str(out), "--to", str(tmp_path / "ship")]) == 0
     assert capfd.readouterr().err == "", "no notes of loaders"
     names = {path.name for path in (tmp_path / "ship").iterdir()}
