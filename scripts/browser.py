@@ -30,6 +30,7 @@ from scripts.comfyui import CACHE, SetupError, python_in  # noqa: E402
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
 PACKAGE = "chromium"
+WITHOUT = "Without a browser, make test-fast runs lint and the fast tests."
 
 PINNED_FRONTEND = "1.32.9"
 """The interface that the packaged ComfyUI brings; a server shows it by itself."""
@@ -60,7 +61,7 @@ def chromium() -> Path:
         raise SetupError(
             f"The browser tests need Chromium, and none of {', '.join(NAMES)} is on PATH.\n"
             f"Install it (Debian, Ubuntu: sudo apt-get install {PACKAGE}), or set CHROMIUM to the executable of "
-            "Chromium, Chrome or Edge."
+            f"Chromium, Chrome or Edge.\n{WITHOUT}"
         )
     return found
 
@@ -90,7 +91,9 @@ def _apt_get(*arguments: str) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(["apt-get", "-qq", *arguments], env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise SetupError(f"apt-get {arguments[0]} failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
+        raise SetupError(
+            f"apt-get {arguments[0]} failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}\n{WITHOUT}"
+        )
 
 
 # ---- the interface ---------------------------------------------------------------------------------

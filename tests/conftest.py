@@ -1,6 +1,7 @@
 """What several files of tests share: a small data folder to train on, and a small user study."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -64,6 +65,14 @@ def make_pairs(count: int = PAIRS):
         split=["validation" if n % 6 == 5 else "train" for n in range(count)],
         id=[str(n) for n in range(count)],
     )
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C interrupts, although shells have programs that they start in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -31,8 +31,9 @@ def test_another_browser_of_the_family_serves_too(monkeypatch):
 
 def test_without_a_browser_it_says_what_to_do(monkeypatch):
     programs(monkeypatch)
-    with pytest.raises(SetupError, match=r"apt-get install chromium\), or set CHROMIUM"):
+    with pytest.raises(SetupError, match=r"apt-get install chromium\), or set CHROMIUM") as told:
         browser.install_chromium()
+    assert str(told.value).endswith("Without a browser, make test-fast runs lint and the fast tests.")
 
 
 def test_a_wrong_chromium_is_named(monkeypatch, tmp_path):
@@ -60,6 +61,15 @@ def test_root_on_debian_gets_chromium_installed(monkeypatch):
     assert [command[2] for command in calls] == ["update", "install"]
     assert browser.install_chromium() == Path("/usr/bin/chromium")
     assert len(calls) == 2
+
+
+def test_an_installation_without_a_network_says_what_to_do_without(monkeypatch):
+    programs(monkeypatch, apt_get="/usr/bin/apt-get")
+    monkeypatch.setattr(browser.os, "geteuid", lambda: 0, raising=False)
+    failed = subprocess.CompletedProcess([], 100, "", "Could not resolve deb.debian.org")
+    monkeypatch.setattr(browser.subprocess, "run", lambda command, **options: failed)
+    with pytest.raises(SetupError, match=r"apt-get update failed:\n.*not resolve(.|\n)*make test-fast"):
+        browser.install_chromium()
 
 
 def test_another_file_than_the_tested_interface_is_refused(monkeypatch, tmp_path):

@@ -1,8 +1,11 @@
 """trainer/command_line.py: a command's status, and what it says when it cannot go on."""
 
+import os
+import signal
+
 import pytest
 
-from trainer.command_line import TrainingError, status_of
+from trainer.command_line import TrainingError, held_back, status_of
 from trainer.rows import DataError
 
 
@@ -49,3 +52,49 @@ def test_a_command_s_own_status_stays(given, status):
 def test_an_error_of_ours_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         status_of(lambda: 1 / 0, "train")
+
+
+def test_sigterm_ends_a_command_like_control_c(capsys):
+    cleaned = []
+
+    def command():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        finally:
+            cleaned.append(True)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert status_of(command, "train") == 130
+    assert cleaned and "run the same command again" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interruption_is_held_back_and_a_second_one_is_not(capfd, interruptible):
+    steps = []
+    with pytest.raises(KeyboardInterrupt), held_back() as came:
+        for step in range(3):
+            interrupt()
+            steps.append((step, len(came)))
+    assert steps == [(0, 1)]
+    assert "interrupt again to stop at once" in capfd.readouterr().err
+
+
+def test_an_interruption_that_nobody_saw_any_more_is_not_lost(interruptible):
+    with pytest.raises(KeyboardInterrupt), held_back():
+        interrupt()
+
+
+def test_signals_that_are_to_be_ignored_stay_so():
+    """As in a background job of a script, or under nohup."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with held_back() as came:
+            interrupt()
+        assert not came
+    finally:
+        signal.signal(signal.SIGINT, before)

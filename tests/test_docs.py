@@ -1,6 +1,7 @@
-"""The documents hold what they say: commands exist, links and named files resolve, every node has its page."""
+"""Documents and docstrings hold what they say: commands exist, links and named files resolve, nodes have pages."""
 
 import argparse
+import ast
 import json
 import os
 import re
@@ -50,10 +51,21 @@ def note_commands() -> list[str]:
     return [line for text in texts for line in text.splitlines() if line.startswith("python ")]
 
 
-ALL_COMMANDS = sorted({command for path in DOCUMENTS for command in commands(path)} | set(note_commands()))
+def docstring_commands() -> list[str]:
+    """The commands in the modules' docstrings, which --help shows."""
+    paths = [
+        path for name in ("emoticrafter", "trainer", "benchmarks") for path in (ROOT / name).rglob("*.py")
+    ]
+    texts = [ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "" for path in paths]
+    lines = [line.split(" #")[0].strip() for text in texts for line in text.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if re.match(r"(\S*python|torchrun) (\S+ )*-m \w+\.", line)]
+
+
+ELSEWHERE = {*note_commands(), *docstring_commands()}
+ALL_COMMANDS = sorted({command for path in DOCUMENTS for command in commands(path)} | ELSEWHERE)
 PYTHON_COMMANDS = sorted(
     command
-    for command in {line for path in DOCUMENTS for line in printed(path)} | set(note_commands())
+    for command in {line for path in DOCUMENTS for line in printed(path)} | ELSEWHERE
     if re.match(r"(\w+=\S+ )*\S*python -m (emoticrafter|trainer|benchmarks)\.", command)
     and "--help" not in command
 )

@@ -2,6 +2,11 @@
 
 import errno
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +48,71 @@ def test_pictures_are_those_of_the_plan(tmp_path, processes):
         np.testing.assert_array_equal(pictures[i], wanted)
 
 
+PAINTING = """
+import multiprocessing, sys, threading, time
+from pathlib import Path
+from trainer.command_line import status_of
+from trainer.miniature.dataset import make_plan, paint_set
+from trainer.miniature.recipe import TINY
+
+def tell():
+    while not path.with_suffix(".progress").exists():
+        time.sleep(0.05)
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    threading.Thread(target=tell, daemon=True).start()
+    sys.exit(status_of(lambda: paint_set(make_plan("training", 20_000, TINY), path, 32, 2) and None, "train"))
+"""
+
+
+def lives(process: int) -> bool:
+    """Whether a process runs; one that ended and was not asked for its status since does not."""
+    status = Path(f"/proc/{process}/stat")
+    if Path("/proc/self/stat").exists():
+        try:
+            return status.read_text().rpartition(")")[2].split()[0] not in "ZX"
+        except OSError:
+            return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)], ids=["term", "kill"]
+)
+def test_painting_processes_end_with_the_command(tmp_path, number, status):
+    script = tmp_path / "painting.py"
+    script.write_text(PAINTING)
+    root = Path(__file__).parent.parent
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "pictures.npy")],
+        env=os.environ | {"PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    workers = [int(word) for word in parent.stdout.readline().split()]
+    assert len(workers) == 2 and all(map(lives, workers)), parent.stderr.read()
+    parent.send_signal(number)
+    try:
+        assert parent.wait(timeout=60) == status
+        until = time.monotonic() + 30
+        while any(map(lives, workers)):
+            assert time.monotonic() < until, "painting processes outlive the command"
+            time.sleep(0.05)
+    finally:
+        for worker in filter(lives, workers):
+            os.kill(worker, signal.SIGKILL)
+    said = parent.stderr.read()
+    assert "Traceback" not in said
+    assert number == signal.SIGKILL or "run the same command again" in said
+
+
 class Interrupted(Exception):
     pass
 
@@ -67,9 +137,10 @@ def test_a_file_that_was_cut_short_is_named(tmp_path, size):
     fill(path, (1000, 1), "float32", lambda ranges: (np.zeros((len(rows), 1)) for rows in ranges))
     os.truncate(path, size)
     with pytest.raises(
-        ValueError, match=r"numbers\.npy is damaged .*: delete it, and run the same command again"
-    ):
+        ValueError, match=r"numbers\.npy is damaged: delete it, and run the same command again"
+    ) as told:
         fill(path, (1000, 1), "float32", None)
+    assert "pickle" not in str(told.value)
 
 
 def test_an_interrupted_file_goes_on_where_it_stopped(tmp_path):

@@ -6,8 +6,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from emoticrafter import EmotionNetwork, NetworkConfig, load_network, save_network
-from trainer.miniature.export import FORMAT, VERSION, sort_metadata, write_part
+from trainer.miniature.export import FORMAT, VERSION, write_part
 
 STATE = {"b": torch.linspace(-1, 1, 6).view(2, 3), "a": torch.ones(3)}
 CONFIG = {"sizes": [64, 128], "named": "é"}
@@ -26,19 +25,6 @@ def test_equal_weights_are_equal_files(tmp_path):
     for number in range(8):
         write_part(tmp_path / f"{number}.safetensors", STATE, CONFIG)
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
-
-
-def test_a_network_is_the_same_network_after_its_metadata_is_sorted(tmp_path):
-    path = tmp_path / "network.safetensors"
-    network = EmotionNetwork(NetworkConfig(feature_width=16, width=64, depth=1))
-    save_network(network, path, {"data": 'é \\ " \n'})
-    with safe_open(path, "pt") as file:
-        before = file.metadata()
-    sort_metadata(path)
-    with safe_open(path, "pt") as file:
-        assert file.metadata() == before
-    for name, weight in load_network(path).state_dict().items():
-        assert torch.equal(weight, network.state_dict()[name])
 
 
 def test_a_weight_that_float16_cannot_hold_is_named(tmp_path):

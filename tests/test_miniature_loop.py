@@ -1,5 +1,8 @@
 """The training loop: exact resume, the moving average, and what it says when a loss is lost."""
 
+import os
+import signal
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -29,6 +32,48 @@ def test_an_interrupted_training_ends_as_one_in_one_go(tmp_path):
     whole = fit(network(), loss, SCHEDULE, CPU, tmp_path / "whole")
     assert fit(network(), loss, SCHEDULE, CPU, tmp_path / "parts", stop_after=3) is None
     assert read_state(tmp_path / "parts")["step"] == 3
+    parts = fit(network(), loss, SCHEDULE, CPU, tmp_path / "parts")
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, parts.state_dict()[name]), name
+
+
+def convolutions():
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.SiLU(), nn.Conv2d(8, 2, 3))
+    return layers.to(memory_format=torch.channels_last)
+
+
+def picture_loss(module, step):
+    pictures = torch.from_numpy(step_random(0, step).random((4, 3, 8, 8))).float()
+    found = module(pictures.to(memory_format=torch.channels_last))
+    return (found - pictures[:, :2, 2:-2, 2:-2]).square().mean()
+
+
+def test_a_resume_is_exact_where_channels_are_last(tmp_path):
+    """AdamW's moments have to go back to the weights they are of, however those lie in memory."""
+    schedule = Schedule(steps=12, lr=1e-2, ema=0.5)
+    whole = fit(convolutions(), picture_loss, schedule, CPU, tmp_path / "whole")
+    assert fit(convolutions(), picture_loss, schedule, CPU, tmp_path / "parts", stop_after=6) is None
+    parts = fit(convolutions(), picture_loss, schedule, CPU, tmp_path / "parts")
+    assert not whole[0].weight.is_contiguous()
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, parts.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_saves_the_step_that_it_came_in(tmp_path, interruptible, number):
+    whole = fit(network(), loss, SCHEDULE, CPU, tmp_path / "whole")
+
+    def interrupted(module, step):
+        if step == 4:
+            os.kill(os.getpid(), number)
+        return loss(module, step)
+
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 5, which is saved; run the same command"):
+        fit(network(), interrupted, SCHEDULE, CPU, tmp_path / "parts")
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
+    assert read_state(tmp_path / "parts")["step"] == 5
     parts = fit(network(), loss, SCHEDULE, CPU, tmp_path / "parts")
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, parts.state_dict()[name]), name

@@ -3,19 +3,21 @@
 import dataclasses
 import json
 
+import diffusers
 import numpy as np
 import pytest
 import torch
+import transformers
 from filelock import FileLock
 from safetensors.torch import load_file
 
 from emoticrafter import load_network
 from emoticrafter.weights import read_metadata
-from trainer.miniature import emotion
+from trainer.miniature import emotion, measure
 from trainer.miniature.__main__ import main
 from trainer.miniature.loop import Machine
 from trainer.miniature.pipeline import train
-from trainer.miniature.recipe import TINY, Recipe, read_recipe
+from trainer.miniature.recipe import TINY, Recipe, keep, read_recipe
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,8 @@ def test_a_second_run_does_nothing(out, capfd):
     assert len(before) == 7
     assert main(["train", "--out", str(out), "--device", "cpu"]) == 0
     assert written() == before
-    assert "generator: " in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "generator: " in said and "next:" not in said
 
 
 def test_latents_have_deviation_one(out):
@@ -54,6 +57,22 @@ def test_another_recipe_is_refused(out, capsys):
     assert main(["train", "--out", str(out), "--generator-steps", "77", "--device", "cpu"]) == 1
     said = capsys.readouterr().err
     assert "begun with another recipe: generator_steps was 4 and is 77" in said and "another --out" in said
+
+
+def test_tiny_sizes_are_told_and_stay_apart_from_a_real_run(out, tmp_path, capsys):
+    def train_pictures(*words):
+        status = main(["train", *map(str, words), "--device", "cpu", "--stages", "pictures"])
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    status, said, _ = train_pictures("--out", tmp_path / "new", "--tiny")
+    assert status == 0 and "tiny sizes: learns nothing" in said
+    status, said, _ = train_pictures("--out", tmp_path / "new")
+    assert status == 0 and "was begun with --tiny: tiny sizes: learns nothing. Choose another --out" in said
+    keep(Recipe(), tmp_path / "real")
+    status, said, told = train_pictures("--out", tmp_path / "real", "--tiny")
+    assert status == 1 and "was begun without --tiny: leave it out to go on, or choose another" in told
+    assert "learns nothing" not in said and not (tmp_path / "real" / "pictures").exists()
 
 
 def test_stages_need_those_before_them(tmp_path, capsys):
@@ -78,6 +97,42 @@ def test_measuring_without_a_run_says_what_to_do(tmp_path, capsys):
     assert "python -m trainer.miniature train" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["measure", "export"])
+def test_a_run_without_its_generator_says_what_to_do(tmp_path, capsys, command):
+    keep(TINY, tmp_path / "run")
+    (tmp_path / "run" / "autoencoder").mkdir()
+    more = ["--to", str(tmp_path / "ship")] if command == "export" else []
+    assert main([command, "--out", str(tmp_path / "run"), "--device", "cpu", *more]) == 1
+    assert "generator does not exist: run the stage first" in capsys.readouterr().err
+    assert not (tmp_path / "ship").exists()
+
+
+def test_networks_are_looked_at_before_anything_is_loaded(out, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(measure, "Bench", None)
+    for path, told in (
+        (tmp_path / "none.safetensors", "There is no file"),
+        (out / "recipe.json", "is no network"),
+    ):
+        assert main(["measure", "--out", str(out), "--networks", str(path), "--device", "cpu"]) == 1
+        assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["measure", "--prompts", "0"],
+        ["measure", "--seeds", "-1"],
+        ["ablate", "--networks", "0"],
+        ["paint", "--out", "x", "--steps", "0"],
+        ["paint", "--out", "x", "--size", "0"],
+    ],
+)
+def test_counts_of_nothing_are_refused(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2 and "expected at least 1" in capsys.readouterr().err
+
+
 def test_measure_writes_the_table(out, tmp_path):
     arguments = ["measure", "--out", str(out), "--prompts", "2", "--seeds", "1", "--device", "cpu"]
     path = tmp_path / "miniature.md"
@@ -89,8 +144,11 @@ def test_measure_writes_the_table(out, tmp_path):
     assert path.read_text() == first
 
 
-def test_export_writes_small_files_and_their_card(out, tmp_path):
+def test_export_writes_small_files_and_their_card(out, tmp_path, capfd):
+    transformers.logging.enable_progress_bar()  # as in a new process: other tests have silenced them
+    diffusers.logging.set_verbosity_warning()
     assert main(["export", "--out", str(out), "--to", str(tmp_path / "ship")]) == 0
+    assert capfd.readouterr().err == "", "no notes of loaders"
     names = {path.name for path in (tmp_path / "ship").iterdir()}
     parts = ("unet", "text_encoders", "vae", "emotion_network", "emotion_reader", "content_reader")
     assert names == {f"{part}.safetensors" for part in parts} | {"README.md"}

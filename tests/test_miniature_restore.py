@@ -8,9 +8,10 @@ import torch
 from PIL import Image as Pillow
 
 from emoticrafter import EmotionNetwork, NetworkConfig, save_network
+from emoticrafter.readers import load_reader
 from trainer.manifest import read_manifest
 from trainer.miniature.__main__ import main
-from trainer.miniature.export import export
+from trainer.miniature.export import export, write_part
 from trainer.miniature.folders import save_generator
 from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
 from trainer.miniature.readers import KINDS, Reader, save_reader
@@ -127,9 +128,24 @@ def test_damage_is_named_and_leaves_nothing(shipped, tmp_path):
     copy = tmp_path / "shipped"
     shutil.copytree(shipped, copy)
     (copy / "vae.safetensors").write_bytes((copy / "vae.safetensors").read_bytes()[:-9])
-    with pytest.raises(ValueError, match=r"vae\.safetensors cannot be read"):
+    with pytest.raises(ValueError, match=r"vae\.safetensors is not the file that README\.md beside it tells"):
         restore(copy, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_files_of_two_exports_are_told_apart(shipped, tmp_path):
+    """As an export leaves them that was killed while it replaced another one."""
+    copy = tmp_path / "shipped"
+    shutil.copytree(shipped, copy)
+    other = Reader(TINY.reader_channels, KINDS["emotion"])
+    write_part(copy / "emotion_reader.safetensors", other.state_dict(), read_config(copy))
+    with pytest.raises(ValueError, match=r"emotion_reader\.safetensors is not the file .* from one export"):
+        restore(copy, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def read_config(folder):
+    return load_reader(folder / "emotion_reader.safetensors")[1]
 
 
 def test_a_card_of_other_weights_is_refused(shipped, tmp_path):

@@ -74,6 +74,8 @@ def test_ten_steps_equal_four_and_six(stopped, whole, data_folder):
     assert main([*arguments(data_folder, stopped), "--resume"]) == 0
     assert metrics(stopped) == metrics(whole)
     assert (stopped / "last.safetensors").stat().st_size > 0
+    mine, theirs = ((out / "network.safetensors").read_bytes() for out in (stopped, whole))
+    assert mine == theirs, "equal runs are equal files"
     mine, theirs = ({**read_state(out), "seconds": 0, "settings": 0} for out in (stopped, whole))
     assert mine == theirs
 
@@ -99,6 +101,29 @@ def test_a_run_goes_on_exactly_after_kill_9(whole, data_folder, tmp_path):
     assert 3 <= read_state(out)["step"] < 10
     assert main([*arguments(data_folder, out), "--resume"]) == 0
     assert metrics(out) == metrics(whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_saves_its_step_between_two_checkpoints(
+    whole, data_folder, tmp_path, monkeypatch, capsys, interruptible, number
+):
+    step, calls, out = train.train_step, [], tmp_path / "run"
+
+    def interrupted(*given):
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), number)
+        return step(*given)
+
+    later = [*arguments(data_folder, out), "--save-minutes", "9"]
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "train_step", interrupted)
+        assert main([*later, "--log-every", "5"]) == 130
+    assert read_state(out)["step"] == 2
+    by = " by SIGTERM" if number == signal.SIGTERM else ""
+    assert f"Stopped{by} at step 2. The checkpoint of step 2 is kept in" in capsys.readouterr().err
+    assert main([*later, "--resume"]) == 0
+    assert metrics(out)[1:] == metrics(whole)[2:], "but for the line that covers both steps before"
 
 
 def test_metrics_after_the_checkpoint_are_written_once(stopped, data_folder, whole):

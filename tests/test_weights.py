@@ -80,6 +80,16 @@ def test_the_file_says_how_it_was_trained(saved):
     assert read_metadata(saved) == {"version": 1, "config": CONFIG, "training": TRAINING}
 
 
+def test_equal_networks_are_equal_files(network, tmp_path):
+    """safetensors alone writes the metadata in an order of chance."""
+    for number in range(8):
+        save_network(network, tmp_path / f"{number}.safetensors", TRAINING | {"odd": 'é \\ " \n \x01'})
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    assert read_metadata(tmp_path / "0.safetensors")["training"]["odd"] == 'é \\ " \n \x01'
+    for name, weight in load_network(tmp_path / "0.safetensors").state_dict().items():
+        assert torch.equal(weight, network.state_dict()[name])
+
+
 def test_any_safetensors_reader_finds_config_and_provenance(saved):
     with safe_open(saved, "pt") as file:
         metadata = file.metadata()

@@ -76,6 +76,7 @@ def writing(path: Path):
         ) from error
 
 
+@torch.no_grad()
 def load_checkpoint(
     out: Path, network: nn.Module, average: nn.Module | None, optimizer: torch.optim.AdamW
 ) -> dict:
@@ -101,7 +102,8 @@ def load_checkpoint(
             )
         optimizer.state[parameter] = {
             "step": torch.tensor(float(state["step"]), device=parameter.device),
-            **{moment: tensor.to(parameter.device) for moment, tensor in moments.items()},
+            # In the parameter's own order of memory (channels last, say): fused AdamW pairs numbers by their place.
+            **{moment: torch.empty_like(parameter).copy_(tensor) for moment, tensor in moments.items()},
         }
     return state
 

@@ -1,7 +1,11 @@
-"""How the trainer's commands end: with a status, and with mistakes told in one line."""
+"""How the trainer's commands end: with a status, with mistakes told in one line, and with nothing lost by Ctrl-C."""
 
+import contextlib
+import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 INTERRUPTED = 130
 """The status of a command that was interrupted, as shells have it: 128 + SIGINT."""
@@ -11,8 +15,14 @@ class TrainingError(Exception):
     """A run cannot start or go on; the text says why and what to do."""
 
 
+class Terminated(KeyboardInterrupt):
+    """An interruption by SIGTERM, which `kill`, containers and schedulers send, in place of Ctrl-C."""
+
+
 def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Exception]) -> int:
     """Runs a command; everything that a user can put right is said in a line, without a traceback.
+
+    SIGTERM ends it like Ctrl-C: processes and half-written files that belong to it do not outlive it.
 
     Args:
         command: What to run; it gives a status, or None for 0.
@@ -23,7 +33,8 @@ def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Ex
         The exit status: the command's own, 1 after an error, 130 after an interruption.
     """
     try:
-        return command() or 0
+        with _handled(_terminate, signal.SIGTERM):
+            return command() or 0
     except ModuleNotFoundError as error:
         print(f"error: {error}. Install what it needs: pip install -e '.[{extras}]'", file=sys.stderr)
     except (ValueError, OSError, TrainingError, *mistakes) as error:
@@ -32,3 +43,47 @@ def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Ex
         print(f"\n{str(error) or 'interrupted; run the same command again to go on'}", file=sys.stderr)
         return INTERRUPTED
     return 1
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[list[KeyboardInterrupt]]:
+    """Holds Ctrl-C and SIGTERM back until a step is done, so that its checkpoint is no half step's.
+
+    The first of them is noted, for the body to look for between its steps, to save, and to end. A second one interrupts
+    at once. One that the body did not see any more interrupts after it.
+
+    Yields:
+        The interruptions that have come, to be raised.
+    """
+    came: list[KeyboardInterrupt] = []
+
+    def note(number, frame):
+        came.append(Terminated() if number == signal.SIGTERM else KeyboardInterrupt())
+        if len(came) > 1:
+            raise came[-1]
+        # Not by print, which may be what was just interrupted.
+        os.write(2, b"\nSaving after this step; interrupt again to stop at once.\n")
+
+    with _handled(note, signal.SIGINT, signal.SIGTERM):
+        yield came
+    if came:
+        raise came[0]
+
+
+def _terminate(number, frame):
+    raise Terminated
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable, *numbers: int) -> Iterator[None]:
+    """Handles signals, but for those that are to be ignored (as nohup has it); only the main thread can."""
+    before = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in numbers:
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    before[number] = signal.signal(number, handler)
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +10,7 @@ import torch.distributed as dist
 
 from .batches import batch_indexes
 from .checkpoint import checkpoint_path
-from .command_line import TrainingError
+from .command_line import Terminated, TrainingError
 from .logs import write_json
 
 if TYPE_CHECKING:
@@ -24,18 +23,14 @@ def explained(run: Run):
     """Turns what can end a run from outside into one message that says where it stands and what to do.
 
     Raises:
-        TrainingError: It was ended by another process, or the memory is too small.
-        KeyboardInterrupt: It was interrupted; with the message.
+        TrainingError: Another process was lost, or the memory is too small.
+        KeyboardInterrupt: It was interrupted, by Ctrl-C or by SIGTERM; with the message.
     """
-
-    def stop(number, frame):
-        raise TrainingError(f"Stopped by {signal.Signals(number).name} at step {run.step}. {_kept(run)}")
-
-    before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(f"Stopped at step {run.step}. {_kept(run)}") from error
+        by = " by SIGTERM" if isinstance(error, Terminated) else ""
+        raise KeyboardInterrupt(f"Stopped{by} at step {run.step}. {_kept(run)}") from error
     except torch.cuda.OutOfMemoryError as error:
         raise _out_of_memory(run) from error
     except RuntimeError as error:
@@ -47,8 +42,6 @@ def explained(run: Run):
                 f"is gone; look above for its own message. {_kept(run)}"
             ) from error
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ from .checkpoint import (
     save_checkpoint,
     writing,
 )
-from .command_line import TrainingError, status_of
+from .command_line import TrainingError, held_back, status_of
 from .directions import Directions, content_error
 from .logs import Logs, write_json
 from .loss import pair_errors
@@ -261,17 +261,20 @@ class Window:
 
 
 def fit(run: Run, model: nn.Module, logs: Logs) -> None:
-    """Trains to the last step, with metrics, validations and checkpoints on the way."""
+    """Trains to the last step, with metrics, validations and checkpoints on the way; an interruption saves first."""
     settings, window, saved_at = run.settings, Window(run), time.monotonic()
     every = settings.validate_every or max(1, round(len(run.data.train) / settings.batch))
-    with logs.bar(run) as bar:
+    # Several processes are not interrupted at the same step: one that would still save might wait for the others.
+    held = held_back() if run.processes.count == 1 else contextlib.nullcontext([])
+    with logs.bar(run) as bar, held as came:
         while run.step < run.total:
             window.add(*train_step(run, model))
             run.step += 1
             bar.update(settings.batch)
             done = run.step == run.total
             validates = done or run.step % every == 0
-            if not validates and run.step % settings.log_every:
+            stops = bool(came)
+            if not (validates or stops or run.step % settings.log_every == 0):
                 continue
             values = window.close()
             if not run.processes.first:
@@ -280,9 +283,11 @@ def fit(run: Run, model: nn.Module, logs: Logs) -> None:
             bar.set_postfix(loss=f"{values['loss']:.4g}")
             if validates:
                 _validate(run, logs)
-            if done or time.monotonic() - saved_at >= 60 * settings.save_minutes:
+            if done or stops or time.monotonic() - saved_at >= 60 * settings.save_minutes:
                 save(run)
                 saved_at = time.monotonic()
+            if stops:
+                raise came[0]
             window.started = time.monotonic()
 
 

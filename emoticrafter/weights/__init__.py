@@ -119,16 +119,35 @@ def target_file(path: str | os.PathLike) -> Path:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Writes a safetensors file whole or not at all, of tensors on any device.
+    """Writes a safetensors file whole or not at all, of tensors on any device; equal contents are equal files.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+    def write(temporary: Path) -> None:
+        save_file(tensors, temporary, metadata)
+        if metadata:
+            _sort_metadata(temporary)
+
     try:
-        write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+        write_atomically(path, write)
     except SafetensorError as error:  # what safetensors makes of a full disk
         raise OSError(f"{path} could not be written: {error}. What was there before is untouched.") from error
+
+
+def _sort_metadata(path: Path) -> None:
+    """Puts a safetensors file's metadata in order: it is written in an order of chance."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) > size:
+            raise ValueError(f"{path}: its header grows from {size} to {len(text)} bytes when it is sorted.")
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 def open_safetensors(path: Path) -> safe_open:

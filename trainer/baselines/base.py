@@ -23,6 +23,7 @@ from trainer.manifest import Image as Asked
 from trainer.manifest import read_manifest
 from trainer.miniature.captions import neutral_caption
 from trainer.miniature.dataset import fill, filled
+from trainer.miniature.folders import needs
 from trainer.miniature.loop import Machine
 from trainer.miniature.models import noise_schedule
 from trainer.miniature.pipeline import Run, latents
@@ -128,7 +129,7 @@ def from_miniature(out: Path, machine: Machine) -> tuple[Base, Pictures]:
         FileNotFoundError: The folder holds no run, or one whose generator is not trained yet.
     """
     run = Run(out, read_recipe(out), machine)
-    run.needs("generator")
+    needs(out, "generator")
     plan, wordings = run.plan, run.recipe.captions
     prompts = [
         [neutral_caption(scene, plan.seed(index) * wordings + wording) for wording in range(wordings)]

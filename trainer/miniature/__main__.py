@@ -27,6 +27,7 @@ from trainer.miniature.captions import emotional_caption, neutral_caption
 from trainer.miniature.commands import add_commands
 from trainer.miniature.painter import paint
 from trainer.miniature.scene import SETTINGS, SUBJECTS, TIMES, Scene
+from trainer.prepare.options import count, seed
 
 
 def contact_sheet(scene: Scene, seed: int, steps: int = 5, size: int = 128) -> np.ndarray:
@@ -65,9 +66,9 @@ def parser() -> argparse.ArgumentParser:
     sheet.add_argument("--subject", choices=SUBJECTS, help="default: every subject")
     sheet.add_argument("--setting", choices=SETTINGS, help="default: another for each subject")
     sheet.add_argument("--time", choices=TIMES, help="default: another for each subject")
-    sheet.add_argument("--steps", type=int, default=5, help="pictures along each axis (5)")
-    sheet.add_argument("--size", type=int, default=128, help="pixels a picture (128)")
-    sheet.add_argument("--seed", type=int, default=0, help="layout, hues and wording (0)")
+    sheet.add_argument("--steps", type=count, default=5, help="pictures along each axis (5)")
+    sheet.add_argument("--size", type=count, default=128, help="pixels a picture (128)")
+    sheet.add_argument("--seed", type=seed, default=0, help="layout, hues and wording (0)")
     sheet.set_defaults(run=paint_command)
     add_commands(commands)
     return top

@@ -7,7 +7,8 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from trainer.miniature.recipe import TINY, Recipe, read_recipe
+from trainer.miniature.recipe import TINY, Recipe, is_tiny, read_recipe
+from trainer.prepare.options import count
 
 
 def add_commands(commands) -> None:
@@ -25,15 +26,15 @@ def add_commands(commands) -> None:
             group.add_argument(flag, type=field.type, metavar=field.name.upper(), help=text)
 
     command = _command(commands, "ablate", "fit the emotion networks that are compared", ablate_command)
-    command.add_argument("--networks", type=int, default=2, help="networks of every variant (%(default)s)")
+    command.add_argument("--networks", type=count, default=2, help="networks of every variant (%(default)s)")
     command.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="default: all")
 
     command = _command(
         commands, "measure", "draw held-out prompts over the plane and read them", measure_command
     )
-    command.add_argument("--prompts", type=int, default=42, help="held-out prompts (%(default)s)")
+    command.add_argument("--prompts", type=count, default=42, help="held-out prompts (%(default)s)")
     command.add_argument(
-        "--seeds", type=int, default=2, help="pictures of every prompt and point (%(default)s)"
+        "--seeds", type=count, default=2, help="pictures of every prompt and point (%(default)s)"
     )
     command.add_argument(
         "--networks", nargs="+", type=Path, metavar="FILE", help="default: the run's default-*"
@@ -91,12 +92,32 @@ def _machine(args: argparse.Namespace):
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
-    """The recipe of the run's folder, or of a new run, with the given settings in it."""
+    """The recipe of the run's folder, or of a new run, with the given settings in it.
+
+    Raises:
+        ValueError: --tiny, for a run that was begun without.
+    """
     begun = (args.out / "recipe.json").is_file()
-    recipe = read_recipe(args.out) if begun else TINY if args.tiny else Recipe()
+    recipe = _begun(args.out) if begun else TINY if args.tiny else Recipe()
+    if args.tiny and not is_tiny(recipe):
+        raise ValueError(
+            f"{args.out} was begun without --tiny: leave it out to go on, or choose another --out."
+        )
+    if args.tiny and not begun:
+        print(f"{args.out}: tiny sizes: learns nothing")
     names = [field.name for field in dataclasses.fields(Recipe)]
     given = {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
     return dataclasses.replace(recipe, **given)
+
+
+def _begun(out: Path) -> Recipe:
+    """The recipe of a run's folder; if it is of tiny sizes, that is said."""
+    recipe = read_recipe(out)
+    if is_tiny(recipe):
+        print(
+            f"{out} was begun with --tiny: tiny sizes: learns nothing. Choose another --out for a real run."
+        )
+    return recipe
 
 
 def train_command(args: argparse.Namespace) -> None:
@@ -108,14 +129,16 @@ def train_command(args: argparse.Namespace) -> None:
 def ablate_command(args: argparse.Namespace) -> None:
     from trainer.miniature.pipeline import ablate
 
-    ablate(args.out, read_recipe(args.out), _machine(args), args.networks, args.variants)
+    ablate(args.out, _begun(args.out), _machine(args), args.networks, args.variants)
 
 
 def measure_command(args: argparse.Namespace) -> None:
+    from trainer.miniature.folders import needs
     from trainer.miniature.measure import Bench, find_networks, measure
     from trainer.miniature.table import table, write_table
 
-    recipe, machine = read_recipe(args.out), _machine(args)
+    recipe, machine = _begun(args.out), _machine(args)
+    needs(args.out, "autoencoder", "generator", "readers")
     networks = find_networks(args.out, args.networks)
     bench = Bench(args.out, recipe, machine, args.prompts, args.seeds)
     rows = measure(args.out, bench, networks, at_once=32 if machine.device.type == "cuda" else 2)
@@ -132,8 +155,9 @@ def measure_command(args: argparse.Namespace) -> None:
 def export_command(args: argparse.Namespace) -> None:
     from trainer.miniature.export import export
 
+    quiet()
     network = args.network or args.out / "emotion" / "default-0" / "network.safetensors"
-    export(args.out, read_recipe(args.out), network, args.to)
+    export(args.out, _begun(args.out), network, args.to)
 
 
 def restore_command(args: argparse.Namespace) -> None:

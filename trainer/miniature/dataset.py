@@ -5,7 +5,10 @@ it stopped. This module is what painting processes load, so it stays clear of di
 """
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -127,9 +130,9 @@ def filled(path: Path, shape: tuple[int, ...], dtype: str, mode: Literal["r", "r
     """
     try:
         array = np.load(path, mmap_mode=mode)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError) as error:  # numpy's own text advises to load pickled objects
         raise ValueError(
-            f"{path} is damaged ({error}): delete it, and run the same command again to make it anew."
+            f"{path} is damaged: delete it, and run the same command again to make it anew."
         ) from error
     if (array.shape, array.dtype) != (shape, np.dtype(dtype)):
         raise ValueError(
@@ -172,10 +175,24 @@ def paint_set(plan: Plan, path: Path, size: int, processes: int | None = None) -
             yield from (paint_part(plan, size, rows) for rows in ranges)
             return
         context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads half
-        with ProcessPoolExecutor(count, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        with ProcessPoolExecutor(count, context, initializer=_begin_painting) as pool:
             yield from pool.map(partial(paint_part, plan, size), ranges)
 
     return fill(path, (len(plan), size, size, 3), "uint8", produce)
+
+
+def _begin_painting() -> None:
+    """Sets up a painting process: one thread, and its end when the command's own process ends, however that is."""
+    cv2.setNumThreads(1)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all of a terminal's processes; the first one decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def paint_part(plan: Plan, size: int, rows: range) -> np.ndarray:

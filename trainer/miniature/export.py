@@ -12,15 +12,14 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny, UNet2DConditionModel
-from safetensors.torch import save_file
 from torch import Tensor
 
 from emoticrafter import load_network, save_network
 from emoticrafter.files import file_sha256, write_atomically
 from emoticrafter.readers import load_reader
-from emoticrafter.weights import read_metadata
+from emoticrafter.weights import existing_file, read_metadata, save_tensors
 from trainer.miniature.comfyui_layout import text_sizes, text_state, unet_sizes, unet_state, vae_state
-from trainer.miniature.folders import load_autoencoder, load_generator
+from trainer.miniature.folders import load_autoencoder, load_generator, needs
 from trainer.miniature.models import TextEncoders
 from trainer.miniature.readers import KINDS
 from trainer.miniature.recipe import Recipe
@@ -28,6 +27,7 @@ from trainer.miniature.recipe import Recipe
 FORMAT, VERSION = "emoticrafter-miniature", "1"
 LARGEST = 40_000_000
 """Bytes of everything that is shipped."""
+CARD_NAME = "README.md"
 LICENCE = "Apache-2.0: captions worded by this project"
 
 
@@ -44,25 +44,7 @@ def write_part(path: Path, state: dict[str, Tensor], config: dict) -> None:
                 f"{path.name}: {name} is not finite in float16. Train it anew with a lower rate."
             )
     metadata = {"format": FORMAT, "version": VERSION, "config": json.dumps(config)}
-
-    def write(temporary: Path) -> None:
-        save_file(halves, temporary, metadata)
-        sort_metadata(temporary)
-
-    write_atomically(path, write)
-
-
-def sort_metadata(path: Path) -> None:
-    """Puts a safetensors file's metadata in order, which it is written without: equal weights are then equal files."""
-    with path.open("r+b") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        if len(text) > size:
-            raise ValueError(f"{path}: its header grows from {size} to {len(text)} bytes when it is sorted.")
-        file.seek(8)
-        file.write(text.ljust(size))
+    save_tensors(path, halves, metadata)
 
 
 def export_model(
@@ -78,7 +60,10 @@ def export_model(
 
 
 def export(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
-    """Writes everything that is shipped, with its data card, and prints the sizes: all files, or none.
+    """Writes everything that is shipped, with its data card, and prints the sizes.
+
+    All files are written beside their places first, so that nothing changes if one cannot be made. Then they are moved
+    one after another, the card at last: `restore` refuses a folder whose card was not written with its files.
 
     Args:
         out: The run's folder.
@@ -87,9 +72,11 @@ def export(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
         to: The folder; files that are there are replaced.
 
     Raises:
-        FileNotFoundError: A stage is not done.
+        FileNotFoundError: A stage is not done, or there is no such network.
         ValueError: The files are larger together than may be shipped.
     """
+    needs(out, "autoencoder", "generator", "readers")
+    existing_file(network)
     to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export.", dir=to) as folder:
         _write_all(out, recipe, network, Path(folder))
@@ -98,7 +85,7 @@ def export(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
             raise ValueError(
                 f"{out} makes {total / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f}: use smaller sizes."
             )
-        for path in Path(folder).iterdir():
+        for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == CARD_NAME):
             path.replace(to / path.name)
     print(f"{to}: {total / 1e6:.1f} MB")
 
@@ -109,14 +96,13 @@ def _write_all(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
     training = read_metadata(network)["training"]
     training.setdefault("data", {})["licences"] = {"miniature": LICENCE}
     save_network(load_network(network).half(), to / "emotion_network.safetensors", training)
-    sort_metadata(to / "emotion_network.safetensors")
     figures = {}
     for kind in KINDS:
         reader, config = load_reader(out / "readers" / f"{kind}.safetensors")
         write_part(to / f"{kind}_reader.safetensors", reader.state_dict(), config)
         figures[kind] = config["held_out"]
     card = data_card(recipe, figures, training, sorted(to.glob("*.safetensors")))
-    write_atomically(to / "README.md", lambda temporary: temporary.write_text(card, encoding="utf-8"))
+    write_atomically(to / CARD_NAME, lambda temporary: temporary.write_text(card, encoding="utf-8"))
 
 
 def data_card(recipe: Recipe, figures: dict, training: dict, files: list[Path]) -> str:
@@ -160,7 +146,8 @@ like any other of this project; the two readers measure pictures, and made none.
 
 {pictures} pictures painted by `trainer/miniature/painter.py`, and captions worded by `captions.py`; nothing was
 collected, and nobody who exists is shown. Valence and arousal are the painter's own settings, not people's ratings. The
-combinations of subject, setting and time that `Scene.held_out` names are in no training picture or caption.
+combinations of subject, setting and time that `Scene.held_out` names are in no picture or caption that the generator
+or the emotion network learned from; the two readers learned from pictures of all combinations.
 
 ## Training
 

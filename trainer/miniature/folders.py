@@ -37,6 +37,20 @@ def alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def needs(out: Path, *stages: str) -> None:
+    """Sees that a run has done what a command reads.
+
+    Raises:
+        FileNotFoundError: It has not; with the stage to be run.
+    """
+    for stage in stages:
+        if not (out / stage).exists():
+            raise FileNotFoundError(
+                f"{out / stage} does not exist: run the stage first, "
+                f"python -m trainer.miniature train --out {out} --stages {stage}"
+            )
+
+
 def write_folder(path: Path, write: Callable[[Path], None]) -> None:
     """Calls `write` with a temporary folder, then moves it to `path`, which must not be there yet."""
     temporary = path.with_name(f".{path.name}.tmp")

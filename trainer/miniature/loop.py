@@ -15,7 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from trainer.checkpoint import checkpoint_path, load_checkpoint, read_state, save_checkpoint
-from trainer.command_line import TrainingError
+from trainer.command_line import TrainingError, held_back
 from trainer.logs import Logs
 
 LOG_EVERY = 25
@@ -179,14 +179,16 @@ def fit(
 
     Raises:
         TrainingError: The loss is not finite, the checkpoint is damaged, or the disk is full.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the step that was going on then is done, and saved.
     """
     run = Progress(module, schedule, machine, folder)
     called = torch.compile(module) if machine.compile else module
     with (
         Logs(folder, run.step, True) as logs,
         tqdm(total=schedule.steps, initial=run.step, desc=folder.name, mininterval=2) as bar,
+        held_back() as came,
     ):
-        while run.step < schedule.steps:
+        while run.step < schedule.steps and not came:
             run.advance(called, loss)
             bar.update()
             if run.step % LOG_EVERY == 0:
@@ -198,7 +200,11 @@ def fit(
                 return None
             if time.monotonic() - run.saved > SAVE_SECONDS:
                 run.save()
-    run.save()
+        run.save()
+        if came:
+            raise KeyboardInterrupt(
+                f"{folder.name}: stopped at step {run.step}, which is saved; run the same command again to go on."
+            )
     return run.average
 
 

@@ -23,6 +23,7 @@ from emoticrafter import load_network
 from emoticrafter.baselines import is_baseline, load_baseline
 from emoticrafter.files import file_sha256
 from emoticrafter.readers import distance, load_reader
+from emoticrafter.weights import read_metadata
 from trainer.baselines.patches import conditioning
 from trainer.evaluation.statistics import agreement
 from trainer.miniature.captions import emotional_caption, neutral_caption
@@ -214,8 +215,12 @@ def find_networks(out: Path, files: list[Path] | None = None) -> dict[str, Path]
     """Network files by the names that they have in the table: the given ones, or a run's of the default settings.
 
     Raises:
-        FileNotFoundError: There is none.
+        FileNotFoundError: There is none, or a given one is not there.
+        ValueError: A given one is no emotion network, and no baseline.
     """
+    for path in files or ():
+        if not is_baseline(path):
+            read_metadata(path)
     found = files or sorted(out.glob("emotion/default-*/network.safetensors"))
     if not found:
         raise FileNotFoundError(

@@ -1,6 +1,6 @@
 """The miniature's networks: SDXL's plan at small size, in the classes of diffusers and transformers.
 
-Shapes: B batch, T = 77 tokens, D features (64 + 96), P pooled (96); latents are [B, 4, 16, 16] with deviation 1,
+Shapes: B batch, T = 77 tokens, D features (64 + 64), P pooled (64); latents are [B, 4, 16, 16] with deviation 1,
 pictures [B, 3, 128, 128] in [0, 1].
 """
 

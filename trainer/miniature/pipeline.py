@@ -2,7 +2,7 @@
 
     python -m trainer.miniature train --out runs/miniature                       # all stages
     python -m trainer.miniature train --out runs/miniature --stages pictures autoencoder
-    python -m trainer.miniature ablate --out runs/miniature --seeds 2            # the networks that are compared
+    python -m trainer.miniature ablate --out runs/miniature --networks 2         # the networks that are compared
 
 The run's folder holds recipe.json, pictures/ and latents.npy, autoencoder/ and generator/ in diffusers' layout,
 emotion/ with the pairs, their features and the networks, readers/, and training/ with checkpoints and metrics.
@@ -21,7 +21,7 @@ from trainer.miniature.autoencoder import cache_latents, round_trip, train_autoe
 from trainer.miniature.captioning import caption_tokens
 from trainer.miniature.dataset import Plan, make_plan, paint_set
 from trainer.miniature.emotion import VARIANTS, prepare_data, train_network
-from trainer.miniature.folders import alone, load_autoencoder
+from trainer.miniature.folders import alone, load_autoencoder, needs
 from trainer.miniature.generator import train_generator
 from trainer.miniature.loop import Machine
 from trainer.miniature.readers import KINDS, Sight, train_reader
@@ -54,18 +54,11 @@ class Run:
         return paint_set(self.reader_plan, self.out / "pictures" / "readers.npy", self.recipe.picture_size)
 
     def autoencoder(self) -> AutoencoderTiny:
-        self.needs("autoencoder")
+        needs(self.out, "autoencoder")
         return load_autoencoder(self.out / "autoencoder")
 
     def training(self, name: str) -> Path:
         return self.out / "training" / name
-
-    def needs(self, stage: str) -> None:
-        if not (self.out / stage).exists():
-            raise FileNotFoundError(
-                f"{self.out / stage} does not exist: run the stage first, "
-                f"python -m trainer.miniature train --out {self.out} --stages {stage}"
-            )
 
 
 def _pictures(run: Run) -> None:
@@ -89,8 +82,10 @@ def _generator(run: Run) -> None:
 
 
 def emotion(run: Run, variant: str = "default", seed: int = 0) -> Path:
-    run.needs("generator")
-    data = prepare_data(run.recipe, run.out / "generator", run.out / "emotion", run.machine)
+    needs(run.out, "generator")
+    # What trainer.prepare says on its own, of the pairs and of what comes next, is not so here.
+    with contextlib.redirect_stdout(None):
+        data = prepare_data(run.recipe, run.out / "generator", run.out / "emotion", run.machine)
     return train_network(run.recipe, data, run.out / "emotion", run.machine, variant, seed)
 
 

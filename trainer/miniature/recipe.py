@@ -134,6 +134,11 @@ TINY = Recipe(
 """Learns nothing, in seconds: for the tests, and to see that every stage runs on a machine."""
 
 
+def is_tiny(recipe: Recipe) -> bool:
+    """Whether a recipe's networks are TINY's, which learn nothing whatever the counts are; no option sets those."""
+    return (recipe.unet_channels, recipe.reader_channels) == (TINY.unet_channels, TINY.reader_channels)
+
+
 def keep(recipe: Recipe, out: Path) -> None:
     """Writes the recipe into a run's folder, or finds that it is there already.
 

@@ -17,15 +17,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from emoticrafter import load_network, save_network
+from emoticrafter.files import file_sha256
 from emoticrafter.readers import load_reader
 from emoticrafter.weights import read_metadata
 from trainer.miniature.comfyui_layout import LATENT_SCALE, text_state, unet_state, vae_state
+from trainer.miniature.export import CARD_NAME
 from trainer.miniature.folders import save_generator, write_folder
 from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
 from trainer.miniature.readers import KINDS, save_reader
 from trainer.miniature.recipe import Recipe, keep
 
 PARTS = ("unet", "text_encoders", "vae", "emotion_network", *(f"{kind}_reader" for kind in KINDS))
+FILES = tuple(f"{part}.safetensors" for part in PARTS)
 MARK = "v_pred"  # beside the UNet's weights, for ComfyUI alone
 
 
@@ -43,26 +46,37 @@ def restore(shipped: Path, out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         what = "holds a run already" if (out / "recipe.json").exists() else "is not empty"
         raise ValueError(f"{out} {what}, which is never overwritten: choose another --out, or move it away.")
-    if missing := [name for name in PARTS if not (shipped / f"{name}.safetensors").is_file()]:
+    if missing := [name for name in (*FILES, CARD_NAME) if not (shipped / name).is_file()]:
         raise FileNotFoundError(
-            f"{shipped} has no {missing[0]}.safetensors: expected what `python -m trainer.miniature export` writes, "
+            f"{shipped} has no {missing[0]}: expected what `python -m trainer.miniature export` writes, "
             "as the folder miniature of this project."
         )
-    recipe = card_recipe(shipped / "README.md")
+    recipe = card_recipe(shipped / CARD_NAME)
+    check_sums(shipped / CARD_NAME)
     write_folder(out, lambda folder: _write(shipped, recipe, folder))
+
+
+def check_sums(card: Path) -> None:
+    """Sees that the files beside a data card are those that it was written with.
+
+    Raises:
+        ValueError: One is another, or the card does not tell.
+    """
+    told = dict(re.findall(r"^\| (\S+) \|.*\| `([0-9a-f]{64})` \|$", card.read_text("utf-8"), re.MULTILINE))
+    for name in FILES:
+        if told.get(name) != file_sha256(card.with_name(name)):
+            raise ValueError(
+                f"{card.with_name(name)} is not the file that {card.name} beside it tells of (by its sha256): it is "
+                "damaged, or of another export. Take the whole folder from one export."
+            )
 
 
 def card_recipe(card: Path) -> Recipe:
     """The recipe in the data card of shipped weights.
 
     Raises:
-        FileNotFoundError: There is no card.
         ValueError: It holds no recipe that this version knows.
     """
-    if not card.is_file():
-        raise FileNotFoundError(
-            f"{card} does not exist: the weights' recipe is in it. Take the whole folder."
-        )
     found = re.findall(r"^```json\n(.*?)^```", card.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     try:
         values = json.loads(found[-1])
