@@ -52,7 +52,10 @@ INSET = 150
 
 # The plane's corners have the pad's colours: low and high valence (columns) at high and low arousal (rows).
 COLOURS = np.array(
-    [[CORNERS[name][1] for name in row] for row in (("distress", "excitement"), ("depression", "relaxation"))],
+    [
+        [CORNERS[name][1] for name in row]
+        for row in (("distress", "excitement"), ("depression", "relaxation"))
+    ],
     dtype=np.float32,
 )
 FEELINGS = ("excited", "relaxed", "angry", "sad")

@@ -11,7 +11,7 @@ import transformers
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from emoticrafter import load_network
+from emoticrafter import EmotionNetwork, load_network
 from emoticrafter.weights import read_metadata
 from trainer.miniature import emotion, measure
 from trainer.miniature.__main__ import main
@@ -142,6 +142,28 @@ def test_measure_writes_the_table(out, tmp_path):
         assert f"| {row} |" in first
     assert main([*arguments, "--table", str(path)]) == 0  # from what was kept
     assert path.read_text() == first
+
+
+def test_words_are_set_against_the_opposite_value(out, tmp_path, monkeypatch):
+    asked = []
+    forward = EmotionNetwork.forward
+    monkeypatch.setattr(
+        EmotionNetwork,
+        "forward",
+        lambda self, features, v, a: (
+            asked.append((float(v[0]), float(a[0]))),
+            forward(self, features, v, a),
+        )[1],
+    )
+    document = tmp_path / "miniature.md"
+    words = ["--out", str(out), "--prompts", "2", "--device", "cpu", "--table", str(document)]
+    assert main(["override", *words]) == 0
+    shown = document.read_text()
+    assert shown.count("\n| valence ") == shown.count("\n| arousal ") == 4
+    [strong] = [line for line in shown.splitlines() if line.startswith("| arousal +3 |")]
+    assert "| arousal -2.5 |" in strong and strong.count("±") == 3 and strong.count("%") == 2
+    assert set(asked) == {(2.5, 0.0), (-2.5, 0.0), (0.0, 2.5), (0.0, -2.5)}
+    assert len(asked) == 8 * 2, "once for each strength; words alone need no network"
 
 
 def test_export_writes_small_files_and_their_card(out, tmp_path, capfd):

@@ -5,6 +5,7 @@ python -m trainer.miniature paint --out pictures --subject cat --setting snow --
 python -m trainer.miniature train --out runs/miniature
 python -m trainer.miniature ablate --out runs/miniature
 python -m trainer.miniature measure --out runs/miniature --table docs/miniature.md
+python -m trainer.miniature override --out runs/miniature --table docs/miniature.md
 python -m trainer.miniature export --out runs/miniature --to miniature
 python -m trainer.miniature restore --from miniature --out runs/miniature
 python -m trainer.miniature captions --out runs/rewritten.jsonl

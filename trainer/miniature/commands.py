@@ -12,7 +12,19 @@ from trainer.prepare.options import count
 
 
 def add_commands(commands) -> None:
-    """Adds train, ablate, measure, export, restore and captions to argparse's subcommands."""
+    """Adds train, ablate, measure, override, export, restore and captions to argparse's subcommands."""
+    _add_training(commands)
+    _add_measuring(commands)
+    _add_shipping(commands)
+    command = commands.add_parser(
+        "captions",
+        help="write the painter's emotional captions of the held-out prompts, as rewritten prompts",
+    )
+    command.add_argument("--out", type=Path, required=True, help="the .jsonl file, for trainer.generate")
+    command.set_defaults(run=captions_command)
+
+
+def _add_training(commands) -> None:
     command = _command(commands, "train", "train all parts, going on from where they are", train_command)
     command.add_argument(
         "--stages", nargs="+", metavar="STAGE", help="pictures, autoencoder ... (default: all)"
@@ -29,6 +41,8 @@ def add_commands(commands) -> None:
     command.add_argument("--networks", type=count, default=2, help="networks of every variant (%(default)s)")
     command.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="default: all")
 
+
+def _add_measuring(commands) -> None:
     command = _command(
         commands, "measure", "draw held-out prompts over the plane and read them", measure_command
     )
@@ -41,6 +55,14 @@ def add_commands(commands) -> None:
     )
     command.add_argument("--table", type=Path, metavar="FILE", help="a document that gets the table")
 
+    text = "draw emotional captions with the opposite value asked, and read what wins"
+    command = _command(commands, "override", text, override_command)
+    command.add_argument("--prompts", type=count, default=42, help="held-out scenes (%(default)s)")
+    command.add_argument("--network", type=Path, metavar="FILE", help="default: the run's first")
+    command.add_argument("--table", type=Path, metavar="FILE", help="a document that gets the table")
+
+
+def _add_shipping(commands) -> None:
     command = _command(commands, "export", "write the weights for shipping", export_command)
     command.add_argument("--to", type=Path, default=Path("miniature"), help="folder (%(default)s)")
     command.add_argument("--network", type=Path, metavar="FILE", help="default: the run's first")
@@ -50,13 +72,6 @@ def add_commands(commands) -> None:
     add("--from", type=Path, default=Path("miniature"), dest="shipped", help="what is shipped (%(default)s)")
     add("--out", type=Path, default=Path("runs/miniature"), help="the run's folder (%(default)s)")
     command.set_defaults(run=restore_command)
-
-    command = commands.add_parser(
-        "captions",
-        help="write the painter's emotional captions of the held-out prompts, as rewritten prompts",
-    )
-    command.add_argument("--out", type=Path, required=True, help="the .jsonl file, for trainer.generate")
-    command.set_defaults(run=captions_command)
 
 
 def _command(commands, name: str, text: str, run) -> argparse.ArgumentParser:
@@ -142,14 +157,34 @@ def measure_command(args: argparse.Namespace) -> None:
     networks = find_networks(args.out, args.networks)
     bench = Bench(args.out, recipe, machine, args.prompts, args.seeds)
     rows = measure(args.out, bench, networks, at_once=32 if machine.device.type == "cuda" else 2)
-    text = (
-        f"{args.prompts} held-out prompts, 25 points, {args.seeds} seeds; {recipe.sampler_steps} steps of euler, "
-        f"scheduler simple, guidance {recipe.guidance:g}. On a {'GPU' if machine.device.type == 'cuda' else 'CPU'} in "
-        f"{'bfloat16' if machine.bfloat16 else 'float32'}.\n\n{table(rows)}"
-    )
+    text = f"{args.prompts} held-out prompts, 25 points, {args.seeds} seeds; {_drawn(recipe, machine)}\n\n{table(rows)}"
     print(text)
     if args.table:
         write_table(args.table, text)
+
+
+def override_command(args: argparse.Namespace) -> None:
+    from trainer.miniature.folders import needs
+    from trainer.miniature.measure import Bench, find_networks
+    from trainer.miniature.override import override
+    from trainer.miniature.table import write_table
+
+    recipe, machine = _begun(args.out), _machine(args)
+    needs(args.out, "autoencoder", "generator", "readers")
+    network, *_ = find_networks(args.out, [args.network] if args.network else None).values()
+    bench = Bench(args.out, recipe, machine, args.prompts, seeds=1)
+    text = f"{args.prompts} held-out scenes, 1 seed; {_drawn(recipe, machine)}\n\n{override(bench, network)}"
+    print(text)
+    if args.table:
+        write_table(args.table, text, "override")
+
+
+def _drawn(recipe: Recipe, machine) -> str:
+    """How pictures are drawn, for people."""
+    return (
+        f"{recipe.sampler_steps} steps of euler, scheduler simple, guidance {recipe.guidance:g}. On a "
+        f"{'GPU' if machine.device.type == 'cuda' else 'CPU'} in {'bfloat16' if machine.bfloat16 else 'float32'}."
+    )
 
 
 def export_command(args: argparse.Namespace) -> None:
