@@ -36,7 +36,7 @@ SAME_SUBJECT = 0.9
 NAMED_RIGHT = 0.85
 # Without any words: least tau, and least rise of what is read for every 1 that is asked.
 EMPTY_TAU, EMPTY_SLOPE = 0.75, 0.4
-# Words alone move the read valence to their side by this; values of 2.5 against them move it past 0 to theirs.
+# Words alone move what is read to their side by this; values of 2.5 against them move it past 0 to theirs.
 WORDS, OVERRIDDEN = 0.5, 0.5
 
 
@@ -134,12 +134,25 @@ def test_an_empty_prompt_takes_the_emotion(draw, emotion_reader, axis):
 # ---- words of feeling ------------------------------------------------------------------------------
 
 
+# The strongest words win over values at strength 1, as docs/miniature.md says, and give way at strength 2.
 @pytest.mark.parametrize(
-    ("words", "side"), [("joyful mood, glowing light", 1), ("bleak mood, cold grey light", -1)]
+    ("axis", "side", "words", "strength"),
+    [
+        ("valence", 1, "joyful mood, glowing light", 1.0),
+        ("valence", -1, "bleak mood, cold grey light", 1.0),
+        ("arousal", 1, "brisk mood, energetic", 1.0),
+        ("arousal", -1, "quiet mood, hushed", 1.0),
+        ("valence", 1, "happy mood, glorious golden light, a clear golden sky", 2.0),
+        ("valence", -1, "miserable mood, icy darkness, cold rain from a dark sky", 2.0),
+        ("arousal", 1, "startling mood, in violent motion, gusts and racing clouds", 2.0),
+        ("arousal", -1, "drowsy mood, utterly still, a windless haze", 2.0),
+    ],
 )
-def test_valence_overrides_words_of_feeling(draw, emotion_reader, words, side):
+def test_values_override_words_of_feeling(draw, emotion_reader, axis, side, words, strength):
+    number = AXES.index(axis)
     texts = [f"{text}, {words}" for text in SCENES.values()]
+    against = [-2.5 * side if one == axis else 0.0 for one in AXES]
     by_words = read_pictures(emotion_reader, draw([(text, 0.0, 0.0) for text in texts], strength=0.0))
-    by_values = read_pictures(emotion_reader, draw([(text, -2.5 * side, 0.0) for text in texts]))
-    assert side * by_words[:, 0].mean() >= WORDS, by_words
-    assert side * by_values[:, 0].mean() <= -OVERRIDDEN, by_values
+    by_values = read_pictures(emotion_reader, draw([(text, *against) for text in texts], strength))
+    assert side * by_words[:, number].mean() >= WORDS, by_words
+    assert side * by_values[:, number].mean() <= -OVERRIDDEN, by_values
