@@ -46,7 +46,7 @@ def _figure(images: Sequence[Image], titles: dict[str, str]) -> plt.Figure:
         figsize=(1.2 + 0.65 * len(columns), 0.3 + 0.7 * len(titles)),
         gridspec_kw={
             "width_ratios": [1 if column else 0.15 for column in columns],
-            **{"left": 0.15, "right": 0.995, "bottom": 0.005, "top": 0.93, "wspace": 0.03, "hspace": 0.03},
+            **{"left": 0.17, "right": 0.995, "bottom": 0.005, "top": 0.93, "wspace": 0.03, "hspace": 0.03},
         },
         squeeze=False,
     )
