@@ -114,7 +114,7 @@ export class VAPad {
 
   /**
    * Show a point (null: not known), and whether it is locked. To be called now and then: a point that is the
-   * same at REST_CALLS calls has rested. Cheap when nothing changed.
+   * same at REST_CALLS calls has rested, unless it is still held. Cheap when nothing changed.
    */
   show(point, locked) {
     const known = point !== null;
@@ -123,7 +123,7 @@ export class VAPad {
       Object.assign(this, { point: next, known, locked, calls: 0 });
       if (locked) this.drop();
       this.draw();
-    } else if (++this.calls === REST_CALLS) this.rest();
+    } else if (this.pointer === null && ++this.calls === REST_CALLS) this.rest();
   }
 
   /** Where the point is now belongs to its trail. */

@@ -19,6 +19,8 @@ SCREENSHOTS = Path(__file__).parents[2] / "output" / "browser"
 VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)
 AMOUNTS = Amounts(order=1, estimate=2, consistency=1, smoothness=1)
 SIZES = {"phone": (360, 740), "desktop": (1280, 800)}
+KEEPING_MS = 500
+"""What Chromium may take to hand on what a page keeps; under load a page that is reloaded at once misses it."""
 FORBIDDEN = """() => Object.defineProperty(window, "localStorage", {
     get() { throw new DOMException("no", "SecurityError"); },
 })"""
@@ -272,16 +274,19 @@ def test_a_reload_goes_on_where_it_was_with_what_was_begun(person, tmp_path):
     at = person.go_to("order")
     person.page.locator(".pictures .picture").first.press("ArrowDown")
     order = person.order()
+    person.page.wait_for_timeout(KEEPING_MS)
     person.page.reload()
     assert person.heading == "Welcome back"
     assert f"You have answered {at} of 15 questions" in person.page.locator("main").inner_text()
     person.press("Go on")
     assert person.order() == order
+    person.page.wait_for_timeout(KEEPING_MS)
     person.page.close()
     person.open()  # the next day
     person.press("Go on")
     assert person.order() == order
     person.go_to(None)
+    person.page.wait_for_timeout(KEEPING_MS)
     person.page.reload()
     person.press("To the end page")
     assert len(person.save(tmp_path)["answers"]) == 15
