@@ -145,16 +145,13 @@ def test_measure_writes_the_table(out, tmp_path):
 
 
 def test_words_are_set_against_the_opposite_value(out, tmp_path, monkeypatch):
-    asked = []
-    forward = EmotionNetwork.forward
-    monkeypatch.setattr(
-        EmotionNetwork,
-        "forward",
-        lambda self, features, v, a: (
-            asked.append((float(v[0]), float(a[0]))),
-            forward(self, features, v, a),
-        )[1],
-    )
+    asked, forward = [], EmotionNetwork.forward
+
+    def noted(self, features, valence, arousal):
+        asked.append((float(valence[0]), float(arousal[0])))
+        return forward(self, features, valence, arousal)
+
+    monkeypatch.setattr(EmotionNetwork, "forward", noted)
     document = tmp_path / "miniature.md"
     words = ["--out", str(out), "--prompts", "2", "--device", "cpu", "--table", str(document)]
     assert main(["override", *words]) == 0

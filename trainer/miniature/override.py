@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from emoticrafter import load_network
+from emoticrafter import EmotionNetwork, load_network
 from trainer.miniature.captions import emotional_caption
 from trainer.miniature.measure import Bench
 
@@ -34,29 +35,34 @@ def override(bench: Bench, network: Path, at_once: int = 8) -> str:
         + " |",
         "| --- | ---: | --- |" + " ---: |" * 2 * len(STRENGTHS),
     ]
-    for axis, name in enumerate(AXES):
-        for place in WORDS:
-            words = np.where(np.arange(2) == axis, place, 0.0)
-            asked = -np.sign(words) * ASKED
-            alone = _read(bench, fitted, words, asked, 0.0, at_once)[:, axis]
-            cells = [f"{name} {place:+g}", _mean(alone), f"{name} {asked[axis]:+g}"]
-            for strength in STRENGTHS:
-                against = _read(bench, fitted, words, asked, strength, at_once)[:, axis]
-                side = np.mean(np.sign(against) == np.sign(asked[axis]))
-                cells += [_mean(against), f"{100 * side:.0f} %"]
-            lines.append(f"| {' | '.join(cells)} |")
+    for axis, place in tqdm([(axis, place) for axis in range(2) for place in WORDS], unit="row"):
+        words = np.where(np.arange(2) == axis, place, 0.0)
+        asked = -np.sign(words) * ASKED
+        alone = _read(bench, fitted, words, asked, 0.0, at_once)[:, axis]
+        cells = [f"{AXES[axis]} {place:+g}", _mean(alone), f"{AXES[axis]} {asked[axis]:+g}"]
+        for strength in STRENGTHS:
+            against = _read(bench, fitted, words, asked, strength, at_once)[:, axis]
+            side = np.mean(np.sign(against) == np.sign(asked[axis]))
+            cells += [_mean(against), f"{100 * side:.0f} %"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _mean(values: np.ndarray) -> str:
-    return f"{values.mean():+.2f} ± {values.std(ddof=1):.2f}"
+    """The mean, and the deviation over scenes if there are several."""
+    return f"{values.mean():+.2f}" + (f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else "")
 
 
 @torch.no_grad()
 def _read(
-    bench: Bench, network, words: np.ndarray, asked: np.ndarray, strength: float, at_once: int
+    bench: Bench,
+    network: EmotionNetwork,
+    words: np.ndarray,
+    asked: np.ndarray,
+    strength: float,
+    at_once: int,
 ) -> np.ndarray:
-    """Valence and arousal of every scene's picture, [P, 2]."""
+    """Valence and arousal of every scene's picture, [P, 2]; at strength 0 of words alone."""
     captions = [
         emotional_caption(scene, *words, bench.wording(index)) for index, scene in enumerate(bench.scenes)
     ]
