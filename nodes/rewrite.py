@@ -78,7 +78,7 @@ class RewritePrompt(io.ComfyNode):
         if base_url is None:  # linked, and known only when it runs
             return True
         try:
-            chat_settings(base_url, "any", 1, os.environ)
+            chat_settings(base_url, "any", 1, os.environ)  # of the model the run tells
         except RewriteError as error:
             return str(error)
         return True

@@ -184,9 +184,8 @@ def paint_set(plan: Plan, path: Path, size: int, processes: int | None = None) -
 def _begin_painting() -> None:
     """Sets up a painting process: one thread, and its end when the command's own process ends, however that is."""
     cv2.setNumThreads(1)
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches all of a terminal's processes; the first one decides
+    # Ctrl-C reaches all of a terminal's processes; the first one decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -25,7 +25,7 @@ from trainer.tables.sources import Drawing
 
 SHUFFLED = "labels shuffled"
 LISTED = 5
-CLEAR = 2  # times the deviation over networks
+CLEAR = 2  # times the deviation of the differences
 Tested = tuple[Comparison, float | None]
 """A test, and its p after Holm's correction."""
 
