@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from sklearn.neighbors import KernelDensity
 
-from trainer.density import fit_density
+from emoticrafter.fit.density import fit_density
 
 PAIRS = 39_843
 

@@ -25,20 +25,20 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import save_file
 
-from emoticrafter.readers import ClipHeads, Reader, save_heads
-from trainer.encoders import clip_tokenizer
+from emoticrafter.research.readers import ClipHeads, Reader, save_heads
+from trainer.core.pictures import Pixels, decode_ahead, hash_files
 from trainer.evaluate import evaluate_parser, measuring, score_manifests
 from trainer.evaluate import main as evaluate
 from trainer.evaluation.backbones import load_backbone
-from trainer.evaluation.draw_miniature import held_out_prompts
-from trainer.evaluation.pictures import Pixels, decode_ahead, hash_files
-from trainer.evaluation.plan import LEVELS
+from trainer.evaluation.manifest import Image, read_manifest, write_manifest
 from trainer.evaluation.scoring import levels_of, neighbours
-from trainer.manifest import Image, read_manifest, write_manifest
-from trainer.miniature.painter import paint
+from trainer.features.encoders import clip_tokenizer
 from trainer.miniature.readers import KINDS, save_reader
 from trainer.miniature.recipe import Recipe
-from trainer.miniature.scene import all_scenes
+from trainer.painters.miniature import held_out_prompts
+from trainer.painters.plan import LEVELS
+from trainer.world.painter import paint
+from trainer.world.scene import all_scenes
 
 POINTS = [(v, a) for a in LEVELS for v in LEVELS]
 PROTOCOL = 3300

@@ -22,9 +22,9 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from trainer.data import PairTable
-from trainer.encoders import TextEncoders, load_encoders
-from trainer.features import FeatureStore, write_features
+from trainer.data.pairs import PairTable
+from trainer.features.encoders import TextEncoders, load_encoders
+from trainer.features.store import FeatureStore, write_features
 
 WORDS = [
     "house",

@@ -18,8 +18,8 @@ from concurrent.futures import ProcessPoolExecutor
 import cv2
 import numpy as np
 
-from trainer.miniature.painter import paint
-from trainer.miniature.scene import sample_scenes
+from trainer.world.painter import paint
+from trainer.world.scene import sample_scenes
 
 
 def paint_share(first: int, count: int) -> float:

@@ -22,11 +22,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmarks.plain import PlainNetwork
-from trainer.data import PairTable
-from trainer.directions import Directions
-from trainer.settings import Settings
+from trainer.data.pairs import PairTable
+from trainer.runs.data import Data
+from trainer.runs.directions import Directions
+from trainer.runs.settings import Settings
 from trainer.train import Processes, Run, train_step
-from trainer.training_data import Data
 
 TOKENS, FEATURES = 77, 2048
 FULL_RUN = 200 * 39_843

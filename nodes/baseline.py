@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..emoticrafter.baselines import TextualInversion, load_baseline
+from ..emoticrafter.research.baselines import TextualInversion, load_baseline
 from . import networks
 from .baseline_patches import encode_plain, encode_with_words, patched
 from .emotion import CATEGORY, arousal_input, strength_input, valence_input

@@ -10,7 +10,7 @@ from comfy.ldm.modules.attention import optimized_attention
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ..emoticrafter.baselines import (
+from ..emoticrafter.research.baselines import (
     MARK,
     Attention,
     CrossAttention,

@@ -56,7 +56,7 @@ class EmotionGridImage(io.ComfyNode):
         cell_size: list[int],
         columns: list[int],
     ) -> io.NodeOutput:
-        from ..emoticrafter import drawing  # with parts of Pillow that ComfyUI has not loaded yet
+        from ..emoticrafter.figures import drawing  # with parts of Pillow that ComfyUI has not loaded yet
 
         shown = join(points)
         pictures = [picture for batch in images for picture in drawing.to_pictures(batch)]

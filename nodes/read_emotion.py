@@ -5,7 +5,13 @@ from pathlib import Path
 import torch
 from comfy_api.latest import io, ui
 
-from ..emoticrafter.readers import ClipHeads, Reader, load_emotion_reader, read_pictures, readings_text
+from ..emoticrafter.research.readers import (
+    ClipHeads,
+    Reader,
+    load_emotion_reader,
+    read_pictures,
+    readings_text,
+)
 from . import networks
 from .emotion import CATEGORY
 from .miniature_model import FOLDER as MINIATURE_FOLDER

@@ -9,7 +9,7 @@ import folder_paths
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..emoticrafter.rewriting import RewriteError, chat_settings, rewrite_prompt
+from ..emoticrafter.language.rewriting import RewriteError, chat_settings, rewrite_prompt
 from .emotion import CATEGORY, arousal_input, valence_input
 
 log = logging.getLogger("emoticrafter")

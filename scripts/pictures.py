@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
 from emoticrafter.emotions import RUSSELL  # noqa: E402
+from emoticrafter.figures.plane import CORNERS  # noqa: E402
 from emoticrafter.files import write_atomically  # noqa: E402
-from emoticrafter.plane import CORNERS  # noqa: E402
 from scripts.server import Server  # noqa: E402
 from scripts.workflow import to_prompt  # noqa: E402
 

@@ -50,7 +50,7 @@ class PlaneEncoders:
 
 def make_pairs(count: int = PAIRS):
     """A PairTable of which every sixth pair is for validation."""
-    from trainer.data import PairTable
+    from trainer.data.pairs import PairTable
 
     random = np.random.default_rng(0)
     valence, arousal = random.integers(-6, 7, (2, count)) / 2
@@ -79,8 +79,8 @@ def interruptible():
 def data_folder(tmp_path_factory):
     """A data folder of 40 pairs to train on and 8 to validate, features 32 wide."""
     # Imported here, so that the tests of other parts do not wait for it.
-    from trainer.data import save_table
-    from trainer.features import write_features
+    from trainer.data.pairs import save_table
+    from trainer.features.store import write_features
 
     folder = tmp_path_factory.mktemp("data")
     table = make_pairs()
@@ -92,7 +92,7 @@ def data_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def study_manifest(tmp_path_factory):
     """Pictures of two methods, for a study."""
-    from tests.studies import images, save
+    from tests.study.studies import images, save
 
     return save(images(), tmp_path_factory.mktemp("images"))
 
@@ -100,7 +100,7 @@ def study_manifest(tmp_path_factory):
 @pytest.fixture(scope="session")
 def study(study_manifest, tmp_path_factory):
     """The folder of a study of them."""
-    from tests.studies import SETTINGS
+    from tests.study.studies import SETTINGS
     from trainer.study.make import make_study
 
     folder = tmp_path_factory.mktemp("study") / "study"

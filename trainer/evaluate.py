@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from trainer.command_line import status_of
+from trainer.core.command_line import status_of
 
 LPIPS = ("alex", "vgg", "squeeze", "none")
 
@@ -145,8 +145,8 @@ def _read_manifests(
     manifests: list[Path], skipped: list[str] | None, options: argparse.Namespace
 ) -> list[list]:
     """The images of each manifest that can be compared."""
+    from trainer.evaluation.manifest import read_manifest
     from trainer.evaluation.results import matching
-    from trainer.manifest import read_manifest
 
     advice = " Make what is missing, or leave it out with --skip-bad."
     parts = [read_manifest(path, skipped, advice) for path in manifests]
@@ -168,8 +168,8 @@ def score_manifests(manifests: list[Path], parts: list[list], measures: list, di
 
 def measuring(options: argparse.Namespace) -> tuple:
     """The reader, all measures, the distance, and what they are, for the report."""
+    from trainer.core.rows import DataError
     from trainer.evaluation.readers import reading
-    from trainer.rows import DataError
 
     if sum(bool(one) for one in (options.reader, options.chat_url, options.miniature)) != 1:
         raise DataError("Say what reads valence and arousal: one of --reader, --chat-url and --miniature.")
@@ -177,7 +177,7 @@ def measuring(options: argparse.Namespace) -> tuple:
     reader = _reader(options, device)
     measures, made_by, distance = [reading(reader)], {"valence and arousal": reader.name}, None
     if options.miniature:
-        from trainer.evaluation.miniature import content_score, find_readers, reader_distance
+        from trainer.miniature.scores import content_score, find_readers, reader_distance
 
         emotion, content = find_readers(options.miniature)
         measures.append(content_score(content, device))
@@ -215,12 +215,12 @@ def _reader(options: argparse.Namespace, device: str):
     from trainer.evaluation.readers import load_va_reader
 
     if options.miniature:
-        from trainer.evaluation.miniature import find_readers
+        from trainer.miniature.scores import find_readers
 
         return load_va_reader(find_readers(options.miniature)[0], device=device)
     if options.reader:
         return load_va_reader(options.reader, options.backbone, device)
-    from emoticrafter.chat import ChatSettings
+    from emoticrafter.language.chat import ChatSettings
     from trainer.evaluation.chat_reader import connect
 
     settings = ChatSettings(
@@ -234,7 +234,7 @@ def _reader(options: argparse.Namespace, device: str):
 
 
 def _key(variable: str | None) -> str:
-    from trainer.rows import DataError
+    from trainer.core.rows import DataError
 
     if not variable:
         return ""
@@ -245,7 +245,7 @@ def _key(variable: str | None) -> str:
 
 def _check(options: argparse.Namespace) -> None:
     """Raises DataError with everything that is wrong with the options, before anything is measured."""
-    from trainer.rows import DataError
+    from trainer.core.rows import DataError
 
     problems = []
     if options.shown < 0:
@@ -266,7 +266,7 @@ def _check(options: argparse.Namespace) -> None:
 def _device(name: str) -> str:
     import torch
 
-    from trainer.rows import DataError
+    from trainer.core.rows import DataError
 
     name = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
     try:
@@ -291,10 +291,10 @@ def _list_problems(problems: list[str]) -> None:
 
 def fit_reader(options: argparse.Namespace) -> int:
     """Fits a reader and prints its held-out figures."""
-    from trainer.data import Scale
+    from trainer.data.images import load_images
+    from trainer.data.pairs import Scale
     from trainer.evaluation.backbones import load_backbone
     from trainer.evaluation.fit import fit_reader as fit
-    from trainer.images import load_images
 
     if options.out.suffix != ".safetensors":
         raise ValueError(f"--out {options.out}: expected a name that ends in .safetensors.")
@@ -321,7 +321,7 @@ def fit_reader(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; everything that a user can put right is said in a line, without a traceback."""
-    from emoticrafter.chat import FatalError
+    from emoticrafter.language.chat import FatalError
 
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["fit-reader"]:

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.command_line import status_of
-from trainer.evaluation.plan import (
+from trainer.core.command_line import status_of
+from trainer.core.rows import DataError
+from trainer.painters.plan import (
     LEVELS,
     PROMPTS,
     SDXL,
@@ -33,10 +34,9 @@ from trainer.evaluation.plan import (
     read_prompts,
     read_rewritten,
 )
-from trainer.rows import DataError
 
 if TYPE_CHECKING:  # needs what --help should not
-    from trainer.evaluation.store import Store
+    from trainer.painters.store import Store
 
 
 def parser() -> argparse.ArgumentParser:
@@ -186,8 +186,8 @@ def _prepare(options: argparse.Namespace) -> tuple[list[str], dict, int, float |
     without = options.plain or bool(options.rewritten)
     network = None if without else getattr(options, "network", None)
     if options.painter == "miniature":
-        from trainer.evaluation import draw_miniature as miniature
         from trainer.miniature.recipe import read_recipe
+        from trainer.painters import miniature as miniature
 
         options.network = network or (None if without else miniature.default_network(options.run))
         if options.prompts != PROMPTS:
@@ -201,11 +201,11 @@ def _prepare(options: argparse.Namespace) -> tuple[list[str], dict, int, float |
         )
     prompts = read_prompts(options.prompts, options.limit)
     if options.painter == "comfyui":
-        from trainer.evaluation import draw_comfyui as comfyui
+        from trainer.painters import comfyui as comfyui
 
         options.workflow = comfyui.read_workflow(options.workflow, without)
         return prompts, comfyui.settings(options.workflow, without), 1024**2, None
-    from trainer.evaluation import draw_sdxl as sdxl
+    from trainer.painters import sdxl as sdxl
 
     options.network = network
     settings = sdxl.settings(
@@ -222,16 +222,16 @@ def _painter(options: argparse.Namespace, process: Process):
     if device == "auto":
         device = f"cuda:{process.local_rank}" if torch.cuda.is_available() else "cpu"
     if options.painter == "miniature":
-        from trainer.evaluation.draw_miniature import MiniaturePainter
+        from trainer.painters.miniature import MiniaturePainter
 
         return MiniaturePainter(options.run, options.network, device, options.strength)
     if options.painter == "comfyui":
-        from trainer.evaluation.draw_comfyui import ComfyuiPainter
+        from trainer.painters.comfyui import ComfyuiPainter
 
         return ComfyuiPainter(
             options.server, options.workflow, options.plain or bool(options.rewritten), options.timeout
         )
-    from trainer.evaluation.draw_sdxl import SdxlPainter
+    from trainer.painters.sdxl import SdxlPainter
 
     return SdxlPainter(
         options.model,
@@ -274,7 +274,7 @@ def job(options: argparse.Namespace) -> Job:
     Raises:
         DataError: the options, prompts, networks or folders cannot be used.
     """
-    from trainer.evaluation.store import Store
+    from trainer.painters.store import Store
 
     options.method = options.method or (
         "plain" if options.plain else "rewriting" if options.rewritten else "ours"

@@ -29,9 +29,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from emoticrafter import EmotionNetwork, save_network
 from emoticrafter.files import remove_leftovers
-
-from .batches import Batch, Loader, batch_indexes, fits_on_device
-from .checkpoint import (
+from emoticrafter.fit.loss import pair_errors
+from trainer.core.checkpoint import (
     RUN,
     checkpoint_path,
     finished_path,
@@ -40,14 +39,14 @@ from .checkpoint import (
     save_checkpoint,
     writing,
 )
-from .command_line import TrainingError, held_back, status_of
-from .directions import Directions, content_error
-from .logs import Logs, write_json
-from .loss import pair_errors
-from .settings import Settings, check, holds_run, read
-from .stops import building, explained, not_finite
-from .training_data import Data, read_data
-from .validation import distinct_prompts, validate
+from trainer.core.command_line import TrainingError, held_back, status_of
+from trainer.runs.batches import Batch, Loader, batch_indexes, fits_on_device
+from trainer.runs.data import Data, read_data
+from trainer.runs.directions import Directions, content_error
+from trainer.runs.logs import Logs, write_json
+from trainer.runs.settings import Settings, check, holds_run, read
+from trainer.runs.stops import building, explained, not_finite
+from trainer.runs.validation import distinct_prompts, validate
 
 WRITTEN = (
     "last.safetensors",

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import torch
 
-from .. import hub
 from ..files import file_sha256
-from . import DTYPES, dtype_name, existing_file, load_network, read_metadata, save_network, target_file
+from . import DTYPES, dtype_name, existing_file, hub, load_network, read_metadata, save_network, target_file
 
 
 def convert(source: Path, target: Path, dtype: torch.dtype) -> None:

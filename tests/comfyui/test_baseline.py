@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from emoticrafter.baselines import (
+from emoticrafter.research.baselines import (
     CrossAttention,
     CrossAttentionConfig,
     EncoderConfig,

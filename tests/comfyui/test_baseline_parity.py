@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from emoticrafter.baselines import METHODS, TextualInversion, load_baseline, save_baseline, scaled
+from emoticrafter.research.baselines import METHODS, TextualInversion, load_baseline, save_baseline, scaled
 from scripts.comfyui import comfyui_folder, comfyui_python
 from trainer.baselines.base import load_base
 from trainer.baselines.patches import applied, read_prompts

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from scripts.comfyui import comfyui_folder, comfyui_python
-from trainer.encoders import load_encoders
+from trainer.features.encoders import load_encoders
 
 SIZES = {  # of the two encoders, by ComfyUI's names for their options
     "clip_l_model_config": {"hidden_size": 64, "num_attention_heads": 1, "intermediate_size": 96},

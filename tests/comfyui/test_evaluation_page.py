@@ -7,10 +7,10 @@ import pytest
 from PIL import Image as Picture
 
 from scripts.browser import launched
+from trainer.evaluation.manifest import Image
 from trainer.evaluation.report import page
 from trainer.evaluation.results import evaluate
 from trainer.evaluation.scoring import Scores
-from trainer.manifest import Image
 
 LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 METHODS = ("ours", "cross-attention", "a-method-with-a-name-that-is-longer-than-any-phone-is-wide", "plain")

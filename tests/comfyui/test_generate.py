@@ -3,9 +3,9 @@
 import json
 
 from tests.comfyui.graphs import Graph
-from trainer.evaluation.pictures import decode
+from trainer.core.pictures import decode
+from trainer.evaluation.manifest import read_manifest
 from trainer.generate import main
-from trainer.manifest import read_manifest
 
 
 def test_pictures_through_the_server(server, tmp_path):

@@ -14,10 +14,10 @@ from PIL import Image
 from scipy.stats import kendalltau
 
 from emoticrafter.emotions import RUSSELL
-from emoticrafter.readers import distance, load_reader, read_pictures
+from emoticrafter.research.readers import distance, load_reader, read_pictures
 from scripts import demo, workflow
 from trainer.miniature.readers import split_scores
-from trainer.miniature.scene import SUBJECTS
+from trainer.world.scene import SUBJECTS
 
 WEIGHTS = Path(__file__).parents[2] / "miniature"
 AXES = ("valence", "arousal")

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from scripts.comfyui import comfyui_folder, comfyui_python
-from trainer.encoders import load_encoders
+from trainer.features.encoders import load_encoders
 from trainer.miniature.export import export_model
 from trainer.miniature.folders import save_generator
 from trainer.miniature.models import (

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from emoticrafter.drawing import draw_grid
-from emoticrafter.plane import draw_map
-from emoticrafter.readers import ClipHeads, Reader, read_pictures, save_heads
+from emoticrafter.figures.drawing import draw_grid
+from emoticrafter.figures.plane import draw_map
+from emoticrafter.research.readers import ClipHeads, Reader, read_pictures, save_heads
 from scripts.comfyui import ROOT
 from scripts.server import PromptError
 from tests.comfyui.graphs import SIZE, Graph, pictures, report

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from scripts.server import PromptError, Server
-from tests.chat_server import says, serving, stall, status
 from tests.comfyui.graphs import Graph, report
+from tests.library.chat_server import says, serving, stall, status
 
 ANSWER = "a quiet house by the sea in golden evening light"
 

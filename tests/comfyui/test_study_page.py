@@ -9,7 +9,7 @@ from PIL import Image as Picture
 
 from scripts.browser import launched
 from tests.comfyui.person import SIZES, Person
-from trainer.manifest import Image, write_manifest
+from trainer.evaluation.manifest import Image, write_manifest
 from trainer.study.analyse import analyse
 from trainer.study.answers import read_answers
 from trainer.study.key import load_key

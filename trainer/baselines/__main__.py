@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from trainer.baselines.settings import Settings
-from trainer.command_line import status_of
+from trainer.core.command_line import status_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -93,7 +93,7 @@ def _add_words(commands) -> None:
 
 
 def words_command(args: argparse.Namespace) -> None:
-    from emoticrafter.baselines import TextualInversion, load_baseline, save_words
+    from emoticrafter.research.baselines import TextualInversion, load_baseline, save_words
 
     baseline = load_baseline(args.network)
     if not isinstance(baseline, TextualInversion):
@@ -117,7 +117,7 @@ def _add_rewrite(commands) -> None:
 
 
 def rewrite_command(args: argparse.Namespace) -> None:
-    from emoticrafter.rewriting import chat_settings
+    from emoticrafter.language.rewriting import chat_settings
     from trainer.baselines.rewrite import rewrite_all
 
     settings = chat_settings(args.base_url, args.model, args.timeout, os.environ)

@@ -18,16 +18,16 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from emoticrafter.files import file_sha256
 from trainer.baselines.patches import SDXLText
-from trainer.evaluation.pictures import PictureError, decode, hash_files
-from trainer.manifest import Image as Asked
-from trainer.manifest import read_manifest
-from trainer.miniature.captions import neutral_caption
+from trainer.core.pictures import PictureError, decode, hash_files
+from trainer.evaluation.manifest import Image as Asked
+from trainer.evaluation.manifest import read_manifest
 from trainer.miniature.dataset import fill, filled
 from trainer.miniature.folders import needs
 from trainer.miniature.loop import Machine
 from trainer.miniature.models import noise_schedule
 from trainer.miniature.pipeline import Run, latents
 from trainer.miniature.recipe import note, read_recipe
+from trainer.world.captions import neutral_caption
 
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 LATENTS_AT_ONCE = 8

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from emoticrafter.baselines import (
+from emoticrafter.research.baselines import (
     MARK,
     Attention,
     Baseline,
@@ -29,7 +29,7 @@ from emoticrafter.baselines import (
     mark_places,
     scaled,
 )
-from trainer.encoders import END, TOKENS, WORDS, clip_tokenizer
+from trainer.features.encoders import END, TOKENS, WORDS, clip_tokenizer
 
 
 def attention_layers(unet: nn.Module) -> dict[str, int]:

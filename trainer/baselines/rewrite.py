@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from emoticrafter.chat import ChatSettings
-from emoticrafter.rewriting import UnusableAnswerError, rewrite_prompt
+from emoticrafter.language.chat import ChatSettings
+from emoticrafter.language.rewriting import UnusableAnswerError, rewrite_prompt
 from emoticrafter.va import grid_points
-from trainer.rows import read_utf8, write_jsonl
+from trainer.core.rows import read_utf8, write_jsonl
 
 ASKS = 3  # seeds that are tried before a run ends for an answer that is no prompt
 

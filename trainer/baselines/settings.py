@@ -3,8 +3,8 @@
 import dataclasses
 from dataclasses import dataclass
 
-from emoticrafter.baselines import METHODS, CrossAttention, TextualInversion, TimeEmbedding
-from trainer.settings import setting
+from emoticrafter.research.baselines import METHODS, CrossAttention, TextualInversion, TimeEmbedding
+from trainer.runs.settings import setting
 
 TOKENS = {CrossAttention.method: 4, TimeEmbedding.method: 1, TextualInversion.method: 2}
 """K of each method, if none is asked for."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from emoticrafter.baselines import (
+from emoticrafter.research.baselines import (
     Baseline,
     CrossAttention,
     CrossAttentionConfig,
@@ -34,7 +34,7 @@ from emoticrafter.baselines import (
 from trainer.baselines.base import Base, Pictures, keep_source
 from trainer.baselines.patches import applied, attention_layers, inserted, prompt_tokens
 from trainer.baselines.settings import TOKENS, Settings
-from trainer.encoders import clip_tokenizer
+from trainer.features.encoders import clip_tokenizer
 from trainer.miniature.generator import denoising_loss
 from trainer.miniature.loop import Machine, Schedule, fit, step_random
 from trainer.miniature.recipe import keep

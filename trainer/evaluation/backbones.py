@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer, CLIPModel
 
-from trainer.evaluation.pictures import Pixels
-from trainer.rows import DataError
+from trainer.core.pictures import Pixels
+from trainer.core.rows import DataError
 
 KINDS = ("clip", "dinov2", "dinov2_with_registers")
 """transformers' model types that are understood."""

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image as Pillow
 
-from trainer.evaluation.pictures import PictureError, decode
+from trainer.core.pictures import PictureError, decode
+from trainer.evaluation.manifest import Image
 from trainer.evaluation.results import ALWAYS_0, Results
 from trainer.evaluation.statistics import Calibration, Estimate
-from trainer.manifest import Image
 
 CELL = 144  # pixels of a picture in the grids: sharp on a dense screen
 PANELS = {

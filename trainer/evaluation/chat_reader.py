@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image as Pillow
 
-from emoticrafter.chat import (
+from emoticrafter.language.chat import (
     AnswerError,
     ChatSettings,
     FatalError,
@@ -18,8 +18,8 @@ from emoticrafter.chat import (
     UnusableError,
     json_object,
 )
-from trainer.evaluation.pictures import Pixels, text_sha256
-from trainer.rows import DataError
+from trainer.core.pictures import Pixels, text_sha256
+from trainer.core.rows import DataError
 
 IMAGE_SIZE = 768  # longer side in pixels of what is sent
 ASKS = 3  # answers for one image before it is left unread

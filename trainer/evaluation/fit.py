@@ -20,12 +20,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from emoticrafter.files import write_atomically
-from emoticrafter.readers import ClipHeads, save_heads
+from emoticrafter.research.readers import ClipHeads, save_heads
+from trainer.core.pictures import PictureError, decode_ahead, hash_files
+from trainer.core.rows import DataError
+from trainer.data.images import RatedImage
 from trainer.evaluation.backbones import Backbone
-from trainer.evaluation.pictures import PictureError, decode_ahead, hash_files
 from trainer.evaluation.statistics import agreement
-from trainer.images import RatedImage
-from trainer.rows import DataError
 
 AT_ONCE = 32
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from trainer.rows import DataError
+from trainer.core.rows import DataError
 
 Key = tuple[str, str]
 """By, of."""

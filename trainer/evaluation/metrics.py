@@ -15,11 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from emoticrafter.weights import read_pickle
+from trainer.core.pictures import Pixels
+from trainer.core.rows import DataError
 from trainer.evaluation.backbones import Backbone, state_sha256
-from trainer.evaluation.pictures import Pixels
 from trainer.evaluation.readers import same_sizes
 from trainer.evaluation.scoring import Distance, Measure
-from trainer.rows import DataError
 
 CLIP_SCORES = "openai/clip-vit-base-patch16"
 QUALITY = ("Good photo.", "Bad photo.")

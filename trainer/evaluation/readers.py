@@ -14,12 +14,12 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from emoticrafter.readers import ClipHeads, Reader, load_emotion_reader
+from emoticrafter.research.readers import ClipHeads, Reader, load_emotion_reader
 from emoticrafter.va import VA_MAX, VA_MIN
+from trainer.core.pictures import Pixels
+from trainer.core.rows import DataError
 from trainer.evaluation.backbones import CLIP_BASE, Backbone, load_backbone, state_sha256
-from trainer.evaluation.pictures import Pixels
 from trainer.evaluation.scoring import Measure
-from trainer.rows import DataError
 
 COLUMNS = ("valence", "arousal")
 

@@ -9,12 +9,12 @@ from itertools import groupby
 from pathlib import Path
 
 from emoticrafter.files import write_atomically
+from trainer.core.rows import DataError
 from trainer.evaluation import charts
+from trainer.evaluation.manifest import Image
 from trainer.evaluation.results import ALWAYS_0, FOLLOWED, Results, counted
 from trainer.evaluation.statistics import FEWEST, Calibration, Comparison, Estimate
-from trainer.manifest import Image
-from trainer.report import CSS
-from trainer.rows import DataError
+from trainer.runs.report import CSS
 
 COLUMNS = {
     "V-Error": "lower is better",

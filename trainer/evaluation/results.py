@@ -12,7 +12,9 @@ from itertools import combinations
 
 import numpy as np
 
-from trainer.evaluation.pictures import text_sha256
+from trainer.core.pictures import text_sha256
+from trainer.core.rows import DataError
+from trainer.evaluation.manifest import Image
 from trainer.evaluation.scoring import Scores, grouped, subset
 from trainer.evaluation.statistics import (
     FEWEST,
@@ -25,8 +27,6 @@ from trainer.evaluation.statistics import (
     follow,
     holm,
 )
-from trainer.manifest import Image
-from trainer.rows import DataError
 
 ALWAYS_0 = "always 0"
 SHUFFLED = ", labels shuffled"

@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 from tqdm import tqdm
 
+from trainer.core.pictures import PictureError, Pixels, decode_ahead, hash_files, text_sha256
 from trainer.evaluation.kept import Kept, Key
-from trainer.evaluation.pictures import PictureError, Pixels, decode_ahead, hash_files, text_sha256
-from trainer.manifest import Image
+from trainer.evaluation.manifest import Image
 
 AT_ONCE = 32  # images that are measured together, about
 

@@ -23,12 +23,12 @@ import cv2
 import numpy as np
 
 from emoticrafter.files import write_atomically
-from trainer.command_line import status_of
-from trainer.miniature.captions import emotional_caption, neutral_caption
+from trainer.core.command_line import status_of
+from trainer.data.options import count, seed
 from trainer.miniature.commands import add_commands
-from trainer.miniature.painter import paint
-from trainer.miniature.scene import SETTINGS, SUBJECTS, TIMES, Scene
-from trainer.prepare.options import count, seed
+from trainer.world.captions import emotional_caption, neutral_caption
+from trainer.world.painter import paint
+from trainer.world.scene import SETTINGS, SUBJECTS, TIMES, Scene
 
 
 def contact_sheet(scene: Scene, seed: int, steps: int = 5, size: int = 128) -> np.ndarray:

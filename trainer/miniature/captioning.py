@@ -7,11 +7,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from emoticrafter.weights import save_tensors
-from trainer.miniature.captions import emotional_caption, neutral_caption
 from trainer.miniature.dataset import Plan
 from trainer.miniature.models import tokenize
 from trainer.miniature.recipe import Recipe
-from trainer.miniature.scene import Scene
+from trainer.world.captions import emotional_caption, neutral_caption
+from trainer.world.scene import Scene
 
 OPENINGS = ("a picture", "a scene", "an image")
 """Captions without content; they and the empty prompt are what a mood alone is added to."""

@@ -7,8 +7,8 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from trainer.data.options import count
 from trainer.miniature.recipe import TINY, Recipe, is_tiny, read_recipe
-from trainer.prepare.options import count
 
 
 def add_commands(commands) -> None:
@@ -204,9 +204,9 @@ def restore_command(args: argparse.Namespace) -> None:
 
 
 def captions_command(args: argparse.Namespace) -> None:
-    from trainer.evaluation.draw_miniature import emotional_captions
-    from trainer.evaluation.plan import LEVELS
-    from trainer.rows import write_jsonl
+    from trainer.core.rows import write_jsonl
+    from trainer.painters.miniature import emotional_captions
+    from trainer.painters.plan import LEVELS
 
     rows = emotional_captions(LEVELS)
     write_jsonl(args.out, rows)

@@ -22,9 +22,9 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from emoticrafter.files import write_atomically
-from trainer.miniature.painter import paint
 from trainer.miniature.recipe import Recipe
-from trainer.miniature.scene import Scene, Split, sample_scenes
+from trainer.world.painter import paint
+from trainer.world.scene import Scene, Split, sample_scenes
 
 PART = 256  # pictures between two notes of how far a file is
 SEEDS = {"training": 0, "readers": 1, "pairs": 2, "measuring": 3}

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from trainer import train
-from trainer.command_line import INTERRUPTED, TrainingError
-from trainer.data import PairTable, assign_split, save_table
+from trainer.core.command_line import INTERRUPTED, TrainingError
+from trainer.data.pairs import PairTable, assign_split, save_table
 from trainer.miniature.captioning import mood_caption, opening
-from trainer.miniature.captions import emotional_caption, neutral_caption
 from trainer.miniature.dataset import make_plan
 from trainer.miniature.loop import Machine
 from trainer.miniature.recipe import Recipe
-from trainer.prepare.__main__ import main as prepare
+from trainer.prepare import main as prepare
+from trainer.world.captions import emotional_caption, neutral_caption
 
 VALIDATION = 0.05
 PAPER = {"scale": 1.5, "warmup": 0, "schedule": "constant", "clip_norm": 0.0}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from emoticrafter import load_network, save_network
 from emoticrafter.files import file_sha256, write_atomically
-from emoticrafter.readers import load_reader
+from emoticrafter.research.readers import load_reader
 from emoticrafter.weights import existing_file, read_metadata, save_tensors
 from trainer.miniature.comfyui_layout import text_sizes, text_state, unet_sizes, unet_state, vae_state
 from trainer.miniature.folders import load_autoencoder, load_generator, needs

@@ -10,7 +10,7 @@ from diffusers import AutoencoderTiny, UNet2DConditionModel
 from filelock import FileLock, Timeout
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from trainer.command_line import TrainingError
+from trainer.core.command_line import TrainingError
 from trainer.miniature.models import TextEncoders
 from trainer.miniature.recipe import Recipe
 

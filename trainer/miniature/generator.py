@@ -15,7 +15,7 @@ from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from trainer.encoders import END
+from trainer.features.encoders import END
 from trainer.miniature.folders import load_generator, save_generator
 from trainer.miniature.loop import Machine, Schedule, fit, step_random
 from trainer.miniature.models import TextEncoders, make_unet, noise_schedule, size_and_crop

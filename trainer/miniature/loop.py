@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from trainer.checkpoint import checkpoint_path, load_checkpoint, read_state, save_checkpoint
-from trainer.command_line import TrainingError, held_back
-from trainer.logs import Logs
+from trainer.core.checkpoint import checkpoint_path, load_checkpoint, read_state, save_checkpoint
+from trainer.core.command_line import TrainingError, held_back
+from trainer.runs.logs import Logs
 
 LOG_EVERY = 25
 SAVE_SECONDS = 120.0

@@ -20,13 +20,12 @@ import torch
 from torch import Tensor
 
 from emoticrafter import load_network
-from emoticrafter.baselines import is_baseline, load_baseline
 from emoticrafter.files import file_sha256
-from emoticrafter.readers import distance, load_reader
+from emoticrafter.research.baselines import is_baseline, load_baseline
+from emoticrafter.research.readers import distance, load_reader
 from emoticrafter.weights import read_metadata
 from trainer.baselines.patches import conditioning
 from trainer.evaluation.statistics import agreement
-from trainer.miniature.captions import emotional_caption, neutral_caption
 from trainer.miniature.dataset import SEEDS, fill
 from trainer.miniature.folders import load_autoencoder, load_generator
 from trainer.miniature.loop import Machine
@@ -34,7 +33,8 @@ from trainer.miniature.models import decode, tokenize
 from trainer.miniature.readers import split_scores
 from trainer.miniature.recipe import Recipe
 from trainer.miniature.sampling import sample
-from trainer.miniature.scene import SUBJECTS, all_scenes
+from trainer.world.captions import emotional_caption, neutral_caption
+from trainer.world.scene import SUBJECTS, all_scenes
 
 SIDE = 5
 LEVELS = np.linspace(-3, 3, SIDE, dtype=np.float32)

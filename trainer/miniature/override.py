@@ -15,8 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from emoticrafter import EmotionNetwork, load_network
-from trainer.miniature.captions import emotional_caption
 from trainer.miniature.measure import Bench
+from trainer.world.captions import emotional_caption
 
 AXES = ("valence", "arousal")
 WORDS = (-3.0, -1.5, 1.5, 3.0)

@@ -3,7 +3,7 @@
 Both are small convolutional networks trained on other painted pictures than the generator's, of all scenes; half of
 those went through the autoencoder with disturbed latents, so that the readers know pictures as soft as generated ones.
 Nothing else of the generator is used. A tenth of the pictures is kept for the held-out figures. The network itself is
-`emoticrafter.readers.Reader`, which the nodes use too.
+`emoticrafter.research.readers.Reader`, which the nodes use too.
 """
 
 import json
@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from scipy.stats import kendalltau
 from torch import Tensor, nn
 
-from emoticrafter.readers import Reader, load_reader
+from emoticrafter.research.readers import Reader, load_reader
 from emoticrafter.weights import save_tensors
 from trainer.miniature.dataset import Plan
 from trainer.miniature.loop import Machine, Schedule, fit, step_random
 from trainer.miniature.models import as_floats
 from trainer.miniature.recipe import Recipe
-from trainer.miniature.scene import SETTINGS, SUBJECTS, TIMES
+from trainer.world.scene import SETTINGS, SUBJECTS, TIMES
 
 KINDS = {"emotion": 2, "content": len(SUBJECTS) + len(SETTINGS) + len(TIMES)}
 """The readers and how many numbers each gives: valence and arousal; scores of subjects, settings and times."""

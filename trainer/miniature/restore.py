@@ -18,7 +18,7 @@ from torch import Tensor
 
 from emoticrafter import load_network, save_network
 from emoticrafter.files import file_sha256
-from emoticrafter.readers import load_reader
+from emoticrafter.research.readers import load_reader
 from emoticrafter.weights import read_metadata
 from trainer.miniature.comfyui_layout import LATENT_SCALE, text_state, unet_state, vae_state
 from trainer.miniature.export import CARD_NAME

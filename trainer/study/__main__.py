@@ -17,11 +17,11 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from ..command_line import status_of
-from ..rows import read_utf8, replacing
-from .key import load_key
-from .make import StudySettings, make_study
-from .plan import Amounts, minutes
+from trainer.core.command_line import status_of
+from trainer.core.rows import read_utf8, replacing
+from trainer.study.key import load_key
+from trainer.study.make import StudySettings, make_study
+from trainer.study.plan import Amounts, minutes
 
 
 def make(args: argparse.Namespace) -> None:
@@ -47,9 +47,9 @@ def make(args: argparse.Namespace) -> None:
 
 def analyse(args: argparse.Namespace) -> None:
     """Reads the answers, prints the tables and writes them where asked."""
-    from .analyse import analyse
-    from .answers import read_answers
-    from .report import as_markdown, as_text
+    from trainer.study.analyse import analyse
+    from trainer.study.answers import read_answers
+    from trainer.study.report import as_markdown, as_text
 
     key = load_key(args.key)
     found = analyse(read_answers(args.answers, key, args.failed_checks), key, args.seed)
@@ -64,7 +64,7 @@ def analyse(args: argparse.Namespace) -> None:
 
 def example(args: argparse.Namespace) -> None:
     """Paints pictures to make a study of."""
-    from .rehearsal import STRENGTHS, paint_example
+    from trainer.study.rehearsal import STRENGTHS, paint_example
 
     manifest = paint_example(args.out, args.prompts, seed=args.seed)
     shares = ", ".join(f"{name} {share:g}" for name, share in STRENGTHS.items())
@@ -75,7 +75,7 @@ def example(args: argparse.Namespace) -> None:
 
 def rehearse(args: argparse.Namespace) -> None:
     """Has simulated participants answer."""
-    from .rehearsal import rehearse
+    from trainer.study.rehearsal import rehearse
 
     paths = rehearse(load_key(args.key), args.out, args.count, args.seed)
     print(f"{args.out}: {len(paths)} files of simulated answers, marked as such")

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau, shapiro, wilcoxon
 
-from ..evaluation.statistics import CONFIDENCE, FEWEST, holm, interval, rank_biserial
-from .answers import Answers, Participant
-from .key import Key, Task
+from trainer.evaluation.statistics import CONFIDENCE, FEWEST, holm, interval, rank_biserial
+from trainer.study.answers import Answers, Participant
+from trainer.study.key import Key, Task
 
 
 @dataclass(frozen=True)

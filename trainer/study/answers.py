@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..rows import DataError, read_utf8
-from .key import Key, Task
+from trainer.core.rows import DataError, read_utf8
+from trainer.study.key import Key, Task
 
 FORMAT, VERSION = "emoticrafter-study-answers", 1
 LARGEST_FILE = 5_000_000  # bytes; a participant's answers are some thousands

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..rows import DataError, read_utf8, replacing
+from trainer.core.rows import DataError, read_utf8, replacing
 
 FORMAT = "emoticrafter-study-key"
 AXES = ("valence", "arousal")

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from ..manifest import Image, read_manifest
-from ..rows import LISTED, DataError
-from .key import Key, Picture, Task, without_none
-from .plan import Amounts, make_plan, minutes, shuffled, take_stock
+from trainer.core.rows import LISTED, DataError
+from trainer.evaluation.manifest import Image, read_manifest
+from trainer.study.key import Key, Picture, Task, without_none
+from trainer.study.plan import Amounts, make_plan, minutes, shuffled, take_stock
 
 SCRIPTS = ("answers.js", "ordering.js", "pad.js", "tasks.js", "study.js")
 LARGEST_PAGE = 40_000_000  # bytes of one HTML file: beyond it, phones give up
@@ -54,7 +54,7 @@ def make_study(manifest: Path, out: Path, settings: StudySettings) -> Key:
     """Writes ``out/page/`` (to be sent to participants) and ``out/key.json`` (to be kept back).
 
     Args:
-        manifest: The images; see :mod:`trainer.manifest`.
+        manifest: The images; see :mod:`trainer.evaluation.manifest`.
         out: A folder that is not there yet.
         settings: How.
 
@@ -106,7 +106,7 @@ def _hide(images: list[Image], plan: list[list[Task]], seed: int) -> Key:
 
 def _pictures(paths: dict[str, Path], longest: int) -> dict[str, bytes]:
     """Name -> JPEG; raises DataError with every file that cannot be read."""
-    from ..evaluation.pictures import PictureError  # late: the analysis needs no pictures
+    from trainer.core.pictures import PictureError  # late: the analysis needs no pictures
 
     found, problems = {}, []
     for name, path in paths.items():
@@ -126,7 +126,7 @@ def _jpeg(path: Path, longest: int) -> bytes:
     """The picture alone: metadata, in which ComfyUI writes prompt and workflow, is not taken along."""
     from PIL import Image as Reader
 
-    from ..evaluation.pictures import decode
+    from trainer.core.pictures import decode
 
     plain = Reader.fromarray(decode(path))
     plain.thumbnail((longest, longest), Reader.Resampling.LANCZOS)

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ..manifest import Image
-from ..rows import DataError
-from .key import AXES, Task
+from trainer.core.rows import DataError
+from trainer.evaluation.manifest import Image
+from trainer.study.key import AXES, Task
 
 SERIES = 5  # pictures in a series
 CORNERS = ("top left", "top right", "bottom left", "bottom right")

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..manifest import Image, write_manifest
-from ..rows import DataError, replacing
-from .answers import FORMAT, VERSION, checksum
-from .key import Key, Picture, Task
+from trainer.core.rows import DataError, replacing
+from trainer.evaluation.manifest import Image, write_manifest
+from trainer.study.answers import FORMAT, VERSION, checksum
+from trainer.study.key import Key, Picture, Task
 
 VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)
 STRENGTHS = {"painted": 1.0, "painted-weak": 0.3}
@@ -40,9 +40,9 @@ def paint_example(out: Path, prompts: int = 12, size: int = 192, seed: int = 0) 
     """
     from PIL import Image as Picture
 
-    from ..miniature.captions import neutral_caption
-    from ..miniature.painter import paint
-    from ..miniature.scene import all_scenes
+    from trainer.world.captions import neutral_caption
+    from trainer.world.painter import paint
+    from trainer.world.scene import all_scenes
 
     out = Path(out)
     if out.exists() and any(out.iterdir()):

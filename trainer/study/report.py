@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from .analyse import MEASURES, PUBLISHED
+from trainer.study.analyse import MEASURES, PUBLISHED
 
 SIMULATED = "SIMULATED ANSWERS: a program gave them to try the analysis out. They say nothing about people."
 NOTHING = "–"

@@ -17,9 +17,9 @@ import sys
 from pathlib import Path
 
 from emoticrafter.files import write_atomically
-from trainer.command_line import status_of
+from trainer.core.command_line import status_of
+from trainer.core.rows import DataError, replacing
 from trainer.evaluate import LPIPS
-from trainer.rows import DataError, replacing
 from trainer.tables.rows import FITTED, OURS, TABLES
 
 OF_PEOPLE = "table 3 of people"

@@ -5,8 +5,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from trainer.core.figures import TRAIN, VALIDATION, save
 from trainer.evaluation.results import ALWAYS_0
-from trainer.figures import TRAIN, VALIDATION, save
 from trainer.tables.figures import Found
 
 NAME = "figure-10"

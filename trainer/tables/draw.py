@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoticrafter.baselines import METHODS as BASELINES
+from emoticrafter.research.baselines import METHODS as BASELINES
 from trainer import generate
-from trainer.evaluation.plan import LEVELS
-from trainer.rows import DataError, write_jsonl
+from trainer.core.rows import DataError, write_jsonl
+from trainer.painters.plan import LEVELS
 from trainer.tables.rows import OURS, PLAIN, REWRITING
 from trainer.tables.sources import Drawing, Miniature, Sdxl, once
 
@@ -62,7 +62,7 @@ def draw(source: Source, drawings: Sequence[Drawing], asked: Asked) -> None:
         DataError: a network, model or folder cannot be used.
     """
     if isinstance(source, Miniature) and any(drawing.row == REWRITING for drawing in drawings):
-        from trainer.evaluation.draw_miniature import emotional_captions
+        from trainer.painters.miniature import emotional_captions
 
         write_jsonl(rewritten_file(source, asked), emotional_captions(LEVELS))
     for number, drawing in enumerate(drawings, start=1):
@@ -170,8 +170,8 @@ def _is_ready(source: Miniature, drawing: Drawing, asked: Asked) -> bool:
 
 
 def _unready_pictures(source: Miniature, drawing: Drawing, asked: Asked) -> tuple[int, int, float, float]:
-    from trainer.evaluation.draw_miniature import held_out_prompts
     from trainer.miniature.recipe import Recipe, read_recipe
+    from trainer.painters.miniature import held_out_prompts
 
     points = 1 if drawing.row == PLAIN else len(LEVELS) ** 2
     count = len(held_out_prompts(asked.prompts)) * asked.seeds * points

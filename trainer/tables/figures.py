@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from trainer import evaluate
+from trainer.core.rows import DataError
+from trainer.evaluation.manifest import Image, read_manifest
 from trainer.evaluation.results import ALWAYS_0, ERRORS, Results, matching
 from trainer.evaluation.results import evaluate as measured
 from trainer.evaluation.statistics import Comparison, Estimate, compare, estimate, holm
-from trainer.manifest import Image, read_manifest
-from trainer.rows import DataError
 from trainer.tables.rows import OURS, PLAIN, TITLES, Table
 from trainer.tables.sources import Drawing
 

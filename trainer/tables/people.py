@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from trainer.core.rows import DataError
+from trainer.evaluation.manifest import Image, write_manifest
 from trainer.evaluation.scoring import Scores
-from trainer.manifest import Image, write_manifest
-from trainer.rows import DataError
 from trainer.study.analyse import analyse
 from trainer.study.answers import read_answers
 from trainer.study.key import Key, load_key

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from emoticrafter.baselines import METHODS as BASELINES
+from emoticrafter.research.baselines import METHODS as BASELINES
 
 OURS, REWRITING, PLAIN = "ours", "rewriting", "plain"
 

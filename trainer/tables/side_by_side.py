@@ -7,8 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image as Pillow
 
-from trainer.figures import save
-from trainer.manifest import Image, read_manifest
+from trainer.core.figures import save
+from trainer.evaluation.manifest import Image, read_manifest
 from trainer.tables.rows import TITLES
 from trainer.tables.sources import Drawing
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoticrafter.baselines import METHODS as BASELINES
-from emoticrafter.baselines import baseline_training
 from emoticrafter.files import file_sha256
-from trainer.rows import DataError
+from emoticrafter.research.baselines import METHODS as BASELINES
+from emoticrafter.research.baselines import baseline_training
+from trainer.core.rows import DataError
 from trainer.tables.rows import FITTED, NETWORKS, OURS, REWRITING, STRENGTHS, VARIANTS
 
 

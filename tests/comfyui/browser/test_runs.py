@@ -6,7 +6,7 @@ import time
 import torch
 from safetensors.torch import save_file
 
-from emoticrafter.readers import Reader
+from emoticrafter.research.readers import Reader
 from scripts.server import QUEUE_SECONDS
 from tests.comfyui.graphs import Graph
 

@@ -1,0 +1,356 @@
+"""Three other places where SDXL can be given an emotion: baselines of the paper, small enough to read in one go.
+
+- cross attention: emotion tokens with keys and values of their own in every cross-attention layer of the UNet, as
+  IP-Adapter does with an image (Ye et al. 2023, arXiv 2308.06721);
+- time embedding: one vector added to the UNet's embedding of the time step, as class labels are in Dhariwal and
+  Nichol 2021 (arXiv 2105.05233);
+- textual inversion: learned words in a prompt template (Gal et al. 2022, arXiv 2208.01618), here a function of
+  valence and arousal, as Cheng et al. 2024 (arXiv 2402.08654) do it for other continuous attributes.
+
+Dang et al. (ICCV 2025, arXiv 2501.05710) name them and give no sizes. All three read valence and arousal through the
+paper's own V-A encoder, so that they differ in where the emotion goes in and in nothing else. Each starts as a change
+of nothing, and everything but itself stays frozen. trainer/baselines fits them, nodes/baseline.py uses them.
+
+Shapes: B batch, K tokens per emotion axis, E width of the V-A encoder, C channels of an attention layer.
+"""
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..layout import check_layout
+from ..network import MOST, axis_encoder
+from ..va import va_tensor
+from ..weights import (
+    check_dtypes,
+    check_numbers,
+    existing_file,
+    open_safetensors,
+    read_tensors,
+    save_tensors,
+    target_file,
+)
+
+FORMAT, VERSION = "emoticrafter-baseline", 1
+MARK = "*"
+"""What stands for a learned word in a prompt until its embedding is put in, as in Gal et al.: one token of CLIP."""
+
+Attention = dict[str, tuple[Tensor, Tensor]]
+"""Keys and values [B, 2K, C] for every cross-attention layer, by diffusers' names."""
+Words = tuple[Tensor, Tensor]
+"""Embeddings [B, 2K, W] for CLIP-L and OpenCLIP bigG."""
+Effect = Attention | Tensor | Words
+"""What a baseline makes of valence and arousal; the tensor is the time embedding's [B, C]."""
+
+
+# --- the V-A encoder -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of the V-A encoder."""
+
+    tokens: int = 4
+    """K, the tokens per emotion axis."""
+    width: int = 256
+    """E, the width of a token."""
+    hidden: int = 256
+    """The hidden width of the two valence-arousal MLPs."""
+
+
+class VAEncoder(nn.Module):
+    """The V-A encoder of the paper, before its last projection: one MLP per axis, from a number to K tokens."""
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        self.config = config
+        self.valence, self.arousal = (
+            axis_encoder(config.tokens, config.width, config.hidden) for _ in range(2)
+        )
+
+    def forward(self, valence: float | Tensor, arousal: float | Tensor) -> Tensor:
+        """Numbers in [-3, 3], [B] each, to [B, 2K, E], valence first; while training they are not checked again."""
+        if not self.training:
+            valence, arousal = va_tensor("valence", valence), va_tensor("arousal", arousal)
+        tokens = [
+            encoder(values.to(encoder[0].weight).reshape(-1, 1)).unflatten(-1, (-1, self.config.width))
+            for encoder, values in ((self.valence, valence), (self.arousal, arousal))
+        ]
+        return torch.cat(tokens, dim=1)
+
+
+def _zero_linear(inputs: int, outputs: int) -> nn.Linear:
+    """A bias-free layer that gives 0 until it has learned: the base model is the starting point."""
+    layer = nn.Linear(inputs, outputs, bias=False)
+    nn.init.zeros_(layer.weight)
+    return layer
+
+
+# --- the three -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CrossAttentionConfig:
+    """Sizes of a `CrossAttention`, most of them the base model's."""
+
+    layers: dict[str, int]
+    """C of each cross-attention layer, by diffusers' names, such as "mid_block.attentions.0.transformer_blocks.0"."""
+    text_width: int
+    """The width of the text features, 2048 for SDXL."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+
+
+class CrossAttention(nn.Module):
+    """Emotion tokens beside the text: attention to them is added to the attention to the text.
+
+    out = attention(q, k_text, v_text) + strength * attention(q, k_emotion, v_emotion), in every layer.
+    """
+
+    method = "cross-attention"
+
+    def __init__(self, config: CrossAttentionConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = VAEncoder(config.encoder)
+        self.projection = _zero_linear(config.encoder.width, config.text_width)
+        self.keys, self.values = (
+            nn.ModuleDict(
+                {_key(n): nn.Linear(config.text_width, c, bias=False) for n, c in config.layers.items()}
+            )
+            for _ in range(2)
+        )
+
+    def forward(self, valence: float | Tensor, arousal: float | Tensor) -> Attention:
+        """Valence and arousal [B] to keys and values [B, 2K, C] of every layer."""
+        tokens = self.projection(self.encoder(valence, arousal))
+        return {
+            name: (self.keys[_key(name)](tokens), self.values[_key(name)](tokens))
+            for name in self.config.layers
+        }
+
+
+def _key(layer: str) -> str:
+    return layer.replace(".", "-")  # torch takes no dot in a module's name
+
+
+@dataclass(frozen=True)
+class TimeEmbeddingConfig:
+    """Sizes of a `TimeEmbedding`."""
+
+    time_width: int
+    """The width of the UNet's time embedding, 1280 for SDXL."""
+    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(tokens=1))
+
+
+class TimeEmbedding(nn.Module):
+    """One vector beside the time step: the residual blocks of the UNet read both as one."""
+
+    method = "time-embedding"
+
+    def __init__(self, config: TimeEmbeddingConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = VAEncoder(config.encoder)
+        self.projection = _zero_linear(2 * config.encoder.tokens * config.encoder.width, config.time_width)
+
+    def forward(self, valence: float | Tensor, arousal: float | Tensor) -> Tensor:
+        """Valence and arousal [B] to what is added to the time embedding, [B, C]."""
+        return self.projection(nn.functional.silu(self.encoder(valence, arousal).flatten(1)))
+
+
+@dataclass(frozen=True)
+class TextualInversionConfig:
+    """Sizes of a `TextualInversion`, and its template."""
+
+    text_widths: tuple[int, int]
+    """The widths of both text encoders, (768, 1280) for SDXL."""
+    template: str = "{prompt}, {emotion}"
+    """What is encoded in place of the prompt; 2K learned words take the place of {emotion}."""
+    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(tokens=2))
+
+    def __post_init__(self):
+        before, found, after = self.template.partition("{prompt}")
+        if not found or after.count("{emotion}") != 1 or MARK in self.template or set("{}") & set(before):
+            raise ValueError(
+                f"The template is {self.template!r}: expected {{prompt}} and after it {{emotion}}, once each, and no "
+                f'"{MARK}", such as "{{prompt}}, {{emotion}}".'
+            )
+
+
+class TextualInversion(nn.Module):
+    """Learned words whose embeddings follow valence and arousal: a start, and what a small network adds to it."""
+
+    method = "textual-inversion"
+
+    def __init__(self, config: TextualInversionConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = VAEncoder(config.encoder)
+        words = 2 * config.encoder.tokens
+        self.start = nn.ParameterList([torch.zeros(words, width) for width in config.text_widths])
+        self.projections = nn.ModuleList(
+            [_zero_linear(config.encoder.width, width) for width in config.text_widths]
+        )
+        # The deviation of each encoder's own words: what the network gives is of order 1, and they are far smaller.
+        self.register_buffer("scales", torch.ones(2))
+
+    def forward(self, valence: float | Tensor, arousal: float | Tensor) -> Words:
+        """Valence and arousal [B] to the words' embeddings [B, 2K, W], K for valence, then K for arousal."""
+        tokens = self.encoder(valence, arousal)
+        clip_l, clip_g = (
+            start + scale * projection(tokens)
+            for start, scale, projection in zip(self.start, self.scales, self.projections, strict=True)
+        )
+        return clip_l, clip_g
+
+    def prompt(self, text: str) -> str:
+        """The template with a prompt in it, and marks where the learned words are to be."""
+        marks = " ".join([MARK] * (2 * self.config.encoder.tokens))
+        before, _, after = self.config.template.partition("{prompt}")
+        return before + text + after.replace("{emotion}", marks)
+
+
+Baseline = CrossAttention | TimeEmbedding | TextualInversion
+METHODS = {
+    CrossAttention.method: (CrossAttention, CrossAttentionConfig),
+    TimeEmbedding.method: (TimeEmbedding, TimeEmbeddingConfig),
+    TextualInversion.method: (TextualInversion, TextualInversionConfig),
+}
+
+
+# --- how it is used --------------------------------------------------------------------------------------------------
+
+
+def scaled(effect: Attention | Tensor, strength: float) -> Attention | Tensor:
+    """An effect on the UNet, times a strength: attention is linear in its values, a sum in what is added."""
+    if isinstance(effect, Tensor):
+        return strength * effect
+    return {name: (keys, strength * values) for name, (keys, values) in effect.items()}
+
+
+def mark_places(tokens: list[int], mark: int, count: int) -> list[int]:
+    """Where the learned words are in a prompt's tokens: the last `count` marks, as the prompt comes before them.
+
+    Raises:
+        ValueError: There are not so many.
+    """
+    places = [place for place, token in enumerate(tokens) if token == mark][-count:]
+    if len(places) < count:
+        raise ValueError(f"The prompt has {len(places)} places for learned words: expected {count}.")
+    return places
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def save_baseline(baseline: Baseline, path: str | os.PathLike, training: dict | None = None) -> None:
+    """Saves a baseline as one safetensors file, with its sizes and how it was trained in it.
+
+    Raises:
+        ValueError: Another ending than .safetensors, or weights that are NaN or infinite.
+        OSError: The disk is full or cannot be written; what was there before is untouched.
+    """
+    path = target_file(path)
+    state = baseline.state_dict()
+    check_numbers(state, torch.float32, path.name)
+    metadata = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "method": baseline.method,
+        "config": json.dumps(asdict(baseline.config)),
+        "training": json.dumps(training or {}),
+    }
+    save_tensors(path, state, metadata)
+
+
+def save_words(baseline: TextualInversion, valence: float, arousal: float, path: str | os.PathLike) -> None:
+    """Saves the learned words of one point as an embedding of SDXL, which ComfyUI and other programs read by name.
+
+    Raises:
+        ValueError: A value outside [-3, 3], or another ending than .safetensors.
+    """
+    path = target_file(path)
+    clip_l, clip_g = (words[0] for words in baseline(valence, arousal))
+    save_tensors(path, {"clip_l": clip_l, "clip_g": clip_g})
+
+
+def is_baseline(path: str | os.PathLike) -> bool:
+    """Whether a file is a baseline's; any other file is not, whatever it is."""
+    path = Path(path)
+    if path.suffix != ".safetensors" or not path.is_file():
+        return False
+    with open_safetensors(path) as file:
+        return (file.metadata() or {}).get("format") == FORMAT
+
+
+def load_baseline(path: str | os.PathLike, device: str | torch.device = "cpu") -> Baseline:
+    """Loads a baseline in evaluation mode, in float32.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged, of another kind, lacks weights or has others, or holds NaN or infinity.
+    """
+    path = existing_file(path, (".safetensors",))
+    with open_safetensors(path) as file:
+        make, config = _parse(file.metadata() or {}, path.name)
+        state = read_tensors(file, path.name)
+    return _build(make, config, state, path.name).to(device)
+
+
+def baseline_training(path: str | os.PathLike) -> dict:
+    """How a baseline was trained, as its file says."""
+    with open_safetensors(Path(path)) as file:
+        return json.loads((file.metadata() or {}).get("training", "{}"))
+
+
+def _parse(metadata: dict[str, str], name: str) -> tuple:
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{name} is a safetensors file, but no baseline (its metadata lacks format={FORMAT}). "
+            "python -m trainer.baselines train writes them."
+        )
+    try:
+        if int(metadata["version"]) > VERSION:
+            raise ValueError(f"it has version {metadata['version']} and this release reads {VERSION}: update")
+        if metadata["method"] not in METHODS:
+            raise ValueError(f"its method is {metadata['method']!r}: expected one of {', '.join(METHODS)}")
+        make, config = METHODS[metadata["method"]]
+        values = json.loads(metadata["config"])
+        values["encoder"] = EncoderConfig(**values["encoder"])
+        if "text_widths" in values:
+            values["text_widths"] = tuple(values["text_widths"])
+        return make, config(**values)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"The metadata of {name} cannot be used: {error}") from error
+
+
+def _build(make, config, state: dict[str, Tensor], name: str) -> Baseline:
+    """A baseline that takes over the given tensors; built without memory of its own."""
+    _check_sizes(config, len(state), name)
+    with torch.device("meta"):
+        baseline = make(config)
+    check_layout({key: tuple(tensor.shape) for key, tensor in baseline.state_dict().items()}, state, name)
+    check_dtypes(state, name)
+    check_numbers(state, torch.float32, name)
+    # Copied, because a tensor that maps its file crashes whoever reads it once the file is overwritten.
+    copies = {key: tensor.to(torch.float32, copy=True) for key, tensor in state.items()}
+    baseline.load_state_dict(copies, assign=True)
+    return baseline.eval().requires_grad_(False)
+
+
+def _check_sizes(config, tensors: int, name: str) -> None:
+    """Refuses what a file merely claims: building it could keep the machine busy."""
+    sizes = [getattr(config.encoder, size.name) for size in fields(config.encoder)]
+    layers = getattr(config, "layers", {})
+    sizes += [*layers.values(), *getattr(config, "text_widths", ())]
+    sizes += [getattr(config, kind, 1) for kind in ("text_width", "time_width")]
+    whole = all(isinstance(size, int) and 1 <= size <= MOST for size in sizes)
+    if not whole or 2 * len(layers) > tensors or math.prod(sizes[:2]) > MOST:
+        raise ValueError(
+            f"The metadata of {name} cannot be used: sizes are whole numbers from 1 to {MOST:,}."
+        )

@@ -1,0 +1,284 @@
+"""Readers of pictures: networks that say which valence and arousal a picture has.
+
+Two kinds of file: the miniature's reader, a small convolutional network for the miniature's own pictures; and heads on
+CLIP's image features, the form in which such predictors were published (CLIP ViT-B/32, one linear layer and a sigmoid
+for each axis).
+
+Shapes: B batch, W width of CLIP's image features.
+"""
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Set
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..images import colours
+from ..layout import check_layout
+from ..va import VA_MAX, VA_MIN
+from ..weights import (
+    check_dtypes,
+    check_numbers,
+    existing_file,
+    open_safetensors,
+    read_pickle,
+    read_tensors,
+    save_tensors,
+)
+
+READ_SIZE = 64
+GROUP = 16
+MINIATURE_FORMATS = ("emoticrafter-miniature-reader", "emoticrafter-miniature")
+"""The trainer's own files, and those that are shipped."""
+HEADS_FORMAT, HEADS_VERSION = "emoticrafter-clip-heads", 1
+
+
+# --- the miniature's reader ------------------------------------------------------------------------------------------
+
+
+class Reader(nn.Module):
+    """Four levels of two convolutions, each level at half the size of the one before."""
+
+    def __init__(self, channels: tuple[int, ...], outputs: int):
+        super().__init__()
+        widths = (3, *channels)
+        self.levels = nn.ModuleList(_level(before, after) for before, after in itertools.pairwise(widths))
+        self.head = nn.Linear(channels[-1], outputs)
+
+    def features(self, pictures: Tensor) -> list[Tensor]:
+        """Pictures [B, 3, H, W] in [0, 1] to what each level gives, [B, C, 32, 32] and smaller."""
+        x = F.interpolate(pictures, (READ_SIZE, READ_SIZE), mode="area") * 2 - 1
+        found = []
+        for level in self.levels:
+            x = level(x)
+            found.append(x)
+        return found
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Pictures [B, 3, H, W] in [0, 1] to [B, outputs]."""
+        return self.head(self.features(pictures)[-1].mean((2, 3))).float()
+
+
+def _level(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, stride=2, padding=1),
+        nn.GroupNorm(after // GROUP, after),
+        nn.SiLU(),
+        nn.Conv2d(after, after, 3, padding=1),
+        nn.GroupNorm(after // GROUP, after),
+        nn.SiLU(),
+    )
+
+
+def distance(reader: Reader, first: Tensor, second: Tensor) -> Tensor:
+    """LPIPS-type distance (Zhang et al. 2018, arXiv 1801.03924) between pictures [B, 3, H, W]: [B], 0 for equal ones.
+
+    The squared difference of the reader's activations, each place's vector at length 1, averaged over places and
+    summed over levels; without LPIPS's learned weights.
+    """
+    total = torch.zeros(len(first), device=first.device)
+    for a, b in zip(reader.features(first), reader.features(second), strict=True):
+        total += (F.normalize(a.float()) - F.normalize(b.float())).square().sum(1).mean((1, 2))
+    return total
+
+
+def load_reader(path: str | os.PathLike) -> tuple[Reader, dict]:
+    """Reads a miniature's reader in float32, and its config with the held-out figures.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged, or no reader of the miniature.
+    """
+    path = existing_file(path)
+    metadata, state = _read(path)
+    try:
+        if metadata["format"] not in MINIATURE_FORMATS:
+            raise ValueError(f"its format is {metadata['format']}")
+        config = json.loads(metadata["config"])
+        with torch.device("meta"):
+            reader = Reader(tuple(config["channels"]), len(state["head.bias"]))
+    except KeyError as error:
+        raise ValueError(f"{path.name} is no reader of the miniature: it has no {error}.") from error
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise ValueError(f"{path.name} is no reader of the miniature: {error}.") from error
+    return _filled(reader, state, path.name), config
+
+
+# --- heads on CLIP's image features ----------------------------------------------------------------------------------
+
+
+class ClipHeads(nn.Module):
+    """A linear layer and a sigmoid for each axis, on CLIP's projected image features as they come (no unit length)."""
+
+    def __init__(self, width: int = 512, features: str = "openai/clip-vit-base-patch32"):
+        """
+        Args:
+            width: W; 512 of ViT-B/32, 768 of ViT-L/14, 1024 of ViT-H/14.
+            features: The vision model whose features these are, for errors.
+        """
+        super().__init__()
+        self.valence, self.arousal = nn.Linear(width, 1), nn.Linear(width, 1)
+        self.features = features
+
+    @property
+    def width(self) -> int:
+        """W."""
+        return self.valence.in_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Image features [B, W] to valence and arousal, [B, 2] in [-3, 3]."""
+        if features.ndim != 2 or features.shape[-1] != self.width:
+            raise ValueError(
+                f"The CLIP vision model gives features {features.shape[-1]} wide, and this reader's heads expect "
+                f"{self.width} (of {self.features}): connect that vision model, or choose another reader."
+            )
+        both = torch.cat([self.valence(features), self.arousal(features)], dim=-1)
+        return VA_MIN + (VA_MAX - VA_MIN) * both.sigmoid()
+
+
+HEADS_NAMES = {f"{axis}.{part}" for axis in ("valence", "arousal") for part in ("weight", "bias")}
+
+
+def save_heads(heads: ClipHeads, path: Path, training: dict | None = None) -> None:
+    """Saves heads as one safetensors file: valence.weight [1, W], valence.bias [1], and the same of arousal.
+
+    Args:
+        heads: In any dtype, on any device.
+        path: A file that is there is replaced.
+        training: How they were trained (data, held-out errors, licence); anything that JSON can hold.
+    """
+    metadata = {
+        "format": HEADS_FORMAT,
+        "version": str(HEADS_VERSION),
+        "config": json.dumps({"features": heads.features}),
+        "training": json.dumps(training or {}),
+    }
+    save_tensors(path, heads.state_dict(), metadata)
+
+
+def _heads(metadata: dict[str, str], state: dict[str, Tensor], name: str) -> ClipHeads:
+    """Heads of a .safetensors, or of a .pth that holds the same names; only files of ours have a version."""
+    try:
+        version = int(metadata.get("version", HEADS_VERSION)) if metadata.get("format") == HEADS_FORMAT else 0
+        if version > HEADS_VERSION:
+            raise ValueError(f"it has version {version} and this release reads up to {HEADS_VERSION}: update")
+        features = json.loads(metadata.get("config", "{}")).get("features", "an unnamed model")
+    except (AttributeError, ValueError, RecursionError) as error:
+        raise ValueError(f"The metadata of {name} cannot be used: {error}") from error
+    with torch.device("meta"):
+        heads = ClipHeads(state["valence.weight"].numel(), str(features))
+    return _filled(heads, state, name)
+
+
+# --- any of them -----------------------------------------------------------------------------------------------------
+
+
+def load_emotion_reader(path: str | os.PathLike) -> Reader | ClipHeads:
+    """Reads a file of either kind, for valence and arousal.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged, of another kind, or reads something else than valence and arousal.
+    """
+    path = existing_file(path)
+    metadata, state = _read(path)
+    if metadata.get("format") not in MINIATURE_FORMATS:
+        return _heads(metadata, state, path.name)
+    reader, config = load_reader(path)
+    if config.get("kind") != "emotion":
+        raise ValueError(
+            f"{path.name} reads {config.get('kind')}, not valence and arousal: choose the emotion reader."
+        )
+    return reader
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a file, if it may be a reader."""
+    if path.suffix.lower() == ".pth":
+        metadata, state = {}, read_pickle(path)
+        _check_kind(metadata, state.keys(), path.name)
+    else:
+        with open_safetensors(path) as file:
+            metadata = file.metadata() or {}
+            _check_kind(metadata, set(file.keys()), path.name)
+            state = read_tensors(file, path.name)
+    check_dtypes(state, path.name)
+    if empty := [name for name, tensor in state.items() if not tensor.numel()]:
+        raise ValueError(f"{empty[0]} in {path.name} holds no numbers.")
+    check_numbers(state, torch.float32, path.name)
+    return metadata, state
+
+
+def _check_kind(metadata: dict[str, str], names: Set[str], name: str) -> None:
+    """Refuses other files by what they say of themselves, before gigabytes are read."""
+    if metadata.get("format") not in MINIATURE_FORMATS and names != HEADS_NAMES:
+        first = ", ".join(sorted(names)[:3])
+        raise ValueError(
+            f"{name} is no reader of emotions: it holds {len(names)} tensors, such as {first}. Expected the "
+            f"miniature's reader, or heads for CLIP with {', '.join(sorted(HEADS_NAMES))}."
+        )
+
+
+def _filled(network: nn.Module, state: dict[str, Tensor], name: str) -> nn.Module:
+    """A network on the meta device with a file's weights in float32."""
+    check_layout({key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}, state, name)
+    # Copied, because a tensor that maps its file crashes whoever reads it once the file is overwritten.
+    state = {key: tensor.to(torch.float32, copy=True) for key, tensor in state.items()}
+    network.load_state_dict(state, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def read_pictures(
+    reader: Reader | ClipHeads,
+    images: Tensor,
+    encode: Callable[[Tensor], Tensor] | None = None,
+    at_once: int = 16,
+    first: int = 1,
+) -> Tensor:
+    """Valence and arousal of pictures.
+
+    Args:
+        reader: On any device.
+        images: [B, H, W, C] in [0, 1], of any size.
+        encode: For ClipHeads: images [b, H, W, 3] to CLIP's image features [b, W].
+        at_once: How many go through the network together.
+        first: Number of the first picture, for the error.
+
+    Returns:
+        float32 [B, 2] in [-3, 3], on the processor.
+
+    Raises:
+        ValueError: No images, features of another width, or a picture that cannot be read.
+    """
+    pictures, weight = colours(images), next(reader.parameters())
+    parts = []
+    for part in pictures.split(at_once):
+        seen = encode(part) if isinstance(reader, ClipHeads) else part.movedim(-1, 1)
+        parts.append(reader(seen.to(weight)).cpu())
+    found = torch.cat(parts).clamp(VA_MIN, VA_MAX)
+    if failed := [number for number, one in enumerate(found.isfinite().all(1).tolist(), first) if not one]:
+        raise ValueError(
+            f"Picture {failed[0]} cannot be read: it holds NaN or infinite numbers, so a node before this one has "
+            "failed."
+        )
+    return found
+
+
+def readings_text(readings: Tensor) -> str:
+    """Readings [B, 2] for people: a line for each picture, and the mean of several."""
+    lines = [f"valence {valence:+.2f}, arousal {arousal:+.2f}" for valence, arousal in readings.tolist()]
+    if len(lines) == 1:
+        return lines[0]
+    valence, arousal = readings.mean(0).tolist()
+    numbered = [f"picture {number}: {line}" for number, line in enumerate(lines, 1)]
+    return "\n".join(
+        [f"{len(lines)} pictures, mean valence {valence:+.2f}, arousal {arousal:+.2f}", *numbered]
+    )

@@ -1,0 +1,447 @@
+"""Baselines fitted to a tiny miniature and to a tiny untrained SDXL: what learns, what stays, resume, measure."""
+
+import contextlib
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    AutoencoderKL,
+    EulerDiscreteScheduler,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from emoticrafter.research.baselines import (
+    METHODS,
+    TextualInversion,
+    baseline_training,
+    load_baseline,
+    save_baseline,
+    scaled,
+)
+from trainer.baselines.__main__ import main
+from trainer.baselines.base import from_miniature, load_base
+from trainer.baselines.patches import applied, check_fit, emotional, prompt_tokens, read_prompts
+from trainer.baselines.settings import Settings
+from trainer.baselines.train import make_baseline, make_loss, train
+from trainer.features.encoders import END, VOCABULARY, clip_tokenizer
+from trainer.miniature.__main__ import main as miniature
+from trainer.miniature.loop import Machine, Schedule, fit
+from trainer.miniature.models import size_and_crop
+from trainer.miniature.pipeline import train as train_miniature
+from trainer.miniature.recipe import TINY
+from trainer.painters import sdxl as draw_sdxl
+from trainer.painters.miniature import MiniaturePainter
+from trainer.painters.plan import plan
+
+CPU = Machine(torch.device("cpu"))
+TINY_SETTINGS = {"steps": 4, "batch": 4, "width": 16, "hidden": 16}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of the tiny miniature."""
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    train_miniature(out, TINY, CPU)
+    return out
+
+
+@pytest.fixture(scope="module")
+def source(run):
+    return from_miniature(run, CPU)
+
+
+def roughen(baseline):
+    with torch.no_grad():
+        for weight in baseline.parameters():
+            weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)) * 0.3)
+    return baseline
+
+
+# --- the start and the loss ------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def predicted(base, baseline, strength=1.0, last=False):
+    """What the UNet says with a baseline, of two rows with the emotion and one without."""
+    torch.manual_seed(3)
+    latents, effect = torch.randn(3, 4, 4, 4), baseline(torch.tensor([2.0, -3.0]), torch.tensor([1.0, 3.0]))
+    learned = isinstance(baseline, TextualInversion)
+    features, pooled = read_prompts(base.text, baseline, ["a cat", "a dog"], effect, strength)
+    empty = read_prompts(base.text, None, [""], None)
+    order = [2, 0, 1] if last else [0, 1, 2]
+    features, pooled = torch.cat([features, empty[0]])[order], torch.cat([pooled, empty[1]])[order]
+    added = {"text_embeds": pooled, "time_ids": size_and_crop(3, 32)}
+    with contextlib.nullcontext() if learned else applied(base.unet, scaled(effect, strength), last):
+        said = base.unet(latents[order], 500, features, added_cond_kwargs=added).sample
+    return said[[1, 2, 0]] if last else said
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_emotion_is_on_its_rows_alone_and_gone_afterwards(source, method):
+    base, _ = source
+    baseline = roughen(make_baseline(Settings(method, **TINY_SETTINGS), base)).eval()
+    plain = predicted(base, baseline, strength=0.0)
+    said = predicted(base, baseline)
+    assert ((said - plain).abs().amax((1, 2, 3)) > 1e-4).tolist() == [True, True, False]
+    torch.testing.assert_close(predicted(base, baseline, last=True), said, atol=1e-5, rtol=1e-4)
+    assert torch.equal(predicted(base, baseline, strength=0.0), plain)
+
+
+@pytest.mark.parametrize("method", ["cross-attention", "time-embedding"])
+def test_it_begins_as_the_base_model(source, method):
+    base, _ = source
+    baseline = make_baseline(Settings(method, **TINY_SETTINGS), base).eval()
+    assert torch.equal(predicted(base, baseline), predicted(base, baseline, strength=0.0))
+
+
+def test_learned_words_begin_as_the_word(source):
+    base, _ = source
+    baseline = make_baseline(Settings("textual-inversion", word="cat", **TINY_SETTINGS), base).eval()
+    effect = baseline(torch.zeros(1), torch.zeros(1))
+    with torch.no_grad():
+        found = read_prompts(base.text, baseline, ["a house"], effect)
+        said = read_prompts(base.text, None, ["a house, cat cat cat cat"], None)
+    for one, other in zip(found, said, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_baseline_learns_and_nothing_else(source, method):
+    base, pictures = source
+    settings = Settings(method, **TINY_SETTINGS)
+    baseline = make_baseline(settings, base)
+    make_loss(settings, base, pictures, baseline, CPU.device)(baseline, 0).backward()
+    assert [name for name, weight in baseline.named_parameters() if weight.grad is None] == []
+    assert all(weight.grad is None for part in (base.unet, base.text) for weight in part.parameters())
+
+
+def test_the_loss_falls(source, tmp_path):
+    base, pictures = source
+    settings = Settings("time-embedding", **TINY_SETTINGS | {"batch": 16})
+    baseline = make_baseline(settings, base)
+    loss = make_loss(settings, base, pictures, baseline, CPU.device)
+
+    def of(module):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            return sum(loss(module, 1000 + step).item() for step in range(8))
+
+    before = of(baseline)
+    assert of(fit(baseline, loss, Schedule(30, 0.02, 0.5), CPU, tmp_path)) < 0.98 * before
+
+
+def test_a_prompt_that_is_too_long_loses_words_and_keeps_the_learned_ones(source):
+    baseline = make_baseline(Settings("textual-inversion", **TINY_SETTINGS), source[0])
+    tokens, places = prompt_tokens(baseline, ["a cat", " ".join(["stone"] * 90)])
+    [mark] = clip_tokenizer()("*")["input_ids"][1:-1]
+    assert tokens.shape == (2, 77) and (tokens.gather(1, places) == mark).all()
+    assert places[1].tolist() == [72, 73, 74, 75] and tokens[1, 76] == END
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_interrupted_training_ends_as_one_in_one_go(source, method, tmp_path):
+    base, pictures = source
+    settings = Settings(method, **TINY_SETTINGS)
+    whole = train(settings, base, pictures, tmp_path / "whole", CPU)
+    baseline = make_baseline(settings, base)
+    schedule = Schedule(settings.steps, settings.lr, settings.ema, seed=settings.seed)
+    loss = make_loss(settings, base, pictures, baseline, CPU.device)
+    assert fit(baseline, loss, schedule, CPU, tmp_path / "parts", stop_after=2) is None
+    parts = train(settings, base, pictures, tmp_path / "parts", CPU)
+    parts, whole = load_file(parts), load_file(whole)
+    assert parts.keys() == whole.keys()
+    assert [name for name, tensor in whole.items() if not torch.equal(tensor, parts[name])] == []
+
+
+def test_the_command_trains_measures_and_keeps_what_is_finished(run, tmp_path, capfd):
+    out = tmp_path / "cross-attention-0"
+    command = [
+        "train",
+        "--method",
+        "cross-attention",
+        "--miniature",
+        str(run),
+        "--out",
+        str(out),
+        "--steps",
+        "2",
+    ]
+    command += ["--batch", "2", "--device", "cpu"]
+    assert main(command) == 0
+    path = out / "network.safetensors"
+    written, said = path.stat().st_mtime_ns, baseline_training(path)
+    assert said["settings"]["steps"] == 2 and said["base"]["unet_sha256"] and "24" in said["pictures"]
+    assert main(command) == 0
+    assert path.stat().st_mtime_ns == written and "is finished" in capfd.readouterr().out
+    table = tmp_path / "table.md"
+    arguments = ["measure", "--out", str(run), "--prompts", "1", "--seeds", "1", "--device", "cpu"]
+    assert miniature([*arguments, "--networks", str(path), "--table", str(table)]) == 0
+    assert "| cross-attention |" in table.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--seed", "7"], "was begun with another recipe: seed was 0 and is 7"),
+        (["--steps", "0"], "steps is 0: expected more than 0"),
+        (
+            ["--method", "textual-inversion", "--out", "new", "--word", "unbelievableness"],
+            "one token of CLIP",
+        ),
+        (
+            ["--method", "textual-inversion", "--out", "new", "--template", "{prompt}"],
+            "and after it {emotion}",
+        ),
+    ],
+)
+def test_bad_settings_are_named(run, tmp_path, capsys, monkeypatch, change, message):
+    monkeypatch.chdir(tmp_path)
+    command = ["train", "--method", "time-embedding", "--miniature", str(run), "--steps", "2", "--batch", "2"]
+    command += ["--device", "cpu", "--out", "begun"]
+    if "begun with" in message:
+        assert main(command) == 0
+    assert main([*command, *change]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_without_a_generator_says_what_to_do(tmp_path, capsys):
+    command = ["train", "--method", "time-embedding", "--miniature", str(tmp_path)]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 1
+    assert "python -m trainer.miniature train" in capsys.readouterr().err
+
+
+def test_a_baseline_of_another_base_is_refused(source):
+    base, _ = source
+    baseline = make_baseline(Settings("time-embedding", **TINY_SETTINGS), base)
+    other = UNet2DConditionModel(block_out_channels=(32, 64), layers_per_block=1, down_block_types=("DownBlock2D",) * 2,
+                                 up_block_types=("UpBlock2D",) * 2)  # fmt: skip
+    with pytest.raises(ValueError, match="fitted to another base model"):
+        check_fit(baseline, other, base.text)
+
+
+def test_the_words_command_writes_an_embedding(source, tmp_path, capsys):
+    base, pictures = source
+    path = train(Settings("textual-inversion", **TINY_SETTINGS), base, pictures, tmp_path / "words", CPU)
+    out = tmp_path / "calm.safetensors"
+    assert (
+        main(["words", "--network", str(path), "--valence", "2", "--arousal", "-3", "--out", str(out)]) == 0
+    )
+    assert out.is_file() and "a dog on a beach, embedding:calm" in capsys.readouterr().out
+
+
+# --- SDXL ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sdxl(tmp_path_factory):
+    """A tiny untrained SDXL in diffusers' layout, and a manifest of three pictures."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("sdxl")
+    sizes = {"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 3}
+    text = CLIPTextConfig(**sizes, num_attention_heads=2, projection_dim=32, eos_token_id=END)
+    pipeline = StableDiffusionXLPipeline(
+        AutoencoderKL(
+            block_out_channels=(32, 32, 32, 32),
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            latent_channels=4,
+            norm_num_groups=8,
+        ),
+        CLIPTextModel(text),
+        CLIPTextModelWithProjection(text),
+        None,
+        None,
+        UNet2DConditionModel(
+            sample_size=4,
+            block_out_channels=(32, 64),
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            layers_per_block=1,
+            attention_head_dim=(2, 4),
+            cross_attention_dim=64,
+            norm_num_groups=8,
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=32 + 6 * 8,
+        ),
+        EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
+    )
+    for part in ("vae", "text_encoder", "text_encoder_2", "unet", "scheduler"):
+        getattr(pipeline, part).save_pretrained(folder / part)
+    lines = []
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        asked = {"valence": number - 1.0, "arousal": 1.5, "seed": 0, "method": "photo"}
+        lines.append(json.dumps({"path": f"{number}.png", "prompt": f"a stone {number}", **asked}))
+    (folder / "manifest.jsonl").write_text("\n".join(lines))
+    return folder, pipeline
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_sdxl_is_trained_and_drawn_by_the_same_code(sdxl, method, tmp_path):
+    folder, pipeline = sdxl
+    command = [
+        "train",
+        "--method",
+        method,
+        "--sdxl",
+        str(folder),
+        "--manifest",
+        str(folder / "manifest.jsonl"),
+    ]
+    command += [
+        "--resolution",
+        "32",
+        "--out",
+        str(tmp_path),
+        "--steps",
+        "2",
+        "--batch",
+        "2",
+        "--device",
+        "cpu",
+    ]
+    assert main(command) == 0
+    assert np.load(tmp_path / "latents.npy").shape == (3, 4, 4, 4)
+    baseline = roughen(load_baseline(tmp_path / "network.safetensors"))
+
+    def drawn(guidance=5.0, **settings):
+        values = {"valence": [2.0, -2.0], "arousal": [1.0, 1.0], "guided": guidance > 1} | settings
+        with emotional(pipeline, baseline, ["a cat", "a dog"], **values) as inputs:
+            return pipeline(
+                **inputs,
+                num_inference_steps=2,
+                guidance_scale=guidance,
+                height=32,
+                width=32,
+                output_type="latent",
+                generator=torch.Generator().manual_seed(0),
+            ).images
+
+    pipeline.set_progress_bar_config(disable=True)
+    plain, full = drawn(strength=0.0), drawn()
+    assert (full - plain).abs().amax((1, 2, 3)).min() > 1e-3
+    assert torch.equal(drawn(strength=0.0), plain)
+    assert not torch.equal(drawn(guidance=1.0), full)
+
+
+@pytest.fixture
+def fitted(sdxl, tmp_path):
+    """A finished run on a copy of the manifest, and the command that made it."""
+    folder = sdxl[0]
+    for number in range(3):
+        shutil.copy(folder / f"{number}.png", tmp_path)
+    manifest = tmp_path / "manifest.jsonl"
+    shutil.copy(folder / "manifest.jsonl", manifest)
+    out = tmp_path / "out"
+    command = ["train", "--method", "time-embedding", "--sdxl", str(folder), "--manifest", str(manifest)]
+    command += ["--resolution", "32", "--out", str(out), "--steps", "2", "--batch", "2", "--device", "cpu"]
+    assert main(command) == 0
+    return command, manifest, out
+
+
+def turned(manifest):
+    manifest.write_text("\n".join(reversed(manifest.read_text().split("\n"))))
+
+
+def reworded(manifest):
+    manifest.write_text(manifest.read_text().replace("a stone 1", "a rock"))
+
+
+def repainted(manifest):
+    Image.new("RGB", (40, 40), "teal").save(manifest.with_name("1.png"))
+
+
+@pytest.mark.parametrize("change", [turned, reworded, repainted])
+@pytest.mark.parametrize("finished", [True, False])
+def test_other_pictures_of_as_many_are_refused(fitted, change, finished, capsys):
+    """The latents would be of other pictures than the prompts, valence and arousal."""
+    command, manifest, out = fitted
+    if not finished:
+        (out / "network.safetensors").unlink()
+    change(manifest)
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert (
+        "begun with another base model or other pictures: pictures was " in said and "another --out" in said
+    )
+
+
+def test_another_sdxl_or_resolution_is_refused(fitted, sdxl, tmp_path, capsys):
+    command, _, out = fitted
+    other = tmp_path / "other"
+    shutil.copytree(sdxl[0], other)
+    state = load_file(other / "unet" / "diffusion_pytorch_model.safetensors")
+    save_file(
+        {name: tensor + 0.1 for name, tensor in state.items()},
+        other / "unet" / "diffusion_pytorch_model.safetensors",
+        {"format": "pt"},
+    )
+    assert main([*command, "--sdxl", str(other)]) == 1
+    assert "other pictures: unet was " in capsys.readouterr().err
+    (out / "source.json").unlink()
+    assert main([*command, "--resolution", "64"]) == 1
+    assert "holds float16 of [3, 4, 4, 4], expected float16 of [3, 4, 8, 8]" in capsys.readouterr().err
+    assert not (out / "source.json").exists()
+
+
+def test_a_folder_of_an_earlier_release_goes_on(fitted, capsys):
+    command, _, out = fitted
+    (out / "source.json").unlink()
+    assert main(command) == 0
+    assert "is finished" in capsys.readouterr().out and (out / "source.json").is_file()
+
+
+def test_a_network_of_another_base_is_not_taken_for_finished(source, tmp_path):
+    base, pictures = source
+    settings = Settings("time-embedding", **TINY_SETTINGS)
+    train(settings, base, pictures, tmp_path, CPU)
+    (tmp_path / "source.json").unlink()
+    with pytest.raises(ValueError, match=r"was fitted to another base model .* choose another --out"):
+        train(settings, dataclasses.replace(base, fingerprint="0" * 64), pictures, tmp_path, CPU)
+    assert not (tmp_path / "source.json").exists()
+
+
+def test_another_recipe_of_the_miniature_is_refused(source, tmp_path):
+    base, pictures = source
+    settings = Settings("time-embedding", **TINY_SETTINGS)
+    train(settings, base, pictures, tmp_path, CPU)
+    other = dataclasses.replace(pictures, source=pictures.source | {"recipe": "0" * 64})
+    with pytest.raises(ValueError, match="other pictures: recipe was "):
+        train(settings, base, other, tmp_path, CPU)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_generate_draws_with_a_baseline(run, source, sdxl, method, tmp_path, monkeypatch):
+    tasks = plan(["a cat"], (-3.0, 3.0), [0], method, False, {})
+    monkeypatch.setattr(draw_sdxl, "_load", lambda model, dtype: sdxl[1])
+    for name, base, paint in (
+        ("miniature", source[0], lambda path: MiniaturePainter(run, path, "cpu")),
+        ("sdxl", load_base(sdxl[0], CPU), lambda path: draw_sdxl.SdxlPainter("", path, "cpu", 32, 2)),
+    ):
+        path = tmp_path / f"{name}.safetensors"
+        save_baseline(roughen(make_baseline(Settings(method, **TINY_SETTINGS), base)), path)
+        pictures = {picture.tobytes() for picture in paint(path).draw(tasks)}
+        assert len(pictures) == len(tasks) == 4, name
+
+
+def test_a_model_goes_with_pictures(sdxl, tmp_path, capsys):
+    command = ["train", "--method", "time-embedding", "--out", str(tmp_path / "out")]
+    assert main([*command, "--sdxl", str(sdxl[0])]) == 1
+    assert "--sdxl and --manifest go together" in capsys.readouterr().err
+    manifest = str(sdxl[0] / "manifest.jsonl")
+    assert main([*command, "--sdxl", str(tmp_path), "--manifest", manifest]) == 1
+    assert "is no diffusers folder of SDXL: expected unet/config.json" in capsys.readouterr().err

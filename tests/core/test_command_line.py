@@ -1,0 +1,100 @@
+"""trainer/command_line.py: a command's status, and what it says when it cannot go on."""
+
+import os
+import signal
+
+import pytest
+
+from trainer.core.command_line import TrainingError, held_back, status_of
+from trainer.core.rows import DataError
+
+
+def raising(error: BaseException):
+    def command():
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (DataError("pairs.csv: row 3 is odd"), "error: pairs.csv: row 3 is odd\n"),
+        (TrainingError("runs/a is another run's"), "error: runs/a is another run's\n"),
+        (OSError(28, "No space left on device"), "error: [Errno 28] No space left on device\n"),
+        (LookupError("the model is gone"), "error: the model is gone\n"),
+        (
+            ModuleNotFoundError("No module named 'tqdm'"),
+            "error: No module named 'tqdm'. Install what it needs: pip install -e '.[train,eval]'\n",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_1(capsys, error, message):
+    assert status_of(raising(error), "train,eval", LookupError) == 1
+    assert capsys.readouterr().err == message
+
+
+def test_an_interruption_says_how_to_go_on(capsys):
+    assert status_of(raising(KeyboardInterrupt()), "train") == 130
+    assert capsys.readouterr().err == "\ninterrupted; run the same command again to go on\n"
+
+
+def test_an_interruption_may_say_more_itself(capsys):
+    assert status_of(raising(KeyboardInterrupt("Stopped at step 4.")), "train") == 130
+    assert capsys.readouterr().err == "\nStopped at step 4.\n"
+
+
+@pytest.mark.parametrize(("given", "status"), [(None, 0), (0, 0), (3, 3)])
+def test_a_command_s_own_status_stays(given, status):
+    assert status_of(lambda: given, "train") == status
+
+
+def test_an_error_of_ours_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        status_of(lambda: 1 / 0, "train")
+
+
+def test_sigterm_ends_a_command_like_control_c(capsys):
+    cleaned = []
+
+    def command():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        finally:
+            cleaned.append(True)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert status_of(command, "train") == 130
+    assert cleaned and "run the same command again" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interruption_is_held_back_and_a_second_one_is_not(capfd, interruptible):
+    steps = []
+    with pytest.raises(KeyboardInterrupt), held_back() as came:
+        for step in range(3):
+            interrupt()
+            steps.append((step, len(came)))
+    assert steps == [(0, 1)]
+    assert "interrupt again to stop at once" in capfd.readouterr().err
+
+
+def test_an_interruption_that_nobody_saw_any_more_is_not_lost(interruptible):
+    with pytest.raises(KeyboardInterrupt), held_back():
+        interrupt()
+
+
+def test_signals_that_are_to_be_ignored_stay_so():
+    """As in a background job of a script, or under nohup."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with held_back() as came:
+            interrupt()
+        assert not came
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,152 @@
+"""python -m trainer.prepare: the data folder, going on, refusing, and what it prints."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from trainer import prepare as prepare
+from trainer.data.pairs import load_table
+from trainer.features.store import FeatureStore
+
+PAIRS = "neutral,emotional,valence,arousal\n" + "".join(
+    f"A house number {k},A house number {k} in a mood,{1 + k % 9},{1 + k // 9}\n" for k in range(72)
+)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text(PAIRS)
+    return path
+
+
+def test_pairs_and_features_from_an_own_file(pairs, tmp_path, capsys):
+    out = tmp_path / "data"
+    arguments = [
+        "--pairs",
+        str(pairs),
+        "--scale=1..9",
+        "--limit",
+        "6",
+        "--out",
+        str(out),
+        "--encoder",
+        "tiny",
+    ]
+    assert prepare.main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "6 pairs (5 to train, 1 to validate)" in text
+    assert f"next: python -m trainer.train --data {out} --out runs/data" in text
+    table = load_table(out)
+    store = FeatureStore(out / "features", table)
+    assert len(store) == 6 and store.neutral([0, 5]).shape == (2, 77, store.width)
+    about = json.loads((out / "about.json").read_text())
+    assert about["fingerprint"] == table.fingerprint() and "licence" not in about
+
+
+def test_findingemo_is_the_default_and_names_its_licence(tmp_path, capsys):
+    out = tmp_path / "data"
+    assert prepare.main(["--out", str(out), "--limit", "300", "--pairs-only"]) == 0
+    text = capsys.readouterr().out
+    assert "CC BY-NC-SA 4.0" in text and "not for commercial use" in text
+    assert "valence -3.00 to +3.00" in text and "sources: findingemo 300" in text
+    assert "next: the same command without --pairs-only" in text
+    table = load_table(out)
+    assert len(table) == 300 and not (out / "features").exists()
+    # As all annotations: mean 0.33 and -0.19.
+    assert abs(table.valence.mean() - 0.4) < 0.15 and abs(table.arousal.mean() + 0.2) < 0.15
+    assert len(np.unique(np.stack([table.valence, table.arousal]), axis=1).T) > 35
+    assert "CC BY-NC-SA" in json.loads((out / "about.json").read_text())["licence"]
+
+
+def test_the_same_command_goes_on_and_other_pairs_are_not_replaced(pairs, tmp_path, capsys):
+    out = tmp_path / "data"
+    base = ["--pairs", str(pairs), "--scale=1..9", "--out", str(out), "--pairs-only"]
+    assert prepare.main(base) == 0
+    before = (out / "pairs.jsonl").read_bytes()
+    assert prepare.main(base) == 0
+    assert prepare.main([*base, "--limit", "5"]) == 1
+    assert "holds other pairs. Choose another --out" in capsys.readouterr().err
+    assert (out / "pairs.jsonl").read_bytes() == before
+
+
+def test_several_files_are_joined_without_leaks(pairs, tmp_path):
+    other = tmp_path / "other.jsonl"
+    row = {"neutral": "A HOUSE number 3", "emotional": "x", "valence": 5, "arousal": 5, "split": "validation"}
+    other.write_text(json.dumps(row) + "\n")
+    out = tmp_path / "data"
+    assert (
+        prepare.main(["--pairs", str(pairs), str(other), "--scale=1..9", "--out", str(out), "--pairs-only"])
+        == 0
+    )
+    table = load_table(out)
+    assert len(table) == 73 and table.split[3] == table.split[72]
+
+
+def test_bad_rows_are_refused_or_left_out(pairs, tmp_path, capsys):
+    pairs.write_text(PAIRS + "A,B,10,1\nA,,1,1\n")
+    arguments = ["--pairs", str(pairs), "--scale=1..9", "--out", str(tmp_path / "data"), "--pairs-only"]
+    assert prepare.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert "row 73 (line 74): valence is 10, outside 1..9" in error and "Traceback" not in error
+    assert not (tmp_path / "data").exists()
+    assert prepare.main([*arguments, "--skip-bad"]) == 0
+    text = capsys.readouterr().out
+    assert "2 problems, the rows are left out" in text and "72 pairs" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scale=9..1"], "expected LOW..HIGH such as 1..9"),
+        (["--validation", "1"], "from 0 to below 1"),
+        (["--limit", "0"], "expected at least 1"),
+        (["--limit", "5", "--seed", "-1"], "argument --seed: expected 0 or a positive integer, got -1"),
+        (["--encoder"], "expected one argument"),
+    ],
+)
+def test_wrong_options_are_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        prepare.main(arguments)
+    assert stopped.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_an_encoder_that_cannot_be_read_keeps_the_pairs(pairs, tmp_path, capsys):
+    out = tmp_path / "data"
+    encoder = tmp_path / "sd15.safetensors"
+    encoder.write_bytes(b"not weights")
+    assert (
+        prepare.main(["--pairs", str(pairs), "--scale=1..9", "--out", str(out), "--encoder", str(encoder)])
+        == 1
+    )
+    assert "sd15.safetensors" in capsys.readouterr().err
+    assert len(load_table(out)) == 72
+
+
+def test_a_nul_in_a_path_is_named(capsys):
+    assert prepare.main(["--pairs", "a\0b.csv"]) == 2
+    assert r"'a\x00b.csv' holds a NUL character" in capsys.readouterr().err
+
+
+def test_unknown_commands_name_the_known_ones(capsys):
+    assert prepare.main(["write-prompt"]) == 2
+    assert "write-prompts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["", *prepare.COMMANDS])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        prepare.main([*command.split(), "--help"])
+    text = capsys.readouterr().out
+    assert stopped.value.code == 0 and f"usage: python -m trainer.prepare {command}".strip() in text
+
+
+def test_it_runs_as_a_module(pairs, tmp_path):
+    arguments = ["--pairs", str(pairs), "--scale", "1..9", "--out", str(tmp_path / "data"), "--pairs-only"]
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer.prepare", *arguments], capture_output=True, text=True, check=True
+    )
+    assert "72 pairs" in done.stdout and done.stderr == ""

@@ -1,0 +1,116 @@
+"""trainer/manifest.py: what is written is read again, and every bad line is named."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from trainer.core.rows import DataError
+from trainer.evaluation.manifest import Image, read_manifest, write_manifest
+
+GOOD = {"path": "a.png", "prompt": "A dog.", "valence": 1.5, "arousal": -3, "seed": 7, "method": "ours"}
+
+
+def manifest(folder: Path, *rows: dict | str, files=("a.png", "b.png")) -> Path:
+    for name in files:
+        (folder / name).touch()
+    path = folder / "manifest.jsonl"
+    path.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows))
+    return path
+
+
+def test_a_line_becomes_an_image(tmp_path):
+    [image] = read_manifest(manifest(tmp_path, GOOD))
+    assert image == Image(tmp_path.resolve() / "a.png", "A dog.", 1.5, -3.0, 7, "ours", id="a.png")
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "ä 1.png").touch()
+    image = Image(Path("ours/ä 1.png"), "Ein Hund läuft.", 3.0, -3.0, 2**64 - 1, "ours", "one")
+    write_manifest(tmp_path / "manifest.jsonl", [image, replace(image, id="two", valence=0.5)])
+    first, second = read_manifest(tmp_path / "manifest.jsonl")
+    assert first == replace(image, path=(tmp_path / "ours" / "ä 1.png").resolve())
+    assert (second.id, second.valence) == ("two", 0.5)
+    write_manifest(tmp_path / "manifest.jsonl", [first])  # absolute paths become relative again
+    assert json.loads((tmp_path / "manifest.jsonl").read_text("utf-8"))["path"] == "ours/ä 1.png"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prompt": None}, r"row 2 \(line 2\): prompt expected text, got missing"),
+        ({"prompt": " "}, r"line 2\): prompt is empty"),
+        ({"valence": 3.5}, r"line 2\): valence is 3\.5, outside -3\.\.3"),
+        ({"arousal": "1"}, r"line 2\): arousal is the text '1', expected a number without quotes"),
+        ({"arousal": float("nan")}, r"line 2\): arousal is nan, expected a finite number"),
+        ({"seed": 1.5}, r"line 2\): seed is 1\.5, expected a whole number from 0"),
+        ({"seed": True}, r"line 2\): seed is True, expected a whole number"),
+        ({"seed": -1}, r"line 2\): seed is -1"),
+        ({"method": 3}, r"line 2\): method expected text, got 3"),
+        ({"path": "none.png"}, r"line 2\): path 'none\.png' is not in the picture folder"),
+        ({"path": "../a.png"}, r"line 2\): path '\.\./a\.png' leads out of the picture folder"),
+        ({"path": "/etc/passwd"}, r"line 2\): path '/etc/passwd' leads out"),
+        ({"path": "x" * 5000}, r"line 2\): path 'x+' cannot be looked for"),
+        ({"path": "a.png"}, r"line 2\): id 'a\.png' is taken by line 1; images that share a file need an id each"),
+        ({"id": 3}, r"line 2\): id expected text, got 3"),
+    ],
+)  # fmt: skip
+def test_a_bad_line_is_named(tmp_path, change, message):
+    path = manifest(tmp_path, GOOD, {**GOOD, "path": "b.png"} | change)
+    with pytest.raises(DataError, match=message):
+        read_manifest(path)
+    skipped = []
+    assert [image.id for image in read_manifest(path, skipped)] == ["a.png"]
+    assert len(skipped) == 1
+
+
+def test_every_problem_is_told_at_once(tmp_path):
+    path = manifest(tmp_path, {}, {**GOOD, "valence": 9, "arousal": -9})
+    with pytest.raises(DataError) as error:
+        read_manifest(path)
+    assert str(error.value).count("line 1") == 6
+    assert str(error.value).count("line 2") == 2
+    assert "Every line needs path, prompt, valence, arousal, seed, method" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [("{", r"line 1\): not JSON"), ("[]", "expected a JSON object, got list"), ("", "there are no rows")],
+)
+def test_what_is_no_manifest_is_refused(tmp_path, row, message):
+    with pytest.raises(DataError, match=message):
+        read_manifest(manifest(tmp_path, row))
+
+
+def test_a_missing_manifest_and_a_folder_are_told_apart(tmp_path):
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        read_manifest(tmp_path / "manifest.jsonl")
+    with pytest.raises(
+        DataError, match=r"this is a folder; give the manifest in it, such as .*manifest\.jsonl"
+    ):
+        read_manifest(tmp_path)
+
+
+def test_images_may_share_a_file_under_ids_of_their_own(tmp_path):
+    images = read_manifest(manifest(tmp_path, {**GOOD, "id": "1"}, {**GOOD, "id": "2", "valence": 0}))
+    assert len({image.path for image in images}) == 1
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "out.png").touch()
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "link.png").symlink_to(tmp_path / "out.png")
+    with pytest.raises(DataError, match="leads out"):
+        read_manifest(manifest(inside, {**GOOD, "path": "link.png"}))
+
+
+def test_nothing_is_written_that_could_not_be_read(tmp_path):
+    image = Image(tmp_path.parent / "a.png", "A dog.", 0, 0, 0, "ours", "one")
+    with pytest.raises(DataError, match="lies outside"):
+        write_manifest(tmp_path / "manifest.jsonl", [image])
+    with pytest.raises(DataError, match="'one' is taken more than once"):
+        write_manifest(tmp_path / "manifest.jsonl", [replace(image, path=Path("a.png"))] * 2)
+    assert list(tmp_path.iterdir()) == []

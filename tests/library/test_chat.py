@@ -1,0 +1,93 @@
+"""The chat client's own promises; tests/test_write_prompts.py drives it through retries and faults."""
+
+import pytest
+
+from emoticrafter.language.chat import ChatSettings, FatalError, Server, ServerError
+from tests.library.chat_server import serving, status, trickle
+
+QUESTION = [{"role": "user", "content": "Hello"}]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:8188/prompt?x=",
+        "http://127.0.0.1/a#b",
+        "http://host/v1 ",
+        "http://host\\@other/v1",
+        "http://host/\n",
+        "http://[::1/v1",
+        "http://host:99999/v1",
+        "http:///v1",
+        "file:///etc/hostname",
+        "ftp://host/v1",
+        "host/v1",
+        "",
+    ],
+)
+def test_what_is_no_plain_http_address_is_refused(address):
+    assert ChatSettings(address, "tester").problems()
+
+
+def test_an_address_with_a_password_is_refused_without_showing_it():
+    [problem] = ChatSettings("http://me:secret@host/v1", "tester").problems()
+    assert problem == "base url: take the name and password out of it"
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:11434/v1", "https://[::1]/v1", "https://host.test/a/b/"]
+)
+def test_a_plain_address_passes(address):
+    assert ChatSettings(address, "tester").problems() == []
+
+
+def test_a_question_without_a_schema_asks_for_words_and_sends_a_seed_if_there_is_one():
+    with serving() as server:
+        chat = Server(ChatSettings(server.url, "tester"))
+        assert chat.chat(QUESTION)[0] == "A red square"
+        chat.chat(QUESTION, seed=7)
+    bodies = [body for _, _, body in server.requests]
+    assert bodies == [
+        {"model": "tester", "messages": QUESTION},
+        {"model": "tester", "messages": QUESTION, "seed": 7},
+    ]
+
+
+@pytest.fixture
+def proxy(monkeypatch):
+    """A proxy for everybody, as the environment names it; it answers by itself."""
+    with serving(content="The proxy's") as server:
+        for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("http_proxy", server.url)
+        yield server
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_what_stays_on_this_computer_goes_through_no_proxy(proxy, host):
+    with serving() as server:
+        url = server.url.replace("127.0.0.1", host)
+        assert Server(ChatSettings(url, "tester", tries=1)).chat(QUESTION)[0] == "A red square"
+    assert proxy.requests == []
+
+
+def test_what_leaves_this_computer_goes_through_the_proxy(proxy):
+    chat = Server(ChatSettings("http://models.example/v1", "tester", tries=1))
+    assert chat.chat(QUESTION)[0] == "The proxy's"
+    assert [path for path, _, _ in proxy.requests] == ["http://models.example/v1/chat/completions"]
+
+
+def test_an_answer_that_trickles_for_ever_is_given_up():
+    with serving(trickle) as server:
+        chat = Server(ChatSettings(server.url, "tester", timeout=0.1, tries=1))
+        with pytest.raises(ServerError, match="it sent its answer for more than 1 seconds"):
+            chat.chat(QUESTION)
+
+
+def test_the_asker_says_what_to_do_about_a_status():
+    advice = {0: "Start it.", 401: "Look for the key."}
+    told = r"answered HTTP 401: no\. Look for the key\."
+    with serving(status(401, "no")) as server, pytest.raises(FatalError, match=told):
+        Server(ChatSettings(server.url, "tester"), advice=advice).chat(QUESTION)
+    with pytest.raises(ServerError, match=r"gave no answer \(ConnectionRefusedError.*\)\. Start it\."):
+        Server(ChatSettings("http://127.0.0.1:9", "tester", tries=1), advice=advice).chat(QUESTION)

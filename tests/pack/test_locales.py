@@ -1,0 +1,168 @@
+"""The translations in locales/ and in the pad: whole, in agreement with the glossary, and nothing lost on the way.
+
+tests/reference/node_texts.json holds the English texts; tests/comfyui/browser/test_locales.py holds it to the nodes.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LANGUAGES = ("zh", "ja", "ko", "fr", "de", "es")
+ENGLISH = json.loads((ROOT / "tests" / "reference" / "node_texts.json").read_text("utf-8"))
+FILES = sorted((ROOT / "locales").glob("*/*.json"))
+OWN_SCRIPT = {"zh": r"[\u4e00-\u9fff]", "ja": r"[\u3040-\u30ff\u4e00-\u9fff]", "ko": r"[\uac00-\ud7a3]"}
+LITERAL = re.compile(
+    r"https?://\S+\w|(?<=\s)/v1|\w+(?:/\w+)+|\w+\.(?:json|yaml)|\.(?:safetensors|pth)|[A-Z]+(?:_[A-Z]+)+"
+    r"|python -m [\w.]+ \w+|\d+ x \d+|float\d+|\bauto\b|\bkeep\b(?=:)|\bzero\b(?=:)|from pooled_prompt|batch_size"
+    r"|ease in-out|\bsmooth\b|\bhold\b|SDXL|KSampler|ControlNets?|Ollama"
+)
+"""What no language changes: files, addresses, variables, and the words of lists, which ComfyUI does not translate."""
+NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?%?(?![\w.]*/)")
+TRANSLATED_BY_COMFYUI = {"zh": {"KSampler": "K采样器"}, "ja": {"KSampler": "Kサンプラー"}}
+
+
+def nodes(language: str) -> dict:
+    return json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text("utf-8"))
+
+
+def flat(tree: dict, path: str = "") -> dict[str, str]:
+    """Every text by its place."""
+    texts = {}
+    for key, value in tree.items():
+        place = f"{path}.{key}".lstrip(".")
+        texts |= flat(value, place) if isinstance(value, dict) else {place: value}
+    return texts
+
+
+def pairs(language: str) -> list[tuple[str, str, str]]:
+    """(place, English, translation) of every text."""
+    translated = flat(nodes(language))
+    return [(place, text, translated[place]) for place, text in flat(ENGLISH).items()]
+
+
+def glossary() -> dict[str, dict[str, str]]:
+    """The table of docs/translations.md: English term -> language -> term."""
+    lines = (ROOT / "docs" / "translations.md").read_text("utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    head = next(row for row in rows if row[0] == "en")
+    return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows if len(row) == len(head)}
+
+
+def plain(text: str) -> str:
+    """In small letters, and with Spanish singulars such as emoción as their plurals (emociones) have them."""
+    return text.casefold().replace("ción", "cion")
+
+
+GLOSSARY = glossary()
+
+
+# ---- the nodes' texts ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_text_is_there_and_none_is_stale(language):
+    assert flat(nodes(language)).keys() == flat(ENGLISH).keys()
+    assert all(text.strip() == text != "" for text in flat(nodes(language)).values())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_file_is_sorted_and_can_be_read_by_comfyui(path):
+    text = path.read_text("utf-8")
+    whole = json.loads(text)
+    assert text == json.dumps(whole, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    # In ComfyUI's messages these mean variables, links and plurals.
+    assert not [value for value in flat(whole).values() if re.search(r"[{}@|]", value)]
+
+
+def test_the_languages_are_those_of_the_glossary_and_hold_the_same_keys():
+    assert {path.parent.name for path in FILES} == set(LANGUAGES) == set(GLOSSARY["valence"])
+    others = [
+        json.loads((ROOT / "locales" / language / "main.json").read_text("utf-8")) for language in LANGUAGES
+    ]
+    assert all(flat(other).keys() == flat(others[0]).keys() for other in others)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_sentence_is_left_in_english(language):
+    for place, english, text in pairs(language):
+        if " " not in english:
+            continue  # "points" is French too
+        assert text != english, place
+        if language in OWN_SCRIPT:
+            assert re.search(OWN_SCRIPT[language], text), (place, text)
+        else:
+            words = set(re.findall(r"\w+", LITERAL.sub("", text).lower()))
+            assert not words & {"the", "of", "with", "and", "for", "which"}, (place, text)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_numbers_files_addresses_and_words_of_lists_are_kept(language):
+    for place, english, text in pairs(language):
+        for literal in LITERAL.findall(english):
+            kept = TRANSLATED_BY_COMFYUI.get(language, {}).get(literal, literal.removesuffix("s"))
+            assert kept in text, (place, literal, text)
+        left = [LITERAL.sub("", each) for each in (english, text)]
+        assert set(NUMBER.findall(left[1])) == set(NUMBER.findall(left[0])), (place, text)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_english_text_has_one_translation(language):
+    known = {}
+    for place, english, text in pairs(language):
+        assert known.setdefault(english, text) == text, place
+
+
+# ---- the glossary ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    "term", ["valence", "arousal", "emotion", "emotion network", "strength", "emotion features"]
+)
+def test_a_term_is_called_the_same_everywhere(term, language):
+    ours = plain(GLOSSARY[term][language])
+    found = 0
+    for place, english, text in pairs(language):
+        if re.search(rf"(?<![\w]){term}s?\b", english.lower().replace("_", " ")):
+            found += 1
+            assert ours in plain(text), (place, term, text)
+    assert found
+
+
+def test_the_glossary_is_whole_and_tells_its_terms_apart():
+    for term, words in GLOSSARY.items():
+        assert all(words.values()), term
+    for language in LANGUAGES:
+        words = [words[language] for words in GLOSSARY.values()]
+        assert len(set(words)) == len(words), language
+
+
+# ---- the pad ---------------------------------------------------------------------------------------
+
+
+def pad_words() -> dict[str, dict[str, str]]:
+    script = (ROOT / "web" / "words.js").read_text("utf-8")
+    return json.loads(re.search(r"^const WORDS = (\{.*?^\});$", script, re.DOTALL | re.MULTILINE)[1])
+
+
+def test_the_pad_has_all_its_words_in_every_language():
+    words = pad_words()
+    emotions = set(re.findall(r'\bname: "([^"]+)"', (ROOT / "web" / "emotions.js").read_text("utf-8")))
+    scripts = "".join((ROOT / "web" / name).read_text("utf-8") for name in ("va_pad.js", "reading.js"))
+    said = set(re.findall(r'\bsay\(\s*"([^"]+)"', scripts))
+    assert words.keys() == set(LANGUAGES)
+    for language, table in words.items():
+        assert table.keys() == emotions | said, language
+        assert all(("{}" in text) == ("{}" in english) for english, text in table.items())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_pad_speaks_of_the_axes_as_the_nodes_do(language):
+    table = pad_words()[language]
+    for english, text in table.items():
+        for term in ("valence", "arousal"):
+            if term in english.lower():
+                assert plain(GLOSSARY[term][language]) in plain(text), (english, text)

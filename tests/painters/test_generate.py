@@ -1,0 +1,512 @@
+"""Generation: what is planned, drawn, kept, resumed and shared out, by three painters at sizes that draw nothing."""
+
+import copy
+import io
+import json
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from emoticrafter import EmotionNetwork, NetworkConfig, save_network
+from trainer import generate
+from trainer.core.rows import DataError
+from trainer.evaluation.manifest import read_manifest
+from trainer.generate import main
+from trainer.painters.plan import LEVELS, PROMPTS, Process, estimate, plan, read_prompts
+from trainer.painters.store import Store
+
+SETTINGS = {"painter": "test"}
+
+
+class Paints:
+    """A painter of plain colours that counts, and may fail."""
+
+    def __init__(self, fail_at=None):
+        self.drawn, self.fail_at = [], fail_at
+
+    def draw(self, tasks):
+        if self.fail_at is not None and len(self.drawn) >= self.fail_at:
+            raise KeyboardInterrupt
+        self.drawn += tasks
+        colours = [
+            (round(128 + 40 * t.valence), round(128 + 40 * t.arousal), t.number + t.seed) for t in tasks
+        ]
+        return [Pillow.new("RGB", (8, 8), colour) for colour in colours]
+
+
+def network_file(path: Path, width: int) -> Path:
+    torch.manual_seed(0)
+    config = NetworkConfig(feature_width=width, width=64, depth=1, emotion_tokens=2, emotion_hidden=8)
+    network = EmotionNetwork(config)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    save_network(network, path)
+    return path
+
+
+@pytest.fixture
+def painted(tmp_path, monkeypatch):
+    """Runs the sdxl command with a painter of colours in place of the pipeline."""
+    network = network_file(tmp_path / "network.safetensors", 64)
+
+    def run(*arguments, painter=None, out="images"):
+        painter = painter or Paints()
+        monkeypatch.setattr(generate, "_painter", lambda options, process: painter)
+        command = ["sdxl", "--out", str(tmp_path / out), "--limit", "2", *arguments]
+        without = {"--plain", "--rewritten"} & set(arguments)
+        code = main(command if without else [*command, "--network", str(network)])
+        return SimpleNamespace(code=code, drawn=painter.drawn, out=tmp_path / out)
+
+    return run
+
+
+# ---- the plan --------------------------------------------------------------------------------------
+
+
+def test_the_protocol_is_3300_pictures():
+    tasks = plan(read_prompts(PROMPTS), LEVELS, [0], "ours", False, SETTINGS)
+    assert len(tasks) == 3300 == len({task.path for task in tasks}) == len({task.made for task in tasks})
+    assert len(plan(read_prompts(PROMPTS), LEVELS, [0], "plain", True, SETTINGS)) == 132
+    assert "PFLOP" in estimate(3300, 1024**2, None, None, 3e14)
+
+
+def test_processes_share_whole_prompts():
+    tasks = plan(read_prompts(PROMPTS), LEVELS, [0], "ours", False, SETTINGS)
+    shares = [Process(rank, 4).share(tasks) for rank in range(4)]
+    assert sorted(t.path for share in shares for t in share) == sorted(t.path for t in tasks)
+    assert {len(share) for share in shares} == {33 * 25}
+    assert not {t.number for t in shares[0]} & {t.number for t in shares[1]}
+
+
+def test_odd_prompt_files_are_refused(tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_text("\n\n")
+    with pytest.raises(DataError, match="holds no prompts"):
+        read_prompts(path)
+    path.write_text("A dog.\nA cat.\nA dog.\n")
+    with pytest.raises(DataError, match=r"holds 'A dog\.' more than once"):
+        read_prompts(path)
+
+
+# ---- drawing and resuming --------------------------------------------------------------------------
+
+
+def test_pictures_manifest_and_hashes(painted):
+    found = painted()
+    assert found.code == 0 and len(found.drawn) == 50
+    images = read_manifest(found.out / "manifest.jsonl")
+    assert len(images) == 50 and {image.method for image in images} == {"ours"}
+    asked = (read_prompts(PROMPTS)[1], 3, -1.5)
+    [image] = [image for image in images if (image.prompt, image.valence, image.arousal) == asked]
+    assert Pillow.open(image.path).getpixel((0, 0)) == (248, 68, 1)
+    checked = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=found.out, check=False)
+    assert checked.returncode == 0
+    assert not list(found.out.rglob("*.tmp"))
+
+
+def test_a_second_run_draws_nothing_and_damage_is_mended(painted):
+    first = painted()
+    assert painted().drawn == []
+    broken, gone = sorted((first.out / "ours").rglob("*.png"))[:2]
+    broken.write_bytes(broken.read_bytes()[:-5])
+    gone.unlink()
+    again = painted()
+    assert {task.path for task in again.drawn} == {
+        p.relative_to(first.out).as_posix() for p in (broken, gone)
+    }
+    assert len(read_manifest(first.out / "manifest.jsonl")) == 50
+
+
+def test_an_interrupted_run_goes_on(painted):
+    stopped = painted(painter=Paints(fail_at=20))
+    assert stopped.code == 130 and not (stopped.out / "manifest.jsonl").exists()
+    [part] = (stopped.out / "parts").glob("*.jsonl")
+    part.write_bytes(part.read_bytes()[:-7])  # and its last note was cut off
+    assert len(painted().drawn) == 31
+    assert len(read_manifest(stopped.out / "manifest.jsonl")) == 50
+
+
+def test_other_settings_draw_again(painted):
+    painted()
+    assert len(painted("--steps", "30").drawn) == 50
+    assert len(painted("--steps", "30", "--limit", "1").drawn) == 0
+
+
+def test_methods_and_the_plain_prompts_share_a_manifest(painted):
+    painted()
+    found = painted("--plain")
+    assert len(found.drawn) == 2
+    images = read_manifest(found.out / "manifest.jsonl")
+    assert sorted(map(str, {image.method for image in images})) == ["ours", "plain"] and len(images) == 52
+
+
+def rewritten_file(path, prompts, levels=LEVELS):
+    rows = [
+        {"prompt": prompt, "valence": v, "arousal": a, "rewritten": f"{prompt} at {v:g}, {a:g}"}
+        for prompt in prompts
+        for v in levels
+        for a in levels
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_rewritten_prompts_are_drawn_and_the_manifest_has_the_neutral_ones(painted, tmp_path):
+    prompts = read_prompts(PROMPTS)[:2]
+    path = rewritten_file(tmp_path / "rewritten.jsonl", prompts)
+    found = painted("--rewritten", path)
+    assert found.code == 0 and len(found.drawn) == 50
+    assert all(task.text == f"{task.prompt} at {task.valence:g}, {task.arousal:g}" for task in found.drawn)
+    images = read_manifest(found.out / "manifest.jsonl")
+    assert {image.method for image in images} == {"rewriting"} and {i.prompt for i in images} == set(prompts)
+    assert painted("--rewritten", path).drawn == []
+    text = Path(path).read_text()
+    Path(path).write_text(text.replace(" at 3, 3", " in rapture"))
+    assert len(painted("--rewritten", path).drawn) == 2  # of each prompt, the one with other words
+
+
+def test_rewritten_prompts_that_do_not_fit_are_refused(painted, tmp_path, capsys):
+    prompts = read_prompts(PROMPTS)[:2]
+    path = rewritten_file(tmp_path / "rewritten.jsonl", prompts[:1])
+    assert painted("--rewritten", path).code == 1
+    assert "lack 25 of 50 points, such as" in capsys.readouterr().err
+    Path(path).write_text('{"prompt": "A dog.", "valence": 7, "arousal": 0}\n')
+    assert painted("--rewritten", path).code == 1
+    said = capsys.readouterr().err
+    assert "valence is 7, outside -3..3" in said and "rewritten" in said
+    assert painted("--rewritten", path, "--plain").code == 1
+    assert "leave out --plain and --network" in capsys.readouterr().err
+
+
+def test_the_last_process_writes_the_manifest(painted, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    found = painted()
+    assert len(found.drawn) == 25 and not (found.out / "manifest.jsonl").exists()
+    assert "25 pictures are left to the other processes" in capsys.readouterr().out
+    monkeypatch.setenv("RANK", "0")
+    assert len(painted().drawn) == 25
+    assert len(read_manifest(found.out / "manifest.jsonl")) == 50
+
+
+def test_two_commands_do_not_draw_the_same(painted, tmp_path, capsys):
+    with Store(tmp_path / "images").drawing("ours", Process()):
+        assert painted().code == 1
+    assert "start all of them with torchrun" in capsys.readouterr().err
+
+
+def test_a_dry_run_draws_nothing_and_says_what_it_takes(painted, capsys):
+    found = painted("--dry-run")
+    said = capsys.readouterr().out
+    assert found.drawn == [] and not found.out.exists()
+    assert "ours: 50 pictures of 2 prompts, 50 of 50 to be drawn here" in said
+    assert "disk: about 0.08 GB" in said and "--limit 1" in said
+    painted("--limit", "1")
+    capsys.readouterr()
+    painted("--dry-run")
+    assert "s a picture so far" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sdxl"], "give --network"),
+        (["sdxl", "--network", "none.safetensors"], "--network none.safetensors is not there"),
+        (["sdxl", "--plain", "--method", "../x"], "expected letters, digits"),
+        (["sdxl", "--method", "plain"], "give --plain"),
+        (["sdxl", "--plain", "--seeds", "1", "1"], "different numbers"),
+        (["sdxl", "--plain", "--model", "nowhere"], "could not be loaded as SDXL"),
+        (["miniature", "--run", "nowhere"], "nowhere"),
+        (["comfyui", "--workflow", "none.json"], "none.json: cannot be read"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(tmp_path, capsys, monkeypatch, arguments, said):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert main([*arguments, "--out", str(tmp_path / "images")]) == 1
+    error = capsys.readouterr().err
+    assert "error: " in error and said in error and "Traceback" not in error
+
+
+# ---- SDXL ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sdxl(tmp_path_factory):
+    """A folder with an untrained SDXL pipeline, text 32 + 32 wide."""
+    from diffusers import (
+        AutoencoderKL,
+        EulerDiscreteScheduler,
+        StableDiffusionXLPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    from trainer.features.encoders import clip_tokenizer
+
+    folder = tmp_path_factory.mktemp("models") / "sdxl"
+    torch.manual_seed(0)
+    small = {"hidden_size": 32, "intermediate_size": 37, "num_attention_heads": 4, "num_hidden_layers": 3}
+    text = CLIPTextConfig(
+        vocab_size=49408, projection_dim=32, bos_token_id=49406, eos_token_id=49407, **small
+    )
+    unet = UNet2DConditionModel(
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        transformer_layers_per_block=(1, 2),
+        projection_class_embeddings_input_dim=32 + 6 * 8,
+        cross_attention_dim=64,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(32, 64),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        sample_size=32,
+    )
+    tokenizer = copy.deepcopy(clip_tokenizer())
+    tokenizer.model_max_length = 77
+    StableDiffusionXLPipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel(text),
+        text_encoder_2=CLIPTextModelWithProjection(text),
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer,
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(),
+        add_watermarker=False,
+    ).save_pretrained(folder)
+    return folder
+
+
+def test_sdxl_draws_the_emotion_and_resumes(sdxl, tmp_path):
+    network = network_file(tmp_path / "network.safetensors", 64)
+    common = ["--model", str(sdxl), "--size", "32", "--steps", "2", "--limit", "1", "--device", "cpu"]
+    common += ["--out", str(tmp_path / "images"), "--levels=-3,0,3"]
+    assert main(["sdxl", *common, "--network", str(network), "--batch", "4"]) == 0
+    assert main(["sdxl", *common, "--plain"]) == 0
+    images = read_manifest(tmp_path / "images" / "manifest.jsonl")
+    ours = {
+        (i.valence, i.arousal): np.array(Pillow.open(i.path)).astype(int)
+        for i in images
+        if i.method == "ours"
+    }
+    [plain] = [np.array(Pillow.open(i.path)).astype(int) for i in images if i.method == "plain"]
+    assert len(ours) == 9 and plain.shape == (32, 32, 3)
+    assert all(np.abs(picture - plain).max() > 0 for picture in ours.values())
+    assert np.abs(ours[3.0, 3.0] - ours[-3.0, -3.0]).max() > 0
+
+
+def test_sdxl_with_strength_0_is_the_plain_picture(sdxl, tmp_path):
+    from trainer.painters.sdxl import SdxlPainter
+
+    network = network_file(tmp_path / "network.safetensors", 64)
+    tasks = plan(["A dog."], (0.0, 3.0), [5], "ours", False, SETTINGS)
+    size = {"size": 32, "steps": 2}
+    plain = SdxlPainter(str(sdxl), None, "cpu", **size).draw(tasks[:1])[0]
+    unchanged = SdxlPainter(str(sdxl), network, "cpu", **size, strength=0.0).draw(tasks)
+    assert all(np.abs(np.array(picture).astype(int) - np.array(plain)).max() <= 1 for picture in unchanged)
+
+
+def test_a_network_of_another_width_is_refused(sdxl, tmp_path, capsys):
+    network = network_file(tmp_path / "network.safetensors", 48)
+    arguments = ["sdxl", "--model", str(sdxl), "--network", str(network), "--out", str(tmp_path / "images")]
+    assert main([*arguments, "--limit", "1", "--device", "cpu"]) == 1
+    assert "reads text features 48 wide" in capsys.readouterr().err
+
+
+# ---- the miniature ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of the miniature with an untrained generator, autoencoder and emotion network."""
+    from trainer.miniature.folders import save_generator
+    from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
+    from trainer.miniature.recipe import TINY, keep
+
+    run = tmp_path_factory.mktemp("miniature")
+    torch.manual_seed(0)
+    keep(TINY, run)
+    save_generator(make_unet(TINY), TextEncoders(TINY), run / "generator")
+    make_autoencoder().save_pretrained(run / "autoencoder")
+    network = run / "emotion" / "default-0"
+    network.mkdir(parents=True)
+    network_file(network / "network.safetensors", sum(TINY.text_widths))
+    return run
+
+
+def test_the_miniature_draws_its_held_out_prompts(run, tmp_path):
+    common = [
+        "miniature",
+        "--run",
+        str(run),
+        "--out",
+        str(tmp_path / "images"),
+        "--limit",
+        "2",
+        "--device",
+        "cpu",
+    ]
+    assert main([*common, "--levels=-3,3", "--seeds", "0", "1"]) == 0
+    assert main([*common, "--plain", "--seeds", "0", "1"]) == 0
+    images = read_manifest(tmp_path / "images" / "manifest.jsonl")
+    assert len(images) == 2 * 2 * 4 + 2 * 2
+    plain = [Pillow.open(image.path).tobytes() for image in images if image.method == "plain"]
+    assert len(set(plain)) == 4  # another noise for each prompt and seed
+    assert Pillow.open(images[0].path).size == (32, 32)
+
+
+def test_held_out_prompts_differ():
+    from trainer.painters.miniature import held_out_prompts
+
+    prompts = held_out_prompts()
+    assert len(prompts) == len(set(prompts)) == 42
+
+
+def test_a_run_without_a_network_says_what_to_do(run, tmp_path, capsys):
+    assert (
+        main(["miniature", "--run", str(run), "--network", "gone.safetensors", "--out", str(tmp_path)]) == 1
+    )
+    assert "gone.safetensors is not there" in capsys.readouterr().err
+
+
+# ---- ComfyUI ---------------------------------------------------------------------------------------
+
+WORKFLOW = {
+    "1": {"class_type": "CLIPTextEncode", "inputs": {"text": "{prompt}", "clip": ["9", 1]}},
+    "2": {
+        "class_type": "EmotiCrafterConditioning",
+        "inputs": {"conditioning": ["1", 0], "valence": 0, "arousal": 0.0, "strength": 1.0},
+    },
+    "3": {"class_type": "KSampler", "inputs": {"seed": 1, "positive": ["2", 0], "steps": 4}},
+    "4": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}},
+}
+
+
+@pytest.fixture
+def comfyui(tmp_path):
+    """A server that speaks as ComfyUI does and draws the valence as red."""
+    state = SimpleNamespace(prompts=[], fail=None, workflow=tmp_path / "workflow.json")
+    state.workflow.write_text(json.dumps(WORKFLOW))
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self, data, status=200):
+            data = data if isinstance(data, bytes) else json.dumps(data).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def do_POST(self):
+            if state.fail == "refuse":
+                return self.answer({"error": {"message": "no such node"}}, 400)
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            state.prompts.append(body["prompt"])
+            return self.answer({"prompt_id": str(len(state.prompts) - 1)})
+
+        def do_GET(self):
+            address = urlsplit(self.path)
+            if address.path == "/view":
+                number = int(parse_qs(address.query)["filename"][0])
+                red = round(128 + 40 * state.prompts[number]["2"]["inputs"]["valence"])
+                buffer = io.BytesIO()
+                Pillow.new("RGB", (8, 8), (red, 0, 0)).save(buffer, "PNG")
+                return self.answer(buffer.getvalue())
+            number = address.path.rpartition("/")[2]
+            image = {"filename": number, "subfolder": "", "type": "output"}
+            status = {"status_str": "success", "messages": []}
+            if state.fail == "node":
+                detail = {"node_type": "KSampler", "node_id": "3", "exception_message": "out of memory"}
+                status = {"status_str": "error", "messages": [["execution_error", detail]]}
+            shown = {"images": [{**image, "filename": "preview", "type": "temp"}]}
+            return self.answer(
+                {number: {"outputs": {"2": shown, "4": {"images": [image]}}, "status": status}}
+            )
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    state.arguments = ["comfyui", "--server", f"http://127.0.0.1:{server.server_port}", "--limit", "1"]
+    state.arguments += ["--workflow", str(state.workflow), "--out", str(tmp_path / "images"), "--levels=-3,3"]
+    yield state
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_server_on_this_computer_is_asked_without_a_proxy(comfyui, monkeypatch):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert main(comfyui.arguments) == 0
+
+
+def test_a_workflow_gets_prompt_seed_and_emotion(comfyui, tmp_path):
+    assert main([*comfyui.arguments, "--seeds", "42"]) == 0
+    images = read_manifest(tmp_path / "images" / "manifest.jsonl")
+    assert {(i.valence, Pillow.open(i.path).getpixel((0, 0))[0]) for i in images} == {(-3, 8), (3, 248)}
+    sent = comfyui.prompts[0]
+    assert sent["1"]["inputs"] == {"text": images[0].prompt, "clip": ["9", 1]}
+    assert sent["3"]["inputs"]["seed"] == 42 and sent["2"]["inputs"]["strength"] == 1.0
+    assert main([*comfyui.arguments, "--plain", "--seeds", "42"]) == 0
+    assert comfyui.prompts[-1]["2"]["inputs"]["strength"] == 0
+
+
+def test_what_the_server_says_comes_through(comfyui, capsys):
+    comfyui.fail = "refuse"
+    assert main(comfyui.arguments) == 1
+    assert "refused the workflow (HTTP 400)" in capsys.readouterr().err
+    comfyui.fail = "node"
+    assert main(comfyui.arguments) == 1
+    assert "KSampler (3) failed: out of memory" in capsys.readouterr().err
+    comfyui.arguments[2] = "http://127.0.0.1:9"
+    assert main(comfyui.arguments) == 1
+    assert "is ComfyUI running there?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda w: {"nodes": [], "links": []}, r"Export (API)"),
+        (
+            lambda w: {**w, "1": {"class_type": "CLIPTextEncode", "inputs": {"text": "a dog"}}},
+            "write {prompt} into",
+        ),
+        (lambda w: {k: v for k, v in w.items() if k != "3"}, "no sampler with a seed"),
+        (lambda w: {k: v for k, v in w.items() if k != "2"}, "no EmotiCrafter node"),
+        (lambda w: [], "no workflow of ComfyUI"),
+    ],
+)
+def test_a_workflow_without_a_place_is_refused(comfyui, capsys, change, said):
+    comfyui.workflow.write_text(json.dumps(change(WORKFLOW)))
+    assert main(comfyui.arguments) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_levels_that_would_share_a_picture_s_name_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["sdxl", "--plain", "--out", "images", "--levels=0,0.004"])
+    assert "expected numbers that differ by 0.01 or more, got '0,0.004'" in capsys.readouterr().err
+
+
+def test_no_picture_is_named_after_a_negative_zero():
+    tasks = plan(["a cat"], (-0.001, -0.0), [0], "ours", False, {})
+    assert {task.path for task in tasks} == {"ours/0000-0/v+0.00a+0.00.png"}

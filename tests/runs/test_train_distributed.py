@@ -1,0 +1,114 @@
+"""Several processes: they train the same network as one, and when one is lost the others say so and end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer.core.checkpoint import read_state
+from trainer.train import main
+
+ROOT = Path(__file__).parents[2]
+# Dropout draws other numbers in each process, so runs are compared without it.
+SMALL = (
+    "--width 64 --depth 1 --emotion-tokens 2 --emotion-hidden 16 --batch 8 --dropout 0 --log-every 1 --clip-norm 1 "
+    "--ema 0.9 --validate-every 3 --save-minutes 0 --preserve 0.5"
+)
+SLOW = """
+import os, sys, time
+from trainer import train
+step = train.train_step
+def slow(*given):
+    time.sleep(0.2)
+    return step(*given)
+train.train_step = slow
+os.write(1, f"process {os.environ['RANK']} {os.getpid()}\\n".encode())  # at once: two processes share the pipe
+sys.exit(train.main(sys.argv[1:]))
+"""
+
+
+def torchrun(processes: int, *command: str) -> list[str]:
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return [sys.executable, *start, *command]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT)}
+
+
+def settings(data, out, more: str = "") -> list[str]:
+    return [*f"{SMALL} {more}".split(), "--data", str(data), "--out", str(out)]
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=240)
+
+
+def metrics(out) -> list[dict]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def alone(data_folder, tmp_path_factory):
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("runs") / "alone"
+    assert main(settings(data_folder, out, "--steps 6")) == 0
+    return out
+
+
+def compare(out, expected) -> None:
+    """Losses, gradients and validations agree; the sums are added up in another order, so not to the last bit."""
+    for mine, theirs in zip(metrics(out), metrics(expected), strict=True):
+        assert mine.pop("kind") == theirs.pop("kind")
+        for name in theirs.keys() - {"samples_per_second"}:
+            assert mine[name] == pytest.approx(theirs[name], rel=1e-4), name
+
+
+def test_two_processes_in_two_parts_equal_one(alone, data_folder, tmp_path):
+    out = tmp_path / "run"
+    done = run(torchrun(2, "-m", "trainer.train", *settings(data_folder, out, "--steps 6 --accumulate 2")))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Done after 6 steps") == 1, "only the first process speaks"
+    compare(out, alone)
+
+
+def test_a_killed_process_ends_the_others_and_the_run_goes_on_from_its_checkpoint(
+    alone, data_folder, tmp_path
+):
+    out, script = tmp_path / "run", tmp_path / "slow.py"
+    script.write_text(SLOW)
+    command = torchrun(2, str(script), *settings(data_folder, out, "--steps 6"))
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    ids = {}
+    while len(ids) < 2:
+        words = process.stdout.readline().split()
+        assert words or process.poll() is None, process.stderr.read()
+        if words[:1] == ["process"]:
+            ids[words[1]] = int(words[2])
+    while not ((out / "last.safetensors").exists() and read_state(out)["step"] >= 2):
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.02)
+    os.kill(ids["1"], signal.SIGKILL)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "lost another one at step" in error or "Stopped by SIGTERM at step" in error
+    assert "is kept in" in error
+    with pytest.raises(ProcessLookupError):
+        os.kill(ids["0"], 0)
+    assert main(settings(data_folder, out, "--steps 6 --resume")) == 0, "one process goes on where two were"
+    compare(out, alone)
+
+
+def test_problems_are_told_once(tmp_path):
+    done = run(torchrun(2, "-m", "trainer.train", *settings(tmp_path, tmp_path / "run", "--batch 9")))
+    assert done.returncode != 0
+    assert done.stderr.count("settings cannot be used") == 1
+    assert "2 processes with --accumulate 1 cannot share: expected a multiple of 2, such as 8" in done.stderr

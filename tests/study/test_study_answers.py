@@ -1,0 +1,169 @@
+"""trainer/study/answers.py: which files and answers count."""
+
+import json
+import re
+
+import pytest
+
+from tests.study.studies import content, kept, put, sealed
+from trainer.core.rows import DataError
+from trainer.study.answers import read_answers
+from trainer.study.rehearsal import rehearse
+
+
+def test_whole_files_are_read_however_they_are_spaced(study_key, tmp_path):
+    one = json.dumps(content(study_key, 1), indent=4).encode()
+    answers = read_answers(put(tmp_path, one=one, two=content(study_key, 2)), study_key)
+    assert kept(answers) == ["one.json", "two.json"]
+    assert answers.notes == []
+    tasks = [task for task in study_key.participants[0] if task.check is None and task.kind != "practice"]
+    assert [task for task, _ in answers.people[0].given] == tasks
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "x"}, "no answers of a study page"),
+        ({"study": "0" * 16}, "answers to another study"),
+        ({"participant": 99}, "participant 99 is none of 1 to 6"),
+        ({"participant": True}, "participant is missing or no int"),
+        ({"participant": "1"}, "participant is missing or no int"),
+        ({"answers": None}, "answers is missing or no list"),
+        ({"session": None}, "session is missing or no str"),
+        ({"answers": [{"task": 999, "answer": 1, "ms": 5}]}, "an answer to task 999, which there is not"),
+        ({"answers": [5]}, "an answer to task None, which there is not"),
+        ({"answers": [{"task": 0, "answer": None, "ms": 5}] * 2}, "task 0 is answered twice"),
+        ({"answers": [{"task": 0, "answer": None, "ms": -5}]}, "task 0 took -5 ms"),
+    ],
+)  # fmt: skip
+def test_a_forged_file_is_left_out_and_the_others_kept(study_key, tmp_path, change, message):
+    folder = put(tmp_path, good=content(study_key, 1), bad=sealed(content(study_key, 2) | change))
+    answers = read_answers(folder, study_key)
+    assert kept(answers) == ["good.json"]
+    [note] = answers.notes
+    assert re.search(rf"^bad\.json: left out: .*({message})", note)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "message"),
+    [
+        ("order", ["0001.jpg"] * 5, "is not an order of its pictures"),
+        ("order", "0001.jpg", "is not an order of its pictures"),
+        ("order", [1, 2, 3, 4, 5], "is not an order of its pictures"),
+        ("estimate", [3.5, 0], "is not a point of the field"),
+        ("estimate", [float("nan"), 0], "is not a point of the field"),
+        ("estimate", [1], "is not a point of the field"),
+        ("consistency", 6, "6 is no rating from 1 to 5"),
+        ("smoothness", 2.5, "2.5 is no rating from 1 to 5"),
+        ("smoothness", True, "True is no rating from 1 to 5"),
+        ("practice", "yes", "expected true"),
+    ],
+)
+def test_an_answer_that_the_page_cannot_give_is_named(study_key, tmp_path, kind, value, message):
+    bad = content(study_key, 2)
+    index = next(i for i, task in enumerate(study_key.participants[1]) if task.kind == kind)
+    bad["answers"][index]["answer"] = value
+    answers = read_answers(put(tmp_path, good=content(study_key, 1), bad=sealed(bad)), study_key)
+    assert kept(answers) == ["good.json"]
+    assert f"bad.json: left out: task {index} ({kind})" in answers.notes[0]
+    assert message in answers.notes[0]
+
+
+def test_damage_is_told_apart(study_key, tmp_path):
+    whole = json.dumps(content(study_key, 2)).encode()
+    files = {
+        "cut": (whole[:-30], "not JSON, perhaps cut off"),
+        "edited": (whole.replace(b'"drawn": false', b'"drawn": true'), "the checksum does not fit"),
+        "list": (b"[]", "no JSON object"),
+        "binary": (b"\xff\x00", "is not UTF-8"),
+        "deep": (b"[" * 100_000, "not JSON"),
+        "huge": (b" " * 5_000_001, "5 MB are too much"),
+    }
+    folder = put(tmp_path, good=content(study_key, 1), **{name: data for name, (data, _) in files.items()})
+    (folder / "notes.docx").touch()
+    answers = read_answers(folder, study_key)
+    assert kept(answers) == ["good.json"]
+    for name, (_, message) in files.items():
+        assert any(note.startswith(f"{name}.json: left out") and message in note for note in answers.notes), (
+            name
+        )
+    assert "notes.docx: left out: not a .json file" in answers.notes
+
+
+def test_duplicates_copies_and_second_persons_are_left_out(study_key, tmp_path):
+    half = content(study_key, 1) | {"finished": None}
+    half["answers"] = half["answers"][:4]
+    copy = content(study_key, 1) | {"session": "another"}
+    second = content(study_key, 2, session="somebody else", ms=7000)
+    files = {"a_half": sealed(half), "b_whole": content(study_key, 1), "c_copy": sealed(copy)}
+    folder = put(tmp_path, **files, d_two=content(study_key, 2), e_two=second)
+    answers = read_answers(folder, study_key)
+    assert kept(answers) == ["b_whole.json", "d_two.json"]
+    assert answers.notes == [
+        "c_copy.json: left out: every answer and time is that of b_whole.json: a copy",
+        "e_two.json: left out: participant 2 sent d_two.json already",
+        "a_half.json: left out: the same session as b_whole.json, which holds as much or more",
+    ]
+
+
+def test_numbers_that_the_page_drew_may_meet(study_key, tmp_path):
+    first, second = (
+        content(study_key, 1) | {"drawn": True},
+        content(study_key, 1, "other", ms=8000) | {"drawn": True},
+    )
+    assert len(read_answers(put(tmp_path, a=sealed(first), b=sealed(second)), study_key).people) == 2
+
+
+def test_incomplete_skipped_and_hasty_answers_are_kept_and_named(study_key, tmp_path):
+    part = content(study_key, 1, ms=100) | {"finished": None}
+    part["answers"] = part["answers"][:4]
+    part["answers"][1]["answer"] = None
+    answers = read_answers(put(tmp_path, part=sealed(part)), study_key)
+    assert kept(answers) == ["part.json"]
+    [incomplete, skipped, hasty] = answers.notes
+    assert (
+        incomplete
+        == f"part.json: incomplete: 4 of {len(study_key.participants[0])} tasks; used for what is there"
+    )
+    assert "1 tasks skipped" in skipped
+    assert "hasty" in hasty
+
+
+def test_who_fails_the_attention_checks_is_left_out(study_key, tmp_path):
+    def inattentive(number: int, times: int) -> dict:
+        values = content(study_key, number)
+        checks = [i for i, task in enumerate(study_key.participants[number - 1]) if task.check is not None]
+        for index in checks[:times]:
+            task = study_key.participants[number - 1][index]
+            values["answers"][index]["answer"] = [0, 0] if task.kind == "estimate" else 3
+        return sealed(values)
+
+    folder = put(tmp_path, one=inattentive(1, 1), two=inattentive(2, 2))
+    answers = read_answers(folder, study_key)
+    assert kept(answers) == ["one.json"]
+    assert "two.json: left out: failed 2 of 2 attention checks" in answers.notes
+    assert "one.json: failed 1 of 2 attention checks; kept" in answers.notes
+    with pytest.raises(DataError, match=r"not one file of answers can be used\n.*failed 1 of 2"):
+        read_answers(folder, study_key, failed_checks=0)
+
+
+def test_simulated_answers_never_mix_with_real_ones(study_key, tmp_path):
+    rehearse(study_key, tmp_path, 2)
+    assert read_answers(tmp_path, study_key).simulated
+    put(tmp_path, real=content(study_key, 3))
+    answers = read_answers(tmp_path, study_key)
+    assert kept(answers) == ["real.json"]
+    assert not answers.simulated
+    assert len(answers.notes) == 2
+
+
+def test_a_folder_that_is_not_there_is_named(study_key, tmp_path):
+    with pytest.raises(DataError, match="there is no such folder"):
+        read_answers(tmp_path / "none", study_key)
+    with pytest.raises(DataError, match="there is no file in it"):
+        read_answers(tmp_path, study_key)
+
+
+def test_a_number_of_failed_checks_below_0_is_refused(study_key, tmp_path):
+    with pytest.raises(DataError, match="--failed-checks must be 0 or more, got -1"):
+        read_answers(tmp_path, study_key, -1)

@@ -1,0 +1,1 @@
+"""What every command needs: settings, ends, tables of text, files, locks and journals."""

@@ -1,0 +1,1 @@
+"""Pairs of prompts with valence and arousal: read, written, reviewed."""

@@ -1,0 +1,155 @@
+"""The manifest of generated images: what was asked for, by which method, and where the image lies.
+
+One JSON object a line, for example in ``images/manifest.jsonl``:
+
+    {"path": "ours/0001.png", "prompt": "A dog runs along a beach.", "valence": 1.5, "arousal": -3.0,
+     "seed": 7, "method": "ours", "id": "ours-0001"}
+
+``path`` is relative to the manifest and stays inside its folder; ``id`` may be left out and is then the path.
+The generation writes it; the evaluation and the user studies read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer.core.pictures import path_inside
+from trainer.core.rows import (
+    DataError,
+    Problems,
+    Row,
+    number_value,
+    parse_each,
+    read_rows,
+    text_value,
+    write_jsonl,
+)
+
+FIELDS = ("path", "prompt", "valence", "arousal", "seed", "method")
+LIMIT = 3.0  # valence and arousal are in [-LIMIT, LIMIT]
+LARGEST_SEED = 2**64 - 1  # what ComfyUI's samplers take
+
+
+@dataclass(frozen=True)
+class Image:
+    """One generated image and what was asked for.
+
+    Attributes:
+        path: The file; absolute where :func:`read_manifest` gave it.
+        prompt: The neutral prompt.
+        valence, arousal: What was asked for, in [-3, 3].
+        seed: Of the first noise, 0 to 2^64 - 1.
+        method: What made it, such as "ours" or "cross-attention".
+        id: A name that no other image of the manifest has.
+    """
+
+    path: Path
+    prompt: str
+    valence: float
+    arousal: float
+    seed: int
+    method: str
+    id: str
+
+
+def read_manifest(path: Path, skipped: list[str] | None = None, advice: str = "") -> list[Image]:
+    """Reads a manifest; the files are looked for, not opened.
+
+    Args:
+        path: A ``.jsonl`` file.
+        skipped: If given, images that cannot be used are left out and described here instead of refused.
+        advice: What else to say to somebody whose images are refused.
+
+    Returns:
+        The images in the manifest's order, at least one.
+
+    Raises:
+        DataError: every problem with its line: not JSON, missing fields, values out of range, ids taken twice,
+            paths that leave the manifest's folder, files that are not there.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DataError(
+            f"{path}: this is a folder; give the manifest in it, such as {path / 'manifest.jsonl'}."
+        )
+    rows = read_rows(path, suffix=".jsonl")
+    problems, images, lines = Problems(path), [], {}
+    for row in rows:
+        image = _image(row, problems, path.parent)
+        if image and image.id in lines:
+            problems.add(
+                row,
+                f"id {image.id!r} is taken by line {lines[image.id]}; "
+                "images that share a file need an id each",
+            )
+        elif image:
+            lines[image.id] = row.line
+            images.append(image)
+    if skipped is None or not images:
+        problems.refuse(f"Every line needs {', '.join(FIELDS)}; paths are relative to the manifest.{advice}")
+    else:
+        skipped.extend(problems.found)
+    return images
+
+
+def _image(row: Row, problems: Problems, folder: Path) -> Image | None:
+    cell = row.values
+    fields = {
+        "path": lambda: _file(folder, cell.get("path")),
+        "prompt": lambda: text_value(cell.get("prompt")),
+        "valence": lambda: _number(cell.get("valence")),
+        "arousal": lambda: _number(cell.get("arousal")),
+        "seed": lambda: _seed(cell.get("seed")),
+        "method": lambda: text_value(cell.get("method")),
+        "id": lambda: text_value(cell.get("id", cell.get("path"))),
+    }
+    if "id" not in cell:
+        del fields["id"]  # a bad path is one problem, not two
+    values = parse_each(row, problems, fields)
+    return Image(**{"id": cell["path"].strip(), **values}) if values else None
+
+
+def _file(folder: Path, value: Any) -> Path:
+    name = text_value(value)
+    try:
+        return path_inside(folder, name)
+    except (OSError, RuntimeError) as error:  # a name that no file system takes; links in a circle
+        raise ValueError(f"{name[:60]!r} cannot be looked for ({error})") from error
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str):
+        raise ValueError(f"is the text {value[:40]!r}, expected a number without quotes")
+    return number_value(value, -LIMIT, LIMIT)
+
+
+def _seed(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_SEED:
+        shown = "missing" if value is None else repr(value)[:40]
+        raise ValueError(f"is {shown}, expected a whole number from 0 to 2^64 - 1")
+    return value
+
+
+def write_manifest(path: Path, images: Iterable[Image]) -> None:
+    """Writes a manifest; an interrupted save leaves what was there.
+
+    Args:
+        path: The ``.jsonl`` file.
+        images: Whose files lie in the manifest's folder or below; relative paths count from there.
+
+    Raises:
+        DataError: a file outside the folder, an id taken twice, or a disk that cannot be written.
+    """
+    path, rows = Path(path), {}
+    root = path.parent.resolve()
+    for image in images:
+        file = (root / image.path).resolve()
+        if not file.is_relative_to(root):
+            raise DataError(f"{image.path} lies outside {root}: a manifest names files in its own folder.")
+        if image.id in rows:
+            raise DataError(f"{path}: the id {image.id!r} is taken more than once.")
+        rows[image.id] = asdict(image) | {"path": file.relative_to(root).as_posix()}
+    write_jsonl(path, rows.values())

@@ -1,0 +1,1 @@
+"""Text encoders, and the features of a data folder's prompts on disk."""

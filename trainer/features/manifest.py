@@ -1,0 +1,114 @@
+"""The manifest of a folder of features: what they were made from and with, and which shards are whole."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from emoticrafter.files import write_atomically
+from trainer.features.encoders import TOKENS
+
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+FORMAT = {"format": "emoticrafter-features", "version": 1}
+_SAME = {
+    "encoder": "text encoders",
+    "data": "data",
+    "dtype": "dtype",
+    "width": "width",
+    "shard_prompts": "shard size",
+}
+"""What must be the same for a run to go on, as its refusal calls it."""
+_TEXTS, _COUNTS = ("encoder", "encoder_name", "data"), ("width", "pairs", "prompts", "shard_prompts")
+
+
+def shard_name(shard: int) -> str:
+    return f"features-{shard:05d}.safetensors"
+
+
+def write_manifest(folder: Path, manifest: dict) -> None:
+    text = json.dumps(manifest, indent=1)
+    write_atomically(folder / "manifest.json", lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def check_same(folder: Path, found: dict, wanted: dict) -> None:
+    """Refuses the features of another run: found is its manifest, wanted that of this one.
+
+    Raises:
+        ValueError: They differ in what they were made from or with; the text names it.
+    """
+    if other := [key for key in _SAME if found[key] != wanted[key]]:
+        raise ValueError(
+            f"The features in {folder} were made with other {_and([_SAME[key] for key in other])}: "
+            + "; ".join(f"{_SAME[key]} {short(found, key)} there, {short(wanted, key)} here" for key in other)
+            + f". Give what they were made with to go on, another folder to keep both, or delete {folder} to "
+            "make them anew."
+        )
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def short(manifest: dict, key: str) -> str:
+    """An entry as a message shows it."""
+    value = str(manifest[key])[:12]
+    return f"{manifest['encoder_name']} ({value})" if key == "encoder" else value
+
+
+def read_manifest(folder: Path) -> dict:
+    """Reads a folder's manifest.
+
+    Raises:
+        ValueError: It is damaged, or of another format.
+    """
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise damaged(path, str(error)) from error
+    if not isinstance(manifest, dict):
+        raise damaged(path, f"expected an object, got {str(manifest)[:20]}")
+    if {key: manifest.get(key) for key in FORMAT} != FORMAT:
+        raise ValueError(
+            f"{path} is not a manifest of {FORMAT['format']} version {FORMAT['version']}: got "
+            f"{manifest.get('format')} version {manifest.get('version')}. Delete {folder} and make them anew."
+        )
+    if wrong := _wrong_in(manifest):
+        raise damaged(path, wrong)
+    return manifest
+
+
+def damaged(path: Path, why: str) -> ValueError:
+    """The error for a file of the folder that cannot be what was written."""
+    return ValueError(
+        f"{path} is damaged: {why}. Delete {path.parent} and run python -m trainer.prepare to make the features anew."
+    )
+
+
+def _wrong_in(manifest: dict) -> str:
+    """What is wrong with a manifest; "" if nothing is."""
+    for keys, fits, wanted in (
+        (_TEXTS, lambda value: isinstance(value, str), "a text"),
+        (_COUNTS, lambda value: type(value) is int and value > 0, "a whole number from 1"),
+        (["dtype"], lambda value: value in list(DTYPES), f"one of {', '.join(DTYPES)}"),
+        (["tokens"], lambda value: value == TOKENS, str(TOKENS)),
+        (["shards"], lambda value: isinstance(value, dict), "an object"),
+    ):
+        for key in keys:
+            if not fits(manifest.get(key)):
+                return f"{key} should be {wanted}, got {str(manifest.get(key))[:40]}"
+    names = (name for name, entry in manifest["shards"].items() if not _is_entry(manifest, name, entry))
+    return next((f"its entry of {name[:40]} is odd" for name in names), "")
+
+
+def _is_entry(manifest: dict, name: str, entry) -> bool:
+    number = name.removeprefix("features-").removesuffix(".safetensors")
+    if not (number.isdecimal() and len(number) < 10 and name == shard_name(int(number))):
+        return False
+    prompts = min(manifest["shard_prompts"], manifest["prompts"] - int(number) * manifest["shard_prompts"])
+    return (
+        isinstance(entry, dict)
+        and entry.get("prompts") == prompts > 0
+        and all(type(entry.get(key)) is int and entry[key] >= 0 for key in ("bytes", "longer"))
+        and isinstance(entry.get("crc32"), str)
+    )

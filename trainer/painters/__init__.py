@@ -1,0 +1,1 @@
+"""Drawing the evaluation's pictures with SDXL, ComfyUI or the miniature."""

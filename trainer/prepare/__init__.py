@@ -1,1 +1,0 @@
-"""From ratings to the data folder that training reads."""

@@ -1,0 +1,262 @@
+"""The settings of a run: one dataclass, from which the command line is made and against which a resume is checked."""
+
+# ruff: noqa: RUF009 - `setting` is dataclasses.field with the metadata spelt shorter
+
+import argparse
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from emoticrafter import NetworkConfig
+from emoticrafter.fit.density import BANDWIDTHS
+from emoticrafter.network import BLOCK_ORDERS, MOST
+from trainer.core.checkpoint import checkpoint_path, finished_path
+from trainer.core.command_line import TrainingError
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+HOLD = ("auto", "yes", "no")
+METHOD_GROUPS = ("loss", "network", "optimisation")
+"""What decides what is learned: a resumed run keeps these settings."""
+
+
+def setting(default, group: str, text: str, choices: tuple = ()):
+    return dataclasses.field(default=default, metadata={"group": group, "help": text, "choices": choices})
+
+
+@dataclass
+class Settings:
+    """Every setting of `python -m trainer.train`; the defaults are the published ones where there is one."""
+
+    data: Path = setting(Path("data"), "run", "the data folder of python -m trainer.prepare")
+    out: Path = setting(Path("runs/run"), "run", "the folder of this run")
+    resume: bool = setting(False, "run", "go on from the folder's checkpoint, or start where there is none")
+    epochs: float = setting(200.0, "run", "how often each pair is seen")
+    steps: int = setting(0, "run", "the number of steps instead of --epochs, if not 0")
+
+    scale: float = setting(1.5, "loss", "s: the target is neutral + s (emotional - neutral)")
+    density_power: float = setting(
+        1.0, "loss", "p: weights are density^-p; equation 10: 1, released code: 2, none: 0"
+    )
+    bandwidth: str = setting(
+        "scaled", "loss", "kernel width: by the data's covariance, or as released", BANDWIDTHS
+    )
+    weight_clip: float = setting(0.0, "loss", "the largest weight, where 1 is the mean; 0 is no limit")
+    preserve: float = setting(0.0, "loss", "weight of the semantic-preservation term; 0 is none")
+    preserve_rank: int = setting(64, "loss", "how many content directions that term protects")
+
+    block: str = setting(
+        "paper", "network", "order inside a block: equations 4-7, or as released", BLOCK_ORDERS
+    )
+    width: int = setting(768, "network", "E, a multiple of 64")
+    depth: int = setting(12, "network", "the number of blocks")
+    emotion_tokens: int = setting(16, "network", "K, the tokens per axis")
+    emotion_hidden: int = setting(256, "network", "the hidden width of the two valence-arousal MLPs")
+    dropout: float = setting(0.1, "network", "dropout while training")
+
+    batch: int = setting(768, "optimisation", "pairs per step, all processes and parts together")
+    lr: float = setting(1e-3, "optimisation", "AdamW's learning rate")
+    weight_decay: float = setting(1e-5, "optimisation", "AdamW's weight decay")
+    warmup: int = setting(0, "optimisation", "steps in which the learning rate rises from 0")
+    schedule: str = setting(
+        "constant", "optimisation", "the learning rate after the warm-up", ("constant", "cosine")
+    )
+    clip_norm: float = setting(0.0, "optimisation", "the largest norm of the gradient; 0 is no limit")
+    ema: float = setting(
+        0.0, "optimisation", "decay of a moving average of the weights, which is then saved; 0 is none"
+    )
+    seed: int = setting(
+        0, "optimisation", "decides the first weights, the order of the pairs and the dropout"
+    )
+
+    device: str = setting("auto", "speed", "auto, cpu, cuda, cuda:1 ...")
+    precision: str = setting(
+        "auto", "speed", "auto: bfloat16 autocast where a GPU has it, else float32", PRECISIONS
+    )
+    compile: bool = setting(False, "speed", "compile the step with torch.compile")
+    accumulate: int = setting(
+        1, "speed", "parts that a process computes its share of the batch in, to save memory"
+    )
+    features_on_device: str = setting(
+        "auto", "speed", "features in GPU memory; auto: if half of it is enough", HOLD
+    )
+
+    log_every: int = setting(20, "bookkeeping", "steps between two lines of metrics.jsonl")
+    validate_every: int = setting(0, "bookkeeping", "steps between two validations; 0 is once per epoch")
+    save_minutes: float = setting(
+        5.0, "bookkeeping", "minutes between two checkpoints; 0 is at every line of metrics"
+    )
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong with these settings, without looking at any file."""
+        return [*self._wrong_numbers(), *self._wrong_choices(), *self._wrong_together()]
+
+    def _wrong_numbers(self) -> list[str]:
+        checks = {
+            "width depth emotion_tokens emotion_hidden": (lambda x: 1 <= x <= MOST, f"from 1 to {MOST}"),
+            "preserve_rank batch accumulate log_every": (lambda x: 1 <= x < 2**31, "at least 1, below 2^31"),
+            "seed steps warmup validate_every": (lambda x: 0 <= x < 2**63, "0 or more, below 2^63"),
+            "density_power weight_clip preserve weight_decay clip_norm save_minutes": (
+                lambda x: x >= 0,
+                "0 or more",
+            ),
+            "scale epochs lr": (lambda x: x > 0, "more than 0"),
+            "dropout ema": (lambda x: 0 <= x < 1, "from 0 to below 1"),
+        }
+        return [
+            f"{flag(name)} is {getattr(self, name)}: expected {wanted}"
+            for names, (fits, wanted) in checks.items()
+            for name in names.split()
+            if not fits(getattr(self, name)) or not math.isfinite(getattr(self, name))
+        ]
+
+    def _wrong_choices(self) -> list[str]:
+        return [
+            f"{flag(f.name)} is {getattr(self, f.name)!r}: expected one of {', '.join(f.metadata['choices'])}"
+            for f in dataclasses.fields(self)
+            if f.metadata["choices"] and getattr(self, f.name) not in f.metadata["choices"]
+        ]
+
+    def _wrong_together(self) -> list[str]:
+        found = []
+        if self.width % 64:
+            found.append(f"--width is {self.width}: expected a multiple of 64, the size of an attention head")
+        if 0 < self.weight_clip < 1:
+            found.append(f"--weight-clip is {self.weight_clip}: expected 0, or 1 (the mean weight) or more")
+        if self.steps and self.warmup >= self.steps:
+            found.append(
+                f"--warmup is {self.warmup} and --steps is {self.steps}: expected fewer steps of warm-up"
+            )
+        return found
+
+    def network(self, feature_width: int) -> NetworkConfig:
+        names = ("width", "depth", "emotion_tokens", "emotion_hidden", "dropout", "block")
+        return NetworkConfig(feature_width=feature_width, **{name: getattr(self, name) for name in names})
+
+    def as_json(self) -> dict:
+        return {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+    def differences(self, earlier: dict) -> list[str]:
+        """What of the method differs from the settings of a checkpoint."""
+        return [
+            f"{flag(f.name)} was {earlier.get(f.name)} and is {getattr(self, f.name)}"
+            for f in dataclasses.fields(self)
+            if f.metadata["group"] in METHOD_GROUPS and earlier.get(f.name) != getattr(self, f.name)
+        ]
+
+
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def read(arguments: list[str] | None, description: str) -> tuple[Settings, list[str]]:
+    """Reads the command line.
+
+    Returns:
+        The settings, and what could not be read as a number (the default stands in for it), so that it is reported
+        together with everything else.
+
+    Raises:
+        SystemExit: A flag is not known or lacks its value (argparse prints which), or help was asked for.
+    """
+    values = vars(_parser(description).parse_args(arguments))
+    unread = []
+    for f in dataclasses.fields(Settings):
+        try:
+            values[f.name] = values[f.name] if f.type is bool else f.type(values[f.name])
+        except ValueError:
+            wanted = "a whole number" if f.type is int else "a number"
+            unread.append(f"{flag(f.name)} is {values[f.name]!r}: expected {wanted}")
+            values[f.name] = f.default
+    return Settings(**values), unread
+
+
+def _parser(description: str) -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m trainer.train", description=description, formatter_class=raw)
+    groups = {}
+    for f in dataclasses.fields(Settings):
+        name = f.metadata["group"]
+        group = groups[name] = groups.get(name) or parser.add_argument_group(name)
+        options = {"default": f.default, "help": f"{f.metadata['help']} (default: {f.default})"}
+        if f.type is bool:
+            group.add_argument(flag(f.name), action=argparse.BooleanOptionalAction, **options)
+        else:
+            choices = f.metadata["choices"]
+            metavar = "{" + ",".join(choices) + "}" if choices else f.name.upper()
+            group.add_argument(flag(f.name), metavar=metavar, **options)
+    return parser
+
+
+def check(settings: Settings, processes: int, unread: list[str]) -> torch.device:
+    """Finds everything that is wrong before anything heavy starts.
+
+    Args:
+        settings: As read.
+        processes: How many processes train together.
+        unread: What `read` could not read.
+
+    Returns:
+        The device.
+
+    Raises:
+        TrainingError: Lists all problems at once.
+    """
+    found = [*unread, *settings.problems()]
+    device = _device(settings, found)
+    parts = processes * settings.accumulate
+    if parts > 0 and settings.batch % parts:
+        near = max(parts, round(settings.batch / parts) * parts)
+        found.append(
+            f"--batch is {settings.batch}, which {processes} process{'es' if processes > 1 else ''} with "
+            f"--accumulate {settings.accumulate} cannot share: expected a multiple of {parts}, such as {near}"
+        )
+    if not (settings.data / "pairs.jsonl").is_file():
+        found.append(
+            f"--data is {settings.data}, which has no pairs.jsonl: "
+            f"make it with python -m trainer.prepare --out {settings.data}"
+        )
+    if settings.out.exists() and not settings.out.is_dir():
+        found.append(f"--out is {settings.out}, which is a file: expected a folder or a new name")
+    elif taken := holds_run(settings):
+        found.append(taken)
+    if found:
+        raise TrainingError(
+            f"{len(found)} setting{'s' if len(found) > 1 else ''} cannot be used:\n- " + "\n- ".join(found)
+        )
+    return device
+
+
+def holds_run(settings: Settings) -> str:
+    """What to say where a new run would overwrite another one; "" where it would not."""
+    if checkpoint_path(settings.out).exists():
+        advice = "add --resume to go on with it, or choose another folder"
+        return "" if settings.resume else f"--out is {settings.out}, which holds a run already: {advice}"
+    if finished_path(settings.out).exists():
+        return (
+            f"--out is {settings.out}, which holds a finished run without a checkpoint: choose another folder"
+        )
+    return ""
+
+
+def _device(settings: Settings, found: list[str]) -> torch.device:
+    name = settings.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        found.append(f"--device is {name!r}: expected auto, cpu, cuda or cuda:0 ...")
+        return torch.device("cpu")
+    if device.type not in ("cpu", "cuda"):
+        found.append(f"--device is {name!r}: expected a CPU or a CUDA (or ROCm) GPU")
+    elif device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found.append(f"--device is {name!r}, and PyTorch sees {torch.cuda.device_count()} GPUs here")
+    if device.type == "cpu" and settings.features_on_device == "yes":
+        found.append("--features-on-device is 'yes' and the device is the CPU: expected auto or no")
+    return device

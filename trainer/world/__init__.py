@@ -1,0 +1,1 @@
+"""The painted world: scenes, their pictures at any valence and arousal, and their captions."""
