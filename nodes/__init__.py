@@ -1,18 +1,21 @@
-"""The node pack: each node is a schema and one call of the library."""
+"""The nodes, one file each: a schema and one call of the library."""
 
 from comfy_api.latest import ComfyExtension, io
 
-from .baseline import EmotionBaseline
-from .emotion import EmotionalConditioning, EmotionInjection, VAEncoder
+from .emotion_baseline import EmotionBaseline
+from .emotion_grid import EmotionGrid
+from .emotion_grid_image import EmotionGridImage
+from .emotion_injection import EmotionInjection
 from .emotion_map import EmotionMap
-from .grid_and_path import EmotionGrid, EmotionPath
-from .grid_image import EmotionGridImage
-from .loader import LoadEmotionNetwork
-from .miniature import LoadMiniature
-from .preset import EmotionPreset
+from .emotion_path import EmotionPath
+from .emotion_preset import EmotionPreset
+from .emotional_conditioning import EmotionalConditioning
+from .load_emotion_network import LoadEmotionNetwork
+from .load_miniature import LoadMiniature
 from .read_emotion import ReadEmotion
-from .regional import RegionalEmotion
-from .rewrite import RewritePrompt
+from .regional_emotion import RegionalEmotion
+from .rewrite_prompt import RewritePrompt
+from .va_encoder import VAEncoder
 from .valence_arousal import ValenceArousal
 
 

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from .emotion import CATEGORY
+from .inputs import CATEGORY
 from .points import Points, PointsType, join
 
 

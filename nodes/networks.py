@@ -12,6 +12,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ..emoticrafter import EmotionFeatures, load_network
+from ..emoticrafter.conditioning import inject_emotion
 from ..emoticrafter.files import printable
 from ..emoticrafter.weights import DTYPES, SUFFIXES, dtype_name
 
@@ -42,6 +43,18 @@ class Emotion(NamedTuple):
 
     network: ManagedNetwork
     features: EmotionFeatures
+
+
+def encode(network: ManagedNetwork, valence: float | torch.Tensor, arousal: float | torch.Tensor) -> Emotion:
+    """One emotion, or a batch of them: a value or [B] of each axis."""
+    features = network.ready().encode(valence, arousal)
+    device = memory.intermediate_device()
+    return Emotion(network, EmotionFeatures(*(tokens.to(device) for tokens in features)))
+
+
+def inject(conditioning: list, emotion: Emotion, strength: float, **settings) -> list:
+    """The conditioning with the emotion (settings and errors as `inject_emotion`)."""
+    return inject_emotion(conditioning, emotion.network.ready(), emotion.features, strength, **settings)
 
 
 # The networks in use, by file version and dtype: two loaders of one file share one network, and nothing is kept

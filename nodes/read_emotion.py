@@ -13,7 +13,7 @@ from ..emoticrafter.research.readers import (
     readings_text,
 )
 from . import networks
-from .emotion import CATEGORY
+from .inputs import CATEGORY
 from .miniature_model import FOLDER as MINIATURE_FOLDER
 from .points import Points, PointsType
 

@@ -1,8 +1,8 @@
-"""Valence-Arousal: the two values as a node of their own."""
+"""Valence-Arousal."""
 
 from comfy_api.latest import io
 
-from .emotion import CATEGORY, arousal_input, valence_input
+from .inputs import CATEGORY, arousal_input, valence_input
 
 
 class ValenceArousal(io.ComfyNode):

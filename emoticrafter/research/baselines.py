@@ -9,7 +9,7 @@
 
 Dang et al. (ICCV 2025, arXiv 2501.05710) name them and give no sizes. All three read valence and arousal through the
 paper's own V-A encoder, so that they differ in where the emotion goes in and in nothing else. Each starts as a change
-of nothing, and everything but itself stays frozen. trainer/baselines fits them, nodes/baseline.py uses them.
+of nothing, and everything but itself stays frozen. trainer/baselines fits them, nodes/emotion_baseline.py uses them.
 
 Shapes: B batch, K tokens per emotion axis, E width of the V-A encoder, C channels of an attention layer.
 """

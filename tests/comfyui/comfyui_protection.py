@@ -28,7 +28,7 @@ spec = importlib.util.spec_from_file_location(
 )
 sys.modules["pack"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules["pack"])
-emotion = importlib.import_module("pack.nodes.emotion")
+emotion = importlib.import_module("pack.nodes.emotional_conditioning")
 
 _, clip, _ = make_checkpoint()
 encoded, encode = [], clip.encode

@@ -6,7 +6,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ..emoticrafter.research.baselines import TextualInversion, load_baseline
 from . import networks
 from .baseline_patches import encode_plain, encode_with_words, patched
-from .emotion import CATEGORY, arousal_input, strength_input, valence_input
+from .inputs import CATEGORY, arousal_input, strength_input, valence_input
 
 FOLDER = "emoticrafter_baselines"
 NO_CLIP = "nothing is connected to its clip input. Connect the CLIP that goes with the model."

@@ -3,8 +3,7 @@
 from comfy_api.latest import io
 
 from . import networks
-
-EmotionNetworkType = io.Custom("EMOTION_NETWORK")
+from .inputs import CATEGORY, EmotionNetworkType
 
 networks.register_folder()
 
@@ -15,7 +14,7 @@ class LoadEmotionNetwork(io.ComfyNode):
         return io.Schema(
             node_id="EmotiCrafterLoader",
             display_name="Load Emotion Network",
-            category="EmotiCrafter",
+            category=CATEGORY,
             description="Loads an emotion network from models/emoticrafter. One network serves a whole graph.",
             inputs=[
                 io.Combo.Input(

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from .loader import EmotionNetworkType
+from .inputs import CATEGORY, EmotionNetworkType
 from .miniature_model import files_version, load_miniature
 
 
@@ -12,7 +12,7 @@ class LoadMiniature(io.ComfyNode):
         return io.Schema(
             node_id="EmotiCrafterMiniature",
             display_name="Load Miniature",
-            category="EmotiCrafter/miniature",
+            category=f"{CATEGORY}/miniature",
             description="A tiny text-to-image model with SDXL's plan and its emotion network, to try the nodes without "
             "downloads. It is not SDXL: it draws pictures of 128 x 128 from a small painted world.",
             inputs=[],

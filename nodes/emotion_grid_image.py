@@ -3,7 +3,7 @@
 import torch
 from comfy_api.latest import io
 
-from .emotion import CATEGORY
+from .inputs import CATEGORY
 from .points import Points, PointsType, join
 
 

@@ -1,59 +1,15 @@
-"""Emotion Preset: a point of the plane by the name of an emotion."""
+"""Emotion Preset."""
 
-from pathlib import Path
-
-import folder_paths
 from comfy_api.latest import io
 
-from ..emoticrafter.emotions import EMOTIONS, OWN_SOURCE, NamedEmotion, OwnEmotions, read_own_emotions
-from ..emoticrafter.files import printable
-from ..emoticrafter.va import INTENSITY_MAX, Point, blended, intensified
-from . import networks
-from .emotion import CATEGORY
+from ..emoticrafter.emotions import EMOTIONS
+from ..emoticrafter.va import INTENSITY_MAX, blended, intensified
+from .inputs import CATEGORY
+from .named_emotions import known_emotions, named_point, own_problems, own_version
 from .points import Points, PointsType
 
 NONE = "none"
 EMOTION_TOOLTIP = "The emotion, and in brackets who says where it lies. The sources disagree: try several."
-PROBLEM = f"! {OWN_SOURCE}, "  # begins an entry of the list that tells a mistake
-
-
-def own_emotions() -> OwnEmotions:
-    """What models/emoticrafter/emotions.json holds, or that of another folder of extra_model_paths.yaml."""
-    path = folder_paths.get_full_path(networks.FOLDER, OWN_SOURCE)
-    return read_own_emotions(Path(path)) if path else OwnEmotions()
-
-
-def own_version() -> str:
-    """Tells one version of the file from the next."""
-    return networks.file_version(OWN_SOURCE)
-
-
-def known_emotions() -> list[NamedEmotion]:
-    """People's own before the built-in ones."""
-    return [*own_emotions().emotions, *EMOTIONS]
-
-
-def own_problems() -> list[str]:
-    """What is wrong in the user's file, as the list shows it."""
-    return [PROBLEM + problem for problem in own_emotions().problems]
-
-
-def _point(label: str) -> Point:
-    for emotion in known_emotions():
-        if emotion.label == label:
-            return emotion.point
-    if str(label).startswith(PROBLEM):  # whoever calls the server may send no text at all
-        problem = printable(label.removeprefix("! "))
-        raise ValueError(f"{problem}. Correct the file, press R, and choose an emotion.")
-    raise ValueError(f"There is no emotion {label!r} any more. {_own_state()} Choose one of the list.")
-
-
-def _own_state() -> str:
-    problems = own_emotions().problems
-    if problems:
-        return f"{OWN_SOURCE} has mistakes: {'; '.join(problems)}."
-    found = folder_paths.get_full_path(networks.FOLDER, OWN_SOURCE)
-    return f"Own ones are in {found}." if found else f"models/{networks.FOLDER} has no {OWN_SOURCE}."
 
 
 class EmotionPreset(io.ComfyNode):
@@ -117,7 +73,7 @@ class EmotionPreset(io.ComfyNode):
         if emotion is None:  # linked, and known only when it runs
             return True
         try:
-            _point(emotion)
+            named_point(emotion)
         except ValueError as error:
             return str(error)
         return True
@@ -128,8 +84,8 @@ class EmotionPreset(io.ComfyNode):
 
     @classmethod
     def execute(cls, emotion: str, intensity: float, blend_with: str, blend: float) -> io.NodeOutput:
-        point = _point(emotion)
+        point = named_point(emotion)
         if blend_with != NONE:
-            point = blended(point, _point(blend_with), blend)
+            point = blended(point, named_point(blend_with), blend)
         valence, arousal = intensified(point, intensity)
         return io.NodeOutput(valence, arousal, Points((valence,), (arousal,)))

@@ -6,16 +6,15 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..emoticrafter.regions import regional_emotion
-from .emotion import (
+from .inputs import (
     CATEGORY,
     arousal_input,
     conditioning_input,
-    encode,
     network_input,
     strength_input,
     valence_input,
 )
-from .networks import ManagedNetwork
+from .networks import ManagedNetwork, encode
 
 log = logging.getLogger("emoticrafter")
 

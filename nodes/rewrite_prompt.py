@@ -10,7 +10,7 @@ from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..emoticrafter.language.rewriting import RewriteError, chat_settings, rewrite_prompt
-from .emotion import CATEGORY, arousal_input, valence_input
+from .inputs import CATEGORY, arousal_input, valence_input
 
 log = logging.getLogger("emoticrafter")
 

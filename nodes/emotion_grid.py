@@ -1,0 +1,55 @@
+"""Emotion Grid."""
+
+from comfy_api.latest import io
+
+from ..emoticrafter.va import VA_MAX, VA_MIN, grid_points
+from .inputs import CATEGORY
+from .networks import ManagedNetwork
+from .point_batches import batch_inputs, batch_output, batch_outputs
+
+MOST_COLUMNS = 31  # a step of 0.2 over the whole range
+
+
+class EmotionGrid(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EmotiCrafterGrid",
+            display_name="Emotion Grid",
+            category=CATEGORY,
+            description="Evenly spaced points of the valence-arousal plane, row by row: valence rises to the right, "
+            "arousal falls downwards. As one batch, or as lists that give one run per point.",
+            inputs=[
+                _count_input("columns", "Points along valence. One alone stands in the middle."),
+                _count_input("rows", "Points along arousal. One alone stands in the middle."),
+                _bound_input("valence_min", VA_MIN, "Valence of the left column."),
+                _bound_input("valence_max", VA_MAX, "Valence of the right column."),
+                _bound_input("arousal_min", VA_MIN, "Arousal of the bottom row."),
+                _bound_input("arousal_max", VA_MAX, "Arousal of the top row."),
+                *batch_inputs(),
+            ],
+            outputs=batch_outputs(),
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        columns: int,
+        rows: int,
+        valence_min: float,
+        valence_max: float,
+        arousal_min: float,
+        arousal_max: float,
+        network: ManagedNetwork | None = None,
+        latent: dict | None = None,
+    ) -> io.NodeOutput:
+        points = grid_points(columns, rows, (valence_min, valence_max), (arousal_min, arousal_max))
+        return batch_output("Emotion Grid", points, columns, network, latent)
+
+
+def _count_input(name: str, tooltip: str) -> io.Input:
+    return io.Int.Input(name, default=5, min=1, max=MOST_COLUMNS, tooltip=tooltip)
+
+
+def _bound_input(name: str, default: float, tooltip: str) -> io.Input:
+    return io.Float.Input(name, default=default, min=VA_MIN, max=VA_MAX, step=0.05, tooltip=tooltip)

@@ -1,0 +1,122 @@
+"""Emotional Conditioning."""
+
+import weakref
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..emoticrafter.conditioning import KEEP, ZERO
+from ..emoticrafter.protection import word_directions
+from .inputs import (
+    CATEGORY,
+    FROM_PROMPT,
+    arousal_input,
+    conditioning_input,
+    conditioning_output,
+    gain_input,
+    network_input,
+    pooled_inputs,
+    protection_inputs,
+    step_input,
+    strength_input,
+    valence_input,
+)
+from .networks import ManagedNetwork, encode, inject
+
+# The last words of each CLIP and their directions, for as long as the CLIP is there: moving the point does not
+# load and run the text encoder again.
+_directions: weakref.WeakKeyDictionary[object, tuple[tuple[str, ...], Tensor]] = weakref.WeakKeyDictionary()
+
+
+class EmotionalConditioning(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EmotiCrafterConditioning",
+            display_name="Emotional Conditioning",
+            category=CATEGORY,
+            description="Gives a prompt an emotion: put it between CLIP Text Encode and KSampler, on the positive "
+            "prompt, the negative one, or both.",
+            inputs=[
+                conditioning_input(),
+                network_input(),
+                valence_input(),
+                arousal_input(),
+                strength_input(),
+                gain_input("valence"),
+                gain_input("arousal"),
+                step_input(
+                    "start_percent",
+                    0.0,
+                    "Where in the denoising the emotion begins; before it the plain prompt lays out the picture.",
+                ),
+                step_input(
+                    "end_percent",
+                    1.0,
+                    "Where in the denoising the emotion ends; after it the plain prompt paints the details.",
+                ),
+                *protection_inputs(),
+                *pooled_inputs(),
+            ],
+            outputs=[conditioning_output()],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        conditioning: list,
+        network: ManagedNetwork,
+        valence: float,
+        arousal: float,
+        strength: float,
+        valence_gain: float = 1.0,
+        arousal_gain: float = 1.0,
+        start_percent: float = 0.0,
+        end_percent: float = 1.0,
+        protected_words: str = "",
+        clip=None,
+        pooled: str = KEEP,
+        pooled_prompt: list | None = None,
+    ) -> io.NodeOutput:
+        settings = {"gains": (valence_gain, arousal_gain), "steps": (start_percent, end_percent)}
+        if strength:  # without it no setting has an effect: none may ask for a link or run an encoder
+            settings["protected"] = protected_directions(clip, protected_words)
+            settings["pooled"] = chosen_pooled(pooled, pooled_prompt)
+        emotion = encode(network, valence, arousal)
+        return io.NodeOutput(inject(conditioning, emotion, strength, **settings))
+
+
+def protected_directions(clip, text: str) -> Tensor | None:
+    """The directions of the words in a text with commas, None if there are none."""
+    words = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not words:
+        return None
+    if clip is None:
+        raise ValueError(
+            f"protected_words is {text!r}, but nothing is connected to clip: connect the CLIP that encodes the "
+            "prompt, or leave protected_words empty."
+        )
+    known, basis = _directions.get(clip, ((), None))
+    if known != words:
+        encoded = [(word, clip.encode(word), _token_count(clip, word)) for word in words]
+        _directions[clip] = words, (basis := word_directions(encoded, clip.encode("")))
+    return basis
+
+
+def _token_count(clip, word: str) -> int:
+    [windows, *_] = clip.tokenize(word, return_word_ids=True).values()  # of the first of its encoders
+    return sum(word_id != 0 for window in windows for _token, _weight, word_id in window)
+
+
+def chosen_pooled(pooled: str, prompt: list | None) -> str | Tensor:
+    if pooled in (KEEP, ZERO):
+        return pooled
+    if pooled != FROM_PROMPT:  # the list is checked by the browser, not by the server
+        raise ValueError(f"pooled is {pooled!r}: expected {KEEP!r}, {ZERO!r} or {FROM_PROMPT!r}.")
+    for _features, extra in prompt or []:
+        if extra.get("pooled_output") is not None:
+            return extra["pooled_output"]
+    raise ValueError(
+        f"pooled is {FROM_PROMPT!r}, but no prompt with a pooled vector is connected to pooled_prompt: connect a "
+        f"CLIP Text Encode, or set pooled to {KEEP!r}."
+    )

@@ -1,0 +1,119 @@
+"""The widgets and sockets that several nodes share, so that one name looks and means the same everywhere."""
+
+from comfy_api.latest import io
+
+from ..emoticrafter.conditioning import KEEP, ZERO
+from ..emoticrafter.va import VA_MAX, VA_MIN
+
+CATEGORY = "EmotiCrafter"
+
+EmotionNetworkType = io.Custom("EMOTION_NETWORK")
+EmotionType = io.Custom("EMOTION")
+
+FROM_PROMPT = "from pooled_prompt"
+
+
+def network_input() -> io.Input:
+    return EmotionNetworkType.Input("network", tooltip="From Load Emotion Network.")
+
+
+def conditioning_input() -> io.Input:
+    return io.Conditioning.Input(
+        "conditioning",
+        tooltip="An SDXL prompt, from CLIP Text Encode. Areas, masks and ControlNets on it stay.",
+    )
+
+
+def valence_input() -> io.Input:
+    return io.Float.Input(
+        "valence",
+        default=0.0,
+        min=VA_MIN,
+        max=VA_MAX,
+        step=0.05,
+        tooltip="Pleasantness: -3 misery, 0 neutral, +3 joy.",
+    )
+
+
+def arousal_input() -> io.Input:
+    return io.Float.Input(
+        "arousal",
+        default=0.0,
+        min=VA_MIN,
+        max=VA_MAX,
+        step=0.05,
+        tooltip="Intensity: -3 sleepy and still, 0 neutral, +3 alarmed or elated.",
+    )
+
+
+def strength_input() -> io.Input:
+    return io.Float.Input(
+        "strength",
+        default=1.0,
+        min=0.0,
+        max=3.0,
+        step=0.05,
+        tooltip="How much of the emotion to add: 0 is exactly the plain prompt, 1 is as trained, more exaggerates.",
+    )
+
+
+def gain_input(axis: str) -> io.Input:
+    return _advanced(
+        io.Float.Input(
+            f"{axis}_gain",
+            default=1.0,
+            min=0.0,
+            max=2.0,
+            step=0.05,
+            optional=True,
+            tooltip=f"How much of what {axis} does to add: 0 as if {axis} were 0, 1 as trained, more exaggerates it "
+            "beside the other, also past the end of the slider.",
+        )
+    )
+
+
+def step_input(name: str, default: float, tooltip: str) -> io.Input:
+    return _advanced(
+        io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, optional=True, tooltip=tooltip)
+    )
+
+
+def protection_inputs() -> list[io.Input]:
+    words = io.String.Input(
+        "protected_words",
+        default="",
+        optional=True,
+        tooltip="Words that the emotion may not bring in or change, separated by commas, such as: people, face, "
+        "animal. Needs clip. Empty protects nothing.",
+    )
+    clip = io.Clip.Input(
+        "clip", optional=True, tooltip="The CLIP that encodes the prompt; only protected_words needs it."
+    )
+    return [_advanced(words), clip]
+
+
+def pooled_inputs() -> list[io.Input]:
+    pooled = io.Combo.Input(
+        "pooled",
+        options=[KEEP, ZERO, FROM_PROMPT],
+        default=KEEP,
+        optional=True,
+        tooltip="The prompt's pooled vector, which SDXL reads beside the tokens. keep: as it is, as published. zero: "
+        "none. from pooled_prompt: that of another prompt.",
+    )
+    prompt = io.Conditioning.Input(
+        "pooled_prompt",
+        optional=True,
+        tooltip="A prompt whose pooled vector is used when pooled is 'from pooled_prompt', such as the same words "
+        "with a mood in them.",
+    )
+    return [_advanced(pooled), prompt]
+
+
+def _advanced(widget: io.Input) -> io.Input:
+    widget.extra_dict = {"advanced": True}  # ComfyUI 0.3 takes it in no widget's constructor
+    return widget
+
+
+def conditioning_output() -> io.Output:
+    return io.Conditioning.Output(tooltip="The prompt with the emotion, for a KSampler.")

@@ -1,0 +1,51 @@
+"""The named emotions that the nodes offer: people's own from models/emoticrafter/emotions.json, then the built-in."""
+
+from pathlib import Path
+
+import folder_paths
+
+from ..emoticrafter.emotions import EMOTIONS, OWN_SOURCE, NamedEmotion, OwnEmotions, read_own_emotions
+from ..emoticrafter.files import printable
+from ..emoticrafter.va import Point
+from . import networks
+
+PROBLEM = f"! {OWN_SOURCE}, "  # begins an entry of the list that tells a mistake
+
+
+def own_emotions() -> OwnEmotions:
+    """What models/emoticrafter/emotions.json holds, or that of another folder of extra_model_paths.yaml."""
+    path = folder_paths.get_full_path(networks.FOLDER, OWN_SOURCE)
+    return read_own_emotions(Path(path)) if path else OwnEmotions()
+
+
+def own_version() -> str:
+    """Tells one version of the file from the next."""
+    return networks.file_version(OWN_SOURCE)
+
+
+def known_emotions() -> list[NamedEmotion]:
+    """People's own before the built-in ones."""
+    return [*own_emotions().emotions, *EMOTIONS]
+
+
+def own_problems() -> list[str]:
+    """What is wrong in the user's file, as the list shows it."""
+    return [PROBLEM + problem for problem in own_emotions().problems]
+
+
+def named_point(label: str) -> Point:
+    for emotion in known_emotions():
+        if emotion.label == label:
+            return emotion.point
+    if str(label).startswith(PROBLEM):  # whoever calls the server may send no text at all
+        problem = printable(label.removeprefix("! "))
+        raise ValueError(f"{problem}. Correct the file, press R, and choose an emotion.")
+    raise ValueError(f"There is no emotion {label!r} any more. {_own_state()} Choose one of the list.")
+
+
+def _own_state() -> str:
+    problems = own_emotions().problems
+    if problems:
+        return f"{OWN_SOURCE} has mistakes: {'; '.join(problems)}."
+    found = folder_paths.get_full_path(networks.FOLDER, OWN_SOURCE)
+    return f"Own ones are in {found}." if found else f"models/{networks.FOLDER} has no {OWN_SOURCE}."

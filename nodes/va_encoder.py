@@ -1,0 +1,24 @@
+"""VA Encoder."""
+
+from comfy_api.latest import io
+
+from .inputs import CATEGORY, EmotionType, arousal_input, network_input, valence_input
+from .networks import ManagedNetwork, encode
+
+
+class VAEncoder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EmotiCrafterVAEncoder",
+            display_name="VA Encoder",
+            category=CATEGORY,
+            description="Encodes valence and arousal as emotion features, to be used by any number of Emotion "
+            "Injection nodes.",
+            inputs=[network_input(), valence_input(), arousal_input()],
+            outputs=[EmotionType.Output("emotion", tooltip="Emotion features, for Emotion Injection.")],
+        )
+
+    @classmethod
+    def execute(cls, network: ManagedNetwork, valence: float, arousal: float) -> io.NodeOutput:
+        return io.NodeOutput(encode(network, valence, arousal))
