@@ -1,4 +1,4 @@
-"""Draw the thumbnails of the workflows, and put the demo's pictures into the README.
+"""Draw the thumbnails of the workflows, and copy the demo's pictures into docs/images.
 
     python scripts/pictures.py          # writes workflows/<name>.jpg beside every workflows/<name>.json
     python scripts/pictures.py --demo   # writes docs/images/demo_*.jpg from what make demo wrote to output/
@@ -36,13 +36,13 @@ from scripts.workflow import to_prompt  # noqa: E402
 WORKFLOWS = ROOT / "workflows"
 DEMO = ROOT / "output"
 IMAGES = ROOT / "docs" / "images"
-README_PICTURES = {
+DEMO_PICTURES = {
     "emotion_grid_1.png": ("demo_grid_1.jpg", 640),
     "emotion_grid_2.png": ("demo_grid_2.jpg", 600),
     "emotion_grid_3.png": ("demo_grid_3.jpg", 600),
     "emotion_strip.png": ("demo_strip.jpg", 1600),
 }
-"""What the demo wrote: its name and its width in pixels in the README's folder."""
+"""What the demo wrote: its name and its width in pixels in docs/images."""
 SIZE = 640
 MARGIN = 40
 LIMIT = 3.0
@@ -267,9 +267,9 @@ def write_thumbnails() -> None:
 
 
 def write_demo_pictures() -> None:
-    if missing := [name for name in README_PICTURES if not (DEMO / name).is_file()]:
+    if missing := [name for name in DEMO_PICTURES if not (DEMO / name).is_file()]:
         raise SystemExit(f"error: there is no {DEMO / missing[0]}: run `make demo` first")
-    for name, (target, width) in README_PICTURES.items():
+    for name, (target, width) in DEMO_PICTURES.items():
         picture = Image.open(DEMO / name).convert("RGB")
         height = round(picture.height * width / picture.width)
         save(picture.resize((width, height), Image.Resampling.LANCZOS), IMAGES / target)
@@ -279,7 +279,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--demo", action="store_true", help="write the README's pictures instead")
+    parser.add_argument("--demo", action="store_true", help="write the demo's pictures instead")
     if parser.parse_args().demo:
         write_demo_pictures()
     else:

@@ -185,26 +185,16 @@ def test_named_files_exist(path):
         assert (ROOT / name).exists(), name
 
 
-def test_the_readme_shows_where_things_are():
-    [tree] = [block for block in blocks(ROOT / "README.md", "") if "emoticrafter/network.py" in block]
-    paths = [
-        word for line in tree.splitlines() for word in line.split() if re.match(r"[\w./]+(/|\.py)$", word)
-    ]
-    assert len(paths) >= 8
-    for name in paths:
-        assert (ROOT / name).exists(), name
-
-
 def test_pictures_of_documents_are_small():
     for picture in (ROOT / "docs").rglob("*"):
         if picture.suffix in (".png", ".jpg", ".gif", ".webp"):
             assert picture.stat().st_size < 400_000, picture.name
 
 
-def test_the_readme_names_every_message_as_the_code_words_it():
-    """The left column of the troubleshooting table quotes errors; each piece of a quote is in the code."""
-    readme = (ROOT / "README.md").read_text("utf-8")
-    quotes = re.findall(r"^\| `([^`]*…[^`]*)` \|", readme, re.MULTILINE)
+def test_the_documents_name_every_message_as_the_code_words_it():
+    """The left columns of the troubleshooting tables quote errors; each piece of a quote is in the code."""
+    tables = "".join((ROOT / name).read_text("utf-8") for name in ("README.md", "docs/troubleshooting.md"))
+    quotes = re.findall(r"^\| `([^`]*…[^`]*)` \|", tables, re.MULTILINE)
     sources = [*(ROOT / "nodes").rglob("*.py"), *(ROOT / "emoticrafter").rglob("*.py")]
     code = re.sub(r'"\s*\n\s*f?"', "", "\n".join(path.read_text("utf-8") for path in sources))
     code = re.sub(r"\{[^}]*\}", " ", code)
@@ -215,8 +205,8 @@ def test_the_readme_names_every_message_as_the_code_words_it():
         assert pieces and all(piece in re.sub(r"\s+", " ", code) for piece in pieces), quote
 
 
-def test_the_readme_example_runs(tmp_path, monkeypatch):
-    [example] = blocks(ROOT / "README.md", "python")
+def test_the_example_in_python_runs(tmp_path, monkeypatch):
+    [example] = blocks(ROOT / "docs" / "training.md", "python")
     [file] = re.findall(r'"(models/.*?)"', example)
     script, weights = tmp_path / "example.py", tmp_path / file
     weights.parent.mkdir(parents=True)
