@@ -1,4 +1,4 @@
-"""The chat client's own promises; tests/test_write_prompts.py drives it through retries and faults."""
+"""The chat client's own promises; tests/data/test_write_prompts.py drives it through retries and faults."""
 
 import pytest
 

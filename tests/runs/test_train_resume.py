@@ -155,7 +155,8 @@ def test_what_a_kill_left_half_written_is_removed(stopped, data_folder):
 def test_a_kill_in_the_middle_of_a_checkpoint_leaves_nothing_after_the_next_run(data_folder, tmp_path):
     out = tmp_path / "run"
     dies = (
-        "import os, signal, sys; from pathlib import Path; from trainer import checkpoint, train\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from trainer import train; from trainer.core import checkpoint\n"
         "def half(tensors, path, metadata):\n"
         "    Path(path).write_bytes(b'half'); Path(path).with_name('.tmpAbC').write_bytes(b'half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -1,6 +1,6 @@
 """The fourth baseline: a language model rewrites every prompt for every point of the plane, SDXL draws the rest.
 
-The node Rewrite Prompt for Emotion asks the same question in the same words (emoticrafter/rewriting.py).
+The node Rewrite Prompt for Emotion asks the same question in the same words (emoticrafter/language/rewriting.py).
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Draws with SDXL through diffusers: the prompt's features go through the emotion network, then into the pipeline.
 
-The file of a baseline (emoticrafter/baselines.py) may take the network's place.
+The file of a baseline (emoticrafter/research/baselines.py) may take the network's place.
 """
 
 from collections.abc import Sequence
