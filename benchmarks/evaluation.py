@@ -27,11 +27,11 @@ from safetensors.torch import save_file
 
 from emoticrafter.research.readers import ClipHeads, Reader, save_heads
 from trainer.core.pictures import Pixels, decode_ahead, hash_files
-from trainer.evaluate import evaluate_parser, measuring, score_manifests
 from trainer.evaluate import main as evaluate
-from trainer.evaluation.backbones import load_backbone
 from trainer.evaluation.manifest import Image, read_manifest, write_manifest
-from trainer.evaluation.scoring import levels_of, neighbours
+from trainer.evaluation.measures import add_scores, read_by
+from trainer.evaluation.readers import load_backbone, load_va_reader
+from trainer.evaluation.scoring import levels_of, neighbours, score_manifests
 from trainer.features.encoders import clip_tokenizer
 from trainer.miniature.readers import KINDS, save_reader
 from trainer.miniature.recipe import Recipe
@@ -154,32 +154,28 @@ def full(folder: Path, count: int, size: int, device: str) -> None:
     files = sum(path.stat().st_size for path in folder.glob("*.png"))
     print(f"{count} pictures of {size} x {size}, {files / count / 1e6:.1f} MB each, on {device}", flush=True)
     reader, scores = (str(folder / f"clip-{patch}") for patch in PATCHES)
-    words = [str(manifest), "--out", str(folder), "--device", device, "--clip", scores, "--backbone", reader]
-    words += ["--reader", str(folder / "heads.safetensors")]
-    words += ["--lpips-weights", str(folder / "alexnet.safetensors")]
     start = time.monotonic()
-    _, measures, distance, _ = measuring(evaluate_parser().parse_args(words))
+    read = read_by(load_va_reader(folder / "heads.safetensors", reader, device))
+    measures = add_scores(read, scores, "alex", folder / "alexnet.safetensors", device)
     loading = time.monotonic() - start
     images = read_manifest(manifest)
     grid, prompts = images[: len(POINTS)], [image.prompt for image in images[: len(POINTS)]]
     [pictures] = decode_ahead([[image.path for image in grid]])
-    for measure in measures:
+    for measure in measures.each:
         measure.run(pictures[:2], prompts[:2])  # the first one on a GPU also chooses and loads kernels
-    distance.run(pictures[:2], pictures[2:4])
+    measures.distance.run(pictures[:2], pictures[2:4])
 
     processors = [load_backbone(source, device).processor for source in (reader, scores)]
     processing = seconds(lambda: [_process(processor, pictures) for processor in processors])
-    models = seconds(lambda: [measure.run(pictures, prompts) for measure in measures]) - processing
+    models = seconds(lambda: [measure.run(pictures, prompts) for measure in measures.each]) - processing
     pairs = neighbours([(image.valence, image.arousal) for image in grid], levels_of(grid)["drawn"])
     first, second = ([pictures[pair[place]] for pair in pairs] for place in (0, 1))
     parts = {
         "reading: hashes and decoding, by threads": seconds(lambda: read_all(images)) / count,
         "processing for both CLIPs, on the processor": processing / len(grid),
         "both CLIPs and the heads": models / len(grid),
-        "LPIPS of 1.6 pairs a picture": seconds(lambda: distance.run(first, second)) / len(grid),
-        "all of it, as the command does it": seconds(
-            lambda: score_manifests([manifest], [images], measures, distance)
-        )
+        "LPIPS of 1.6 pairs a picture": seconds(lambda: measures.distance.run(first, second)) / len(grid),
+        "all of it, as the command does it": seconds(lambda: score_manifests([manifest], [images], measures))
         / count,
     }
     print(f"\n| | clock | processor | clock, {PROTOCOL:,} pictures | processor, {PROTOCOL:,} pictures |")

@@ -4,238 +4,169 @@
     python -m trainer.evaluate images/manifest.jsonl --miniature runs/miniature --out runs/evaluation
     python -m trainer.evaluate fit-reader ratings.jsonl --folder pictures --out reader.safetensors
 
-Writes report.html and results.json into --out and prints the table. What was measured is kept beside each manifest: an
-interrupted command goes on, and a second one with other images measures those alone. docs/evaluation.md says what each
-number means.
+Writes report.html and results.json into --out and prints the table. Measurements are kept beside each manifest: an
+interrupted command goes on where it stopped, and only new images are measured. docs/evaluation.md explains the numbers.
 """
 
 import argparse
 import os
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.core.command_line import status_of
+from trainer.core.device import DEVICE_HELP, find_device
+from trainer.core.rows import DataError
 
 LPIPS = ("alex", "vgg", "squeeze", "none")
+LISTED = 20  # problems spelled out; the rest are counted
 
 
-def evaluate_parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m trainer.evaluate", description=__doc__, formatter_class=raw)
-    add = parser.add_argument
-    add(
-        "manifests",
-        nargs="+",
-        type=Path,
-        metavar="MANIFEST",
-        help="manifest.jsonl, or the folder that it is in",
-    )
-    add("--out", type=Path, required=True, metavar="FOLDER", help="gets report.html and results.json")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (%(default)s)")
-    add(
-        "--plain",
-        default="plain",
-        metavar="METHOD",
-        help="the method that got the plain prompts (%(default)s)",
-    )
-    add("--common", action="store_true", help="compare only the images that all methods have")
-    add("--skip-bad", action="store_true", help="leave out images that cannot be used")
-    add(
-        "--shown",
-        type=int,
-        default=3,
-        metavar="N",
-        help="prompts whose pictures are in the report (%(default)s)",
-    )
-    _add_measures(parser.add_argument_group("what measures").add_argument)
-    _add_chat(parser.add_argument_group("a vision-language model as reader").add_argument)
-    return parser
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """What is evaluated, and by what.
+
+    Attributes:
+        manifests: Files, or the folders that hold a manifest.jsonl.
+        out: Gets the report.
+        device: Where models run.
+        plain: The method that got the plain prompts.
+        common: Whether to compare only the images that all methods have.
+        skip_bad: Whether to leave out images that cannot be used.
+        shown: Prompts whose pictures are in the report.
+        reader, backbone: File of a reader of valence and arousal, and its image model.
+        clip: CLIP of the scores, or "none"; None for the usual one, which is none for the miniature.
+        lpips, lpips_weights: Network of LPIPS and its file; None as for `clip`.
+        miniature: Folder with the readers of a miniature.
+        chat_url, chat_model, key_from, answer_format, per_minute, workers: A vision-language model as reader.
+    """
+
+    manifests: list[Path]
+    out: Path
+    device: str = "auto"
+    plain: str = "plain"
+    common: bool = False
+    skip_bad: bool = False
+    shown: int = 3
+    reader: str | None = None
+    backbone: str | None = None
+    clip: str | None = None
+    lpips: str | None = None
+    lpips_weights: Path | None = None
+    miniature: Path | None = None
+    chat_url: str | None = None
+    chat_model: str = ""
+    key_from: str | None = None
+    answer_format: str = "json_schema"
+    per_minute: float = 0
+    workers: int = 4
+
+    def check(self) -> None:
+        """Raises DataError with everything that is wrong, before anything is measured."""
+        problems = []
+        if self.shown < 0:
+            problems.append(f"--shown {self.shown}: expected 0 or more prompts")
+        if self.workers < 1:
+            problems.append(f"--workers {self.workers}: expected 1 or more")
+        if not self.per_minute >= 0:
+            problems.append(f"--per-minute {self.per_minute}: expected 0 or more")
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.out).close()
+        except OSError as error:
+            problems.append(f"--out {self.out}: expected a folder that can be written ({error.strerror})")
+        if problems:
+            raise DataError("These options cannot be used:\n" + "\n".join(f"  {text}" for text in problems))
 
 
-def _add_measures(add) -> None:
-    add(
-        "--reader", metavar="FILE", help="reads valence and arousal: what fit-reader made, or published heads"
-    )
-    add(
-        "--backbone",
-        metavar="ID",
-        help="folder or hub id of the heads' image model (default: what the file names)",
-    )
-    add("--clip", metavar="ID", help="CLIP for CLIPScore and CLIP-IQA, a folder or hub id, or none")
-    add("--lpips", choices=LPIPS, help="network of LPIPS (alex)")
-    add("--lpips-weights", type=Path, metavar="FILE", help="its weights, where torchvision cannot fetch them")
-    add(
-        "--miniature",
-        type=Path,
-        metavar="FOLDER",
-        help="measure the miniature's pictures with its own readers",
-    )
+@dataclass(frozen=True)
+class FitReaderSettings:
+    """Rated pictures, and the reader that is made of them; `scale` is that of the ratings if it is not -3..3."""
+
+    ratings: Path
+    folder: Path
+    out: Path
+    backbone: str = "openai/clip-vit-base-patch32"
+    scale: str | None = None
+    device: str = "auto"
+    skip_bad: bool = False
 
 
-def _add_chat(add) -> None:
-    add(
-        "--chat-url",
-        metavar="URL",
-        help="address before /chat/completions, such as https://api.openai.com/v1",
-    )
-    add("--chat-model", metavar="NAME", default="", help="the model's name there")
-    add("--key-from", metavar="VARIABLE", help="environment variable that holds the key")
-    add("--answer-format", choices=("json_schema", "json_object", "none"), default="json_schema")
-    add("--per-minute", type=float, default=0, metavar="N", help="requests begun in a minute, 0 for no limit")
-    add("--workers", type=int, default=4, metavar="N", help="requests under way at once (%(default)s)")
+# ---- evaluating ------------------------------------------------------------------------------------
 
 
-def fit_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m trainer.evaluate fit-reader",
-        description="Fits linear heads on a frozen CLIP or DINOv2 to rated pictures, and says how they do on pictures "
-        "that were kept out.",
-    )
-    add = parser.add_argument
-    add(
-        "ratings",
-        type=Path,
-        help="CSV or JSONL with image, valence, arousal (python -m trainer.prepare images)",
-    )
-    add("--folder", type=Path, required=True, help="where the pictures are")
-    add("--out", type=Path, required=True, metavar="FILE", help="the reader, .safetensors")
-    add(
-        "--backbone",
-        default="openai/clip-vit-base-patch32",
-        metavar="ID",
-        help="folder or hub id (%(default)s)",
-    )
-    add("--scale", help="the ratings' scale if it is not -3..3, such as --scale=1..9 or --scale=oasis")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (%(default)s)")
-    add("--skip-bad", action="store_true", help="leave out pictures that cannot be used")
-    return parser
-
-
-def evaluate(options: argparse.Namespace) -> int:
+def evaluate(settings: EvaluateSettings) -> int:
     """Measures, writes the report, prints the table."""
     from trainer.evaluation import report
-    from trainer.evaluation.results import evaluate as figures
+    from trainer.evaluation.manifest import read_manifest
+    from trainer.evaluation.results import evaluate as find_results
+    from trainer.evaluation.results import matching_parts
+    from trainer.evaluation.scoring import score_manifests
 
-    _check(options)
-    skipped: list[str] | None = [] if options.skip_bad else None
-    manifests = [path / "manifest.jsonl" if path.is_dir() else path for path in options.manifests]
-    parts = _read_manifests(manifests, skipped, options)
-    _, measures, distance, made_by = measuring(options)
-    scores = score_manifests(manifests, parts, measures, distance)
+    settings.check()
+    skipped: list[str] | None = [] if settings.skip_bad else None
+    manifests = [path / "manifest.jsonl" if path.is_dir() else path for path in settings.manifests]
+    advice = " Make what is missing, or leave it out with --skip-bad."
+    parts = [read_manifest(path, skipped, advice) for path in manifests]
+    parts = matching_parts(parts, settings.plain, settings.common)
+    measures = measures_of(settings)
+    scores = score_manifests(manifests, parts, measures)
     problems = [*(skipped or []), *scores.problems]
-    if problems and not options.skip_bad:
+    if problems and not settings.skip_bad:
         _list_problems(problems)
         print(
-            "What was measured is kept. Correct these and run the same command, or leave them out with --skip-bad.",
+            "Measurements are kept. Correct these images and run the same command again, or leave them out with "
+            "--skip-bad.",
             file=sys.stderr,
         )
         return 1
-    results = figures(scores, options.plain, options.common)
-    found = report.as_json(results, made_by, problems)
-    page = report.page(results, scores.images, made_by, problems, options.shown, options.plain)
-    report.write(options.out, page, found)
+    results = find_results(scores, settings.plain, settings.common)
+    page = report.page(results, scores.images, measures.made_by, problems, settings.shown, settings.plain)
+    report.write(settings.out, page, report.as_json(results, measures.made_by, problems))
     for note in results.notes:
         print(f"note: {note}")
-    print(f"{report.markdown(results)}\n\n{options.out / 'report.html'}: with intervals, tests and pictures")
+    print(f"{report.markdown(results)}\n\n{settings.out / 'report.html'}: with intervals, tests and pictures")
     return 0
 
 
-def _read_manifests(
-    manifests: list[Path], skipped: list[str] | None, options: argparse.Namespace
-) -> list[list]:
-    """The images of each manifest that can be compared."""
-    from trainer.evaluation.manifest import read_manifest
-    from trainer.evaluation.results import matching
+def measures_of(settings: EvaluateSettings):
+    """The `Measures` that the settings ask for."""
+    if sum(map(bool, (settings.reader, settings.chat_url, settings.miniature))) != 1:
+        raise DataError("Give what reads valence and arousal: one of --reader, --chat-url and --miniature.")
+    from trainer.evaluation import measures
 
-    advice = " Make what is missing, or leave it out with --skip-bad."
-    parts = [read_manifest(path, skipped, advice) for path in manifests]
-    every = [image for part in parts for image in part]
-    wanted = {id(every[row]) for row in matching(every, options.plain, options.common)}
-    return [[image for image in part if id(image) in wanted] for part in parts]
+    device = find_device(settings.device)
+    if settings.miniature:
+        from trainer.miniature.scores import miniature_measures
 
-
-def score_manifests(manifests: list[Path], parts: list[list], measures: list, distance):
-    from trainer.evaluation.kept import keeping
-    from trainer.evaluation.scoring import levels_of, merge, score
-
-    found, levels = [], levels_of(image for part in parts for image in part)
-    for path, images in zip(manifests, parts, strict=True):
-        with keeping(path) as kept:
-            found.append(score(images, measures, distance, kept, levels))
-    return merge(found)
+        found, clip, lpips = miniature_measures(settings.miniature, device), "none", "none"
+    else:
+        found, clip, lpips = measures.read_by(reader_of(settings, device)), measures.CLIP_SCORES, "alex"
+    return measures.add_scores(
+        found, settings.clip or clip, settings.lpips or lpips, settings.lpips_weights, device
+    )
 
 
-def measuring(options: argparse.Namespace) -> tuple:
-    """The reader, all measures, the distance, and what they are, for the report."""
-    from trainer.core.rows import DataError
-    from trainer.evaluation.readers import reading
-
-    if sum(bool(one) for one in (options.reader, options.chat_url, options.miniature)) != 1:
-        raise DataError("Say what reads valence and arousal: one of --reader, --chat-url and --miniature.")
-    device = _device(options.device)
-    reader = _reader(options, device)
-    measures, made_by, distance = [reading(reader)], {"valence and arousal": reader.name}, None
-    if options.miniature:
-        from trainer.miniature.scores import content_score, find_readers, reader_distance
-
-        emotion, content = find_readers(options.miniature)
-        measures.append(content_score(content, device))
-        distance = reader_distance(emotion, device)
-        made_by |= {
-            "content": "the miniature's content reader: the share of pictures read as the prompt's subject",
-            "LPIPS": "LPIPS's type of distance between what the miniature's reader sees, without LPIPS's learned "
-            "weights: not to be compared with LPIPS",
-        }
-    clip = options.clip or ("none" if options.miniature else _default_clip())
-    if clip != "none":
-        from trainer.evaluation.backbones import load_backbone
-        from trainer.evaluation.metrics import clip_scores
-
-        measures.append(clip_scores(load_backbone(clip, device)))
-        made_by["CLIPScore and CLIP-IQA"] = f"{clip}, against the prompt as it is in the manifest"
-    net = options.lpips or ("none" if options.miniature else "alex")
-    if net != "none":
-        from trainer.evaluation.metrics import lpips_distance
-
-        distance = lpips_distance(net, options.lpips_weights, device)
-        made_by["LPIPS"] = (
-            f"LPIPS 0.1 on {net}, weights {options.lpips_weights or 'of torchvision (ImageNet)'}"
-        )
-    return reader, measures, distance, made_by
-
-
-def _default_clip() -> str:
-    from trainer.evaluation.metrics import CLIP_SCORES
-
-    return CLIP_SCORES
-
-
-def _reader(options: argparse.Namespace, device: str):
-    from trainer.evaluation.readers import load_va_reader
-
-    if options.miniature:
-        from trainer.miniature.scores import find_readers
-
-        return load_va_reader(find_readers(options.miniature)[0], device=device)
-    if options.reader:
-        return load_va_reader(options.reader, options.backbone, device)
+def reader_of(settings: EvaluateSettings, device):
+    """The reader in the file, or behind the address."""
     from emoticrafter.language.chat import ChatSettings
     from trainer.evaluation.chat_reader import connect
+    from trainer.evaluation.readers import load_va_reader
 
-    settings = ChatSettings(
-        options.chat_url,
-        options.chat_model,
-        _key(options.key_from),
-        per_minute=options.per_minute,
-        answer_format=options.answer_format,
+    if settings.reader:
+        return load_va_reader(settings.reader, settings.backbone, device)
+    chat = ChatSettings(
+        settings.chat_url,
+        settings.chat_model,
+        _key(settings.key_from),
+        per_minute=settings.per_minute,
+        answer_format=settings.answer_format,
     )
-    return connect(settings, options.workers)
+    return connect(chat, settings.workers)
 
 
 def _key(variable: str | None) -> str:
-    from trainer.core.rows import DataError
-
     if not variable:
         return ""
     if not os.environ.get(variable):
@@ -243,69 +174,35 @@ def _key(variable: str | None) -> str:
     return os.environ[variable]
 
 
-def _check(options: argparse.Namespace) -> None:
-    """Raises DataError with everything that is wrong with the options, before anything is measured."""
-    from trainer.core.rows import DataError
-
-    problems = []
-    if options.shown < 0:
-        problems.append(f"--shown {options.shown}: expected 0 or more prompts")
-    if options.workers < 1:
-        problems.append(f"--workers {options.workers}: expected 1 or more")
-    if not options.per_minute >= 0:
-        problems.append(f"--per-minute {options.per_minute}: expected 0 or more")
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=options.out).close()
-    except OSError as error:
-        problems.append(f"--out {options.out}: expected a folder that can be written ({error.strerror})")
-    if problems:
-        raise DataError("These options cannot be used:\n" + "\n".join(f"  {text}" for text in problems))
-
-
-def _device(name: str) -> str:
-    import torch
-
-    from trainer.core.rows import DataError
-
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:  # an unknown name; PyTorch without CUDA
-        why = str(error).split("\n")[0][:200]
-        raise DataError(
-            f"--device {name}: PyTorch cannot use it here, expected auto, cpu or cuda ({why})"
-        ) from error
-    return name
-
-
 def _list_problems(problems: list[str]) -> None:
-    count = len(problems)
-    said = "1 problem" if count == 1 else f"{count:,} problems"
-    print(f"error: {said} with images:", file=sys.stderr)
-    for problem in problems[:20]:
+    count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
+    print(f"error: {count} with images:", file=sys.stderr)
+    for problem in problems[:LISTED]:
         print(f"  {problem}", file=sys.stderr)
-    if len(problems) > 20:
-        print(f"  ... and {len(problems) - 20:,} more", file=sys.stderr)
+    if len(problems) > LISTED:
+        print(f"  ... and {len(problems) - LISTED:,} more", file=sys.stderr)
 
 
-def fit_reader(options: argparse.Namespace) -> int:
+# ---- fitting a reader ------------------------------------------------------------------------------
+
+
+def fit_reader(settings: FitReaderSettings) -> int:
     """Fits a reader and prints its held-out figures."""
     from trainer.data.images import load_images
     from trainer.data.pairs import Scale
-    from trainer.evaluation.backbones import load_backbone
     from trainer.evaluation.fit import fit_reader as fit
+    from trainer.evaluation.readers import load_backbone
 
-    if options.out.suffix != ".safetensors":
-        raise ValueError(f"--out {options.out}: expected a name that ends in .safetensors.")
-    scale = Scale.parse(options.scale) if options.scale else None
-    skipped: list[str] | None = [] if options.skip_bad else None
-    images = load_images(options.ratings, options.folder, scale, skipped)
-    backbone = load_backbone(options.backbone, _device(options.device))
-    figures, problems = fit(images, options.folder, backbone, options.out, options.skip_bad)
+    if settings.out.suffix != ".safetensors":
+        raise DataError(f"--out {settings.out}: expected a name that ends in .safetensors.")
+    scale = Scale.parse(settings.scale) if settings.scale else None
+    skipped: list[str] | None = [] if settings.skip_bad else None
+    images = load_images(settings.ratings, settings.folder, scale, skipped)
+    backbone = load_backbone(settings.backbone, find_device(settings.device))
+    figures, problems = fit(images, settings.folder, backbone, settings.out, settings.skip_bad)
     if problems := [*(skipped or []), *problems]:
         _list_problems(problems)
-    print(f"{options.out}: on the pictures that were kept out")
+    print(f"{settings.out}: on the pictures that were held out")
     for axis, found in figures.items():
         print(
             f"  {axis}: mean error {found['error']:.3f} (always the mean rating: {found['constant']:.3f}), "
@@ -319,16 +216,93 @@ def fit_reader(options: argparse.Namespace) -> int:
     return 0
 
 
+# ---- the command line ------------------------------------------------------------------------------
+
+
+def evaluate_parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m trainer.evaluate", description=__doc__, formatter_class=raw)
+    add = parser.add_argument
+    add(
+        "manifests",
+        nargs="+",
+        type=Path,
+        metavar="MANIFEST",
+        help="manifest.jsonl, or the folder that holds it",
+    )
+    add("--out", type=Path, required=True, metavar="FOLDER", help="gets report.html and results.json")
+    add("--device", default="auto", help=DEVICE_HELP)
+    plain = "the method that got the plain prompts (%(default)s)"
+    add("--plain", default="plain", metavar="METHOD", help=plain)
+    add("--common", action="store_true", help="compare only the images that all methods have")
+    add("--skip-bad", action="store_true", help="leave out images that cannot be used")
+    add(
+        "--shown",
+        type=int,
+        default=3,
+        metavar="N",
+        help="prompts shown with pictures in the report (%(default)s)",
+    )
+    add = parser.add_argument_group("what measures").add_argument
+    add("--reader", metavar="FILE", help="reads valence and arousal: made by fit-reader, or published heads")
+    add(
+        "--backbone",
+        metavar="ID",
+        help="the reader's image model, a folder or hub id (default: as its file says)",
+    )
+    add("--clip", metavar="ID", help="CLIP for CLIPScore and CLIP-IQA, a folder or hub id, or none")
+    add("--lpips", choices=LPIPS, help="network of LPIPS (alex)")
+    add("--lpips-weights", type=Path, metavar="FILE", help="its weights, if torchvision cannot download them")
+    own = "measure the miniature's pictures with its own readers"
+    add("--miniature", type=Path, metavar="FOLDER", help=own)
+    add = parser.add_argument_group("a vision-language model as reader").add_argument
+    url = "the address before /chat/completions, such as https://api.openai.com/v1"
+    add("--chat-url", metavar="URL", help=url)
+    add("--chat-model", metavar="NAME", default="", help="the model's name there")
+    add("--key-from", metavar="VARIABLE", help="environment variable that holds the key")
+    add("--answer-format", choices=("json_schema", "json_object", "none"), default="json_schema")
+    add(
+        "--per-minute", type=float, default=0, metavar="N", help="requests started per minute, 0 for no limit"
+    )
+    add("--workers", type=int, default=4, metavar="N", help="requests under way at once (%(default)s)")
+    return parser
+
+
+def fit_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m trainer.evaluate fit-reader",
+        description="Fits linear heads on a frozen CLIP or DINOv2 to rated pictures, and tells how they do on held-out "
+        "ones.",
+    )
+    add, default = parser.add_argument, FitReaderSettings
+    ratings = "CSV or JSONL with image, valence, arousal (python -m trainer.prepare images)"
+    add("ratings", type=Path, help=ratings)
+    add("--folder", type=Path, required=True, help="where the pictures are")
+    add("--out", type=Path, required=True, metavar="FILE", help="the reader, .safetensors")
+    add("--backbone", default=default.backbone, metavar="ID", help="folder or hub id (%(default)s)")
+    add("--scale", help="the ratings' scale if it is not -3..3, such as --scale=1..9 or --scale=oasis")
+    add("--device", default=default.device, help=DEVICE_HELP)
+    add("--skip-bad", action="store_true", help="leave out pictures that cannot be used")
+    return parser
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; everything that a user can put right is said in a line, without a traceback."""
+    """Runs one command; a user's mistake is told in one line, without a traceback."""
     from emoticrafter.language.chat import FatalError
 
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["fit-reader"]:
-        fit_options = fit_parser().parse_args(arguments[1:])
-        return status_of(lambda: fit_reader(fit_options), "eval", FatalError)
-    options = evaluate_parser().parse_args(arguments)
-    return status_of(lambda: evaluate(options), "eval", FatalError)
+        fitting = FitReaderSettings(**vars(fit_parser().parse_args(arguments[1:])))
+        return status_of(lambda: fit_reader(fitting), "eval", FatalError)
+    settings = EvaluateSettings(**vars(evaluate_parser().parse_args(arguments)))
+    return status_of(lambda: evaluate(settings), "eval", FatalError)
+
+
+# ---- until trainer.tables calls measures itself ----
+
+
+def measuring(options: argparse.Namespace):
+    return measures_of(EvaluateSettings(**vars(options)))
 
 
 if __name__ == "__main__":

@@ -23,12 +23,11 @@ from emoticrafter.language.chat import ChatSettings, FatalError
 from emoticrafter.research.readers import ClipHeads, load_emotion_reader, save_heads
 from trainer.core.rows import DataError
 from trainer.evaluate import main
-from trainer.evaluation.backbones import load_backbone
 from trainer.evaluation.chat_reader import IMAGE_SIZE, connect, parse_answer
 from trainer.evaluation.fit import Parts, held_out, part
 from trainer.evaluation.manifest import Image, write_manifest
-from trainer.evaluation.metrics import clip_scores, lpips_distance
-from trainer.evaluation.readers import MiniatureReader, load_va_reader, same_sizes
+from trainer.evaluation.measures import clip_scores, lpips_distance
+from trainer.evaluation.readers import MiniatureReader, load_backbone, load_va_reader, same_sizes
 from trainer.features.encoders import clip_tokenizer
 
 SIZE = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
@@ -95,12 +94,12 @@ def test_a_missing_model_says_which_id_to_get(monkeypatch):
 
 
 def test_a_folder_without_a_model_says_what_belongs_there(tmp_path, dinov2):
-    with pytest.raises(DataError, match=r"no whole model: expected .* config.json, model.safetensors"):
+    with pytest.raises(DataError, match=r"not a complete model: expected .* config.json, model.safetensors"):
         load_backbone(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(DataError, match="is a bert model; expected one of clip, dinov2"):
         load_backbone(str(tmp_path))
-    with pytest.raises(DataError, match="is no CLIP, so it gives no CLIPScore: give --clip openai/"):
+    with pytest.raises(DataError, match="is not a CLIP, so it has no CLIPScore: give --clip openai/"):
         clip_scores(load_backbone(dinov2))
 
 
@@ -182,7 +181,7 @@ def test_lpips_without_weights_says_which_file_to_get(tmp_path, alexnet, monkeyp
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     with pytest.raises(DataError, match=r"Get https://\S+/alexnet\S+\.pth .* --lpips-weights"):
         lpips_distance("alex")
-    with pytest.raises(DataError, match=r"holds no vgg16 of torchvision: features\.\d+\."):
+    with pytest.raises(DataError, match=r"does not hold torchvision's vgg16: features\.\d+\."):
         lpips_distance("vgg", alexnet)
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no")

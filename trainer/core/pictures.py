@@ -1,5 +1,6 @@
-"""Image files: hashed by threads, and decoded by threads a chunk ahead of whatever measures them."""
+"""Image files: hashing, decoding (also by threads, a chunk ahead of whatever uses them), and JPEGs for documents."""
 
+import base64
 import hashlib
 import io
 from collections import deque
@@ -13,7 +14,7 @@ from PIL import ImageOps
 
 from emoticrafter.files import file_sha256
 
-AHEAD = 2  # chunks that are decoded while one is measured: all that memory ever holds
+AHEAD = 2  # chunks decoded while another is in use; memory never holds more
 THREADS = 4
 
 Pixels = np.ndarray
@@ -24,11 +25,14 @@ class PictureError(ValueError):
     """A file that cannot be used as an image."""
 
 
+# ---- files -----------------------------------------------------------------------------------------
+
+
 def path_inside(folder: Path, name: str) -> Path:
-    """The path of a picture, which must lie in the folder, links followed.
+    """The path of a picture, which must lie in the folder once links are followed.
 
     Raises:
-        ValueError: it lies elsewhere, or it is no file.
+        ValueError: It lies elsewhere or is not a file.
     """
     root = Path(folder).resolve()
     path = (root / name).resolve()
@@ -52,23 +56,39 @@ def _hash(path: Path) -> str | PictureError:
         return PictureError(f"{path} cannot be read ({error.strerror})")
 
 
-def decode(path: Path) -> Pixels:
-    """Reads an image, upright; what is transparent lies on white, and of an animation the first picture is taken.
+def text_sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# ---- decoding --------------------------------------------------------------------------------------
+
+
+def decode(source: Path | bytes, at_least: int | None = None) -> Pixels:
+    """Decodes an image: upright, transparency on white, 16 bits of grey as 8, the first frame of an animation.
+
+    Args:
+        source: A file, or what is in it.
+        at_least: Pixels of the longer side that are enough: a larger JPEG is decoded at the smallest of its own
+            scales that has them, which is several times faster. Other formats keep their size.
 
     Raises:
-        PictureError: it is no image that can be read.
+        PictureError: It cannot be read as an image.
     """
+    name = "the picture" if isinstance(source, bytes) else source
     try:
-        with Pillow.open(io.BytesIO(path.read_bytes())) as image:
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        with Pillow.open(io.BytesIO(data)) as image:
+            if at_least:
+                image.draft(None, (at_least, at_least))
             image = ImageOps.exif_transpose(_eight_bits(image))
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
                 image = image.convert("RGBA")
                 image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
             return np.array(image.convert("RGB"))
     except Pillow.UnidentifiedImageError as error:  # whose text names the buffer
-        raise PictureError(f"{path} cannot be read as an image (no format that is known)") from error
+        raise PictureError(f"{name} cannot be read as an image (unknown format)") from error
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
-        raise PictureError(f"{path} cannot be read as an image ({error})") from error
+        raise PictureError(f"{name} cannot be read as an image ({error})") from error
 
 
 def _eight_bits(image: Pillow.Image) -> Pillow.Image:
@@ -76,15 +96,8 @@ def _eight_bits(image: Pillow.Image) -> Pillow.Image:
     if image.mode.startswith("I;16"):
         return Pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise ValueError(f"its mode {image.mode} has no range; expected 8 or 16 bits a channel")
+        raise ValueError(f"mode {image.mode} has no fixed range; expected 8 or 16 bits per channel")
     return image
-
-
-def _decoded(path: Path) -> Pixels | PictureError:
-    try:
-        return decode(path)
-    except PictureError as error:
-        return error
 
 
 def decode_ahead(chunks: Iterable[Sequence[Path]]) -> Iterator[list[Pixels | PictureError]]:
@@ -99,5 +112,32 @@ def decode_ahead(chunks: Iterable[Sequence[Path]]) -> Iterator[list[Pixels | Pic
             yield [future.result() for future in waiting.popleft()]
 
 
-def text_sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _decoded(path: Path) -> Pixels | PictureError:
+    try:
+        return decode(path)
+    except PictureError as error:
+        return error
+
+
+# ---- encoding --------------------------------------------------------------------------------------
+
+
+def jpeg(pixels: Pixels, longest: int, quality: int, **options) -> bytes:
+    """A JPEG without metadata, shrunk to at most `longest` pixels a side.
+
+    Args:
+        pixels: The picture.
+        longest: Of the longer side; a smaller picture keeps its size.
+        quality: Pillow's, 1 to 95.
+        options: Of Pillow's JPEG writer, such as subsampling.
+    """
+    small = Pillow.fromarray(pixels)
+    small.thumbnail((longest, longest), Pillow.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=quality, **options)
+    return buffer.getvalue()
+
+
+def data_url(data: bytes, kind: str = "jpeg") -> str:
+    """An encoded picture as an address that holds it; `kind` is jpeg or png."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,1 +1,1 @@
-"""What `python -m trainer.evaluate` and `python -m trainer.generate` are made of."""
+"""Measures generated images: how they follow the valence and arousal that were asked for, and what it costs."""

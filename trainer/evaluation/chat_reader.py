@@ -1,13 +1,10 @@
 """A vision-language model as reader, over any server that speaks OpenAI's chat completions with images."""
 
-import base64
-import io
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image as Pillow
 
 from emoticrafter.language.chat import (
     AnswerError,
@@ -18,7 +15,7 @@ from emoticrafter.language.chat import (
     UnusableError,
     json_object,
 )
-from trainer.core.pictures import Pixels, text_sha256
+from trainer.core.pictures import Pixels, data_url, jpeg, text_sha256
 from trainer.core.rows import DataError
 
 IMAGE_SIZE = 768  # longer side in pixels of what is sent
@@ -77,7 +74,7 @@ class ChatReader:
             return (math.nan, math.nan), f"not read by {self.server.settings.model}: {error}"
 
     def _ask(self, picture: Pixels) -> tuple[float, float]:
-        image = {"type": "image_url", "image_url": {"url": data_url(picture)}}
+        image = {"type": "image_url", "image_url": {"url": data_url(jpeg(picture, IMAGE_SIZE, quality=90))}}
         opening = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": [image]}]
         messages = opening
         for _ in range(ASKS):
@@ -95,15 +92,6 @@ class ChatReader:
                     {"role": "user", "content": again},
                 ]
         raise AnswerError(f"{ASKS} answers, none usable; the last one: {why}")
-
-
-def data_url(picture: Pixels) -> str:
-    """An image as a JPEG data URL, at most IMAGE_SIZE pixels long."""
-    small = Pillow.fromarray(picture)
-    small.thumbnail((IMAGE_SIZE, IMAGE_SIZE))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=90)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def parse_answer(text: str) -> tuple[float, float]:

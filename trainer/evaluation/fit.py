@@ -24,7 +24,7 @@ from emoticrafter.research.readers import ClipHeads, save_heads
 from trainer.core.pictures import PictureError, decode_ahead, hash_files
 from trainer.core.rows import DataError
 from trainer.data.images import RatedImage
-from trainer.evaluation.backbones import Backbone
+from trainer.evaluation.readers import Backbone
 from trainer.evaluation.statistics import agreement
 
 AT_ONCE = 32

@@ -8,7 +8,7 @@ shows no control, whatever its value. Figures are computed for each prompt, and 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -108,6 +108,16 @@ def matching(images: Sequence[Image], plain: str, common: bool) -> set[int]:
     kept = {row for found in compared.values() for point, row in found.items() if point in shared}
     prompts = {point[0] for point in shared}
     return kept | {row for point, row in points.get(plain, {}).items() if point[0] in prompts}
+
+
+def matching_parts(parts: Sequence[Sequence[Image]], plain: str, common: bool) -> list[list[Image]]:
+    """The images of each manifest that can be compared with the others', see `matching`."""
+    every = [image for part in parts for image in part]
+    rows = matching(every, plain, common)
+    starts = np.cumsum([0, *map(len, parts)])
+    return [
+        [every[row] for row in range(first, last) if row in rows] for first, last in pairwise(starts.tolist())
+    ]
 
 
 def _refuse_differences(points: dict[str, dict[tuple, int]], shared: set[tuple]) -> None:

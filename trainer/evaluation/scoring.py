@@ -1,32 +1,35 @@
-"""Runs every measure over a manifest's images, chunk by chunk; what is known already is not measured again."""
+"""Runs every measure over the images of a manifest, chunk by chunk; what is known already is not measured again."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from trainer.core.pictures import PictureError, Pixels, decode_ahead, hash_files, text_sha256
-from trainer.evaluation.kept import Kept, Key
+from trainer.evaluation.kept import Kept, Key, keeping
 from trainer.evaluation.manifest import Image
 
 AT_ONCE = 32  # images that are measured together, about
 
 Levels = tuple[list[float], list[float]]
 """The valences and the arousals that were asked for, rising."""
+Pair = tuple[int, int, int]
+"""Rows of two images that are neighbours on the plane, and the axis: 0 for valence, 1 for arousal."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """Something that gives numbers for an image.
+    """Numbers for each image.
 
     Attributes:
         by: Its name and the fingerprint of its weights; results are kept under it.
-        columns: What the numbers are.
-        run: (B images, their prompts) to [B, columns], at once or row by row; NaN where it has no answer.
+        columns: Names of the numbers.
+        run: (B images, their prompts) to [B, columns], at once or row by row; NaN where there is no answer.
         reads_prompt: Whether the numbers depend on the prompt.
-        failures: Gets from `run`, before the row of an image without an answer, why it has none.
+        failures: Why an image has no answer; `run` adds to it before it gives the image's row.
     """
 
     by: str
@@ -44,9 +47,24 @@ class Distance:
     run: Callable[[list[Pixels], list[Pixels]], np.ndarray]
 
 
+@dataclass(frozen=True)
+class Measures:
+    """All that is measured.
+
+    Attributes:
+        each: Measures of one image, with different columns.
+        distance: Between neighbours along valence or arousal, or None.
+        made_by: For the report: what measured each figure, such as "valence and arousal" -> "linear heads on ...".
+    """
+
+    each: list[Measure]
+    distance: Distance | None = None
+    made_by: dict[str, str] = field(default_factory=dict)
+
+
 @dataclass
 class Scores:
-    """What was measured.
+    """The measurements.
 
     Attributes:
         images: N images.
@@ -65,36 +83,51 @@ class Scores:
     problems: list[str]
 
 
-def score(
-    images: Sequence[Image],
-    measures: Sequence[Measure],
-    distance: Distance | None,
-    kept: Kept,
-    levels: dict[str, Levels] | None = None,
+def score_manifests(
+    manifests: Sequence[Path], parts: Sequence[Sequence[Image]], measures: Measures
 ) -> Scores:
-    """Measures images; an interruption loses only the chunk under way.
+    """Measures images of several manifests.
 
     Args:
-        images: Of one manifest.
-        measures: With different columns.
-        distance: For neighbours along valence or arousal, if wanted.
-        kept: Knows what was measured before, and gets what is new.
+        manifests: Their paths; measurements are kept beside each.
+        parts: The images of each manifest that are wanted.
+        measures: What to measure.
+
+    Raises:
+        DataError: Another run is measuring one of them, or nothing can be written there.
+    """
+    found, levels = [], levels_of(image for part in parts for image in part)
+    for path, images in zip(manifests, parts, strict=True):
+        with keeping(path) as kept:
+            found.append(score(images, measures, kept, levels))
+    return merge(found)
+
+
+def score(
+    images: Sequence[Image], measures: Measures, kept: Kept, levels: dict[str, Levels] | None = None
+) -> Scores:
+    """Measures images of one manifest; an interruption loses only the chunk under way.
+
+    Args:
+        images: N images.
+        measures: What to measure.
+        kept: Knows earlier measurements and gets the new ones.
         levels: Of each method, see `levels_of`; by default those of `images`.
     """
-    work = _Work(images, measures, distance, kept, levels or levels_of(images))
-    chunks = list(_chunks(grouped(work.images)))
+    work = _Work(images, measures, kept)
+    chunks = list(work.chunks(levels or levels_of(images)))
     missing = [work.missing(chunk) for chunk in chunks]
     paths = [[work.images[row].path for row in rows] for rows in missing]
     with tqdm(total=len(work.images), unit="image", mininterval=1) as bar:
         for chunk, rows, pictures in zip(chunks, missing, decode_ahead(paths), strict=True):
             if rows:
                 work.measure(chunk, dict(zip(rows, pictures, strict=True)))
-            bar.update(sum(map(len, chunk)))
-    return work.scores([pair for chunk in chunks for pair in work.pairs(chunk)])
+            bar.update(len(chunk.rows))
+    return work.scores([pair for chunk in chunks for pair in chunk.pairs])
 
 
 def subset(scores: Scores, rows: Sequence[int]) -> Scores:
-    """The scores of some images, in the order of `rows`; of the pairs, those of two such images."""
+    """The scores of some images, in the order of `rows`, with the pairs of which both images are among them."""
     places = np.full(len(scores.images), -1)
     places[rows] = np.arange(len(rows))
     pairs = places[scores.pairs]
@@ -122,24 +155,15 @@ def merge(parts: Sequence[Scores]) -> Scores:
     )
 
 
+# ---- neighbours on the plane -----------------------------------------------------------------------
+
+
 def grouped(images: Sequence[Image]) -> list[list[int]]:
-    """Rows of images of one method, prompt and seed together: they are neighbours on the plane."""
+    """Rows of the images of one method, prompt and seed together: they may be neighbours on the plane."""
     groups: dict[tuple, list[int]] = {}
     for row, image in enumerate(images):
         groups.setdefault((image.method, image.prompt, image.seed), []).append(row)
     return list(groups.values())
-
-
-def _chunks(groups: list[list[int]]) -> Iterator[list[list[int]]]:
-    """Whole groups, as many as make about AT_ONCE images."""
-    chunk: list[list[int]] = []
-    for group in groups:
-        if chunk and sum(map(len, chunk)) + len(group) > AT_ONCE:
-            yield chunk
-            chunk = []
-        chunk.append(group)
-    if chunk:
-        yield chunk
 
 
 def levels_of(images: Iterable[Image]) -> dict[str, Levels]:
@@ -158,10 +182,10 @@ def _point(image: Image) -> tuple[float, float]:
     return round(image.valence, 6), round(image.arousal, 6)
 
 
-def neighbours(points: Sequence[tuple[float, float]], levels: Levels) -> list[tuple[int, int, int]]:
-    """(first, second, axis) of points one level apart along one axis, the other value being equal.
+def neighbours(points: Sequence[tuple[float, float]], levels: Levels) -> list[Pair]:
+    """(first, second, axis) of points one level apart along one axis and equal along the other.
 
-    Where a point is missing, those around it are no neighbours: they are two levels apart, and look less alike.
+    Where a point is missing, those around it are not neighbours: they are two levels apart and look less alike.
     """
     rows = {point: row for row, point in enumerate(points)}
     found = []
@@ -174,23 +198,41 @@ def neighbours(points: Sequence[tuple[float, float]], levels: Levels) -> list[tu
     return found
 
 
-class _Work:
-    """What is asked of which images, and what is known."""
+# ---- one manifest ----------------------------------------------------------------------------------
 
-    def __init__(
-        self,
-        images: Sequence[Image],
-        measures: Sequence[Measure],
-        distance: Distance | None,
-        kept: Kept,
-        levels: dict[str, Levels],
-    ):
-        self.measures, self.distance, self.kept, self.levels = measures, distance, kept, levels
+
+@dataclass
+class _Chunk:
+    """Whole groups of neighbours, about AT_ONCE images."""
+
+    rows: list[int] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+
+
+class _Work:
+    """The images of one manifest that can be read, and what is known of them."""
+
+    def __init__(self, images: Sequence[Image], measures: Measures, kept: Kept):
+        self.measures, self.distance, self.kept = measures.each, measures.distance, kept
         hashes = hash_files([image.path for image in images])
         self.problems = [str(found) for found in hashes if isinstance(found, PictureError)]
-        readable = [n for n, found in enumerate(hashes) if isinstance(found, str)]
-        self.images = [images[n] for n in readable]
-        self.hashes = [hashes[n] for n in readable]
+        readable = [row for row, found in enumerate(hashes) if isinstance(found, str)]
+        self.images = [images[row] for row in readable]
+        self.hashes = [hashes[row] for row in readable]
+
+    def chunks(self, levels: dict[str, Levels]) -> Iterator[_Chunk]:
+        chunk = _Chunk()
+        for rows in grouped(self.images):
+            if chunk.rows and len(chunk.rows) + len(rows) > AT_ONCE:
+                yield chunk
+                chunk = _Chunk()
+            chunk.rows += rows
+            if self.distance:
+                points = [_point(self.images[row]) for row in rows]
+                found = neighbours(points, levels[self.images[rows[0]].method])
+                chunk.pairs += [(rows[a], rows[b], axis) for a, b, axis in found]
+        if chunk.rows:
+            yield chunk
 
     def key(self, measure: Measure, row: int) -> Key:
         prompt = " " + text_sha256(self.images[row].prompt)[:16] if measure.reads_prompt else ""
@@ -199,31 +241,19 @@ class _Work:
     def pair_key(self, first: int, second: int) -> Key:
         return self.distance.by, " ".join(sorted((self.hashes[first], self.hashes[second])))
 
-    def pairs(self, chunk: list[list[int]]) -> list[tuple[int, int, int]]:
-        """The neighbours of a chunk's groups: rows and axis."""
-        if self.distance is None:
-            return []
-        found = []
-        for group in chunk:
-            levels = self.levels[self.images[group[0]].method]
-            points = [_point(self.images[row]) for row in group]
-            found += [(group[a], group[b], axis) for a, b, axis in neighbours(points, levels)]
-        return found
-
-    def missing(self, chunk: list[list[int]]) -> list[int]:
-        """The rows of a chunk of which anything is not known yet, in order."""
+    def missing(self, chunk: _Chunk) -> list[int]:
+        """The rows of a chunk of which anything is still unknown, in order."""
         rows = {
             row
-            for group in chunk
-            for row in group
+            for row in chunk.rows
             if any(self.key(measure, row) not in self.kept for measure in self.measures)
         }
-        for first, second, _ in self.pairs(chunk):
+        for first, second, _ in chunk.pairs:
             if self.pair_key(first, second) not in self.kept:
                 rows |= {first, second}
         return sorted(rows)
 
-    def measure(self, chunk: list[list[int]], pictures: dict[int, Pixels | PictureError]) -> None:
+    def measure(self, chunk: _Chunk, pictures: dict[int, Pixels | PictureError]) -> None:
         """Measures what is missing of a chunk, and keeps it."""
         self.problems += [str(picture) for picture in pictures.values() if isinstance(picture, PictureError)]
         pictures = {row: pixels for row, pixels in pictures.items() if not isinstance(pixels, PictureError)}
@@ -238,10 +268,10 @@ class _Work:
                     measure.failures.clear()
         self._measure_distances(chunk, pictures)
 
-    def _measure_distances(self, chunk: list[list[int]], pictures: dict[int, Pixels]) -> None:
+    def _measure_distances(self, chunk: _Chunk, pictures: dict[int, Pixels]) -> None:
         pairs = [
             (first, second)
-            for first, second, _ in self.pairs(chunk)
+            for first, second, _ in chunk.pairs
             if {first, second} <= pictures.keys() and self.pair_key(first, second) not in self.kept
         ]
         fitting = [(a, b) for a, b in pairs if pictures[a].shape == pictures[b].shape]
@@ -252,18 +282,16 @@ class _Work:
         if fitting:
             first, second = zip(*fitting, strict=True)
             values = self.distance.run([pictures[row] for row in first], [pictures[row] for row in second])
-            self.kept.add(
-                {self.pair_key(a, b): [float(v)] for (a, b), v in zip(fitting, values, strict=True)}
-            )
+            keys = [self.pair_key(a, b) for a, b in fitting]
+            self.kept.add({key: [float(value)] for key, value in zip(keys, values, strict=True)})
 
-    def scores(self, pairs: list[tuple[int, int, int]]) -> Scores:
+    def scores(self, pairs: list[Pair]) -> Scores:
         columns = {}
         for measure in self.measures:
             nothing = [np.nan] * len(measure.columns)
             values = [self.kept.get(self.key(measure, row), nothing) for row in range(len(self.images))]
-            columns |= dict(
-                zip(measure.columns, np.array(values, np.float64).reshape(-1, len(nothing)).T, strict=True)
-            )
+            table = np.array(values, np.float64).reshape(-1, len(nothing))
+            columns |= dict(zip(measure.columns, table.T, strict=True))
         distances = [self.kept.get(self.pair_key(a, b), [np.nan])[0] for a, b, _ in pairs]
         table = np.array(pairs, int).reshape(-1, 3)
         return Scores(

@@ -8,9 +8,9 @@ import torch
 from emoticrafter.research.readers import distance, load_reader
 from trainer.core.pictures import Pixels
 from trainer.core.rows import DataError
-from trainer.evaluation.metrics import paired_batches
-from trainer.evaluation.readers import MiniatureReader, same_sizes
-from trainer.evaluation.scoring import Distance, Measure
+from trainer.evaluation.measures import paired_batches, read_by
+from trainer.evaluation.readers import Device, MiniatureReader, load_va_reader, same_sizes
+from trainer.evaluation.scoring import Distance, Measure, Measures
 from trainer.miniature.readers import split_scores
 from trainer.world.captions import SUBJECT_WORDS
 from trainer.world.scene import SUBJECTS
@@ -20,6 +20,28 @@ FILES = (
     ("emotion_reader.safetensors", "content_reader.safetensors"),
 )
 """Emotion and content reader: in a run's folder, and in what is shipped."""
+
+
+def miniature_measures(folder: Path, device: Device = "cpu") -> Measures:
+    """What the miniature's own readers measure: valence and arousal, the subject, and a distance.
+
+    Args:
+        folder: A run's folder, or the shipped one.
+        device: Where to run.
+
+    Raises:
+        DataError: The readers are missing.
+    """
+    emotion, content = find_readers(folder)
+    read = read_by(load_va_reader(emotion, device=device))
+    made_by = {
+        "content": "the miniature's content reader: the share of pictures read as the prompt's subject",
+        "LPIPS": "LPIPS's type of distance between what the miniature's reader sees, without LPIPS's learned weights: "
+        "not to be compared with LPIPS",
+    }
+    return Measures(
+        [*read.each, content_score(content, device)], reader_distance(emotion, device), read.made_by | made_by
+    )
 
 
 def find_readers(folder: Path) -> tuple[Path, Path]:
@@ -46,7 +68,7 @@ def named_subject(prompt: str) -> str | None:
     return max(words)[1] if words else None  # the longest: "a house cat" is no house
 
 
-def content_score(path: Path, device: str = "cpu") -> Measure:
+def content_score(path: Path, device: Device = "cpu") -> Measure:
     """Whether the picture is read as showing the subject that its prompt names: 1, 0, or NaN for none."""
     reader, fingerprint = _load(path, "content", device)
 
@@ -63,7 +85,7 @@ def content_score(path: Path, device: str = "cpu") -> Measure:
     return Measure(f"content {fingerprint}", ("content",), run, reads_prompt=True)
 
 
-def reader_distance(path: Path, device: str = "cpu") -> Distance:
+def reader_distance(path: Path, device: Device = "cpu") -> Distance:
     """The distance of LPIPS's type between what the emotion reader sees."""
     reader, fingerprint = _load(path, "emotion", device)
 
@@ -74,7 +96,7 @@ def reader_distance(path: Path, device: str = "cpu") -> Distance:
     return Distance(f"distance {fingerprint}", run)
 
 
-def _load(path: Path, kind: str, device: str):
+def _load(path: Path, kind: str, device: Device):
     try:
         reader, config = load_reader(path)
     except (FileNotFoundError, ValueError) as error:

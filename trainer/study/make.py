@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import io
 import json
 import re
 import shutil
@@ -124,15 +123,9 @@ def _pictures(paths: dict[str, Path], longest: int) -> dict[str, bytes]:
 
 def _jpeg(path: Path, longest: int) -> bytes:
     """The picture alone: metadata, in which ComfyUI writes prompt and workflow, is not taken along."""
-    from PIL import Image as Reader
+    from trainer.core.pictures import decode, jpeg
 
-    from trainer.core.pictures import decode
-
-    plain = Reader.fromarray(decode(path))
-    plain.thumbnail((longest, longest), Reader.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    plain.save(buffer, "JPEG", quality=92, subsampling=0)
-    return buffer.getvalue()
+    return jpeg(decode(path), longest, quality=92, subsampling=0)
 
 
 # ----------------------------------------------------------------------------------------------------

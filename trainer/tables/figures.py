@@ -19,6 +19,7 @@ from trainer.core.rows import DataError
 from trainer.evaluation.manifest import Image, read_manifest
 from trainer.evaluation.results import ALWAYS_0, ERRORS, Results, matching
 from trainer.evaluation.results import evaluate as measured
+from trainer.evaluation.scoring import score_manifests
 from trainer.evaluation.statistics import Comparison, Estimate, compare, estimate, holm
 from trainer.tables.rows import OURS, PLAIN, TITLES, Table
 from trainer.tables.sources import Drawing
@@ -147,7 +148,8 @@ class Meter:
         Args:
             options: Of `trainer.evaluate`'s parser.
         """
-        _, self.measures, self.distance, self.made_by = evaluate.measuring(options)
+        self.measures = evaluate.measuring(options)
+        self.made_by = self.measures.made_by
 
     def measure(self, manifest: Path, drawings: Sequence[Drawing]) -> tuple[list[Image], object]:
         """The images of these methods, and their scores.
@@ -158,7 +160,7 @@ class Meter:
         wanted = {drawing.method for drawing in drawings}
         images = [image for image in read_manifest(manifest) if image.method in wanted]
         matching(images, PLAIN, common=False)
-        scores = evaluate.score_manifests([manifest], [images], self.measures, self.distance)
+        scores = score_manifests([manifest], [images], self.measures)
         if scores.problems:
             listed = "\n".join(f"  {problem}" for problem in scores.problems[:LISTED])
             raise DataError(f"{len(scores.problems):,} images could not be used; the rest is kept:\n{listed}")

@@ -1,11 +1,12 @@
-"""Scores that need no label: CLIPScore, CLIP-IQA and LPIPS.
+"""The measures of the paper: a reader's valence and arousal, CLIPScore, CLIP-IQA and LPIPS.
 
 CLIPScore (Hessel et al. 2021, arXiv 2104.08718) and CLIP-IQA (Wang et al. 2023, arXiv 2207.12396) are as torchmetrics
-defines them, to which a test holds them, but one image at a time and with the image read by CLIP once for both.
-LPIPS (Zhang et al. 2018, arXiv 1801.03924) is the authors' package.
+defines them (a test compares them), but CLIP reads each image once for both. LPIPS (Zhang et al. 2018,
+arXiv 1801.03924) is the authors' package.
 """
 
 import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from emoticrafter.weights import read_pickle
 from trainer.core.pictures import Pixels
 from trainer.core.rows import DataError
-from trainer.evaluation.backbones import Backbone, state_sha256
-from trainer.evaluation.readers import same_sizes
-from trainer.evaluation.scoring import Distance, Measure
+from trainer.evaluation.readers import Backbone, Device, VAReader, load_backbone, same_sizes, state_sha256
+from trainer.evaluation.scoring import Distance, Measure, Measures
 
 CLIP_SCORES = "openai/clip-vit-base-patch16"
 QUALITY = ("Good photo.", "Bad photo.")
@@ -27,14 +28,52 @@ LPIPS_NETS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 PAIRS_AT_ONCE = 8
 
 
-def clip_scores(clip: Backbone) -> Measure:
-    """CLIPScore of an image and its prompt, 100 cos, and CLIP-IQA, the share of "Good photo." against "Bad photo."
+def read_by(reader: VAReader) -> Measures:
+    """The valence and arousal that a reader reads, and nothing else."""
+
+    def run(pictures: list[Pixels], prompts: list[str]) -> Iterable[np.ndarray]:
+        return reader.read(pictures)
+
+    by, columns = f"reader {reader.fingerprint}", ("valence", "arousal")
+    return Measures(
+        [Measure(by, columns, run, failures=reader.failures)], None, {"valence and arousal": reader.name}
+    )
+
+
+def add_scores(
+    measures: Measures, clip: str, lpips: str, lpips_weights: Path | None = None, device: Device = "cpu"
+) -> Measures:
+    """Measures with CLIPScore, CLIP-IQA and LPIPS besides.
+
+    Args:
+        measures: Those to add to; LPIPS takes the place of their distance.
+        clip: Folder or hub id of a CLIP, or "none".
+        lpips: A key of LPIPS_NETS, or "none".
+        lpips_weights: See `lpips_distance`.
+        device: Where to run.
 
     Raises:
-        DataError: the model has no text encoder.
+        DataError: A model is missing or is of another kind.
+    """
+    each, distance, made_by = measures.each, measures.distance, measures.made_by
+    if clip != "none":
+        each = [*each, clip_scores(load_backbone(clip, device))]
+        made_by = made_by | {"CLIPScore and CLIP-IQA": f"{clip}, against the prompt as it is in the manifest"}
+    if lpips != "none":
+        distance = lpips_distance(lpips, lpips_weights, device)
+        weights = lpips_weights or "of torchvision (ImageNet)"
+        made_by = made_by | {"LPIPS": f"LPIPS 0.1 on {lpips}, weights {weights}"}
+    return Measures(each, distance, made_by)
+
+
+def clip_scores(clip: Backbone) -> Measure:
+    """CLIPScore, 100 times the cosine of an image and its prompt, and CLIP-IQA, "Good photo." against "Bad photo."
+
+    Raises:
+        DataError: The model has no text encoder.
     """
     if clip.kind != "clip":
-        raise DataError(f"{clip.name} is no CLIP, so it gives no CLIPScore: give --clip {CLIP_SCORES}.")
+        raise DataError(f"{clip.name} is not a CLIP, so it has no CLIPScore: give --clip {CLIP_SCORES}.")
     anchors = F.normalize(clip.texts(list(QUALITY)), dim=-1)
 
     def run(pictures: list[Pixels], prompts: list[str]) -> np.ndarray:
@@ -48,25 +87,25 @@ def clip_scores(clip: Backbone) -> Measure:
     return Measure(f"clip {clip.fingerprint}", ("CLIPScore", "CLIP-IQA"), run, reads_prompt=True)
 
 
-def lpips_distance(net: str, weights: Path | None = None, device: str = "cpu") -> Distance:
+def lpips_distance(net: str, weights: Path | None = None, device: Device = "cpu") -> Distance:
     """LPIPS between images at their own size.
 
     Args:
-        net: A key of LPIPS_NETS: the network whose features are compared. "alex" is the usual one.
-        weights: Its ImageNet weights as torchvision saves them (.pth, or .safetensors of the same names); without it
-            they come from torchvision's cache or server.
+        net: A key of LPIPS_NETS: the network whose features are compared, usually "alex".
+        weights: Its ImageNet weights as torchvision saves them (.pth, or .safetensors with the same names); by default
+            torchvision's cache or server has them.
         device: Where to run.
 
     Raises:
-        DataError: the weights are not there or are another network's.
+        DataError: The weights are missing or belong to another network.
     """
     import lpips
 
-    with warnings.catch_warnings():  # of torchvision, about an argument that lpips gives it
+    with warnings.catch_warnings():  # torchvision warns of an argument that lpips passes
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     source = _read_weights(net, weights) if weights else _torchvision_weights(net)
-    # lpips cuts the network into slices, in which the layers keep their numbers.
+    # lpips cuts the network into slices, but the layers keep their numbers.
     names = {key: f"features.{key.split('.', 1)[1]}" for key in network.net.state_dict()}
     bad = [
         name
@@ -75,7 +114,7 @@ def lpips_distance(net: str, weights: Path | None = None, device: str = "cpu") -
     ]
     if bad:
         raise DataError(
-            f"{weights} holds no {LPIPS_NETS[net]} of torchvision: {bad[0]} is missing or of another shape."
+            f"{weights} does not hold torchvision's {LPIPS_NETS[net]}: {bad[0]} is missing or has another shape."
         )
     network.net.load_state_dict({key: source[name] for key, name in names.items()})
     network.to(device)
@@ -87,8 +126,13 @@ def lpips_distance(net: str, weights: Path | None = None, device: str = "cpu") -
     return Distance(f"lpips {net} {state_sha256(network.state_dict())}", run)
 
 
-def paired_batches(first: list[Pixels], second: list[Pixels], device: str, distance) -> np.ndarray:
-    """Runs a distance over pairs of equal size, a few at once: [B]."""
+def paired_batches(
+    first: list[Pixels],
+    second: list[Pixels],
+    device: Device,
+    distance: Callable[[Tensor, Tensor], Tensor],
+) -> np.ndarray:
+    """Distances [B] of B pairs of equal size, computed a few at a time."""
     found = []
     for start in range(0, len(first), PAIRS_AT_ONCE):
         stop = start + PAIRS_AT_ONCE
@@ -116,6 +160,6 @@ def _torchvision_weights(net: str) -> dict:
         return found.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"LPIPS needs torchvision's {LPIPS_NETS[net]}, which is not on this machine and could not be had "
+            f"LPIPS needs torchvision's {LPIPS_NETS[net]}, which is not on this machine and could not be downloaded "
             f"({error}). Get {found.url} on another machine and give the file with --lpips-weights."
         ) from error
