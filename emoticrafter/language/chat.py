@@ -230,6 +230,7 @@ class Server:
         handlers = (_NoRedirect, proxies(self.url), _Http(self._note), _Https(self._note))
         self._opener = urllib.request.build_opener(*handlers)
         self._sleep = sleep or self.stopped.wait
+        self._clock = clock
         self._pace = _Pace(settings.per_minute, self._sleep, clock)
         self._random = random.Random()  # noqa: S311 - jitter
         self._advice = dict(advice or {})
@@ -313,7 +314,7 @@ class Server:
         request = urllib.request.Request(self.url, data, headers)  # noqa: S310 - http(s) only, see problems()
         try:
             with self._opener.open(request, timeout=self.settings.timeout) as response:
-                return 200, self.clean(_read_whole(response, TRICKLE * self.settings.timeout)), None
+                return 200, self.clean(self._read_whole(response)), None
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, self._read_error(error), _retry_after(error.headers.get("Retry-After"))
@@ -321,6 +322,22 @@ class Server:
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             reason = getattr(error, "reason", None) or error
             return 0, self.clean(f"{type(reason).__name__}: {reason}"), None
+
+    def _read_whole(self, response: http.client.HTTPResponse) -> bytes:
+        """The body, or IncompleteRead if the connection was cut: reading does not notice that by itself."""
+        seconds = TRICKLE * self.settings.timeout
+        data, deadline = bytearray(), self._clock() + seconds
+        while len(data) < ANSWER_BYTES and (
+            block := response.read1(1 << 16)
+        ):  # read1 gives what has come so far
+            data += block
+            if self._clock() > deadline:
+                raise TimeoutError(f"its answer was not complete after {seconds:g} seconds")
+        expected = response.headers.get("Content-Length")
+        # A header that is not a number says nothing about the length.
+        if re.fullmatch(r"[0-9]{1,18}", expected or "") and len(data) < min(int(expected), ANSWER_BYTES):
+            raise http.client.IncompleteRead(bytes(data), int(expected) - len(data))
+        return bytes(data)
 
     def _read_error(self, error: urllib.error.HTTPError) -> str:
         try:
@@ -367,33 +384,3 @@ class Server:
         if not isinstance(content, str):
             raise UnusableError("the answer holds no text", usage)
         return self.clean(content), usage
-
-
-def _read_whole(response: http.client.HTTPResponse, seconds: float) -> bytes:
-    """The body, or IncompleteRead if the connection was cut: reading does not notice that by itself."""
-    data, deadline = bytearray(), time.monotonic() + seconds
-    while len(data) < ANSWER_BYTES and (block := response.read1(1 << 16)):  # read1 gives what has come so far
-        data += block
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"it sent its answer for more than {seconds:g} seconds")
-    expected = response.headers.get("Content-Length")
-    # A header that is no number says nothing about the length.
-    if re.fullmatch(r"[0-9]{1,18}", expected or "") and len(data) < min(int(expected), ANSWER_BYTES):
-        raise http.client.IncompleteRead(bytes(data), int(expected) - len(data))
-    return bytes(data)
-
-
-def json_object(text: str) -> dict:
-    """The JSON object that a model answered, with or without a fence of Markdown round it.
-
-    Raises:
-        ValueError: what is wrong, in words that the model can act on.
-    """
-    fenced = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
-    try:
-        answer = json.loads(fenced[1] if fenced else text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is not JSON ({error})") from error
-    if not isinstance(answer, dict):
-        raise ValueError("it is not a JSON object")
-    return answer

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from ..files import printable, write_atomically
 from ..va import va_tensor
-from .chat import AnswerError, ChatSettings, FatalError, Server, UnusableError, is_this_computer, json_object
+from .asking import json_object
+from .chat import AnswerError, ChatSettings, FatalError, Server, UnusableError, is_this_computer
 
 URL = "EMOTICRAFTER_CHAT_URL"
 KEY = "EMOTICRAFTER_CHAT_KEY"

@@ -1,5 +1,7 @@
 """The chat client's own promises; tests/data/test_write_prompts.py drives it through retries and faults."""
 
+import itertools
+
 import pytest
 
 from emoticrafter.language.chat import ChatSettings, FatalError, Server, ServerError
@@ -79,8 +81,9 @@ def test_what_leaves_this_computer_goes_through_the_proxy(proxy):
 
 def test_an_answer_that_trickles_for_ever_is_given_up():
     with serving(trickle) as server:
-        chat = Server(ChatSettings(server.url, "tester", timeout=0.1, tries=1))
-        with pytest.raises(ServerError, match="it sent its answer for more than 1 seconds"):
+        clock = itertools.count(step=100).__next__
+        chat = Server(ChatSettings(server.url, "tester", timeout=60, tries=1), clock=clock)
+        with pytest.raises(ServerError, match="its answer was not complete after 600 seconds"):
             chat.chat(QUESTION)
 
 

@@ -12,8 +12,6 @@ but into the Authorization header.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import os
 import threading
@@ -24,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from emoticrafter.language.asking import TOKENS, ask_until_fits, count_tokens, json_object
 from emoticrafter.language.chat import (
     AnswerError,
     ChatSettings,
@@ -31,16 +30,13 @@ from emoticrafter.language.chat import (
     Server,
     ServerError,
     StoppedError,
-    UnusableError,
-    json_object,
 )
-from trainer.core.pictures import path_inside
+from trainer.core.pictures import data_url, decode, jpeg, path_inside
 from trainer.core.rows import DataError
 from trainer.data.images import RatedImage
 
 NEUTRAL_LIMIT, EMOTIONAL_LIMIT = 300, 500  # characters; 77 tokens are about 350
 LISTED = 20  # pictures named for each reason to fail
-TOKENS = ("prompt_tokens", "completion_tokens")
 SILENCE = 20  # pictures in a row that the server gave no answer to, before the run stops
 ADVICE = {
     400: "If it does not know response_format, try --answer-format json_object or none.",
@@ -137,26 +133,6 @@ def _plain(text: str) -> str:
 # ----------------------------------------------------------------------------------------------------
 
 
-def image_url(path: Path, longest: int) -> str:
-    """A picture as a JPEG data URI, shrunk to ``longest`` pixels, turned upright and without its metadata.
-
-    Raises:
-        AnswerError: not a picture that can be read.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as picture:
-            picture.draft("RGB", (longest, longest))
-            small = ImageOps.exif_transpose(picture).convert("RGB")
-            small.thumbnail((longest, longest))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise AnswerError(f"{path.name} cannot be read as a picture ({error})") from error
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
 def ask(
     server: Server, image: RatedImage, folder: Path, settings: WriterSettings, tokens: dict
 ) -> dict[str, str]:
@@ -176,35 +152,19 @@ def ask(
     if server.stopped.is_set():
         raise StoppedError("stopped before it was asked")
     try:
-        url = image_url(path_inside(folder, image.image), settings.image_size)
+        pixels = decode(path_inside(folder, image.image), settings.image_size)
+        url = data_url(jpeg(pixels, settings.image_size, quality=88))
     except ValueError as error:
         raise AnswerError(str(error)) from error
     rating = f"valence {image.valence:+.2f}, arousal {image.arousal:+.2f}"
     content = [{"type": "text", "text": rating}, {"type": "image_url", "image_url": {"url": url}}]
-    opening = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": content}]
-    messages = opening
-    for _ in range(settings.asks):
-        try:
-            text, usage = server.chat(messages, SCHEMA)
-        except UnusableError as error:
-            _count(tokens, error.usage)
-            why = str(error)
-            continue
-        _count(tokens, usage)
-        try:
-            # The key may only come to light once the answer is decoded.
-            return {name: server.clean(prompt) for name, prompt in parse_answer(text).items()}
-        except ValueError as error:
-            why = server.clean(str(error))
-            again = f"This answer cannot be used: {why}. Answer again with the JSON object alone."
-            messages = [*opening, {"role": "assistant", "content": text}, {"role": "user", "content": again}]
-    raise AnswerError(f"{settings.asks} answers, none usable; the last one: {why}")
+    question = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": content}]
 
+    def read(text: str) -> dict[str, str]:
+        # The key may only come to light once the answer is decoded.
+        return {name: server.clean(prompt) for name, prompt in parse_answer(text).items()}
 
-def _count(tokens: dict[str, int], usage: dict) -> None:
-    for name in TOKENS:
-        value = usage.get(name)
-        tokens[name] += value if isinstance(value, int) and 0 < value < 10**9 else 0
+    return ask_until_fits(server, question, SCHEMA, read, settings.asks, tokens)
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -358,7 +318,7 @@ class _Work:
             self._charge(tokens)
 
     def _charge(self, tokens: dict[str, int]) -> None:
-        _count(self.outcome.tokens, tokens)
+        count_tokens(self.outcome.tokens, tokens)
         spent = self.outcome.tokens["prompt_tokens"] * self.settings.price_in
         self.outcome.cost = (spent + self.outcome.tokens["completion_tokens"] * self.settings.price_out) / 1e6
         if self.settings.budget and self.outcome.cost >= self.settings.budget:

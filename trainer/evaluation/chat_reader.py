@@ -6,15 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from emoticrafter.language.chat import (
-    AnswerError,
-    ChatSettings,
-    FatalError,
-    Server,
-    ServerError,
-    UnusableError,
-    json_object,
-)
+from emoticrafter.language.asking import ask_until_fits, json_object
+from emoticrafter.language.chat import AnswerError, ChatSettings, FatalError, Server, ServerError
 from trainer.core.pictures import Pixels, data_url, jpeg, text_sha256
 from trainer.core.rows import DataError
 
@@ -75,23 +68,8 @@ class ChatReader:
 
     def _ask(self, picture: Pixels) -> tuple[float, float]:
         image = {"type": "image_url", "image_url": {"url": data_url(jpeg(picture, IMAGE_SIZE, quality=90))}}
-        opening = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": [image]}]
-        messages = opening
-        for _ in range(ASKS):
-            try:
-                text, _usage = self.server.chat(messages, SCHEMA)
-                return parse_answer(text)
-            except UnusableError as error:
-                why = str(error)
-            except ValueError as error:
-                why = self.server.clean(str(error))
-                again = f"This answer cannot be used: {why}. Answer again with the JSON object alone."
-                messages = [
-                    *opening,
-                    {"role": "assistant", "content": text},
-                    {"role": "user", "content": again},
-                ]
-        raise AnswerError(f"{ASKS} answers, none usable; the last one: {why}")
+        question = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": [image]}]
+        return ask_until_fits(self.server, question, SCHEMA, parse_answer, ASKS)
 
 
 def parse_answer(text: str) -> tuple[float, float]:
