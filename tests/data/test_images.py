@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from trainer import prepare as prepare
+from trainer import prepare
 from trainer.core.pictures import path_inside
 from trainer.core.rows import DataError
 from trainer.data.images import (

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from trainer import prepare as prepare
+from trainer import prepare
 from trainer.data.pairs import load_table
 from trainer.features.store import FeatureStore
 

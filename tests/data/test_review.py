@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from trainer import prepare as prepare
+from trainer import prepare
 from trainer.core.rows import DataError
 from trainer.data.pairs import PairTable, load_table, save_table
 from trainer.data.review import (

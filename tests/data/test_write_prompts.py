@@ -18,7 +18,7 @@ from PIL import Image
 from emoticrafter.language.chat import ChatSettings
 from tests.library import chat_server
 from tests.library.chat_server import completion, cut, reset, says, stall, status
-from trainer import prepare as prepare
+from trainer import prepare
 from trainer.core.rows import DataError
 from trainer.data.images import RatedImage, load_images, save_images
 from trainer.data.pairs import load_table

@@ -20,7 +20,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 from emoticrafter.language.asking import TOKENS, ask_until_fits, count_tokens, json_object
 from emoticrafter.language.chat import (
@@ -31,12 +30,13 @@ from emoticrafter.language.chat import (
     ServerError,
     StoppedError,
 )
+from trainer.core.journal import Journal, opened
+from trainer.core.lock import locked
 from trainer.core.pictures import data_url, decode, jpeg, path_inside
 from trainer.core.rows import DataError
 from trainer.data.images import RatedImage
 
 NEUTRAL_LIMIT, EMOTIONAL_LIMIT = 300, 500  # characters; 77 tokens are about 350
-LISTED = 20  # pictures named for each reason to fail
 SILENCE = 20  # pictures in a row that the server gave no answer to, before the run stops
 ADVICE = {
     400: "If it does not know response_format, try --answer-format json_object or none.",
@@ -244,30 +244,23 @@ def write_prompts(
     Raises:
         DataError: wrong settings, a damaged output, or another run that writes to the same file.
     """
-    from filelock import FileLock, Timeout
-
     settings, out = settings or WriterSettings(), Path(out)
     if problems := chat.problems() + settings.problems():
         raise DataError("These settings cannot be used:\n" + "\n".join(f"  {text}" for text in problems))
     out.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out.with_name(f".{out.name}.lock"))
-    try:
-        with lock.acquire(timeout=0):
-            return _write_all(images, folder, out, Server(chat, sleep, advice=ADVICE), settings)
-    except Timeout as error:
-        raise DataError(
-            f"{out}: another run is writing to it. Wait for it, or choose another --out."
-        ) from error
+    busy = DataError(f"{out}: another run is writing to it. Wait for it, or choose another --out.")
+    with locked(out, busy):
+        return _write_all(images, folder, out, Server(chat, sleep, advice=ADVICE), settings)
 
 
 class _Work:
     """What the workers share: whom to ask and how, the file that the answers go to, and the books."""
 
     def __init__(
-        self, server: Server, folder: Path, settings: WriterSettings, stream: BinaryIO, outcome: Outcome
+        self, server: Server, folder: Path, settings: WriterSettings, answers: Journal, outcome: Outcome
     ):
         self.server, self.folder, self.settings = server, folder, settings
-        self.stream, self.outcome = stream, outcome
+        self.answers, self.outcome = answers, outcome
         self.lock = threading.Lock()
 
     def do(self, image: RatedImage) -> None:
@@ -310,9 +303,7 @@ class _Work:
             "usage": tokens,
         }
         with self.lock:
-            self.stream.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-            self.stream.flush()
-            os.fsync(self.stream.fileno())
+            self.answers.add(line, sync=True)
             self.outcome.written += 1
             self.outcome.silence = 0
             self._charge(tokens)
@@ -333,8 +324,8 @@ def _write_all(
     done = finished_ids(out)
     waiting = [image for image in images if image.id not in done]
     outcome = Outcome(already=len(images) - len(waiting))
-    with out.open("ab") as stream, tqdm(total=len(images), initial=outcome.already, unit="picture") as bar:
-        work = _Work(server, folder, settings, stream, outcome)
+    with opened(out) as answers, tqdm(total=len(images), initial=outcome.already, unit="picture") as bar:
+        work = _Work(server, folder, settings, answers, outcome)
         pool = ThreadPoolExecutor(settings.workers)
         try:
             futures = [pool.submit(work.do, image) for image in waiting]
@@ -359,30 +350,3 @@ def _watch(futures: list[Future], outcome: Outcome, bar) -> None:
         bar.set_postfix(note, refresh=False)
         if not outcome.stopped:
             bar.update()
-
-
-def report(outcome: Outcome, out: Path, total: int) -> None:
-    """Prints what a run came to, its failures, and what to run next."""
-    print(
-        f"{out}: {outcome.written + outcome.already:,} of {total:,} pictures, {outcome.written:,} of them new"
-    )
-    read, written = outcome.tokens["prompt_tokens"], outcome.tokens["completion_tokens"]
-    cost = f", cost {outcome.cost:.4f}" if outcome.cost else ""
-    print(f"  this run: {read:,} tokens read, {written:,} written{cost}")
-    _report_failures(outcome.failures)
-    if outcome.stopped:
-        print(f"stopped early: {outcome.stopped}")
-    elif not outcome.failures:
-        print(f"next: python -m trainer.prepare review-export {out} --out {out.with_name('review.csv')}")
-
-
-def _report_failures(failures: dict[str, str]) -> None:
-    """Pictures by the reason that they failed for."""
-    reasons: dict[str, list[str]] = {}
-    for name, why in failures.items():
-        reasons.setdefault(why, []).append(name)
-    if failures:
-        print(f"{len(failures)} failed; run the command again to ask for them again:")
-    for why, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
-        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-        print(f"  {', '.join(names[:LISTED])}{more}: {why}")

@@ -24,7 +24,7 @@ import numpy as np
 
 from emoticrafter.files import write_atomically
 from trainer.core.command_line import status_of
-from trainer.data.options import count, seed
+from trainer.core.options import count, seed
 from trainer.miniature.commands import add_commands
 from trainer.world.captions import emotional_caption, neutral_caption
 from trainer.world.painter import paint

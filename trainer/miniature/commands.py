@@ -7,7 +7,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from trainer.data.options import count
+from trainer.core.options import count
 from trainer.miniature.recipe import TINY, Recipe, is_tiny, read_recipe
 
 
