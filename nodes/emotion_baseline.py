@@ -22,7 +22,7 @@ class EmotionBaseline(io.ComfyNode):
             display_name="Emotion Baseline",
             category=f"{CATEGORY}/research",
             description="Gives a picture an emotion by one of the methods that the paper compares with: cross "
-            "attention, time embedding or textual inversion. One graph serves all three; the file decides.",
+            "attention, time embedding or textual inversion. One graph serves all three; the file decides which.",
             inputs=[
                 io.Model.Input("model", tooltip="The model that the baseline was fitted to."),
                 io.Combo.Input(
@@ -42,18 +42,20 @@ class EmotionBaseline(io.ComfyNode):
                 io.Clip.Input(
                     "clip",
                     optional=True,
-                    tooltip="Encodes the text. Textual inversion needs it; the others do without if the positive "
-                    "output is not used.",
+                    tooltip="Encodes the text. Textual inversion needs it; the others need it only if the positive "
+                    "output is used.",
                 ),
             ],
             outputs=[
                 io.Model.Output(
                     display_name="model",
-                    tooltip="The model with the emotion, for a KSampler; with textual inversion as it was.",
+                    tooltip="The model with the emotion, for a KSampler; with textual inversion, the unchanged "
+                    "model.",
                 ),
                 io.Conditioning.Output(
                     display_name="positive",
-                    tooltip="The text, for the KSampler's positive input; with textual inversion it has the emotion.",
+                    tooltip="The text, for the KSampler's positive input; with textual inversion, it carries the "
+                    "emotion.",
                 ),
             ],
         )

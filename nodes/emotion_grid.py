@@ -17,11 +17,11 @@ class EmotionGrid(io.ComfyNode):
             node_id="EmotiCrafterGrid",
             display_name="Emotion Grid",
             category=CATEGORY,
-            description="Evenly spaced points of the valence-arousal plane, row by row: valence rises to the right, "
-            "arousal falls downwards. As one batch, or as lists that give one run per point.",
+            description="Evenly spaced points of the valence-arousal plane, row by row: valence rises to the "
+            "right, arousal falls downwards. As one batch, or as lists that run once per point.",
             inputs=[
-                _count_input("columns", "Points along valence. One alone stands in the middle."),
-                _count_input("rows", "Points along arousal. One alone stands in the middle."),
+                _count_input("columns", "Points along valence. A single one stands in the middle."),
+                _count_input("rows", "Points along arousal. A single one stands in the middle."),
                 _bound_input("valence_min", VA_MIN, "Valence of the left column."),
                 _bound_input("valence_max", VA_MAX, "Valence of the right column."),
                 _bound_input("arousal_min", VA_MIN, "Arousal of the bottom row."),

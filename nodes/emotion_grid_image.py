@@ -19,7 +19,7 @@ class EmotionGridImage(io.ComfyNode):
             is_input_list=True,
             inputs=[
                 io.Image.Input(
-                    "images", tooltip="A picture for every point, in their order: as one batch, or as a list."
+                    "images", tooltip="One picture per point, in the same order: as one batch or as a list."
                 ),
                 PointsType.Input(
                     "points",
@@ -34,14 +34,14 @@ class EmotionGridImage(io.ComfyNode):
                     min=0,
                     max=4096,
                     step=8,
-                    tooltip="Pixels of the longer side of every picture. 0: as they are.",
+                    tooltip="The longer side of every picture in pixels. 0: as they are.",
                 ),
                 io.Int.Input(
                     "columns",
                     default=0,
                     min=0,
                     max=256,
-                    tooltip="Of a path: pictures in a row. 0: up to ten. A grid has its own columns.",
+                    tooltip="For a path: pictures per row. 0: up to ten. A grid has its own columns.",
                 ),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The figure, for Save Image.")],

@@ -13,12 +13,12 @@ class EmotionMap(io.ComfyNode):
             node_id="EmotiCrafterMap",
             display_name="Emotion Map",
             category=CATEGORY,
-            description="Draws points on the valence-arousal plane: what was asked for as rings, what was read from "
-            "pictures as dots, and a line between both.",
+            description="Plots points on the valence-arousal plane: what was asked for as rings, what was read "
+            "from pictures as dots, and a line between the two.",
             is_input_list=True,
             inputs=[
                 io.Int.Input(
-                    "size", default=768, min=384, max=2048, step=8, tooltip="Pixels of the map's width."
+                    "size", default=768, min=384, max=2048, step=8, tooltip="The map's width in pixels."
                 ),
                 PointsType.Input(
                     "asked", optional=True, tooltip="What was asked for, from Emotion Grid or Emotion Path."

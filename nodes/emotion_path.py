@@ -18,8 +18,8 @@ class EmotionPath(io.ComfyNode):
             node_id="EmotiCrafterPath",
             display_name="Emotion Path",
             category=CATEGORY,
-            description="A way through the valence-arousal plane from keyframe to keyframe, one point per frame. As "
-            "one batch, for animation models, or as lists that give one run per frame.",
+            description="A path through the valence-arousal plane from keyframe to keyframe, one point per frame. "
+            "As one batch, for animation models, or as lists that run once per frame.",
             inputs=[
                 io.String.Input(
                     "keyframes",
@@ -35,13 +35,14 @@ class EmotionPath(io.ComfyNode):
                     "easing",
                     options=[*EASINGS, SMOOTH],
                     default="linear",
-                    tooltip="How it goes from keyframe to keyframe. ease in-out rests at each, smooth flows through "
+                    tooltip="How the path moves between keyframes. ease in-out rests at each, smooth flows through "
                     "them, hold jumps.",
                 ),
                 io.Boolean.Input(
                     "closed",
                     default=False,
-                    tooltip="Return to the first keyframe: the last frame flows into the first, and none is doubled.",
+                    tooltip="Return to the first keyframe: the last frame flows into the first, and no frame is "
+                    "repeated.",
                 ),
                 *batch_inputs(),
             ],

@@ -9,7 +9,9 @@ from .named_emotions import known_emotions, named_point, own_problems, own_versi
 from .points import Points, PointsType
 
 NONE = "none"
-EMOTION_TOOLTIP = "The emotion, and in brackets who says where it lies. The sources disagree: try several."
+EMOTION_TOOLTIP = (
+    "The emotion, with the source of its position in brackets. The sources disagree: try several."
+)
 
 
 class EmotionPreset(io.ComfyNode):
@@ -38,7 +40,8 @@ class EmotionPreset(io.ComfyNode):
                     min=0.0,
                     max=INTENSITY_MAX,
                     step=0.05,
-                    tooltip="How far from neutral: 0 is neutral, 1 as named, 2 twice as far, up to the plane's edge.",
+                    tooltip="How far from neutral: 0 is neutral, 1 as named, 2 twice as far, up to the edge of the "
+                    "plane.",
                 ),
                 io.Combo.Input(
                     "blend_with",

@@ -66,8 +66,8 @@ def gain_input(axis: str) -> io.Input:
             max=2.0,
             step=0.05,
             optional=True,
-            tooltip=f"How much of what {axis} does to add: 0 as if {axis} were 0, 1 as trained, more exaggerates it "
-            "beside the other, also past the end of the slider.",
+            tooltip=f"Scales the effect of {axis} alone: 0 as if {axis} were 0, 1 as trained, more exaggerates it, "
+            "even past the end of the slider.",
         )
     )
 

@@ -27,7 +27,7 @@ class LoadEmotionNetwork(io.ComfyNode):
                     "dtype",
                     options=[networks.AUTO, *networks.DTYPES],
                     default=networks.AUTO,
-                    tooltip="The precision to compute in. auto: float16 on most GPUs, float32 on a processor.",
+                    tooltip="The precision to compute in. auto: float16 on most GPUs, float32 on a CPU.",
                 ),
             ],
             outputs=[EmotionNetworkType.Output("network", tooltip="The emotion network.")],

@@ -13,15 +13,15 @@ class LoadMiniature(io.ComfyNode):
             node_id="EmotiCrafterMiniature",
             display_name="Load Miniature",
             category=f"{CATEGORY}/miniature",
-            description="A tiny text-to-image model with SDXL's plan and its emotion network, to try the nodes without "
-            "downloads. It is not SDXL: it draws pictures of 128 x 128 from a small painted world.",
+            description="A tiny text-to-image model built like SDXL, with its own emotion network, to try the "
+            "nodes without a download. It is not SDXL: it draws 128 x 128 pictures of a small painted world.",
             inputs=[],
             outputs=[
                 io.Model.Output("model", tooltip="The miniature's UNet, for a KSampler."),
                 io.Clip.Output("clip", tooltip="Its text encoders, for CLIP Text Encode."),
                 io.Vae.Output("vae", tooltip="Its autoencoder, for VAE Decode and VAE Encode."),
                 EmotionNetworkType.Output(
-                    "network", tooltip="Its emotion network, which knows this CLIP's text only."
+                    "network", tooltip="Its emotion network, which knows only this CLIP's text."
                 ),
             ],
         )

@@ -19,8 +19,7 @@ def batch_inputs() -> list[io.Input]:
         io.Latent.Input(
             "latent",
             optional=True,
-            tooltip="One latent, to be repeated for every point with the same noise. Only the latents output needs "
-            "it.",
+            tooltip="One latent, repeated for every point with the same noise. Only the latents output needs it.",
         ),
     ]
 
@@ -29,8 +28,9 @@ def batch_outputs() -> list[io.Output]:
     return [
         EmotionType.Output(
             display_name="emotion",
-            tooltip="All points as one batch, for Emotion Injection: with a batch of latents, one emotion per image. "
-            "If the batches differ, ComfyUI drops or repeats emotions without a message: connect latents, too.",
+            tooltip="All points as one batch, for Emotion Injection: with a batch of latents, one emotion per "
+            "image. If the batch sizes differ, ComfyUI drops or repeats emotions without a message: connect "
+            "latents, too.",
         ),
         io.Float.Output(
             display_name="valences",
@@ -46,8 +46,7 @@ def batch_outputs() -> list[io.Output]:
         io.Int.Output(display_name="count", tooltip="How many points: for batch_size of Empty Latent Image."),
         io.Latent.Output(
             display_name="latents",
-            tooltip="The latent once per point, for a sampler: the same noise for all, so that only the emotion "
-            "differs.",
+            tooltip="The latent once per point, for a sampler: the same noise for all, so only the emotion differs.",
         ),
     ]
 

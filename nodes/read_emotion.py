@@ -71,7 +71,7 @@ class ReadEmotion(io.ComfyNode):
             is_input_list=True,
             is_output_node=True,
             inputs=[
-                io.Image.Input("images", tooltip="Pictures of any size: as one batch, or as a list."),
+                io.Image.Input("images", tooltip="Pictures of any size: as one batch or as a list."),
                 io.Combo.Input(
                     "reader",
                     options=reader_names(),
@@ -80,8 +80,8 @@ class ReadEmotion(io.ComfyNode):
                 io.ClipVision.Input(
                     "clip_vision",
                     optional=True,
-                    tooltip="From Load CLIP Vision. Readers that are heads on CLIP's features need the model that they "
-                    "were trained with; the miniature's reader needs none.",
+                    tooltip="From Load CLIP Vision. A reader of heads on CLIP's features needs the model that it "
+                    "was trained with; the miniature's reader needs none.",
                 ),
             ],
             outputs=[
@@ -96,9 +96,7 @@ class ReadEmotion(io.ComfyNode):
                     tooltip="Intensity of each picture, -3 to 3: a list.",
                 ),
                 PointsType.Output(display_name="points", tooltip="All readings, for Emotion Map."),
-                io.String.Output(
-                    display_name="text", tooltip="The readings in words, a line for each picture."
-                ),
+                io.String.Output(display_name="text", tooltip="The readings as text, one line per picture."),
             ],
         )
 

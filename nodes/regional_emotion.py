@@ -26,15 +26,15 @@ class RegionalEmotion(io.ComfyNode):
             node_id="EmotiCrafterRegional",
             display_name="Regional Emotion",
             category=CATEGORY,
-            description="Gives a part of the picture a mood of its own and leaves the prompt as it is everywhere "
-            "else. Chain one node per region: each lies on top of the one before.",
+            description="Gives part of the picture its own mood and leaves the prompt as it is everywhere else. "
+            "Chain one node per region: each lies on top of the one before.",
             inputs=[
                 conditioning_input(),
                 network_input(),
                 io.Mask.Input(
                     "mask",
-                    tooltip="Where: white takes the mood, black keeps the prompt, grey is a mixture. Of any size; it "
-                    "is stretched over the picture. An empty one changes nothing.",
+                    tooltip="Where: white takes the mood, black keeps the prompt, grey mixes both. Any size: it is "
+                    "stretched over the picture. An empty mask changes nothing.",
                 ),
                 valence_input(),
                 arousal_input(),
@@ -45,8 +45,8 @@ class RegionalEmotion(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="How softly the mood sets in at the mask's edge, as a part of the mask's shorter side: 0 "
-                    "is the mask as it is, 0.1 a soft transition.",
+                    tooltip="How softly the mood sets in at the mask's edge, as a fraction of the mask's shorter "
+                    "side: 0 is the mask as it is, 0.1 a soft transition.",
                 ),
             ],
             outputs=[

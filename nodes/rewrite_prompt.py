@@ -28,7 +28,7 @@ class RewritePrompt(io.ComfyNode):
             category=CATEGORY,
             description="Has a language model rewrite a prompt for an emotion, to compare with Emotional "
             "Conditioning. Any server that speaks OpenAI's chat completions will do, such as Ollama on this "
-            "computer; until one is named, nothing is sent anywhere.",
+            "computer; until you name one, nothing is sent anywhere.",
             inputs=[
                 io.String.Input(
                     "text",
@@ -42,7 +42,7 @@ class RewritePrompt(io.ComfyNode):
                     "base_url",
                     default="",
                     tooltip="A server on this computer, up to /v1, such as http://127.0.0.1:11434/v1. Empty: the "
-                    "address in the variable EMOTICRAFTER_CHAT_URL, the only one that gets the key in "
+                    "address in the variable EMOTICRAFTER_CHAT_URL, the only address that gets the key in "
                     "EMOTICRAFTER_CHAT_KEY.",
                 ),
                 io.String.Input(
@@ -56,8 +56,8 @@ class RewritePrompt(io.ComfyNode):
                     min=0,
                     max=2**31 - 1,
                     control_after_generate=False,  # each run would ask, and cost, again
-                    tooltip="Another number asks for another rewriting; the same one gives the same text. 0 sends "
-                    "no seed, for servers that know none.",
+                    tooltip="Another number asks for another version; the same number gives the same text. 0 sends "
+                    "no seed, for servers that do not take one.",
                 ),
                 io.Int.Input(
                     "timeout",

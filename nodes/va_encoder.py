@@ -13,8 +13,8 @@ class VAEncoder(io.ComfyNode):
             node_id="EmotiCrafterVAEncoder",
             display_name="VA Encoder",
             category=CATEGORY,
-            description="Encodes valence and arousal as emotion features, to be used by any number of Emotion "
-            "Injection nodes.",
+            description="Encodes valence and arousal as emotion features, for any number of Emotion Injection "
+            "nodes.",
             inputs=[network_input(), valence_input(), arousal_input()],
             outputs=[EmotionType.Output("emotion", tooltip="Emotion features, for Emotion Injection.")],
         )

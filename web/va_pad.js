@@ -102,7 +102,7 @@ export class VAPad {
       "aria-label": this.say("Valence and arousal"),
       "aria-roledescription": this.say("two-dimensional slider"),
       "aria-description": this.say(
-        "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down go round the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.",
+        "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down cycle through the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.",
       ),
       "aria-valuemin": -LIMIT,
       "aria-valuemax": LIMIT,

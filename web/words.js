@@ -36,7 +36,7 @@ const WORDS = {
     "valence": "效价",
     "Valence and arousal": "效价与唤醒度",
     "two-dimensional slider": "二维滑块",
-    "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down go round the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "方向键移动，按住 Shift 步幅更大；Home 回到 0, 0；Page Up 和 Page Down 依次经过各个命名的情绪。用鼠标时，Shift 吸附到命名的情绪，双击回到 0, 0。",
+    "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down cycle through the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "方向键移动，按住 Shift 步幅更大；Home 回到 0, 0；Page Up 和 Page Down 依次经过各个命名的情绪。用鼠标时，Shift 吸附到命名的情绪，双击回到 0, 0。",
     "Readings": "读数",
     "The readings, after a run": "运行后显示读数"
   },
@@ -72,7 +72,7 @@ const WORDS = {
     "valence": "感情価",
     "Valence and arousal": "感情価と覚醒度",
     "two-dimensional slider": "二次元スライダー",
-    "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down go round the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "矢印キーで動き、Shift を押すと大きく動きます。Home で 0, 0 に戻り、Page Up と Page Down で名前のある感情を順にめぐります。マウスでは、Shift で名前のある感情に吸着し、ダブルクリックで 0, 0 に戻ります。",
+    "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down cycle through the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "矢印キーで動き、Shift を押すと大きく動きます。Home で 0, 0 に戻り、Page Up と Page Down で名前のある感情を順にめぐります。マウスでは、Shift で名前のある感情に吸着し、ダブルクリックで 0, 0 に戻ります。",
     "Readings": "読み取り値",
     "The readings, after a run": "実行後に読み取り値が表示されます"
   },
@@ -108,7 +108,7 @@ const WORDS = {
     "valence": "정서가",
     "Valence and arousal": "정서가와 각성도",
     "two-dimensional slider": "2차원 슬라이더",
-    "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down go round the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "화살표 키로 움직이고 Shift를 누르면 크게 움직입니다. Home은 0, 0으로 돌아가고, Page Up과 Page Down은 이름 있는 감정을 차례로 돕니다. 마우스로는 Shift가 이름 있는 감정에 맞추고, 두 번 클릭하면 0, 0으로 돌아갑니다.",
+    "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down cycle through the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "화살표 키로 움직이고 Shift를 누르면 크게 움직입니다. Home은 0, 0으로 돌아가고, Page Up과 Page Down은 이름 있는 감정을 차례로 돕니다. 마우스로는 Shift가 이름 있는 감정에 맞추고, 두 번 클릭하면 0, 0으로 돌아갑니다.",
     "Readings": "읽은 값",
     "The readings, after a run": "실행 후 읽은 값이 표시됩니다"
   },
@@ -144,7 +144,7 @@ const WORDS = {
     "valence": "valence",
     "Valence and arousal": "Valence et activation",
     "two-dimensional slider": "curseur à deux dimensions",
-    "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down go round the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "Les flèches déplacent, avec Maj à plus grands pas ; Origine (Home) va à 0, 0 ; Page Up et Page Down font le tour des émotions nommées. Avec la souris, Maj accroche aux émotions nommées et un double clic va à 0, 0.",
+    "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down cycle through the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "Les flèches déplacent, avec Maj à plus grands pas ; Origine (Home) va à 0, 0 ; Page Up et Page Down font le tour des émotions nommées. Avec la souris, Maj accroche aux émotions nommées et un double clic va à 0, 0.",
     "Readings": "Lectures",
     "The readings, after a run": "Les lectures, après une exécution"
   },
@@ -180,7 +180,7 @@ const WORDS = {
     "valence": "Valenz",
     "Valence and arousal": "Valenz und Erregung",
     "two-dimensional slider": "zweidimensionaler Regler",
-    "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down go round the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "Pfeiltasten bewegen, mit Umschalt in größeren Schritten; Pos1 (Home) geht zu 0, 0; Bild auf und Bild ab (Page Up, Page Down) gehen reihum durch die benannten Emotionen. Mit der Maus rastet Umschalt bei benannten Emotionen ein, und ein Doppelklick geht zu 0, 0.",
+    "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down cycle through the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "Pfeiltasten bewegen, mit Umschalt in größeren Schritten; Pos1 (Home) geht zu 0, 0; Bild auf und Bild ab (Page Up, Page Down) gehen reihum durch die benannten Emotionen. Mit der Maus rastet Umschalt bei benannten Emotionen ein, und ein Doppelklick geht zu 0, 0.",
     "Readings": "Abgelesene Werte",
     "The readings, after a run": "Die abgelesenen Werte, nach einem Durchlauf"
   },
@@ -216,7 +216,7 @@ const WORDS = {
     "valence": "valencia",
     "Valence and arousal": "Valencia y activación",
     "two-dimensional slider": "control deslizante bidimensional",
-    "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down go round the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "Las flechas mueven, con Mayús en pasos mayores; Inicio (Home) va a 0, 0; Re Pág y Av Pág (Page Up, Page Down) recorren las emociones con nombre. Con el ratón, Mayús ajusta a las emociones con nombre y un doble clic va a 0, 0.",
+    "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down cycle through the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "Las flechas mueven, con Mayús en pasos mayores; Inicio (Home) va a 0, 0; Re Pág y Av Pág (Page Up, Page Down) recorren las emociones con nombre. Con el ratón, Mayús ajusta a las emociones con nombre y un doble clic va a 0, 0.",
     "Readings": "Lecturas",
     "The readings, after a run": "Las lecturas, tras una ejecución"
   }
