@@ -42,8 +42,8 @@ READ_OPTIONS = {"trainer/core/options.py", "trainer/core/settings.py"}
 # Still to be untangled; these files are not judged.
 KNOWN = {
     *(f"trainer/miniature/{name}.py" for name in ("commands", "emotion", "measure")),
-    *(f"trainer/tables/{name}.py" for name in ("draw", "figures")),
-    "trainer/runs/settings.py",
+    *(f"trainer/tables/{name}.py" for name in ("__main__", "draw", "figures")),
+    *(f"trainer/runs/{name}.py" for name in ("settings", "stops")),
 }
 
 FILES = {
