@@ -7,8 +7,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 LANGUAGES = ("zh", "ja", "ko", "fr", "de", "es")
 ENGLISH = json.loads((ROOT / "tests" / "reference" / "node_texts.json").read_text("utf-8"))
@@ -37,10 +35,14 @@ def flat(tree: dict, path: str = "") -> dict[str, str]:
     return texts
 
 
-def pairs(language: str) -> list[tuple[str, str, str]]:
-    """(place, English, translation) of every text."""
-    translated = flat(nodes(language))
-    return [(place, text, translated[place]) for place, text in flat(ENGLISH).items()]
+def all_pairs() -> list[tuple[str, str, str, str]]:
+    """(language, place, English, translation) of every text."""
+    english = flat(ENGLISH)
+    return [
+        (language, place, english[place], text)
+        for language in LANGUAGES
+        for place, text in flat(nodes(language)).items()
+    ]
 
 
 def glossary() -> dict[str, dict[str, str]]:
@@ -62,19 +64,10 @@ GLOSSARY = glossary()
 # ---- the nodes' texts ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_every_text_is_there_and_none_is_stale(language):
-    assert flat(nodes(language)).keys() == flat(ENGLISH).keys()
-    assert all(text.strip() == text != "" for text in flat(nodes(language)).values())
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_file_is_sorted_and_can_be_read_by_comfyui(path):
-    text = path.read_text("utf-8")
-    whole = json.loads(text)
-    assert text == json.dumps(whole, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-    # In ComfyUI's messages these mean variables, links and plurals.
-    assert not [value for value in flat(whole).values() if re.search(r"[{}@|]", value)]
+def test_every_text_is_there_and_none_is_stale():
+    for language in LANGUAGES:
+        assert flat(nodes(language)).keys() == flat(ENGLISH).keys(), language
+        assert all(text.strip() == text != "" for text in flat(nodes(language)).values()), language
 
 
 def test_the_languages_are_those_of_the_glossary_and_hold_the_same_keys():
@@ -85,84 +78,63 @@ def test_the_languages_are_those_of_the_glossary_and_hold_the_same_keys():
     assert all(flat(other).keys() == flat(others[0]).keys() for other in others)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_no_sentence_is_left_in_english(language):
-    for place, english, text in pairs(language):
+def test_no_text_holds_what_comfyui_reads_as_a_variable_a_link_or_a_plural():
+    for path in FILES:
+        texts = flat(json.loads(path.read_text("utf-8"))).values()
+        assert not [text for text in texts if re.search(r"[{}@|]", text)], path
+
+
+def test_no_sentence_is_left_in_english():
+    for language, place, english, text in all_pairs():
         if " " not in english:
             continue  # "points" is French too
-        assert text != english, place
+        assert text != english, (language, place)
         if language in OWN_SCRIPT:
-            assert re.search(OWN_SCRIPT[language], text), (place, text)
+            assert re.search(OWN_SCRIPT[language], text), (language, place, text)
         else:
             words = set(re.findall(r"\w+", LITERAL.sub("", text).lower()))
-            assert not words & {"the", "of", "with", "and", "for", "which"}, (place, text)
+            assert not words & {"the", "of", "with", "and", "for", "which"}, (language, place, text)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_numbers_files_addresses_and_words_of_lists_are_kept(language):
-    for place, english, text in pairs(language):
+def test_numbers_files_addresses_and_words_of_lists_are_kept():
+    for language, place, english, text in all_pairs():
         for literal in LITERAL.findall(english):
             kept = TRANSLATED_BY_COMFYUI.get(language, {}).get(literal, literal.removesuffix("s"))
-            assert kept in text, (place, literal, text)
+            assert kept in text, (language, place, literal, text)
         left = [LITERAL.sub("", each) for each in (english, text)]
-        assert set(NUMBER.findall(left[1])) == set(NUMBER.findall(left[0])), (place, text)
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_an_english_text_has_one_translation(language):
-    known = {}
-    for place, english, text in pairs(language):
-        assert known.setdefault(english, text) == text, place
+        assert set(NUMBER.findall(left[1])) == set(NUMBER.findall(left[0])), (language, place, text)
 
 
 # ---- the glossary ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize(
-    "term", ["valence", "arousal", "emotion", "emotion network", "strength", "emotion features"]
-)
-def test_a_term_is_called_the_same_everywhere(term, language):
-    ours = plain(GLOSSARY[term][language])
-    found = 0
-    for place, english, text in pairs(language):
-        if re.search(rf"(?<![\w]){term}s?\b", english.lower().replace("_", " ")):
-            found += 1
-            assert ours in plain(text), (place, term, text)
-    assert found
+def test_a_term_is_called_the_same_everywhere():
+    for term in ("valence", "arousal", "emotion", "emotion network", "strength", "emotion features"):
+        for language, place, english, text in all_pairs():
+            if re.search(rf"(?<![\w]){term}s?\b", english.lower().replace("_", " ")):
+                assert plain(GLOSSARY[term][language]) in plain(text), (language, place, term, text)
 
 
 def test_the_glossary_is_whole_and_tells_its_terms_apart():
-    for term, words in GLOSSARY.items():
-        assert all(words.values()), term
     for language in LANGUAGES:
         words = [words[language] for words in GLOSSARY.values()]
-        assert len(set(words)) == len(words), language
+        assert all(words) and len(set(words)) == len(words), language
 
 
 # ---- the pad ---------------------------------------------------------------------------------------
 
 
-def pad_words() -> dict[str, dict[str, str]]:
-    script = (ROOT / "web" / "words.js").read_text("utf-8")
-    return json.loads(re.search(r"^const WORDS = (\{.*?^\});$", script, re.DOTALL | re.MULTILINE)[1])
-
-
 def test_the_pad_has_all_its_words_in_every_language():
-    words = pad_words()
+    script = (ROOT / "web" / "words.js").read_text("utf-8")
+    words = json.loads(re.search(r"^const WORDS = (\{.*?^\});$", script, re.DOTALL | re.MULTILINE)[1])
     emotions = set(re.findall(r'\bname: "([^"]+)"', (ROOT / "web" / "emotions.js").read_text("utf-8")))
     scripts = "".join((ROOT / "web" / name).read_text("utf-8") for name in ("va_pad.js", "reading.js"))
     said = set(re.findall(r'\bsay\(\s*"([^"]+)"', scripts))
     assert words.keys() == set(LANGUAGES)
     for language, table in words.items():
         assert table.keys() == emotions | said, language
-        assert all(("{}" in text) == ("{}" in english) for english, text in table.items())
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_the_pad_speaks_of_the_axes_as_the_nodes_do(language):
-    table = pad_words()[language]
-    for english, text in table.items():
-        for term in ("valence", "arousal"):
-            if term in english.lower():
-                assert plain(GLOSSARY[term][language]) in plain(text), (english, text)
+        for english, text in table.items():
+            assert ("{}" in text) == ("{}" in english), (language, english)
+            for term in ("valence", "arousal"):
+                if term in english.lower():
+                    assert plain(GLOSSARY[term][language]) in plain(text), (language, english)
