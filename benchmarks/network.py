@@ -30,7 +30,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.plain import PlainNetwork
 from emoticrafter import EmotionNetwork, NetworkConfig
-from emoticrafter.layout import published_state
+from emoticrafter.weights import published_state
 from emoticrafter.weights.__main__ import main as weights_command
 
 CASES = {"1 x 1": (1, 1), "8 x 8": (8, 8), "1 x 25": (1, 25), "25 x 25": (25, 25), "8 x 1": (8, 1)}

@@ -16,14 +16,13 @@ import comfy.supported_models
 import comfy.taesd.taesd
 import torch
 from comfy.model_patcher import ModelPatcher
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..emoticrafter.weights import check_numbers
+from ..emoticrafter.weights import check_numbers, parse_metadata, read_safetensors
 from . import networks
 
 FOLDER = Path(__file__).resolve().parents[1] / "miniature"
-FORMAT, VERSION = "emoticrafter-miniature", "1"
+FORMAT, VERSION = "emoticrafter-miniature", 1
 FILES = tuple(f"{name}.safetensors" for name in ("unet", "text_encoders", "vae", "emotion_network"))
 UNUSED = ("logit_scale", "clip_l.transformer.text_projection.weight")
 """Ends of names that ComfyUI's text encoders have and SDXL does not read; the file is without them."""
@@ -80,7 +79,7 @@ def _shared(path: Path, make: Callable[[dict[str, Tensor], dict], object]):
             part = _in_use[key] = make(*read_file(path))
         except KeyError as error:
             raise _unusable(path, f"it has no {error}, and may be another part under this name") from error
-        except (SafetensorError, TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:
             raise _unusable(path, error) from error
     return part
 
@@ -93,18 +92,16 @@ def read_file(path: Path) -> tuple[dict[str, Tensor], dict]:
     """Reads one of the miniature's files: its tensors in float16 by name, and the sizes of what they fill.
 
     Raises:
-        SafetensorError, ValueError: It is cut short, of another kind or version, or holds NaN or infinity.
+        ValueError: It is cut short, of another kind or version, or holds NaN or infinity.
     """
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"its metadata lacks format={FORMAT}")
-        if metadata.get("version") != VERSION:
-            raise ValueError(f"it has version {metadata.get('version')}, and this release reads {VERSION}")
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    metadata, weights = read_safetensors(path)
+    refusal = f"its metadata lacks format={FORMAT}"
+    sizes = parse_metadata(
+        metadata, (FORMAT, VERSION), path.name, refusal, lambda told: json.loads(told["config"])
+    )
     # What a damaged file draws is a black picture, and nothing else would say why.
     check_numbers(weights, torch.float32, path.name)
-    return weights, json.loads(metadata["config"])
+    return weights, sizes
 
 
 # float32 everywhere, whatever the card prefers: at this size it costs nothing, and the pictures are the same.

@@ -23,15 +23,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..layout import check_layout
 from ..network import MOST, axis_encoder
 from ..va import va_tensor
 from ..weights import (
-    check_dtypes,
     check_numbers,
     existing_file,
-    open_safetensors,
-    read_tensors,
+    fill,
+    parse_metadata,
+    read_header,
+    read_safetensors,
     save_tensors,
     target_file,
 )
@@ -282,10 +282,7 @@ def save_words(baseline: TextualInversion, valence: float, arousal: float, path:
 def is_baseline(path: str | os.PathLike) -> bool:
     """Whether a file is a baseline's; any other file is not, whatever it is."""
     path = Path(path)
-    if path.suffix != ".safetensors" or not path.is_file():
-        return False
-    with open_safetensors(path) as file:
-        return (file.metadata() or {}).get("format") == FORMAT
+    return path.suffix == ".safetensors" and path.is_file() and read_header(path).get("format") == FORMAT
 
 
 def load_baseline(path: str | os.PathLike, device: str | torch.device = "cpu") -> Baseline:
@@ -296,51 +293,33 @@ def load_baseline(path: str | os.PathLike, device: str | torch.device = "cpu") -
         ValueError: It is damaged, of another kind, lacks weights or has others, or holds NaN or infinity.
     """
     path = existing_file(path, (".safetensors",))
-    with open_safetensors(path) as file:
-        make, config = _parse(file.metadata() or {}, path.name)
-        state = read_tensors(file, path.name)
-    return _build(make, config, state, path.name).to(device)
+    metadata, state = read_safetensors(path)
+    refusal = (
+        f"{path.name} is a safetensors file, but not a baseline (its metadata lacks format={FORMAT}). "
+        "python -m trainer.baselines train writes them."
+    )
+    make, config = parse_metadata(metadata, (FORMAT, VERSION), path.name, refusal, _parse)
+    _check_sizes(config, len(state), path.name)
+    with torch.device("meta"):
+        baseline = make(config)
+    return fill(baseline, state, torch.float32, path.name).eval().requires_grad_(False).to(device)
 
 
 def baseline_training(path: str | os.PathLike) -> dict:
     """How a baseline was trained, as its file says."""
-    with open_safetensors(Path(path)) as file:
-        return json.loads((file.metadata() or {}).get("training", "{}"))
+    return json.loads(read_header(Path(path)).get("training", "{}"))
 
 
-def _parse(metadata: dict[str, str], name: str) -> tuple:
-    if metadata.get("format") != FORMAT:
-        raise ValueError(
-            f"{name} is a safetensors file, but no baseline (its metadata lacks format={FORMAT}). "
-            "python -m trainer.baselines train writes them."
-        )
-    try:
-        if int(metadata["version"]) > VERSION:
-            raise ValueError(f"it has version {metadata['version']} and this release reads {VERSION}: update")
-        if metadata["method"] not in METHODS:
-            raise ValueError(f"its method is {metadata['method']!r}: expected one of {', '.join(METHODS)}")
-        make, config = METHODS[metadata["method"]]
-        values = json.loads(metadata["config"])
-        values["encoder"] = EncoderConfig(**values["encoder"])
-        if "text_widths" in values:
-            values["text_widths"] = tuple(values["text_widths"])
-        return make, config(**values)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"The metadata of {name} cannot be used: {error}") from error
-
-
-def _build(make, config, state: dict[str, Tensor], name: str) -> Baseline:
-    """A baseline that takes over the given tensors; built without memory of its own."""
-    _check_sizes(config, len(state), name)
-    with torch.device("meta"):
-        baseline = make(config)
-    check_layout({key: tuple(tensor.shape) for key, tensor in baseline.state_dict().items()}, state, name)
-    check_dtypes(state, name)
-    check_numbers(state, torch.float32, name)
-    # Copied, because a tensor that maps its file crashes whoever reads it once the file is overwritten.
-    copies = {key: tensor.to(torch.float32, copy=True) for key, tensor in state.items()}
-    baseline.load_state_dict(copies, assign=True)
-    return baseline.eval().requires_grad_(False)
+def _parse(metadata: dict[str, str]) -> tuple:
+    """The class of a baseline and its config."""
+    if metadata["method"] not in METHODS:
+        raise ValueError(f"its method is {metadata['method']!r}: expected one of {', '.join(METHODS)}")
+    make, config = METHODS[metadata["method"]]
+    values = json.loads(metadata["config"])
+    values["encoder"] = EncoderConfig(**values["encoder"])
+    if "text_widths" in values:
+        values["text_widths"] = tuple(values["text_widths"])
+    return make, config(**values)
 
 
 def _check_sizes(config, tensors: int, name: str) -> None:

@@ -10,7 +10,7 @@ Shapes: B batch, W width of CLIP's image features.
 import itertools
 import json
 import os
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,17 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..images import colours
-from ..layout import check_layout
 from ..va import VA_MAX, VA_MIN
-from ..weights import (
-    check_dtypes,
-    check_numbers,
-    existing_file,
-    open_safetensors,
-    read_pickle,
-    read_tensors,
-    save_tensors,
-)
+from ..weights import existing_file, fill, parse_metadata, read_pickle, read_safetensors, save_tensors
 
 READ_SIZE = 64
 GROUP = 16
@@ -102,10 +93,10 @@ def load_reader(path: str | os.PathLike) -> tuple[Reader, dict]:
         with torch.device("meta"):
             reader = Reader(tuple(config["channels"]), len(state["head.bias"]))
     except KeyError as error:
-        raise ValueError(f"{path.name} is no reader of the miniature: it has no {error}.") from error
+        raise ValueError(f"{path.name} is not a reader of the miniature: it has no {error}.") from error
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise ValueError(f"{path.name} is no reader of the miniature: {error}.") from error
-    return _filled(reader, state, path.name), config
+        raise ValueError(f"{path.name} is not a reader of the miniature: {error}.") from error
+    return _frozen(reader, state, path.name), config
 
 
 # --- heads on CLIP's image features ----------------------------------------------------------------------------------
@@ -161,17 +152,18 @@ def save_heads(heads: ClipHeads, path: Path, training: dict | None = None) -> No
 
 
 def _heads(metadata: dict[str, str], state: dict[str, Tensor], name: str) -> ClipHeads:
-    """Heads of a .safetensors, or of a .pth that holds the same names; only files of ours have a version."""
-    try:
-        version = int(metadata.get("version", HEADS_VERSION)) if metadata.get("format") == HEADS_FORMAT else 0
-        if version > HEADS_VERSION:
-            raise ValueError(f"it has version {version} and this release reads up to {HEADS_VERSION}: update")
-        features = json.loads(metadata.get("config", "{}")).get("features", "an unnamed model")
-    except (AttributeError, ValueError, RecursionError) as error:
-        raise ValueError(f"The metadata of {name} cannot be used: {error}") from error
+    """Heads of a .safetensors, or of a .pth that holds the same names; only files of ours say what they read."""
+    features = "an unnamed model"
+    if metadata.get("format") == HEADS_FORMAT:
+        told = {"version": str(HEADS_VERSION), "config": "{}"} | metadata
+        features = parse_metadata(told, (HEADS_FORMAT, HEADS_VERSION), name, "", _features) or features
     with torch.device("meta"):
         heads = ClipHeads(state["valence.weight"].numel(), str(features))
-    return _filled(heads, state, name)
+    return _frozen(heads, state, name)
+
+
+def _features(metadata: dict[str, str]) -> str | None:
+    return json.loads(metadata["config"]).get("features")
 
 
 # --- any of them -----------------------------------------------------------------------------------------------------
@@ -197,39 +189,19 @@ def load_emotion_reader(path: str | os.PathLike) -> Reader | ClipHeads:
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of a file, if it may be a reader."""
-    if path.suffix.lower() == ".pth":
-        metadata, state = {}, read_pickle(path)
-        _check_kind(metadata, state.keys(), path.name)
-    else:
-        with open_safetensors(path) as file:
-            metadata = file.metadata() or {}
-            _check_kind(metadata, set(file.keys()), path.name)
-            state = read_tensors(file, path.name)
-    check_dtypes(state, path.name)
-    if empty := [name for name, tensor in state.items() if not tensor.numel()]:
-        raise ValueError(f"{empty[0]} in {path.name} holds no numbers.")
-    check_numbers(state, torch.float32, path.name)
+    """Metadata and tensors of a file, refused by its names if it is not a reader."""
+    metadata, state = ({}, read_pickle(path)) if path.suffix.lower() == ".pth" else read_safetensors(path)
+    if metadata.get("format") not in MINIATURE_FORMATS and state.keys() != HEADS_NAMES:
+        raise ValueError(
+            f"{path.name} is not a reader of emotions: it holds {len(state)} tensors, such as "
+            f"{', '.join(sorted(state)[:3])}. Expected the miniature's reader, or heads for CLIP with "
+            f"{', '.join(sorted(HEADS_NAMES))}."
+        )
     return metadata, state
 
 
-def _check_kind(metadata: dict[str, str], names: Set[str], name: str) -> None:
-    """Refuses other files by what they say of themselves, before gigabytes are read."""
-    if metadata.get("format") not in MINIATURE_FORMATS and names != HEADS_NAMES:
-        first = ", ".join(sorted(names)[:3])
-        raise ValueError(
-            f"{name} is no reader of emotions: it holds {len(names)} tensors, such as {first}. Expected the "
-            f"miniature's reader, or heads for CLIP with {', '.join(sorted(HEADS_NAMES))}."
-        )
-
-
-def _filled(network: nn.Module, state: dict[str, Tensor], name: str) -> nn.Module:
-    """A network on the meta device with a file's weights in float32."""
-    check_layout({key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}, state, name)
-    # Copied, because a tensor that maps its file crashes whoever reads it once the file is overwritten.
-    state = {key: tensor.to(torch.float32, copy=True) for key, tensor in state.items()}
-    network.load_state_dict(state, assign=True)
-    return network.eval().requires_grad_(False)
+def _frozen(network: nn.Module, state: dict[str, Tensor], name: str) -> nn.Module:
+    return fill(network, state, torch.float32, name).eval().requires_grad_(False)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

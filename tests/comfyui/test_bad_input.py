@@ -262,7 +262,7 @@ FILES = {
     web_page: (".safetensors", r"cannot be read as safetensors \(43 bytes"),
     lora: (
         ".safetensors",
-        r"no emotion network \(its metadata lacks format=emoticrafter\).*loaders of their own",
+        r"not an emotion network \(its metadata lacks format=emoticrafter\).*loaders of their own",
     ),
     nan_weights: (".safetensors", r"norm\.weight in .* holds NaN or infinite numbers"),
     other_keys: (".safetensors", r"1 missing \(norm\.bias\); 1 not known \(surplus\.weight\)"),

@@ -100,7 +100,7 @@ def test_a_whole_miniature_loads(told):
         ("cut short", "unet.safetensors cannot be used as a part of the miniature"),
         ("cut short network", "emotion_network.safetensors cannot be read as safetensors"),
         ("foreign", "its metadata lacks format=emoticrafter-miniature"),
-        ("newer", "it has version 2, and this release reads 1"),
+        ("newer", "it has version 2 and this release reads up to 1"),
         ("no config", "unet.safetensors cannot be used"),
         ("lacking", f"missing ['{NORM}']"),
         ("too much", "not known ['surplus']"),

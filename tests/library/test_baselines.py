@@ -138,8 +138,8 @@ def damaged(path, tensors=None, **metadata):
 
 
 CASES = {
-    "foreign": ({}, {"format": "pt"}, "is a safetensors file, but no baseline"),
-    "newer": ({}, {"version": "2"}, "it has version 2 and this release reads 1: update"),
+    "foreign": ({}, {"format": "pt"}, "is a safetensors file, but not a baseline"),
+    "newer": ({}, {"version": "2"}, "it has version 2 and this release reads up to 1: update"),
     "unknown": ({}, {"method": "wishing"}, "its method is 'wishing': expected one of cross-attention"),
     "no sizes": ({}, {"config": "{}"}, "The metadata of network.safetensors cannot be used"),
     "huge": (

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.plain import PlainNetwork
 from emoticrafter import EmotionNetwork, NetworkConfig
-from emoticrafter.layout import check_layout, published_state
+from emoticrafter.weights import check_layout, published_state
 
 CONFIG = NetworkConfig(
     feature_width=40, width=64, depth=2, emotion_tokens=3, emotion_hidden=8, positions=20, block="published"

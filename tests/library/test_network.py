@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from benchmarks.plain import PlainNetwork
 from emoticrafter import EmotionFeatures, EmotionNetwork, NetworkConfig, load_network
-from emoticrafter.layout import published_state
+from emoticrafter.weights import published_state
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 TINY = NetworkConfig(feature_width=96, width=64, depth=2, emotion_hidden=32)

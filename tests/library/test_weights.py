@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from emoticrafter import EmotionNetwork, load_network, save_network
-from emoticrafter import weights as weights_module
+from emoticrafter.weights import files as weight_files_module
 from emoticrafter.weights import read_metadata
 from emoticrafter.weights.__main__ import main
 from tests.library.weight_files import CONFIG, REFERENCE, refusal
@@ -132,7 +132,7 @@ def test_an_interrupted_save_leaves_the_old_file(network, saved, monkeypatch, st
         Path(path).write_bytes(before[: len(before) // 2])
         raise stop
 
-    monkeypatch.setattr(weights_module, "save_file", half)
+    monkeypatch.setattr(weight_files_module, "save_file", half)
     with pytest.raises(type(stop)):
         save_network(network, saved)
     assert saved.read_bytes() == before
@@ -201,7 +201,7 @@ def test_another_kind_of_safetensors_file_is_refused(tmp_path):
     for metadata in (None, {"format": "pt"}, {"ss_network_module": "lora"}):
         save_file({"lora_up.weight": torch.zeros(2, 2)}, path, metadata)
         told = refusal(path)
-        assert "no emotion network (its metadata lacks format=emoticrafter)" in told
+        assert "not an emotion network (its metadata lacks format=emoticrafter)" in told
         assert "Checkpoints, LoRAs and VAEs have loaders of their own" in told
 
 
@@ -267,7 +267,7 @@ def test_weights_that_do_not_fit_are_named(saved, tensors, told):
 @pytest.mark.parametrize("name", ["net.ckpt", "net.bin", "net", "net.PTH.txt"])
 def test_another_ending_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")
-    assert "is no network file: expected one of .safetensors, .pth" in refusal(tmp_path / name)
+    assert "is not a network file: expected one of .safetensors, .pth" in refusal(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["none.safetensors", "none.pth", "folder.pth"])
@@ -346,7 +346,7 @@ def test_a_full_disk_is_an_error_of_the_disk(tmp_path, monkeypatch):
     def full(*given):
         raise SafetensorError("I/O error: No space left on device")
 
-    monkeypatch.setattr(weights_module, "save_file", full)
+    monkeypatch.setattr(weight_files_module, "save_file", full)
     with pytest.raises(OSError, match=r"could not be written: .*No space left"):
         save_network(load_network(REFERENCE), tmp_path / "net.safetensors")
     assert list(tmp_path.iterdir()) == []

@@ -89,7 +89,7 @@ def test_a_published_file_cut_short_is_refused(tmp_path, zipped):
 def test_a_file_without_a_state_dict_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "net.pth")
     told = refusal(tmp_path / "net.pth")
-    assert "holds no state dict: expected names with their tensors" in told
+    assert "does not hold a state dict: expected names with their tensors" in told
 
 
 def test_the_state_dict_of_another_model_is_refused(tmp_path):
@@ -118,7 +118,7 @@ def test_a_web_page_or_pointer_saved_as_weights_is_called_that(tmp_path):
     path = tmp_path / "net.pth"
     for text in ("<!DOCTYPE html><html>", "version https://git-lfs.github.com/spec/v1\noid sha256:00"):
         path.write_text(text)
-        assert "no PyTorch file: it begins with" in refusal(path)
+        assert "not a PyTorch file: it begins with" in refusal(path)
         assert "download the file itself" in refusal(path)
 
 
@@ -134,7 +134,7 @@ def test_a_compressed_zip_is_refused_instead_of_misread(tmp_path):
         for number, entry in enumerate(whole.namelist()):
             kind = zipfile.ZIP_DEFLATED if number == 7 else zipfile.ZIP_STORED
             packed.writestr(entry, whole.read(entry), compress_type=kind)
-    assert "it is compressed" in refusal(path)
+    assert "in it is compressed" in refusal(path)
     assert "save it again with torch.save" in refusal(path)
 
 
@@ -150,4 +150,4 @@ def test_tensors_that_claim_more_than_the_file_holds_are_refused(tmp_path):
 def test_tensors_without_plain_numbers_are_no_weights(tmp_path, odd):
     path = tmp_path / "net.pth"
     torch.save({**torch.load(REFERENCE, weights_only=True), "module.ln_f.weight": odd}, path)
-    assert "holds no state dict" in refusal(path) or "was refused" in refusal(path)
+    assert "does not hold a state dict" in refusal(path) or "was refused" in refusal(path)

@@ -1,8 +1,7 @@
-"""State dicts: the check of names and shapes, and the layout of the published weights.
+"""Reads the layout of the published weights (repository `idvxlab/EmotiCrafter`).
 
-The published layout (repository `idvxlab/EmotiCrafter`) is a GPT-2 with two more attentions per block. Its
-word embedding is never used, its `c_attn` computes keys and values that are thrown away, and its matrices are
-input-major, transposed against nn.Linear.
+It is a GPT-2 with two more attentions per block. Its word embedding is never used, its `c_attn` computes keys and
+values that are thrown away, and its matrices are input-major, transposed against nn.Linear.
 """
 
 import re
@@ -10,45 +9,18 @@ import re
 import torch
 from torch import Tensor
 
-from .network import NetworkConfig
-
-
-def check_layout(expected: dict[str, tuple[int, ...]], state: dict[str, Tensor], name: str) -> None:
-    """Compares keys and shapes.
-
-    Raises:
-        ValueError: Names what is missing, what is too much and what has another shape.
-    """
-    shapes = [
-        f"{key} is {list(state[key].shape)}, expected {list(shape)}"
-        for key, shape in expected.items()
-        if key in state and tuple(state[key].shape) != shape
-    ]
-    problems = {
-        "missing": [key for key in expected if key not in state],
-        "not known": [key for key in state if key not in expected],
-        "of another shape": shapes,
-    }
-    told = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in problems.items() if keys]
-    if told:
-        raise ValueError(f"The weights in {name} do not fit the network: {'; '.join(told)}.")
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-# --- the published layout ----------------------------------------------------------------------------------
+from ..network import NetworkConfig
+from .files import check_layout, some
 
 
 def published_state(state: dict[str, Tensor], name: str) -> tuple[NetworkConfig, dict[str, Tensor]]:
-    """Translates a state dict in the published layout (design: `module.` optional, unused parts dropped).
+    """Translates a state dict in the published layout: the prefix `module.` is optional, unused parts are dropped.
 
     Returns:
         The config that the shapes tell, with block="published", and our state dict.
 
     Raises:
-        ValueError: A key is missing, not known, or has another shape.
+        ValueError: A name is missing, not known, or has another shape.
     """
     state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
     config = _published_config(state, name)
@@ -113,8 +85,8 @@ def _published_config(state: dict[str, Tensor], name: str) -> NetworkConfig:
     telling = ("xl_feature2gpt_feature.weight", "v_f.0.weight", "v_f.2.weight", "wpe.weight")
     if odd := [key for key in telling if not (key in state and state[key].ndim == 2 and state[key].numel())]:
         raise ValueError(
-            f"{name} is a state dict of another model: {_some(odd)} missing or no matrix. Expected the layout of "
-            f"the published EmotiCrafter weights; it begins with {_some(list(state), 3)}."
+            f"{name} is a state dict of another model: {some(odd)} missing or not a matrix. Expected the layout of "
+            f"the published EmotiCrafter weights; it begins with {some(list(state), 3)}."
         )
     width, feature_width = state["xl_feature2gpt_feature.weight"].shape
     blocks = {match[1] for key in state if (match := re.match(r"h\.(\d+)\.", key))}

@@ -1,0 +1,289 @@
+"""Reads, writes and checks files of weights: safetensors, and PyTorch's pickles without running what is in them."""
+
+import json
+import math
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..files import write_atomically
+
+SUFFIXES = (".safetensors", ".pth")
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+"""What a network can be computed in, by its name."""
+FILE_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+T = TypeVar("T")
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def existing_file(path: str | os.PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> Path:
+    """The path of a weight file that is there.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        PermissionError: It may not be read.
+        ValueError: It has another ending.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{path.name} is not a network file: expected one of {', '.join(suffixes)}.")
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    path.open("rb").close()  # a file that may not be read is told from a damaged one
+    return path
+
+
+def target_file(path: str | os.PathLike) -> Path:
+    """A path that weights can be saved to.
+
+    Raises:
+        ValueError: It does not end in .safetensors.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path.name} does not end in .safetensors: networks are saved in that format only.")
+    return path
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Such as "float32"."""
+    return str(dtype).removeprefix("torch.")
+
+
+# --- safetensors -------------------------------------------------------------------------------------------
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file, {} if it has none; errors as `read_safetensors`."""
+    with _open(path) as file:
+        return file.metadata() or {}
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The metadata and the tensors of a safetensors file.
+
+    The tensors map the file, so that those which are not used are not read. Copy what is to be kept: reading a tensor
+    whose file has been overwritten crashes.
+
+    Raises:
+        OSError: The file is missing or may not be read.
+        ValueError: It is damaged or another kind of file, or holds a dtype that torch does not have. The cause is
+            what safetensors says.
+    """
+    with _open(path) as file:
+        try:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"{path.name} holds tensors that cannot be read: {error}.") from error
+        return file.metadata() or {}, tensors
+
+
+def _open(path: Path) -> safe_open:
+    size = path.stat().st_size
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path.name} cannot be read as safetensors ({size:,} bytes: {error}). "
+            "It is cut short or another kind of file: copy or download it again."
+        ) from error
+
+
+def parse_metadata(
+    metadata: dict[str, str],
+    expected: tuple[str, int],
+    name: str,
+    refusal: str,
+    parse: Callable[[dict[str, str]], T],
+) -> T:
+    """What `parse` makes of a file's metadata.
+
+    Args:
+        metadata: As `read_header` gives it.
+        expected: The format, and its latest version that can be read.
+        name: The file's, for errors.
+        refusal: The error for a file of another format.
+        parse: Raises KeyError, TypeError or ValueError for what cannot be used.
+
+    Raises:
+        ValueError: Another format, a later version, or what `parse` raised, in one line.
+    """
+    form, latest = expected
+    if metadata.get("format") != form:
+        raise ValueError(refusal)
+    try:
+        if int(metadata["version"]) > latest:
+            raise ValueError(
+                f"it has version {metadata['version']} and this release reads up to {latest}: update"
+            )
+        return parse(metadata)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"The metadata of {name} cannot be used: {error}") from error
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Writes a safetensors file whole or not at all, of tensors on any device; equal contents are equal files.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+    def write(temporary: Path) -> None:
+        save_file(tensors, temporary, metadata)
+        if metadata:
+            _sort_metadata(temporary)
+
+    try:
+        write_atomically(path, write)
+    except SafetensorError as error:  # what safetensors makes of a full disk
+        raise OSError(f"{path} could not be written: {error}. What was there before is untouched.") from error
+
+
+def _sort_metadata(path: Path) -> None:
+    """Puts a safetensors file's metadata in order: safetensors writes it in a random one."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) > size:
+            raise ValueError(f"{path}: its header grows from {size} to {len(text)} bytes when it is sorted.")
+        file.seek(8)
+        file.write(text.ljust(size))
+
+
+# --- pickles -----------------------------------------------------------------------------------------------
+
+
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """The state dict in a PyTorch file, by torch's restricted unpickler: a file that would run code is refused.
+
+    Raises:
+        ValueError: It is damaged or another kind of file, or holds more or less than tensors by name.
+    """
+    with path.open("rb") as file:
+        head = file.read(40)
+    # A zip, or a bare pickle as older releases of torch wrote them.
+    if head and not head.startswith((b"PK", b"\x80")):
+        raise ValueError(
+            f"{path.name} is not a PyTorch file: it begins with {head!r}. Perhaps a web page or a Git LFS pointer was "
+            "saved in its place: download the file itself."
+        )
+    try:
+        # A memory map spares reading the unused word embedding; only the zip form can be mapped.
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_plain_zip(path))
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path.name} was refused: it holds more than tensors, and opening it could run code. "
+            "Use a file from a source you trust, saved as a plain state dict."
+        ) from error
+    except Exception as error:  # torch.load raises what the damage happens to hit: EOFError, RuntimeError ...
+        raise ValueError(
+            f"{path.name} cannot be read as a PyTorch file ({path.stat().st_size:,} bytes: {error}). "
+            "It is cut short or another kind of file: copy or download it again."
+        ) from error
+    if not isinstance(state, dict) or not state or not all(map(_is_weight, state.items())):
+        raise ValueError(f"{path.name} does not hold a state dict: expected names with their tensors.")
+    size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+    if size > path.stat().st_size:
+        raise ValueError(
+            f"{path.name} was refused: its tensors claim {size:,} bytes in a file of {path.stat().st_size:,}."
+        )
+    return state
+
+
+def _is_plain_zip(path: Path) -> bool:
+    """Whether the file is a zip, which torch writes uncompressed: mapped as they are, compressed bytes are nonsense."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        if packed := [e.filename for e in archive.infolist() if e.compress_type != zipfile.ZIP_STORED]:
+            raise ValueError(f"{packed[0]} in it is compressed: save it again with torch.save")
+    return True
+
+
+def _is_weight(item: tuple) -> bool:
+    name, tensor = item
+    return (
+        isinstance(name, str)
+        and isinstance(tensor, Tensor)
+        and tensor.layout == torch.strided
+        and not tensor.is_meta
+    )
+
+
+# --- checks ------------------------------------------------------------------------------------------------
+
+
+def fill(module: Module, state: dict[str, Tensor], dtype: torch.dtype, name: str) -> Module:
+    """Gives a module, built on the meta device, the weights of the file `name` in `dtype`.
+
+    Raises:
+        ValueError: Names, shapes or dtypes do not fit, or a number is NaN, infinite or too large for `dtype`.
+    """
+    check_layout({key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}, state, name)
+    check_dtypes(state, name)
+    check_numbers(state, dtype, name)
+    # Copied, because a tensor that maps its file crashes whoever reads it once the file is overwritten.
+    copies = {key: tensor.to(dtype, copy=True) for key, tensor in state.items()}
+    module.load_state_dict(copies, assign=True)
+    return module
+
+
+def check_layout(expected: dict[str, tuple[int, ...]], state: dict[str, Tensor], name: str) -> None:
+    """Compares names and shapes.
+
+    Raises:
+        ValueError: Says what is missing, what is not known and what has another shape.
+    """
+    shapes = [
+        f"{key} is {list(state[key].shape)}, expected {list(shape)}"
+        for key, shape in expected.items()
+        if key in state and tuple(state[key].shape) != shape
+    ]
+    problems = {
+        "missing": [key for key in expected if key not in state],
+        "not known": [key for key in state if key not in expected],
+        "of another shape": shapes,
+    }
+    told = [f"{len(keys)} {what} ({some(keys)})" for what, keys in problems.items() if keys]
+    if told:
+        raise ValueError(f"The weights in {name} do not fit the network: {'; '.join(told)}.")
+
+
+def some(names: list[str], most: int = 5) -> str:
+    """A list of names that fits an error."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def check_dtypes(state: dict[str, Tensor], name: str) -> None:
+    """Refuses weights that are not floating-point numbers, or in a form that torch does not compute with."""
+    for key, tensor in state.items():
+        if tensor.dtype not in FILE_DTYPES:
+            raise ValueError(
+                f"{key} in {name} holds {dtype_name(tensor.dtype)}: expected "
+                f"{', '.join(map(dtype_name, FILE_DTYPES))}."
+            )
+
+
+def check_numbers(state: dict[str, Tensor], dtype: torch.dtype, name: str) -> None:
+    """Refuses weights that are missing, NaN or infinite, or too large for the dtype that they are going to have."""
+    for key, tensor in state.items():
+        largest = tensor.abs().max().item() if tensor.numel() else math.nan
+        if not math.isfinite(largest):
+            held = "NaN or infinite numbers" if tensor.numel() else "no numbers"
+            raise ValueError(f"{key} in {name} holds {held}: the weights cannot be used.")
+        if largest > torch.finfo(dtype).max:
+            raise ValueError(
+                f"{key} in {name} holds numbers up to {largest:g}, too large for {dtype_name(dtype)}: "
+                "use bfloat16 or float32."
+            )

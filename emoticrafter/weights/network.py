@@ -1,0 +1,140 @@
+"""Loads and saves emotion networks: our safetensors files, and the published .pth layout.
+
+A file of ours is one `.safetensors`. Its metadata holds `format=emoticrafter`, a version, the network's config and how
+it was trained, as JSON.
+"""
+
+import json
+import os
+from dataclasses import asdict, replace
+
+import torch
+from torch import Tensor
+
+from ..network import EmotionNetwork, NetworkConfig
+from .files import (
+    check_dtypes,
+    check_layout,
+    check_numbers,
+    existing_file,
+    fill,
+    parse_metadata,
+    read_header,
+    read_pickle,
+    read_safetensors,
+    save_tensors,
+    target_file,
+)
+from .published import published_state
+
+FORMAT, VERSION = "emoticrafter", 1
+
+
+def load_network(
+    path: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> EmotionNetwork:
+    """Loads a network from a file of ours or from a published .pth.
+
+    Args:
+        path: `.safetensors` of ours, or `.pth` in the published layout.
+        device: Where the network goes.
+        dtype: float32, float16 or bfloat16; None keeps the file's own.
+
+    Returns:
+        The network in evaluation mode.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        PermissionError: It may not be read.
+        ValueError: The file is damaged, of another kind, lacks weights, has others, holds NaN or infinity, or
+            numbers that are too large for `dtype`.
+    """
+    path = existing_file(path)
+    if path.suffix.lower() == ".safetensors":
+        metadata, state = read_safetensors(path)
+        config = _parse(metadata, path.name)["config"]
+    else:
+        config, state = published_state(read_pickle(path), path.name)
+    return _build(config, state, dtype, path.name).to(device)
+
+
+def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dict | None = None) -> None:
+    """Saves a network as one safetensors file, whole or not at all.
+
+    Args:
+        network: In any dtype, on any device.
+        path: Ends in `.safetensors`; a file that is there is replaced.
+        training: How it was trained (data, scale, loss, steps, validation figures, licence); anything that
+            JSON can hold.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written.
+        ValueError: Another ending, or weights that are NaN or infinite.
+    """
+    path = target_file(path)
+    state = network.state_dict()
+    check_dtypes(state, path.name)
+    check_numbers(state, network.input_projection.weight.dtype, path.name)
+    metadata = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "config": json.dumps(asdict(network.config)),
+        "training": json.dumps(training or {}),
+    }
+    save_tensors(path, state, metadata)
+
+
+def read_metadata(path: str | os.PathLike) -> dict:
+    """What a file of ours says of itself, without reading its weights.
+
+    Returns:
+        {"version": int, "config": NetworkConfig, "training": dict}
+
+    Raises:
+        FileNotFoundError, ValueError: As `load_network`.
+    """
+    path = existing_file(path)
+    return _parse(read_header(path), path.name)
+
+
+def _parse(metadata: dict[str, str], name: str) -> dict:
+    refusal = (
+        f"{name} is a safetensors file, but not an emotion network (its metadata lacks format={FORMAT}). "
+        "Checkpoints, LoRAs and VAEs have loaders of their own."
+    )
+    return parse_metadata(
+        metadata,
+        (FORMAT, VERSION),
+        name,
+        refusal,
+        lambda told: {
+            "version": int(told["version"]),
+            "config": NetworkConfig(**json.loads(told["config"])),
+            "training": json.loads(told.get("training", "{}")),
+        },
+    )
+
+
+def _build(
+    config: NetworkConfig, state: dict[str, Tensor], dtype: torch.dtype | None, name: str
+) -> EmotionNetwork:
+    # By names and shapes first: building what a file merely claims to hold could keep the machine busy.
+    if config.depth > len(state):
+        raise ValueError(f"{name} says that it has {config.depth} blocks, and holds {len(state)} tensors.")
+    check_layout(_shapes(config), state, name)
+    with torch.device("meta"):
+        network = EmotionNetwork(config)
+    network = fill(network, state, dtype or state["input_projection.weight"].dtype, name)
+    return network.requires_grad_(True)
+
+
+def _shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a network's weights, from a network of one block that stands for all."""
+    with torch.device("meta"):
+        single = EmotionNetwork(replace(config, depth=1)).state_dict()
+    first = "blocks.0."
+    shapes = {key: tuple(tensor.shape) for key, tensor in single.items() if not key.startswith(first)}
+    block = {key.removeprefix(first): tuple(t.shape) for key, t in single.items() if key.startswith(first)}
+    for number in range(config.depth):
+        shapes |= {f"blocks.{number}.{key}": shape for key, shape in block.items()}
+    return shapes
