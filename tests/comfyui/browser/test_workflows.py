@@ -26,30 +26,36 @@ BOXES = """() => app.graph.nodes.map((node) => {
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_workflow_loads_whole_and_keeps_its_values(ui, name):
+def test_a_workflow_opens_whole_and_readable_with_nothing_over_a_pad(ui, name):
     ui.load(WORKFLOWS[name])
+    ui.settle()
+    check_values(ui, name)
+    check_view(ui, name)
+    check_pads_are_free(ui)
+    ui.screenshot(name)
+
+
+def check_values(ui, name: str) -> None:
+    """Every node is known, and holds what was saved."""
     saved = {node["id"]: node for node in ui.serialized()["nodes"]}
     for node in WORKFLOWS[name]["nodes"]:
         assert saved[node["id"]]["type"] == node["type"]
         if node["type"] in PADS:
-            values = node[
-                "widgets_values"
-            ]  # fewer than now, if it was saved before the later ones were added
-            later = PADS[node["type"]][len(values) - 2 :]
+            values = node["widgets_values"]
+            later = PADS[node["type"]][len(values) - 2 :]  # inputs that were added after it was saved
             assert saved[node["id"]]["widgets_values"] == values + later
-            ui.pad(node["id"]).shows(*node["widgets_values"][:2])
+            ui.pad(node["id"]).shows(*values[:2])
     missing = (
         "() => app.graph.nodes.filter((n) => !LiteGraph.registered_node_types[n.type]).map((n) => n.type)"
     )
     assert ui.run(missing) == []
-    ui.screenshot(name)
 
 
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_workflow_opens_with_all_of_it_on_the_screen_and_its_words_readable(ui, name):
-    """Nodes 2.0 of the pinned interface spread a graph by a fifth: there, what is too wide goes on to the right."""
-    ui.load(WORKFLOWS[name])
-    ui.settle()
+def check_view(ui, name: str) -> None:
+    """All of it is on the screen, at a zoom at which the canvas draws words.
+
+    Nodes 2.0 of the pinned interface spread a graph by a fifth: there, what is too wide goes on to the right.
+    """
     scale = WORKFLOWS[name]["extra"]["ds"]["scale"]
     assert ui.run("() => app.canvas.ds.scale") == pytest.approx(scale)
     assert (scale < READABLE) == (name in BIRDS_EYE)
@@ -64,10 +70,7 @@ def test_a_workflow_opens_with_all_of_it_on_the_screen_and_its_words_readable(ui
             assert bottom < 900, kind
 
 
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_no_node_with_a_pad_covers_another(ui, name):
-    ui.load(WORKFLOWS[name])
-    ui.settle()
+def check_pads_are_free(ui) -> None:
     boxes = ui.run(
         "() => app.graph.nodes.map((n) => [n.type, n.pos[0], n.pos[1] - 30, n.size[0], n.size[1] + 30])"
     )
