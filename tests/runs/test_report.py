@@ -122,7 +122,7 @@ def test_moved_data_is_asked_for(trained, tmp_path, data_folder, capsys):
     told["settings"]["data"] = str(tmp_path / "gone")
     (run / "run.json").write_text(json.dumps(told))
     assert main([str(run)]) == 1
-    assert "say where it is with --data" in capsys.readouterr().err
+    assert "give its new place with --data" in capsys.readouterr().err
     assert main([str(run), "--data", str(data_folder)]) == 0
 
 

@@ -8,17 +8,32 @@ from emoticrafter.files import write_atomically
 BEGIN, END = "<!-- {name}: begin -->", "<!-- {name}: end -->"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None) -> str:
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None, padded: bool = False
+) -> str:
     """A table: names to the left, numbers to the right.
 
     Args:
         head: The columns' names.
-        rows: Cells, a row each.
+        rows: Cells, a row each; "|" in them is escaped.
         align: "l" or "r" for each column; by default the first is left and the others are right.
+        padded: Whether cells are filled up with blanks, so that columns stand below each other in a terminal.
     """
     align = align or "l" + "r" * (len(head) - 1)
-    rules = ["---" if side == "l" else "---:" for side in align]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rules, *rows])
+    lines = [[cell.replace("|", r"\|") for cell in line] for line in (head, *rows)]
+    widths = [max(4, *map(len, column)) if padded else 0 for column in zip(*lines, strict=True)]
+    rules = [
+        "-" * max(3, width - (side == "r")) + ":" * (side == "r")
+        for side, width in zip(align, widths, strict=True)
+    ]
+
+    def filled(line: list[str]) -> str:
+        sides = zip(line, align, widths, strict=True)
+        return " | ".join(
+            cell.ljust(width) if side == "l" else cell.rjust(width) for cell, side, width in sides
+        )
+
+    return "\n".join(f"| {filled(line)} |" for line in (lines[0], rules, *lines[1:]))
 
 
 def put_between_marks(path: Path, text: str, name: str, title: str = "") -> None:

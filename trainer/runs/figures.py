@@ -20,9 +20,8 @@ def _plane(axes: Axes) -> None:
 
 
 def _figure(columns: int = 1) -> tuple[plt.Figure, list[Axes]]:
-    figure, axes = plt.subplots(
-        1, columns, figsize=SIZE if columns == 1 else (9.6, 4.4), layout="constrained"
-    )
+    size = SIZE if columns == 1 else WIDE
+    figure, axes = plt.subplots(1, columns, figsize=size, layout="constrained")
     return figure, list(np.atleast_1d(axes))
 
 
@@ -43,7 +42,7 @@ def data(table: PairTable) -> plt.Figure:
 
 
 def density(fitted, valence: np.ndarray, arousal: np.ndarray, weight: np.ndarray) -> plt.Figure:
-    """The kernel density over the plane, and the weights of the training pairs that follow from it."""
+    """The kernel density over the plane, and the weights that it gives the training pairs."""
     figure, (left, right) = _figure(2)
     axis = np.linspace(-3.4, 3.4, 171)
     places = np.meshgrid(axis, axis)

@@ -1,7 +1,5 @@
 """The report of a run: one HTML file with its figures, settings and provenance inside."""
 
-import base64
-import html
 import json
 from functools import partial
 from pathlib import Path
@@ -14,45 +12,27 @@ from emoticrafter.fit.loss import effective_size, pair_weights
 from emoticrafter.weights import read_metadata
 from trainer.core.command_line import TrainingError
 from trainer.core.figures import save
+from trainer.core.html import render
+from trainer.core.pictures import data_url
 from trainer.core.rows import DataError
 from trainer.data.pairs import PairTable, load_table
 from trainer.runs import figures
 from trainer.runs.logs import read_metrics, stand_in_warning
 
-CSS = """
-:root { color-scheme: light dark; --ink: light-dark(#1d2433, #e6e9f0); --faint: light-dark(#e3e6ed, #2b3344);
-  --paper: light-dark(#ffffff, #151a24); --back: light-dark(#f4f5f8, #0d1118); --quiet: light-dark(#5b6579, #9aa5ba); }
-* { box-sizing: border-box; }
-body { margin: 0; padding: 3rem 1.25rem 5rem; background: var(--back); color: var(--ink);
-  font: 16px/1.55 system-ui, sans-serif; }
-main { max-width: 60rem; margin: auto; }
-h1 { font-size: 2rem; margin: 0; letter-spacing: -0.02em; }
-h2 { font-size: 1.2rem; margin: 0 0 0.35rem; }
-p { margin: 0 0 1rem; color: var(--quiet); max-width: 46rem; }
-section, dl { background: var(--paper); border: 1px solid var(--faint); border-radius: 12px; padding: 1.4rem 1.5rem;
-  margin: 1.25rem 0; }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1rem 1.5rem; }
-dt { color: var(--quiet); font-size: 0.85rem; }
-dd { margin: 0; font-size: 1.3rem; font-variant-numeric: tabular-nums; }
-.warning { color: light-dark(#b3261e, #ff9a8f); font-weight: 700; font-size: 1.15rem; margin: 0.5rem 0; }
-img { display: block; width: 100%; height: auto; }
-table { width: 100%; border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: 0.35rem 0.75rem 0.35rem 0; border-top: 1px solid var(--faint);
-  vertical-align: top; overflow-wrap: anywhere; }
-th { font-weight: 500; color: var(--quiet); width: 15rem; }
-thead th { border: 0; width: auto; }
-"""
-
 
 def read_run(run: Path) -> dict:
-    """What a run's folder holds: run.json's dict, its metrics, the sensitivity maps and the network's provenance.
+    """Reads a run's folder.
+
+    Returns:
+        run.json's dict with "train" and "validation" (lines of metrics.jsonl), "maps" (sensitivity.json) and
+        "provenance" (of the network), these two None as long as they are missing.
 
     Raises:
-        TrainingError: The folder is no run, a run that has not begun, or one of its files is damaged.
+        TrainingError: The folder does not hold a run, the run has no metrics yet, or a file is damaged.
     """
     if not (run / "run.json").is_file():
         raise TrainingError(
-            f"{run} holds no run (there is no run.json): give the folder that trainer.train wrote."
+            f"{run} does not hold a run (there is no run.json): give the folder that trainer.train wrote."
         )
     lines = read_metrics(run / "metrics.jsonl")
     found = _read_json(run / "run.json", NEEDED)
@@ -86,12 +66,12 @@ NEEDED = {
     "processes": int,
     "torch": str,
 }
-"""What run.json has to say for a report."""
+"""Paths in run.json that a report needs, and their types."""
 MAPS = {"grid": list, "valence": list, "arousal": list}
 
 
 def _read_json(path: Path, needed: dict) -> dict:
-    """Reads a dict that has a value of the right type under each of the needed paths."""
+    """Reads a dict, and checks that each needed path has a value of its type."""
     again = (
         "delete it to see the rest"
         if needed is MAPS
@@ -106,7 +86,9 @@ def _read_json(path: Path, needed: dict) -> dict:
         for key in keys.split():
             value = value.get(key) if isinstance(value, dict) else None
         if not isinstance(value, kind):
-            raise TrainingError(f"{path} is damaged ({keys.replace(' ', '.')} is missing or odd): {again}.")
+            raise TrainingError(
+                f"{path} is damaged ({keys.replace(' ', '.')} is missing or of another type): {again}."
+            )
     return found
 
 
@@ -114,7 +96,7 @@ def draw(run: Path, found: dict, table: PairTable) -> list[tuple[str, str, str]]
     """Draws the figures into the run's report folder.
 
     Returns:
-        (file name without ending, heading, what it shows), in order.
+        File name without ending, heading and explanation of each, in order.
     """
     settings, folder = found["settings"], run / "report"
     train = table.indexes("train")
@@ -146,101 +128,75 @@ TEXTS = {
     ),
     "weights": (
         "Weights",
-        "How the weights spread. If a few pairs take most of the weight, the number of equally weighted pairs that "
-        "they are worth is small, and --weight-clip helps.",
+        "How the weights spread. If a few pairs take most of the weight, the weights are worth few equal pairs, and "
+        "--weight-clip helps.",
     ),
     "losses": (
         "Losses",
-        "The weighted loss while training, with dropout, and on the validation pairs, without.",
+        "The weighted loss during training, with dropout, and on the validation pairs, without.",
     ),
     "sensitivity": (
         "Sensitivity",
-        "How far the features move when valence or arousal grows by one, at each point of the plane. Dark places are "
-        "where the emotion can be turned without much effect.",
+        "How far the features move when valence or arousal grows by one, at each point of the plane. Where it is dark, "
+        "changing the emotion has little effect.",
     ),
     "directions": (
         "Direction",
         "Monotone: the share of steps along an axis that go forward in the data's own direction (half is chance). "
-        "Consistency: the cosine between the movements of two prompts. Alignment: that with the data's direction.",
+        "Consistency: the cosine between the movements of two prompts. Alignment: their cosine with the data's "
+        "direction.",
     ),
 }
 
 
-# --- HTML ------------------------------------------------------------------------------------------------------------
+# ---- the page ---------------------------------------------------------------------------------------
 
 
 def page(run: Path, found: dict, drawn: list[tuple[str, str, str]]) -> str:
-    """The whole report; every figure is inside it."""
-    name = html.escape(run.resolve().name)
-    sections = "".join(_figure(run / "report", *one) for one in drawn)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{name} – emotion network</title><style>{CSS}</style></head><body><main>"
-        f"<h1>{name}</h1>{_warning(found)}{_summary(found)}{sections}{_tables(found)}</main></body></html>\n"
+    """The whole report as HTML; every figure is inside it."""
+    kept = {key: found[key] for key in ("device", "precision", "processes", "torch", "data")}
+    return render(
+        Path(__file__).with_name("report.html"),
+        name=run.resolve().name,
+        warning=stand_in_warning(found["data"]),
+        summary=_summary(found),
+        figures=[_figure(run / "report", *one) for one in drawn],
+        validation=_best_and_last(found["validation"]),
+        tables={
+            "Settings": _flat(found["settings"]),
+            "Network": _flat(found["network"]),
+            "Provenance": _flat(kept),
+        },
     )
 
 
-def _warning(found: dict) -> str:
-    text = stand_in_warning(found["data"])
-    return f'<p class="warning">{html.escape(text)}</p>' if text else ""
-
-
-def _summary(found: dict) -> str:
-    last = found["train"][-1]
+def _summary(found: dict) -> dict[str, str]:
+    last, pairs = found["train"][-1], found["data"]["pairs"]
     best = min(found["validation"], key=lambda line: line["loss"], default=None)
-    values = {
+    return {
         "steps": f"{last['step']:,} of {found['steps']:,}",
-        "pairs": f"{found['data']['pairs']['train']:,} + {found['data']['pairs']['validation']:,}",
+        "pairs": f"{pairs['train']:,} + {pairs['validation']:,}",
         "parameters": f"{found['network']['parameters'] / 1e6:.1f} million",
         "samples per second": f"{last['samples_per_second']:,.0f}",
         "best validation loss": f"{best['loss']:.4g}" if best else "none yet",
         "at step": f"{best['step']:,}" if best else "",
     }
-    items = "".join(
-        f"<div><dt>{key}</dt><dd>{html.escape(value)}</dd></div>" for key, value in values.items()
-    )
-    return f"<dl>{items}</dl>"
 
 
-def _figure(folder: Path, name: str, heading: str, text: str) -> str:
-    light, dark = (
-        "data:image/png;base64," + base64.b64encode((folder / f"{name}{ending}.png").read_bytes()).decode()
-        for ending in ("", "-dark")
-    )
-    picture = (
-        f'<picture><source srcset="{dark}" media="(prefers-color-scheme: dark)">'
-        f'<img src="{light}" alt="{html.escape(heading)}: {html.escape(text)}"></picture>'
-    )
-    return f"<section><h2>{heading}</h2><p>{html.escape(text)}</p>{picture}</section>"
+def _figure(folder: Path, name: str, heading: str, text: str) -> dict[str, str]:
+    light, dark = (data_url((folder / f"{name}{ending}.png").read_bytes(), "png") for ending in ("", "-dark"))
+    return {"heading": heading, "text": text, "light": light, "dark": dark}
 
 
-def _tables(found: dict) -> str:
-    kept = {key: found[key] for key in ("device", "precision", "processes", "torch")} | {
-        "data": found["data"]
-    }
-    tables = {
-        "Validation": _validation_table(found["validation"]),
-        "Settings": _table(_flat(found["settings"])),
-    }
-    tables["Network"] = _table(_flat(found["network"]))
-    tables["Provenance"] = _table(_flat(kept))
-    return "".join(f"<section><h2>{name}</h2>{table}</section>" for name, table in tables.items() if table)
-
-
-def _validation_table(validations: list[dict]) -> str:
+def _best_and_last(validations: list[dict]) -> dict[str, tuple[str, str]]:
     if not validations:
-        return ""
-    best = min(validations, key=lambda line: line["loss"])
-    rows = {
-        key.replace("_", " "): (f"{best[key]:.4g}", f"{validations[-1][key]:.4g}")
-        for key in best
-        if key != "kind"
-    }
-    return _table(rows, ("", "best", "last"))
+        return {}
+    best, last = min(validations, key=lambda line: line["loss"]), validations[-1]
+    return {key.replace("_", " "): (f"{best[key]:.4g}", f"{last[key]:.4g}") for key in best if key != "kind"}
 
 
 def _flat(values: dict, before: str = "") -> dict[str, tuple[str]]:
+    """Nested values as rows of a table: {"a": {"b": 1}} to {"a: b": ("1",)}."""
     rows = {}
     for key, value in values.items():
         name = f"{before}{key}".replace("_", " ")
@@ -251,15 +207,6 @@ def _flat(values: dict, before: str = "") -> dict[str, tuple[str]]:
     return rows
 
 
-def _table(rows: dict[str, tuple[str, ...]], head: tuple[str, ...] = ()) -> str:
-    top = f"<thead><tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr></thead>" if head else ""
-    body = "".join(
-        f"<tr><th>{html.escape(name)}</th>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
-        for name, cells in rows.items()
-    )
-    return f"<table>{top}<tbody>{body}</tbody></table>"
-
-
 def write_report(run: Path, data: Path | None = None) -> Path:
     """Draws a run's figures and writes its report.html.
 
@@ -268,17 +215,19 @@ def write_report(run: Path, data: Path | None = None) -> Path:
         data: The data folder, if it is not where the run found it.
 
     Raises:
-        TrainingError: The folder holds no run, or the data is gone or other data.
+        TrainingError: The folder does not hold a run, or the data is missing or has changed.
     """
     found = read_run(run)
     folder = data or Path(found["settings"]["data"])
     try:
         table = load_table(folder)
     except (DataError, OSError) as error:
-        raise TrainingError(f"{error}\nIf the run's data was moved, say where it is with --data.") from error
+        raise TrainingError(
+            f"{error}\nIf the run's data was moved, give its new place with --data."
+        ) from error
     if table.fingerprint() != found["data"]["fingerprint"]:
         raise TrainingError(
-            f"{folder} holds other data than the run was trained on: say where that is with --data."
+            f"{folder} holds other data than the run was trained on: give the right folder with --data."
         )
     text = page(run, found, draw(run, found, table))
     path = run / "report.html"

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
 import re
 import shutil
 from dataclasses import asdict, dataclass, field, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trainer.core.html import render
+from trainer.core.pictures import PictureError, data_url, decode, jpeg
 from trainer.core.rows import LISTED, DataError
 from trainer.evaluation.manifest import Image, read_manifest
 from trainer.study.key import Key, Picture, Task, without_none
 from trainer.study.plan import Amounts, make_plan, minutes, shuffled, take_stock
 
 SCRIPTS = ("answers.js", "ordering.js", "pad.js", "tasks.js", "study.js")
+PAGE = Path(__file__).with_name("page")
 LARGEST_PAGE = 40_000_000  # bytes of one HTML file: beyond it, phones give up
 
 
@@ -105,8 +106,6 @@ def _hide(images: list[Image], plan: list[list[Task]], seed: int) -> Key:
 
 def _pictures(paths: dict[str, Path], longest: int) -> dict[str, bytes]:
     """Name -> JPEG; raises DataError with every file that cannot be read."""
-    from trainer.core.pictures import PictureError  # late: the analysis needs no pictures
-
     found, problems = {}, []
     for name, path in paths.items():
         try:
@@ -123,8 +122,6 @@ def _pictures(paths: dict[str, Path], longest: int) -> dict[str, bytes]:
 
 def _jpeg(path: Path, longest: int) -> bytes:
     """The picture alone: metadata, in which ComfyUI writes prompt and workflow, is not taken along."""
-    from trainer.core.pictures import decode, jpeg
-
     return jpeg(decode(path), longest, quality=92, subsampling=0)
 
 
@@ -134,27 +131,18 @@ def _jpeg(path: Path, longest: int) -> bytes:
 
 
 def _page(key: Key, settings: StudySettings, inlined: dict[str, bytes] | None) -> str:
-    sources = {
-        name: "data:image/jpeg;base64," + base64.b64encode(data).decode()
-        for name, data in (inlined or {}).items()
-    }
-    parts = files(__package__) / "page"
-    style = (parts / "page.css").read_text("utf-8")
-    script = "\n".join(['"use strict";', *((parts / name).read_text("utf-8") for name in SCRIPTS)])
+    sources = {name: data_url(data) for name, data in (inlined or {}).items()}
+    style = (PAGE / "page.css").read_text("utf-8")
+    script = "\n".join(['"use strict";', *((PAGE / name).read_text("utf-8") for name in SCRIPTS)])
     # A page that can load nothing from anywhere: only its own script, its own style and its own pictures.
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src 'self' data: file:; "
         "base-uri 'none'; form-action 'none'"
     )
-    fill = {
-        "title": html.escape(settings.title),
-        "policy": html.escape(policy),
-        "style": style,
-        "script": script,
-        "plan": _in_script(_plan(key, settings, sources)),
-    }
-    template = (parts / "page.html").read_text("utf-8")
-    page = re.sub(r"\{\{(\w+)\}\}", lambda match: fill[match[1]], template)
+    plan = _in_script(_plan(key, settings, sources))
+    page = render(
+        PAGE / "page.html", title=settings.title, policy=policy, style=style, script=script, plan=plan
+    )
     if inlined and len(page) > LARGEST_PAGE:
         raise DataError(
             f"One file of {len(page) / 1e6:.0f} MB is more than phones open ({LARGEST_PAGE / 1e6:.0f} MB). Leave out "
@@ -174,7 +162,7 @@ def _in_script(content: dict[str, Any]) -> str:
 
 def _plan(key: Key, settings: StudySettings, sources: dict[str, str]) -> dict[str, Any]:
     """What the page knows: no method, no valence, no arousal, and prompts only where they are shown."""
-    consent = settings.consent or (files(__package__) / "page" / "consent.txt").read_text("utf-8")
+    consent = settings.consent or (PAGE / "consent.txt").read_text("utf-8")
     for name, value in (("minutes", str(minutes(key.participants))), ("contact", settings.contact)):
         consent = consent.replace(f"{{{name}}}", value)
     return {

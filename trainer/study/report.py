@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from trainer.core import markdown
 from trainer.study.analyse import MEASURES, PUBLISHED
 
 SIMULATED = "SIMULATED ANSWERS: a program gave them to try the analysis out. They say nothing about people."
@@ -116,10 +117,7 @@ def as_markdown(found: dict[str, Any]) -> str:
     parts = []
     for level, (heading, words, table) in enumerate(sections(found)):
         text = f"{'#' if level == 0 else '##'} {heading}\n\n{words}"
-        parts.append(text + (f"\n\n{_piped(*table)}" if table and table[1] else ""))
+        parts.append(
+            text + (f"\n\n{markdown.table(*table, 'l' * len(table[0]))}" if table and table[1] else "")
+        )
     return "\n\n".join(parts) + "\n"
-
-
-def _piped(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
