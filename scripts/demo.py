@@ -277,7 +277,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _continue_in_environment() -> None:
-    """Install what is missing and go on in .venv/, whichever Python this was started with."""
+    """Install what is missing and continue in .venv/, whichever Python started this."""
     comfyui.install()
     if Path(sys.prefix).resolve() == comfyui.ENVIRONMENT.resolve():
         return

@@ -107,7 +107,7 @@ def path(graph: Graph) -> None:
 
 
 def route(graph: Graph) -> None:
-    """The way of the same loop on the plane; takes no model."""
+    """The same loop as a path on the plane; needs no model."""
     points = graph.path(KEYFRAMES, 16, "smooth", True)
     graph.save("route", graph.add("EmotiCrafterMap", size=512, asked=[points, 3]))
 
@@ -118,7 +118,7 @@ def blend(graph: Graph) -> None:
 
 
 def another_mood(graph: Graph) -> None:
-    """One picture in five moods, begun from itself."""
+    """One picture in five moods, starting from itself."""
     source = graph.drawn(graph.text(HOUSE))
     latent = graph.add("VAEEncode", pixels=source, vae=graph.part(2))
     points = graph.grid(rows=1, arousal_min=0.0, arousal_max=0.0, latent=latent)

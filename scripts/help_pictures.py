@@ -1,7 +1,7 @@
 """Draw the pictures of the help pages and of the guide, into web/docs/images/.
 
     .venv/bin/python scripts/help_pictures.py                 # all of them, a few minutes
-    .venv/bin/python scripts/help_pictures.py grid path       # these alone
+    .venv/bin/python scripts/help_pictures.py grid path       # only these
 
 Nodes are photographed in the real interface, in Chromium; what they make is drawn by the miniature in the real
 server.
@@ -85,7 +85,7 @@ def joined(pictures: list, labels: list[str]):
 
 
 def save(picture, name: str) -> None:
-    """Writes a WebP, as good as its place allows."""
+    """Writes a WebP of the best quality that fits its size limit."""
     for quality in (90, 80, 65, 50):
         content = io.BytesIO()
         picture.save(content, "WEBP", quality=quality, method=6)

@@ -1,4 +1,4 @@
-"""What the nodes look like: each photographed in the real interface, with those that it is mostly linked to."""
+"""The nodes as they look in the real interface, each photographed with those it is usually linked to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 class Scene(NamedTuple):
     """Nodes as (class, its values), and links as (class, output, class, input).
 
-    They stand one above the other: ComfyUI's help panel is narrower than two nodes.
+    They are stacked, because ComfyUI's help panel is narrower than two nodes.
     """
 
     nodes: list[tuple[str, dict]]

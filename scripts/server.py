@@ -27,7 +27,7 @@ from urllib.parse import urlencode
 
 from scripts.comfyui import ROOT, SetupError, comfyui_folder, comfyui_python
 
-PACK_NAME = "emoticrafter-comfyui"  # as people's folders are named: hyphens are no obstacle
+PACK_NAME = "emoticrafter-comfyui"  # as people's folders are named: hyphens do not matter
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "output", "data", "runs", "dist", "build")
 COPY_MARK = ".copied-by-emoticrafter"  # in a copy that may be deleted, and in nothing else
 # On a busy machine torch's threads otherwise burn many times their work in waiting for each other.

@@ -54,11 +54,11 @@ def to_prompt(workflow: dict, object_info: dict) -> dict:
         class_type and inputs by node id; a link is [node id, output slot].
 
     Raises:
-        WorkflowError: it is no saved workflow, a node is not known to the server, or widget values do not fit.
+        WorkflowError: it is not a saved workflow, the server does not know a node, or widget values do not fit.
     """
     if "nodes" not in workflow or "links" not in workflow:
         raise WorkflowError(
-            "This is no saved workflow: it has no 'nodes' and 'links'. Save it with Workflow > Save in ComfyUI "
+            "This is not a saved workflow: it has no 'nodes' and 'links'. Save it with Workflow > Save in ComfyUI "
             "(Export (API) gives a prompt, which needs no conversion)."
         )
     subgraphs = {one["id"]: one for one in workflow.get("definitions", {}).get("subgraphs", [])}

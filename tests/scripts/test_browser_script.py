@@ -39,7 +39,7 @@ def test_without_a_browser_it_says_what_to_do(monkeypatch):
 def test_a_wrong_chromium_is_named(monkeypatch, tmp_path):
     programs(monkeypatch, chromium="/usr/bin/chromium")
     monkeypatch.setenv("CHROMIUM", str(tmp_path / "none"))
-    with pytest.raises(SetupError, match="none, which is no file"):
+    with pytest.raises(SetupError, match="none, which is not a file"):
         browser.chromium()
 
 

@@ -218,7 +218,7 @@ def test_wrong_paths_are_named(machine, tmp_path):
     with pytest.raises(comfyui.SetupError, match=r"COMFYUI_PATH is .*no main.py in it"):
         comfyui.comfyui_folder()
     machine.monkeypatch.setenv("COMFYUI_PYTHON", str(tmp_path / "none"))
-    with pytest.raises(comfyui.SetupError, match=r"COMFYUI_PYTHON is .*no file"):
+    with pytest.raises(comfyui.SetupError, match=r"COMFYUI_PYTHON is .*not a file"):
         comfyui.comfyui_python()
 
 
