@@ -59,6 +59,7 @@ class Interface:
         server.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": renderer == "vue"})
         self.renderer, self.name = renderer, name
         self.page = browser.new_page(viewport={"width": 1400, "height": 900})
+        self.page.set_default_timeout(120_000)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._note)
@@ -88,7 +89,7 @@ class Interface:
 
     def until(self, condition: str, argument=None) -> None:
         """Wait until a JavaScript function gives something true."""
-        self.page.wait_for_function(condition, arg=argument, timeout=15_000)
+        self.page.wait_for_function(condition, arg=argument, timeout=60_000)
 
     def load(self, workflow: dict) -> None:
         self.run("(workflow) => app.loadGraphData(workflow)", workflow)

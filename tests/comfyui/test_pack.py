@@ -43,7 +43,7 @@ def loaded(server, tmp_path_factory):
     write_network(base / "models" / "emoticrafter" / NETWORK_NAME)
     program = Path(__file__).with_name("comfyui_import.py")
     command = [comfyui_python(), program, server.base / "custom_nodes" / PACK_NAME, base]
-    done = subprocess.run(command, cwd=comfyui_folder(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=comfyui_folder(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 

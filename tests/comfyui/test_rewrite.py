@@ -97,6 +97,7 @@ def test_an_endpoint_that_fails_is_told_and_asked_again_by_the_next_prompt(serve
                 server.queue(graph)
             assert "Rewrite Prompt for Emotion: The prompt was not rewritten: " in str(caught.value)
             assert message in str(caught.value)
+        graph = rewriting(models.url)
         assert server.queue(graph).outputs["shown"]["text"] == [ANSWER]
         assert "rewrite" in server.queue(graph).cached
     assert len(models.requests) == 3

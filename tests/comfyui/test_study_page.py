@@ -151,13 +151,13 @@ def test_a_picture_is_dragged_to_its_place(person):
     assert person.order() == [five, two, three, four, one]
     dialog = person.page.get_by_role("dialog")
     person.page.keyboard.press("Enter")  # the picture that was dragged has the focus
-    dialog.wait_for(timeout=9000)
+    dialog.wait_for()
     person.press("Close")
     person.drag(person.centre(1), person.centre(2))
     assert not dialog.is_visible()  # a drag is no tap
     person.page.wait_for_timeout(600)  # after a drag a finger needs a moment too
     person.tap(*person.centre(2))
-    dialog.wait_for(timeout=9000)  # and a tap no drag
+    dialog.wait_for()  # and a tap no drag
     person.screenshot("large")
     person.press("Close")
     assert person.order() == [five, three, two, four, one]
@@ -322,8 +322,8 @@ def test_without_storage_it_warns_and_the_file_can_be_saved(somebody, key, tmp_p
     person.screenshot("not-kept")
     said = []
     person.page.on("dialog", lambda dialog: (said.append(dialog.type), dialog.dismiss()))
-    person.page.close(run_before_unload=True)
-    person.page.wait_for_timeout(300)
+    with person.page.expect_event("dialog"):
+        person.page.close(run_before_unload=True)
     assert said == ["beforeunload"]
     person.go_to(None)
     person.save(tmp_path)

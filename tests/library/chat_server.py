@@ -96,7 +96,7 @@ def reset(handler):
 
 def stall(handler):
     """Says nothing until the server is shut down."""
-    handler.server.hold.wait(20)
+    handler.server.hold.wait(600)
 
 
 def trickle(handler):
