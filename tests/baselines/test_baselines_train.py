@@ -41,6 +41,8 @@ from trainer.painters import sdxl as draw_sdxl
 from trainer.painters.miniature import MiniaturePainter
 from trainer.painters.plan import plan
 
+pytestmark = pytest.mark.slow
+
 CPU = Machine(torch.device("cpu"))
 TINY_SETTINGS = {"steps": 4, "batch": 4, "width": 16, "hidden": 16}
 

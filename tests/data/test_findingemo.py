@@ -130,6 +130,7 @@ def test_some_scenes_have_nobody_in_them(first_rows):
     assert sum(text.lower() in scenes for text in crowded.neutral) < 10
 
 
+@pytest.mark.slow
 def test_words_tell_valence_and_arousal_back(table):
     """Mean ratings of the words predict held-out ratings: the wording carries both, a neutral prompt neither."""
 

@@ -23,6 +23,7 @@ def pairs(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_pairs_and_features_from_an_own_file(pairs, tmp_path, capsys):
     out = tmp_path / "data"
     arguments = [
@@ -47,6 +48,7 @@ def test_pairs_and_features_from_an_own_file(pairs, tmp_path, capsys):
     assert about["fingerprint"] == table.fingerprint() and "licence" not in about
 
 
+@pytest.mark.slow
 def test_findingemo_is_the_default_and_names_its_licence(tmp_path, capsys):
     out = tmp_path / "data"
     assert prepare.main(["--out", str(out), "--limit", "300", "--pairs-only"]) == 0

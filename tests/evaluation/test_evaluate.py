@@ -77,6 +77,7 @@ def measured(path: Path, distance=RED, calls=None) -> Scores:
 # ---- figures ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_method_that_follows_exactly(tmp_path):
     found = evaluate(measured(make_manifest(tmp_path, ("ours", "plain"), prompts=8)))
     ours = {name: value.mean for name, value in found.estimates["ours"].items()}
@@ -90,6 +91,7 @@ def test_a_method_that_follows_exactly(tmp_path):
     assert [c.error for c in found.calibrations["ours"]] == pytest.approx([0, 0], abs=0.02)
 
 
+@pytest.mark.slow
 def test_always_0_and_plain_score_1_8_and_show_no_control(tmp_path):
     rows = evaluate(measured(make_manifest(tmp_path, ("ours", "plain"), prompts=8))).estimates
     for row in ("always 0", "plain"):
@@ -116,6 +118,7 @@ def test_every_method_has_its_labels_shuffled_in_its_own_way(tmp_path):
         np.testing.assert_array_equal(values, again["ours-0, labels shuffled"][name])
 
 
+@pytest.mark.slow
 def test_methods_are_compared_prompt_by_prompt_and_with_always_0(tmp_path):
     found = evaluate(measured(make_manifest(tmp_path, ("ours", "plain"), prompts=8)))
     tests = {(figure, a, b): (test, corrected) for figure, a, b, test, corrected in found.tests}
@@ -175,6 +178,7 @@ def test_neighbours_on_the_plane():
     assert neighbours([(0.0, 0.0), (1.0, 1.0)], ([0.0, 1.0], [0.0, 1.0])) == []
 
 
+@pytest.mark.slow
 def test_a_missing_point_does_not_make_neighbours_of_those_around_it(tmp_path):
     path = make_manifest(tmp_path, ("ours", "plain"), prompts=8)
     whole = evaluate(measured(path))
@@ -235,6 +239,7 @@ def test_unreadable_images_are_named_and_the_others_kept(tmp_path):
     assert evaluate(found).estimates["ours"]["V-Error"].mean == pytest.approx(0, abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", ["missing", "unreadable"])
 def test_a_point_that_one_method_lacks_is_left_out_of_all_or_refused(tmp_path, miniature, capsys, gone):
     path = make_manifest(tmp_path, ("ours", "rewriting", "plain"), prompts=8)
@@ -365,6 +370,7 @@ def miniature(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_miniature_needs_no_hub(tmp_path, miniature, capsys, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     path = make_manifest(tmp_path, ("ours", "theirs", "plain"), prompts=6)

@@ -174,6 +174,7 @@ def test_lpips_takes_weights_from_a_file(alexnet):
     assert values == pytest.approx(direct(a, b).flatten().detach().numpy(), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_lpips_without_weights_says_which_file_to_get(tmp_path, alexnet, monkeypatch):
     def offline(*args, **kwargs):
         raise OSError("no route to host")
@@ -236,6 +237,7 @@ def test_the_miniature_s_reader_stays_on_the_plane():
     assert (MiniatureReader(network).read(PICTURES) == 3).all()
 
 
+@pytest.mark.slow
 def test_the_command_with_every_score(clip, alexnet, tmp_path, capsys):
     images = []
     for number in range(2):
@@ -396,6 +398,7 @@ def rated(tmp_path):
     return table, folder
 
 
+@pytest.mark.slow
 def test_a_reader_learns_what_is_in_the_features(rated, clip, tmp_path, capsys):
     table, folder = rated
     out = tmp_path / "reader.safetensors"

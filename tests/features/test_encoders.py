@@ -170,6 +170,7 @@ def test_parentheses_are_text_and_not_weights(encoders):
     assert "( cat : 1 . 2 )" in decoded
 
 
+@pytest.mark.slow
 def test_tiny_stands_in_at_full_width():
     encoders = load_encoders("tiny")
     assert encoders.name == "tiny (untrained)"

@@ -154,6 +154,7 @@ features.write_features(load_table(table), encoders, folder, batch_size=4)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_stopped(table, encoders, encoder_folder, tmp_path):
     save_table(table, tmp_path / "pairs.jsonl")
     command = [sys.executable, "-c", CHILD, encoder_folder, tmp_path / "pairs.jsonl", tmp_path / "features"]

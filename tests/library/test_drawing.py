@@ -313,6 +313,7 @@ def test_grey_transparent_and_failed_images_are_shown():
     assert to_pictures(torch.full((1, 2, 2, 3), float("nan")))[0].getpixel((0, 0)) == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_the_library_can_be_had_without_pillow():
     program = "import sys; sys.modules['PIL'] = None; import emoticrafter, emoticrafter.research.readers"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

@@ -379,6 +379,7 @@ def command(*arguments):
     )
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_command_converts_a_published_file(tmp_path):
     target = tmp_path / "out" / "net.safetensors"
@@ -393,6 +394,7 @@ def test_the_command_converts_a_published_file(tmp_path):
     assert [path.name for path in target.parent.iterdir()] == [target.name]
 
 
+@pytest.mark.slow
 def test_the_command_ends_in_one_line_and_a_code(tmp_path):
     done = command("inspect", tmp_path / "none.pth")
     assert done.returncode == 1

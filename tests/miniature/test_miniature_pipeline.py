@@ -133,6 +133,7 @@ def test_counts_of_nothing_are_refused(words, capsys):
     assert end.value.code == 2 and "expected at least 1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_measure_writes_the_table(out, tmp_path):
     arguments = ["measure", "--out", str(out), "--prompts", "2", "--seeds", "1", "--device", "cpu"]
     path = tmp_path / "miniature.md"
@@ -144,6 +145,7 @@ def test_measure_writes_the_table(out, tmp_path):
     assert path.read_text() == first
 
 
+@pytest.mark.slow
 def test_words_are_set_against_the_opposite_value(out, tmp_path, monkeypatch):
     asked, forward = [], EmotionNetwork.forward
 

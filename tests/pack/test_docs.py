@@ -69,6 +69,7 @@ def mentioned_commands() -> set[str]:
 # ---- commands --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")  # other tests import it too
 def test_commands_exist_with_their_options(capsys):
     for command in sorted(printed_commands() | mentioned_commands()):
@@ -78,6 +79,7 @@ def test_commands_exist_with_their_options(capsys):
             raise AssertionError(f"{command}: {error}") from error
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 def test_printed_commands_take_their_arguments(monkeypatch, capsys):
     """Nothing that is required is left out, and every value is one that its option takes."""

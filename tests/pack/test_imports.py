@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 DOORS = "the doors"
 NAMES = "emoticrafter/__init__.py"  # the library's public names, of the two above it
@@ -137,6 +139,7 @@ def test_other_packages_are_imported_only_where_they_belong():
     assert [text for text in wrong if text.partition(":")[0] not in KNOWN] == []
 
 
+@pytest.mark.slow
 def test_the_library_loads_nothing_heavy_but_torch():
     heavy = {"transformers", "scipy", "trainer", "matplotlib", "PIL", "emoticrafter.weights.hub"}
     program = f"import sys; from emoticrafter import *; print(sorted({heavy!r} & set(sys.modules)))"

@@ -295,6 +295,7 @@ def sdxl(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_sdxl_draws_the_emotion_and_resumes(sdxl, tmp_path):
     network = network_file(tmp_path / "network.safetensors", 64)
     common = ["--model", str(sdxl), "--size", "32", "--steps", "2", "--limit", "1", "--device", "cpu"]
@@ -313,6 +314,7 @@ def test_sdxl_draws_the_emotion_and_resumes(sdxl, tmp_path):
     assert np.abs(ours[3.0, 3.0] - ours[-3.0, -3.0]).max() > 0
 
 
+@pytest.mark.slow
 def test_sdxl_with_strength_0_is_the_plain_picture(sdxl, tmp_path):
     from trainer.painters.sdxl import SdxlPainter
 
@@ -324,6 +326,7 @@ def test_sdxl_with_strength_0_is_the_plain_picture(sdxl, tmp_path):
     assert all(np.abs(np.array(picture).astype(int) - np.array(plain)).max() <= 1 for picture in unchanged)
 
 
+@pytest.mark.slow
 def test_a_network_of_another_width_is_refused(sdxl, tmp_path, capsys):
     network = network_file(tmp_path / "network.safetensors", 48)
     arguments = ["sdxl", "--model", str(sdxl), "--network", str(network), "--out", str(tmp_path / "images")]

@@ -11,6 +11,8 @@ import torch
 from trainer.report import main
 from trainer.train import main as train
 
+pytestmark = pytest.mark.slow
+
 SMALL = "--width 64 --depth 1 --emotion-tokens 2 --emotion-hidden 16 --batch 8 --steps 6 --validate-every 3"
 
 

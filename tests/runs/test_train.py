@@ -103,6 +103,7 @@ def test_accumulation_gives_the_same_run(data_folder, tmp_path):
     assert losses(tmp_path / "four") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_bfloat16_gives_nearly_the_same_run(data_folder, tmp_path):
     assert fit(data_folder, tmp_path / "full", "--steps 4 --dropout 0") == 0
     assert fit(data_folder, tmp_path / "half", "--steps 4 --dropout 0 --precision bfloat16") == 0
@@ -110,6 +111,7 @@ def test_bfloat16_gives_nearly_the_same_run(data_folder, tmp_path):
     assert losses(tmp_path / "half") == pytest.approx(losses(tmp_path / "full"), rel=0.02)
 
 
+@pytest.mark.slow
 def test_preservation_keeps_the_residual_out_of_content(data_folder, tmp_path):
     for name, weight in (("free", 0), ("kept", 5)):
         more = f"--steps 120 --dropout 0 --preserve {weight} --preserve-rank 4 --log-every 60 --validate-every 120"

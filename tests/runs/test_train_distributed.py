@@ -14,6 +14,8 @@ import torch
 from trainer.core.checkpoint import read_state
 from trainer.train import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 # Dropout draws other numbers in each process, so runs are compared without it.
 SMALL = (

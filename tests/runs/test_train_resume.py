@@ -18,6 +18,8 @@ from trainer import train
 from trainer.core.checkpoint import read_state
 from trainer.train import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SMALL = (
     "--width 64 --depth 1 --emotion-tokens 2 --emotion-hidden 16 --batch 8 --log-every 1 --validate-every 3"

@@ -71,6 +71,7 @@ def test_every_dependency_and_extra_of_the_project_is_pinned():
     assert "torch==2.13.0" in lines  # exactly: a range would fetch gigabytes of CUDA libraries
 
 
+@pytest.mark.slow
 def test_every_package_that_the_project_imports_is_pinned():
     """A package that only comes along with another would be missing one day, on somebody else's machine."""
     lines = comfyui.REQUIREMENTS.read_text("utf-8").splitlines()

@@ -25,6 +25,8 @@ from trainer.tables.figures import Found, Row
 from trainer.tables.rows import NETWORKS, OURS, PLAIN, REWRITING, TABLES, TITLES
 from trainer.tables.sources import Drawing, Miniature, check_base, fit, given_networks, method_name
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = 14  # with fewer, scipy tries all signs of tied differences: seconds for a test
 
 # ---- numbers ---------------------------------------------------------------------------------------

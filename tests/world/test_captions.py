@@ -42,6 +42,7 @@ def correlation_of_bag_of_words(train, train_at, test, test_at):
     return [np.corrcoef(guess[:, axis], test_at[:, axis])[0, 1] for axis in (0, 1)]
 
 
+@pytest.mark.slow
 def test_words_tell_valence_and_arousal_and_neutral_words_do_not():
     emotional, neutral, at = draw(2000, 1)
     new_emotional, new_neutral, new_at = draw(500, 2)
@@ -94,6 +95,7 @@ def test_strength_is_graded():
     assert "cheerful" in joyful[1] and "cheerful" not in joyful[0]
 
 
+@pytest.mark.slow
 def test_a_share_of_captions_names_an_emotion():
     named = [
         f"of {name}" in emotional_caption(SCENE, v, a, seed) for name, v, a in NAMED for seed in range(60)

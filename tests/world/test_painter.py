@@ -34,6 +34,7 @@ def test_the_same_seed_paints_the_same_picture_and_another_seed_another():
     assert difference(paint(scene, 2, -1, seed=5), paint(scene, 2, -1, seed=6)) > 5
 
 
+@pytest.mark.slow
 def test_every_subject_and_setting_can_be_painted_at_the_corners():
     assert set(PAINT) == set(SUBJECTS)
     corners = [(-3, -3), (-3, 3), (3, -3), (3, 3)]
@@ -42,6 +43,7 @@ def test_every_subject_and_setting_can_be_painted_at_the_corners():
         assert paint(scene, *corners[(i + i // 4) % 4], seed=i).std() > 8, scene
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", ["valence", "arousal"])
 def test_small_steps_change_a_little_and_always_something(axis):
     """A third of the axis for each subject, the three thirds in turn."""
@@ -55,6 +57,7 @@ def test_small_steps_change_a_little_and_always_something(axis):
         assert min(moves) > 0.2, (scene, other, moves)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", ["valence", "arousal"])
 def test_there_is_no_jump_anywhere(axis):
     """A tenth of a step moves the picture by about a tenth; what flips at once would not shrink."""
