@@ -1,33 +1,31 @@
-"""Downloads from a Hugging Face hub with the standard library: resumable, checked, whole or not there.
+"""Lists and downloads network files of a Hugging Face hub, by huggingface_hub: resumable, checked, whole or not there.
 
-`HF_ENDPOINT` names another hub address, such as a mirror. The published weights are public, so no token is
-ever sent.
+huggingface_hub's own download starts over after a failed run, removes the old file before it has the new one, and
+compares sizes only. So the file is read in blocks here and takes its name once its sha256 is right. `HF_ENDPOINT` names
+another hub address, such as a mirror. The published weights are public, and no token is ever sent.
 """
 
-import errno
-import http.client
-import json
+import itertools
 import os
 import re
 import shutil
 import sys
-import time
-import urllib.error
+import threading
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
 from ..files import file_sha256
 
 REPOSITORY = "idvxlab/EmotiCrafter"
-T = TypeVar("T")
-TIMEOUT_S = 30
-RETRIES = 4
-BLOCK = 1 << 20
-LISTING_BYTES = 4 << 20
+BLOCK = 8 << 20  # bytes of a request: what a broken connection costs at most
 LISTING_S = 60
+LISTING_FILES = 10_000
+ADVICE = "Check the network and the names, or name a mirror in HF_ENDPOINT."
+T = TypeVar("T")
 
 
 class HubFile(NamedTuple):
@@ -57,51 +55,72 @@ def endpoint() -> str:
 
 
 def list_files(repository: str, address: str) -> list[HubFile]:
-    """Lists the weights (.pth and .safetensors) of a repository.
+    """The weight files of a repository.
+
+    Args:
+        repository: Such as "idvxlab/EmotiCrafter".
+        address: From `endpoint`.
 
     Raises:
-        ValueError: The repository's name is odd, or the answer is no listing, too long or too slow.
-        OSError: The hub cannot be reached or has no such repository.
+        OSError: The hub cannot be reached, or lacks the repository.
+        ValueError: The repository's name or the hub's answer is malformed.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-        raise ValueError(f"{repository!r} is no repository name: expected owner/name.")
-    url = f"{address}/api/models/{repository}/tree/main?recursive=true"
-    deadline = time.monotonic() + LISTING_S
-    body = _retry(lambda: _read(url, deadline))
+        raise ValueError(f"{repository!r} is not a repository name: expected owner/name.")
+    where = f"{address}/{repository}"
+    found = _within(LISTING_S, lambda: _tree(repository, address), where)
     try:
-        files = [_hub_file(entry) for entry in json.loads(body) if entry["type"] == "file"]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{url} did not answer with a list of files: {body[:80]!r}") from error
-    weights = [file for file in files if PurePosixPath(file.path).suffix in (".pth", ".safetensors")]
-    for file in weights:
-        if not file.path.isprintable():  # it could steer the terminal
-            raise ValueError(f"{url} lists a name with control characters: {file.path!a}.")
+        files = [HubFile(entry.path, entry.size, entry.lfs and entry.lfs.sha256) for entry in found]
+        weights = [file for file in files if PurePosixPath(file.path).suffix in (".pth", ".safetensors")]
+        for file in weights:
+            _check_entry(file)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where} did not answer with a list of files: {_one_line(error)}") from error
     return weights
 
 
-def _read(url: str, deadline: float) -> bytes:
-    """A whole answer of at most LISTING_BYTES; `deadline` is a time.monotonic() in seconds."""
-    body = bytearray()
-    with _open(url) as answer:
-        expected = answer.length or 0
-        while block := answer.read1(BLOCK):  # returns what has come, so that a trickle meets the deadline
-            body += block
-            if len(body) > LISTING_BYTES:
-                raise ValueError(f"{url} answered with more than the {LISTING_BYTES:,} bytes of a listing.")
-            if time.monotonic() > deadline:
-                raise ValueError(f"{url} did not send its listing within {LISTING_S} s. Try again later.")
-    if len(body) < expected:
-        raise http.client.IncompleteRead(bytes(body), expected - len(body))
-    return bytes(body)
+def _tree(repository: str, address: str) -> list:
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+    tree = HfApi(endpoint=address, token=False).list_repo_tree(repository, recursive=True)
+    return [entry for entry in itertools.islice(tree, LISTING_FILES) if isinstance(entry, RepoFile)]
 
 
-def _hub_file(entry: dict) -> HubFile:
-    path, size, sha256 = str(entry["path"]), entry["size"], (entry.get("lfs") or {}).get("oid")
-    if type(size) is not int or not 0 <= size < 1 << 63:
-        raise ValueError(f"the size of {path!a} is no number of bytes")
-    if sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise ValueError(f"the sha256 of {path!a} is none")
-    return HubFile(path, size, sha256)
+def _within(seconds: float, action: Callable[[], T], where: str) -> T:
+    """What `action` gives, in a thread of its own: a hub that trickles would be read for ever."""
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(action())
+        except Exception as error:
+            result.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return result.result(seconds)
+    except FutureTimeoutError:
+        raise OSError(f"{where} did not send its listing within {seconds:g} s. Try again later.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{where} did not answer with a list of files: {_one_line(error)}") from error
+    except Exception as error:  # of the HTTP library that this release of huggingface_hub uses
+        raise OSError(f"{where} cannot be listed: {_one_line(error)} {ADVICE}") from error
+
+
+def _check_entry(file: HubFile) -> None:
+    if not file.path.isprintable():  # it could steer the terminal
+        raise ValueError(f"the name {file.path!a} has control characters")
+    if type(file.size) is not int or not 0 <= file.size < 1 << 63:
+        raise ValueError(f"the size of {file.path!a} is not a number of bytes")
+    if file.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", file.sha256):
+        raise ValueError(f"{file.path!a} has a malformed sha256")
+
+
+def _one_line(error: Exception) -> str:
+    """An error's text without line breaks and control characters: the hub chose it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return "".join(mark if mark.isprintable() else "?" for mark in text)[:300]
 
 
 def choose(files: list[HubFile], name: str) -> HubFile:
@@ -124,7 +143,7 @@ def download(repository: str, file: HubFile, folder: Path, address: str) -> Path
     Until it is complete and its checksum is right it is named `<name>.part`.
 
     Raises:
-        ValueError: The file has another checksum than the hub says, or a name that is none here.
+        ValueError: The file has another checksum than the hub says, or a name that cannot be used here.
         OSError: The disk has too little room, or the hub cannot be reached; what has come is kept for
             the next try.
     """
@@ -133,22 +152,22 @@ def download(repository: str, file: HubFile, folder: Path, address: str) -> Path
         return target
     folder.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
+    if _size(part) > file.size:
+        part.unlink()
     _check_room(part, file.size)
-    url = f"{address}/{repository}/resolve/main/{urllib.parse.quote(file.path)}"
     try:
-        _retry(lambda: _fetch(url, part, file.size))
-    except OSError as error:
-        have = part.stat().st_size if part.exists() else 0
+        _fetch(repository, file, part, address)
+    except (
+        Exception
+    ) as error:  # of the disk, or of the HTTP library that this release of huggingface_hub uses
         raise OSError(
-            f"The download of {url} stopped at {have:,} of {file.size:,} bytes: {error}. "
-            "What has come is kept; run the same command again to go on."
+            f"The download of {file.path} from {address}/{repository} stopped at {_size(part):,} of {file.size:,} "
+            f"bytes: {_one_line(error)} {ADVICE} What has come is kept; run the same command again to go on."
         ) from error
-    if part.stat().st_size != file.size or not _is_right(part, file):
-        size = part.stat().st_size
+    if not _is_right(part, file):
         part.unlink()
         raise ValueError(
-            f"{file.path} arrived damaged ({size:,} bytes of {file.size:,}, or another sha256 than "
-            f"{file.sha256}); it was removed. Download it again."
+            f"{file.path} arrived damaged (another sha256 than {file.sha256}); it was removed. Download it again."
         )
     part.replace(target)
     return target
@@ -159,14 +178,17 @@ def _local_name(file: HubFile) -> str:
     name = PurePosixPath(file.path).name
     if not re.fullmatch(r"[\w+-][\w .+-]*", name):
         raise ValueError(
-            f"{file.path!r} is no name that can be saved: expected letters, digits, . _ - and +."
+            f"{file.path!r} cannot be used as a file name: expected letters, digits, . _ - and +."
         )
     return name
 
 
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 def _check_room(part: Path, size: int) -> None:
-    need = size - (part.stat().st_size if part.exists() else 0)
-    free = shutil.disk_usage(part.parent).free
+    need, free = size - _size(part), shutil.disk_usage(part.parent).free
     if need > free:
         raise OSError(
             f"{part.stem} needs {need:,} more bytes, and {part.parent} has {free:,} free. "
@@ -178,68 +200,24 @@ def _is_right(path: Path, file: HubFile) -> bool:
     return file.sha256 is None or file_sha256(path) == file.sha256
 
 
-def _retry(action: Callable[[], T]) -> T:
-    """Calls `action`, a few times while the hub or the way there fails for the moment."""
-    for attempt in range(RETRIES):
-        try:
-            return action()
-        except (OSError, http.client.HTTPException) as error:
-            if attempt == RETRIES - 1 or _is_final(error):
-                raise error if isinstance(error, OSError) else OSError(repr(error)) from error
-            time.sleep(2**attempt)
-    raise AssertionError("unreachable")
+def _fetch(repository: str, file: HubFile, part: Path, address: str) -> None:
+    """Appends to `part` what it lacks, block by block."""
+    from huggingface_hub import HfFileSystem
 
-
-def _is_final(error: Exception) -> bool:
-    """True for an answer that a second try will not change, and for a full or closed disk."""
-    if isinstance(error, urllib.error.HTTPError):
-        return error.code < 500 and error.code not in (408, 429)
-    return isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.ENOSPC
-
-
-def _fetch(url: str, part: Path, size: int) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    if have > size:
-        part.unlink()
-        have = 0
-    if have == size:
-        return
-    with _open(url, {"Range": f"bytes={have}-"} if have else {}) as answer:
-        if answer.status != 206:
-            have = 0  # the hub sends the whole file again
-        with part.open("ab" if have else "wb") as out:
-            while have <= size and (block := answer.read(BLOCK)):
-                out.write(block)
-                have += len(block)
-                _show(part.stem, have, size)
+    part.touch()
+    hub = HfFileSystem(endpoint=address, token=False, skip_instance_cache=True)
+    whole = {"mode": "rb", "size": file.size, "block_size": BLOCK, "cache_type": "none"}
+    with part.open("ab") as out, hub.open(f"{repository}/{file.path}", **whole) as remote:
+        while (have := out.tell()) < file.size:
+            remote.seek(have)
+            wanted = min(BLOCK, file.size - have)
+            block = remote.read(wanted)
+            if len(block) != wanted:  # a mirror that knows no ranges sends the whole file
+                raise OSError(f"the hub sent {len(block):,} bytes where {wanted:,} were asked for.")
+            out.write(block)
+            out.flush()
+            _show(part.stem, have + wanted, file.size)
     print(file=sys.stderr)
-    if have < size:
-        raise http.client.IncompleteRead(b"", size - have)
-
-
-class _WebRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to http(s) only, and never from https to http."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
-        old, new = (urllib.parse.urlsplit(url).scheme for url in (req.full_url, newurl))
-        if new != "https" and (old, new) != ("http", "http"):
-            told = f"redirect from {old} to {new} refused"
-            raise urllib.error.HTTPError(req.full_url, code, told, headers, fp)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _open(url: str, headers: dict[str, str] | None = None):
-    request = urllib.request.Request(url, headers={"User-Agent": "emoticrafter", **(headers or {})})  # noqa: S310
-    try:
-        return urllib.request.build_opener(_WebRedirects).open(request, timeout=TIMEOUT_S)
-    except urllib.error.HTTPError as error:
-        hint = "; check the names and HF_ENDPOINT" if error.code in (401, 403, 404) else ""
-        error.msg = f"{error.msg!a} ({url}{hint})"  # escaped: the hub chose the text
-        raise
-    except urllib.error.URLError as error:
-        raise OSError(
-            f"{url} cannot be reached: {error.reason}. Check the network, or name a mirror in HF_ENDPOINT."
-        ) from error
 
 
 def _show(name: str, have: int, size: int) -> None:

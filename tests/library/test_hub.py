@@ -1,8 +1,10 @@
-"""Downloads against a hub on this machine that fails in the ways that hubs and networks fail."""
+"""Downloads from a hub on this machine that fails in the ways that hubs and networks fail."""
 
 import hashlib
 import json
 import re
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
@@ -15,11 +17,18 @@ REPOSITORY = "someone/emotions"
 BODY = bytes(range(256)) * 400  # 102,400 bytes
 SHA256 = hashlib.sha256(BODY).hexdigest()
 FILE = hub.HubFile("scale_factor_1.5.pth", len(BODY), SHA256)
+BLOCK = 40_000
 LISTING = [
-    {"type": "directory", "path": "docs", "size": 0},
-    {"type": "file", "path": "README.md", "size": 10, "lfs": None},
-    {"type": "file", "path": FILE.path, "size": FILE.size, "lfs": {"oid": SHA256}},
-    {"type": "file", "path": "more/small.safetensors", "size": 5},
+    {"type": "directory", "path": "docs", "oid": "0"},
+    {"type": "file", "path": "README.md", "size": 10, "oid": "1"},
+    {
+        "type": "file",
+        "path": FILE.path,
+        "size": FILE.size,
+        "oid": "2",
+        "lfs": {"oid": SHA256, "size": FILE.size, "pointerSize": 9},
+    },
+    {"type": "file", "path": "more/small.safetensors", "size": 5, "oid": "3"},
 ]
 
 
@@ -27,44 +36,46 @@ class FakeHub:
     """Serves one file; `faults` are taken one per request for it, then it works."""
 
     def __init__(self):
-        self.faults, self.listing_faults, self.ranges = [], [], []
+        self.faults, self.listing_faults, self.ranges, self.headers = [], [], [], []
         self.body, self.listing, self.knows_ranges = BODY, json.dumps(LISTING).encode(), True
-        self.elsewhere = "/elsewhere"
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
         if request.path.startswith(f"/api/models/{REPOSITORY}/tree/main"):
-            fault = self.listing_faults.pop(0) if self.listing_faults else None
-            if fault in ("endless", "trickle"):
-                return self.send_without_end(request, slow=fault == "trickle")
-            if fault == "cut":
-                return self.send(request, 200, self.listing, len(self.listing) // 2)
-            return request.send_error(*fault) if fault else self.send(request, 200, self.listing)
+            return self.send_listing(request, self.listing_faults.pop(0) if self.listing_faults else None)
+        if request.path.startswith(f"/api/models/{REPOSITORY}"):
+            return self.send(request, 200, json.dumps({"id": REPOSITORY, "sha": "0" * 40}).encode())
         if request.path == "/elsewhere":
             return self.send_file(request, None)
         if not request.path.startswith(f"/{REPOSITORY}/resolve/main/"):
             return request.send_error(404)
-        self.ranges.append(request.headers.get("Range"))
+        self.ranges.append(self.headers[-1].get("range"))
         return self.send_file(request, self.faults.pop(0) if self.faults else None)
+
+    def send_listing(self, request, fault) -> None:
+        if fault == "trickle":
+            request.send_response(200)
+            request.end_headers()
+            try:
+                while not Event().wait(0.01):
+                    request.wfile.write(b" ")
+            except ConnectionError:
+                return None  # the client has hung up, as it should
+        if fault == "cut":
+            return self.send(request, 200, self.listing, len(self.listing) // 2)
+        return request.send_error(*fault) if fault else self.send(request, 200, self.listing)
 
     def send_file(self, request, fault) -> None:
         if isinstance(fault, int):
             return request.send_error(fault)
         if fault == "redirect":
-            return self.send(request, 302, b"", Location=self.elsewhere)
-        asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-        start = int(asked[1]) if asked and self.knows_ranges else 0
-        body = self.body[start:]
-        cut = len(body) // 2 if fault == "cut" else len(body)
-        return self.send(request, 206 if asked and self.knows_ranges else 200, body, cut)
-
-    def send_without_end(self, request, slow) -> None:
-        request.send_response(200)
-        request.end_headers()
-        try:
-            while not (slow and Event().wait(0.01)):
-                request.wfile.write(b" " if slow else b" " * 100_000)
-        except ConnectionError:
-            pass  # the client has hung up, as it should
+            return self.send(request, 302, b"", Location="/elsewhere")
+        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers[-1].get("range", ""))
+        ranged = asked and self.knows_ranges
+        body = self.body[int(asked[1]) : int(asked[2]) + 1] if ranged else self.body
+        return self.send(
+            request, 206 if ranged else 200, body, len(body) // 2 if fault == "cut" else len(body)
+        )
 
     def send(self, request, status, body, cut=None, **headers) -> None:
         request.send_response(status)
@@ -92,7 +103,9 @@ def fake(monkeypatch):
     thread.start()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(hub.time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setattr(hub, "BLOCK", BLOCK)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between huggingface_hub's tries
     yield fake
     server.shutdown()
     thread.join()
@@ -103,6 +116,10 @@ def fetch(folder, file=FILE):
     return hub.download(REPOSITORY, file, folder, hub.endpoint())
 
 
+def listed():
+    return hub.list_files(REPOSITORY, hub.endpoint())
+
+
 def complete(folder, name=FILE.path):
     return (folder / name).read_bytes() == BODY and [path.name for path in folder.iterdir()] == [name]
 
@@ -110,16 +127,14 @@ def complete(folder, name=FILE.path):
 # --- what goes well ----------------------------------------------------------------------------------------
 
 
-def test_the_weights_of_a_repository_are_listed(fake):
-    files = hub.list_files(REPOSITORY, hub.endpoint())
-    assert files == [FILE, hub.HubFile("more/small.safetensors", 5, None)]
-
-
-def test_a_file_is_downloaded_with_progress(fake, tmp_path, capsys):
+def test_a_file_is_listed_and_downloaded_with_progress_and_without_a_token(fake, tmp_path, capsys):
+    file, small = listed()
+    assert (file, small) == (FILE, hub.HubFile("more/small.safetensors", 5, None))
     folder = tmp_path / "models" / "emoticrafter"
-    assert fetch(folder) == folder / FILE.path
+    assert fetch(folder, file) == folder / FILE.path
     assert complete(folder)
     assert "scale_factor_1.5.pth 0.1 of 0.1 MB (100%)" in capsys.readouterr().err
+    assert fake.headers and not any("authorization" in headers for headers in fake.headers)
 
 
 def test_a_redirect_is_followed(fake, tmp_path):
@@ -128,208 +143,124 @@ def test_a_redirect_is_followed(fake, tmp_path):
     assert complete(tmp_path)
 
 
-def test_a_complete_file_is_not_fetched_again(fake, tmp_path):
+def test_a_complete_file_is_not_fetched_again_and_another_is_replaced(fake, tmp_path):
     (tmp_path / FILE.path).write_bytes(BODY)
     fetch(tmp_path)
     assert fake.ranges == []
-
-
-@pytest.mark.parametrize("old", [BODY[:-1] + b"?", BODY[:100]])
-def test_a_file_that_differs_is_replaced(fake, tmp_path, old):
-    (tmp_path / FILE.path).write_bytes(old)
-    fetch(tmp_path)
-    assert complete(tmp_path)
+    for old in (BODY[:-1] + b"?", BODY[:100]):
+        (tmp_path / FILE.path).write_bytes(old)
+        fetch(tmp_path)
+        assert complete(tmp_path)
 
 
 # --- what goes wrong and is mended -------------------------------------------------------------------------
 
 
-def test_a_cut_connection_goes_on_where_it_stopped(fake, tmp_path):
-    fake.faults = ["cut", "cut"]
-    fetch(tmp_path)
+@pytest.mark.parametrize("fault", ["cut", 500, 503, 429, 408])
+def test_a_connection_that_is_cut_or_a_hub_that_is_busy_is_asked_again(fake, tmp_path, fault):
+    fake.faults, fake.listing_faults = [fault, fault], ["cut" if fault == "cut" else [fault]]
+    [file, _] = listed()
+    fetch(tmp_path, file)
     assert complete(tmp_path)
-    half = len(BODY) // 2
-    assert fake.ranges == [None, f"bytes={half}-", f"bytes={half + half // 2}-"]
-
-
-def test_a_cut_listing_is_asked_for_again(fake):
-    fake.listing_faults = ["cut"]
-    assert FILE in hub.list_files(REPOSITORY, hub.endpoint())
+    assert fake.ranges[:4] == [f"bytes=0-{BLOCK - 1}"] * 3 + [f"bytes={BLOCK}-{2 * BLOCK - 1}"]
 
 
 def test_a_later_run_goes_on_where_an_earlier_one_stopped(fake, tmp_path):
-    fake.faults = ["cut"] * hub.RETRIES
-    with pytest.raises(OSError, match="stopped at 96,000 of 102,400 bytes") as error:
+    (tmp_path / FILE.path).write_bytes(b"the old one")
+    fake.faults = [None, *[500] * 9]
+    with pytest.raises(OSError, match="stopped at 40,000 of 102,400 bytes") as error:
         fetch(tmp_path)
     assert "What has come is kept; run the same command again to go on" in str(error.value)
-    assert not (tmp_path / FILE.path).exists()
+    assert "\n" not in str(error.value)
+    assert (tmp_path / FILE.path).read_bytes() == b"the old one"
+    fake.faults, fake.ranges = [], []
     fetch(tmp_path)
     assert complete(tmp_path)
-    assert fake.ranges[-1] == "bytes=96000-"
+    assert fake.ranges[0] == f"bytes={BLOCK}-{2 * BLOCK - 1}"
 
 
-def test_a_hub_that_cannot_resume_sends_the_whole_file_again(fake, tmp_path):
-    fake.knows_ranges, fake.faults = False, ["cut"]
+def test_what_an_earlier_run_left_is_used_or_started_over(fake, tmp_path):
+    part = tmp_path / f"{FILE.path}.part"
+    part.write_bytes(BODY)
+    fetch(tmp_path)
+    assert complete(tmp_path) and fake.ranges == []
+    (tmp_path / FILE.path).unlink()
+    part.write_bytes(BODY + b"too long")
     fetch(tmp_path)
     assert complete(tmp_path)
-
-
-@pytest.mark.parametrize("fault", [500, 503, 429, 408])
-def test_a_hub_that_is_busy_is_asked_again(fake, tmp_path, fault):
-    fake.faults, fake.listing_faults = [fault, fault], [[fault]]
-    [file, _] = hub.list_files(REPOSITORY, hub.endpoint())
-    fetch(tmp_path, file)
-    assert complete(tmp_path)
-
-
-def test_a_remainder_that_is_too_long_is_started_over(fake, tmp_path):
-    (tmp_path / f"{FILE.path}.part").write_bytes(BODY + b"?")
-    fetch(tmp_path)
-    assert complete(tmp_path)
-
-
-def test_a_finished_remainder_is_only_moved(fake, tmp_path):
-    (tmp_path / f"{FILE.path}.part").write_bytes(BODY)
-    fetch(tmp_path)
-    assert complete(tmp_path)
-    assert fake.ranges == []
 
 
 # --- what goes wrong for good ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("body", [BODY[::-1], BODY + b"more", BODY * 100])
-def test_a_file_that_is_not_what_the_hub_promised_is_removed(fake, tmp_path, body):
-    fake.body = body
-    with pytest.raises(ValueError, match=f"{FILE.path} arrived damaged") as error:
-        fetch(tmp_path)
-    assert SHA256 in str(error.value)
-    assert "Download it again" in str(error.value)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_damaged_download_leaves_the_old_file(fake, tmp_path):
+def test_a_file_with_another_checksum_is_removed_and_the_old_one_stays(fake, tmp_path):
     (tmp_path / FILE.path).write_bytes(b"the old one")
     fake.body = BODY[::-1]
-    with pytest.raises(ValueError, match="arrived damaged"):
+    with pytest.raises(ValueError, match=f"{FILE.path} arrived damaged") as error:
         fetch(tmp_path)
-    assert (tmp_path / FILE.path).read_bytes() == b"the old one"
+    assert SHA256 in str(error.value) and "Download it again" in str(error.value)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the old one"]
 
 
-def test_a_file_that_ends_early_is_not_taken(fake, tmp_path):
+def test_a_file_that_ends_early_and_a_hub_without_ranges_are_refused(fake, tmp_path):
     fake.body = BODY[:1000]
-    with pytest.raises(OSError, match="stopped at 1,000 of 102,400 bytes"):
+    with pytest.raises(OSError, match="the hub sent 1,000 bytes where 40,000 were asked for"):
+        fetch(tmp_path)
+    fake.body, fake.knows_ranges = BODY, False
+    with pytest.raises(OSError, match="the hub sent 102,400 bytes where 40,000 were asked for"):
         fetch(tmp_path)
     assert not (tmp_path / FILE.path).exists()
 
 
 @pytest.mark.parametrize("code", [404, 401, 403])
-def test_a_file_that_is_not_there_is_asked_for_once(fake, tmp_path, code):
+def test_what_is_not_there_is_asked_for_once_and_told_in_one_line(fake, tmp_path, capsys, code):
     fake.faults = [code] * 9
-    with pytest.raises(OSError, match=f"HTTP Error {code}") as error:
+    with pytest.raises(OSError, match=rf"{code}.*Check the network and the names") as error:
         fetch(tmp_path)
-    assert f"{REPOSITORY}/resolve/main/{FILE.path}; check the names and HF_ENDPOINT" in str(error.value)
+    assert str(error.value).isprintable() and len(fake.ranges) == 1
+    fake.listing_faults = [[code, "gone \x1b[2J"]] * 9
+    assert main(["download", "--repository", REPOSITORY]) == 1
+    told = capsys.readouterr().err
+    assert re.fullmatch(rf"error: .*/{REPOSITORY} cannot be listed: .*{code}.*HF_ENDPOINT\.\n", told)
+    assert told.strip().isprintable()
+
+
+def test_a_full_disk_is_told_at_once(fake, tmp_path):
+    (tmp_path / f"{FILE.path}.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        fetch(tmp_path)
     assert len(fake.ranges) == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_hub_that_stays_down_ends_with_its_answer(fake, tmp_path):
-    fake.faults = [500] * 9
-    with pytest.raises(OSError, match="stopped at 0 of 102,400 bytes: HTTP Error 500"):
-        fetch(tmp_path)
-    assert len(fake.ranges) == hub.RETRIES
-
-
-def test_a_full_disk_is_told_at_once(fake, tmp_path, monkeypatch):
-    real_open, opened = hub.Path.open, []
-
-    def full(self, mode="r", *args, **kwargs):
-        file = real_open(self, mode, *args, **kwargs)
-        if self.suffix == ".part":
-            opened.append(mode)
-            file.close()
-            file = real_open(hub.Path("/dev/full"), "wb", buffering=0)
-        return file
-
-    monkeypatch.setattr(hub.Path, "open", full)
-    with pytest.raises(OSError, match="No space left on device") as error:
-        fetch(tmp_path)
-    assert "What has come is kept" in str(error.value)
-    assert opened == ["wb"]
 
 
 def test_a_hub_that_cannot_be_reached_is_named(fake, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(OSError, match=r"http://127\.0\.0\.1:9/\S+ cannot be reached") as error:
-        hub.list_files(REPOSITORY, hub.endpoint())
-    assert "Check the network, or name a mirror in HF_ENDPOINT" in str(error.value)
+    with pytest.raises(OSError, match=r"http://127\.0\.0\.1:9/\S+ cannot be listed: .*mirror in HF_ENDPOINT"):
+        listed()
 
 
-@pytest.mark.parametrize(
-    "listing",
-    [
-        b"<html>welcome</html>",
-        b'{"error": "nothing"}',
-        b"[1]",
-        b"[null]",
-        b'[{"type": "file"}]',
-        b'[{"type": "file", "path": "a.pth", "size": null}]',
-        b'[{"type": "file", "path": "a.pth", "size": 1e999}]',
-        b'[{"type": "file", "path": "a.pth", "size": -1}]',
-        b'[{"type": "file", "path": "a.pth", "size": 1' + b"0" * 400 + b"}]",
-        b'[{"type": "file", "path": "a.pth", "size": 1, "lfs": "x"}]',
-        b'[{"type": "file", "path": "a.pth", "size": 1, "lfs": {"oid": "\\u001b[2J"}}]',
-        b"[" * 100_000,
-        b"",
-        b"\xff\xfe",
-    ],
-)
-def test_an_answer_that_is_no_listing_is_refused(fake, listing):
-    fake.listing = listing
-    with pytest.raises(ValueError, match="did not answer with a list of files"):
-        hub.list_files(REPOSITORY, hub.endpoint())
-
-
-def test_a_listing_without_end_is_refused(fake):
-    fake.listing_faults = ["endless"]
-    with pytest.raises(ValueError, match="answered with more than the 4,194,304 bytes of a listing"):
-        hub.list_files(REPOSITORY, hub.endpoint())
+def test_an_answer_that_is_not_a_listing_is_refused(fake):
+    entry = {"type": "file", "path": "a.pth", "size": 1, "oid": "1"}
+    odd = [
+        {"size": None},
+        {"size": -1},
+        {"size": 10**400},
+        {"lfs": "x"},
+        {"lfs": {"oid": "\x1b[2J", "size": 1, "pointerSize": 1}},
+        {"path": "\x1b[2J.pth"},
+    ]
+    answers = [b"<html>welcome</html>", b'{"error": "nothing"}', b"[1]", b"[null]", b'[{"type": "file"}]']
+    answers += [b"[" * 100_000, b"", b"\xff\xfe", *(json.dumps([entry | one]).encode() for one in odd)]
+    for fake.listing in answers:
+        with pytest.raises(ValueError, match="did not answer with a list of files") as error:
+            listed()
+        assert str(error.value).isprintable()
 
 
 def test_a_listing_that_trickles_is_given_up(fake, monkeypatch):
-    monkeypatch.setattr(hub, "LISTING_S", 0.1)
+    monkeypatch.setattr(hub, "LISTING_S", 0.2)
     fake.listing_faults = ["trickle"]
-    with pytest.raises(ValueError, match=r"did not send its listing within 0\.1 s"):
-        hub.list_files(REPOSITORY, hub.endpoint())
-
-
-def test_a_name_that_steers_the_terminal_is_refused(fake):
-    fake.listing = json.dumps([{"type": "file", "path": "\x1b[2J.pth", "size": 1}]).encode()
-    with pytest.raises(ValueError, match="lists a name with control characters") as error:
-        hub.list_files(REPOSITORY, hub.endpoint())
-    assert str(error.value).isprintable()
-
-
-def test_an_answer_that_steers_the_terminal_is_escaped(fake):
-    fake.listing_faults = [[404, "gone \x1b[2J"]]
-    with pytest.raises(OSError, match=r"HTTP Error 404: 'gone \\x1b\[2J'") as error:
-        hub.list_files(REPOSITORY, hub.endpoint())
-    assert str(error.value).isprintable()
-
-
-def test_a_redirect_away_from_the_web_is_refused(fake, tmp_path):
-    fake.faults, fake.elsewhere = ["redirect"], "ftp://127.0.0.1/x"
-    with pytest.raises(OSError, match="redirect from http to ftp refused"):
-        fetch(tmp_path)
-    assert len(fake.ranges) == 1
-
-
-def test_a_redirect_never_leaves_https():
-    request = hub.urllib.request.Request("https://hub.example/a")
-    follow = hub._WebRedirects().redirect_request
-    with pytest.raises(OSError, match="redirect from https to http refused"):
-        follow(request, None, 302, "Found", {}, "http://hub.example/b")
-    assert follow(request, None, 302, "Found", {}, "https://cdn.example/b").host == "cdn.example"
+    with pytest.raises(OSError, match=r"did not send its listing within 0\.2 s"):
+        listed()
 
 
 def test_a_file_larger_than_the_disk_is_not_begun(fake, tmp_path):
@@ -338,50 +269,36 @@ def test_a_file_larger_than_the_disk_is_not_begun(fake, tmp_path):
     assert fake.ranges == []
 
 
-@pytest.mark.parametrize("path", ["../x.pth", "a/../../x.pth", "/etc/x.pth", "../../x.safetensors"])
-def test_a_file_stays_inside_the_folder(fake, tmp_path, path):
-    folder = tmp_path / "deep" / "models"
-    got = fetch(folder, FILE._replace(path=path))
-    assert got.parent == folder
-    assert complete(folder, got.name)
-    assert [p.name for p in tmp_path.iterdir()] == ["deep"]
+def test_a_file_stays_inside_the_folder(fake, tmp_path):
+    for path in ("../x.pth", "a/../../x.pth", "/etc/x.pth"):
+        folder = tmp_path / "deep" / "models"
+        with suppress(OSError):  # huggingface_hub does not ask for every such path
+            assert fetch(folder, FILE._replace(path=path)).parent == folder
+        assert [p.name for p in tmp_path.iterdir()] == ["deep"]
 
 
-@pytest.mark.parametrize("path", ["..\\x.pth", "C:x.pth", "..", "", ".hidden.pth", "a\x00b.pth", "a\nb.pth"])
-def test_a_name_that_could_lead_elsewhere_is_refused(fake, tmp_path, path):
-    with pytest.raises(ValueError, match="is no name that can be saved") as error:
-        fetch(tmp_path, FILE._replace(path=path))
-    assert repr(path) in str(error.value)
+def test_a_name_that_could_lead_elsewhere_is_refused(fake, tmp_path):
+    for path in ("..\\x.pth", "C:x.pth", "..", "", ".hidden.pth", "a\x00b.pth", "a\nb.pth"):
+        with pytest.raises(ValueError, match="cannot be used as a file name") as error:
+            fetch(tmp_path, FILE._replace(path=path))
+        assert repr(path) in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("address", ["file:///etc", "ftp://127.0.0.1", "huggingface.co", "https://:80"])
-def test_an_address_that_is_no_hub_is_refused(monkeypatch, address):
-    monkeypatch.setenv("HF_ENDPOINT", address)
-    with pytest.raises(ValueError, match="HF_ENDPOINT is") as error:
-        hub.endpoint()
-    assert f"{address!r}: expected an address such as https://huggingface.co" in str(error.value)
-
-
-@pytest.mark.parametrize("address", ["https://me:secret@hub.example", "ftp://me:secret@hub", "me:secret@hub"])
-def test_a_password_in_the_address_is_refused_and_not_shown(monkeypatch, address):
-    monkeypatch.setenv("HF_ENDPOINT", address)
-    with pytest.raises(ValueError, match="without a login") as error:
-        hub.endpoint()
-    assert "secret" not in str(error.value)
-
-
-def test_the_hub_is_hugging_face_unless_another_is_named(monkeypatch):
+def test_the_address_is_hugging_face_or_another_web_address_without_a_login(monkeypatch):
     monkeypatch.delenv("HF_ENDPOINT", raising=False)
     assert hub.endpoint() == "https://huggingface.co"
     monkeypatch.setenv("HF_ENDPOINT", " https://mirror.example/hub/ ")
     assert hub.endpoint() == "https://mirror.example/hub"
-
-
-@pytest.mark.parametrize("name", ["emotions", "a/b/c", "a b/c", "?/x", ""])
-def test_a_name_that_is_no_repository_is_refused(fake, name):
-    with pytest.raises(ValueError, match="is no repository name: expected owner/name"):
-        hub.list_files(name, hub.endpoint())
+    for address in ("file:///etc", "ftp://127.0.0.1", "huggingface.co", "https://:80"):
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        with pytest.raises(ValueError, match=f"HF_ENDPOINT is '{address}': expected an address such as"):
+            hub.endpoint()
+    for address in ("https://me:secret@hub.example", "ftp://me:secret@hub", "me:secret@hub"):
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        with pytest.raises(ValueError, match="without a login") as error:
+            hub.endpoint()
+        assert "secret" not in str(error.value)
 
 
 # --- the command -------------------------------------------------------------------------------------------
@@ -399,16 +316,9 @@ def test_the_command_names_what_there_is(fake, tmp_path, capsys):
     assert main(["download", "scale_factor_9.pth", "--repository", REPOSITORY, "--to", str(tmp_path)]) == 1
     told = capsys.readouterr().err
     assert "There is no scale_factor_9.pth: the repository has scale_factor_1.5.pth, more/small" in told
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("code", [404, 401])
-def test_the_command_ends_in_one_line_for_a_repository_that_is_not_there(fake, capsys, code):
-    fake.listing_faults = [[code]]
-    assert main(["download", "--repository", REPOSITORY]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith(f"error: HTTP Error {code}")
-    assert "check the names and HF_ENDPOINT" in told
+    for name in ("emotions", "a/b/c", "a b/c", "?/x", ""):
+        assert main(["download", "--repository", name]) == 1
+        assert "is not a repository name: expected owner/name" in capsys.readouterr().err
 
 
 def test_the_command_stops_in_one_line_and_keeps_what_has_come(fake, tmp_path, capsys, monkeypatch):
@@ -418,4 +328,4 @@ def test_the_command_stops_in_one_line_and_keeps_what_has_come(fake, tmp_path, c
     monkeypatch.setattr(hub, "_show", stop)
     assert main(["download", FILE.path, "--repository", REPOSITORY, "--to", str(tmp_path)]) == 130
     assert "What has come is kept; run the same command again to go on." in capsys.readouterr().err
-    assert (tmp_path / f"{FILE.path}.part").read_bytes() == BODY
+    assert (tmp_path / f"{FILE.path}.part").read_bytes() == BODY[:BLOCK]

@@ -141,7 +141,7 @@ def test_other_packages_are_imported_only_where_they_belong():
 
 @pytest.mark.slow
 def test_the_library_loads_nothing_heavy_but_torch():
-    heavy = {"transformers", "scipy", "trainer", "matplotlib", "PIL", "emoticrafter.weights.hub"}
+    heavy = {"transformers", "scipy", "trainer", "matplotlib", "PIL", "huggingface_hub"}
     program = f"import sys; from emoticrafter import *; print(sorted({heavy!r} & set(sys.modules)))"
     assert printed(program) == "[]"
 
