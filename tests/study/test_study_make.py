@@ -1,4 +1,4 @@
-"""trainer/study/make.py and key.py: what the page shows and gives away, and what the key holds."""
+"""What the page of a study shows and gives away, and what its key holds."""
 
 import base64
 import hashlib
