@@ -19,6 +19,15 @@ class Terminated(KeyboardInterrupt):
     """An interruption by SIGTERM, which `kill`, containers and schedulers send, in place of Ctrl-C."""
 
 
+def say(text: str) -> None:
+    """Prints at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def say_error(text: str) -> None:
+    print(f"error: {text}", file=sys.stderr)
+
+
 def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Exception]) -> int:
     """Runs a command; everything that a user can put right is said in a line, without a traceback.
 
