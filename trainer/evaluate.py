@@ -298,12 +298,5 @@ def main(arguments: list[str] | None = None) -> int:
     return status_of(lambda: evaluate(settings), "eval", FatalError)
 
 
-# ---- until trainer.tables calls measures itself ----
-
-
-def measuring(options: argparse.Namespace):
-    return measures_of(EvaluateSettings(**vars(options)))
-
-
 if __name__ == "__main__":
     sys.exit(main())

@@ -28,7 +28,7 @@ class Processes:
 
 
 def begin_worker() -> None:
-    """Sets up a process that another one started: it ends with its parent, however that ends, and leaves Ctrl-C to it."""
+    """Sets up a process that another one started: it ends when its parent ends, in any way, and leaves Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes at once
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

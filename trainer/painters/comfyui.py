@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from PIL import Image as Pillow
@@ -19,7 +20,9 @@ from emoticrafter.language.chat import proxies
 from trainer.core.pictures import text_sha256
 from trainer.core.rows import DataError, read_utf8
 from trainer.painters.plan import Task
-from trainer.painters.settings import ComfyuiSettings
+
+if TYPE_CHECKING:
+    from trainer.painters.settings import ComfyuiSettings
 
 PLACE = "{prompt}"
 SEEDS = ("seed", "noise_seed")
@@ -89,7 +92,7 @@ def filled(workflow: dict, task: Task, plain: bool) -> dict:
 class ComfyuiPainter:
     """A server; it draws one picture at a time."""
 
-    def __init__(self, settings: ComfyuiSettings):
+    def __init__(self, settings: "ComfyuiSettings"):
         """
         Raises:
             DataError: Nobody answers there.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,7 +19,9 @@ from trainer.miniature.models import decode, tokenize
 from trainer.miniature.recipe import read_recipe
 from trainer.miniature.sampling import sample
 from trainer.painters.plan import Task
-from trainer.painters.settings import MiniatureSettings
+
+if TYPE_CHECKING:
+    from trainer.painters.settings import MiniatureSettings
 
 
 class MiniaturePainter:
@@ -28,7 +31,7 @@ class MiniaturePainter:
         DataError: A part of the run is not there.
     """
 
-    def __init__(self, settings: MiniatureSettings, device: str):
+    def __init__(self, settings: "MiniatureSettings", device: str):
         run, network = settings.run, settings.network
         try:
             self.recipe, self.machine = read_recipe(run), Machine.find(device, settings.precision)

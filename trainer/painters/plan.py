@@ -10,6 +10,7 @@ from pathlib import Path
 from trainer.core.processes import Processes
 from trainer.core.rows import DataError, Problems, number_value, parse_each, read_rows, read_utf8, text_value
 
+SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 PROMPTS = Path(__file__).with_name("prompts.txt")
 """The protocol's 132."""

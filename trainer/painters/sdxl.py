@@ -5,6 +5,7 @@ The file of a baseline (emoticrafter/research/baselines.py) may take the network
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 from diffusers import StableDiffusionXLPipeline
@@ -15,8 +16,10 @@ from emoticrafter import load_network
 from emoticrafter.research.baselines import is_baseline, load_baseline
 from trainer.baselines.patches import emotional
 from trainer.core.rows import DataError
-from trainer.painters.plan import Task
-from trainer.painters.settings import SDXL, SdxlSettings
+from trainer.painters.plan import SDXL, Task
+
+if TYPE_CHECKING:
+    from trainer.painters.settings import SdxlSettings
 
 EMBEDS = (
     "prompt_embeds",
@@ -34,7 +37,7 @@ class SdxlPainter:
         DataError: The model is not there, or the network reads features of another width.
     """
 
-    def __init__(self, settings: SdxlSettings, device: str):
+    def __init__(self, settings: "SdxlSettings", device: str):
         dtype = torch.float16 if device.startswith("cuda") else torch.float32
         self.pipeline = _load(settings.model, dtype).to(device)
         self.pipeline.set_progress_bar_config(disable=True)

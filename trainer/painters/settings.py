@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from emoticrafter.files import file_sha256
 from trainer.core.rows import DataError
-from trainer.painters.plan import Task
+from trainer.painters.plan import SDXL, Task
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 SDXL_FLOPS_A_STEP = 12e12
 """Of the UNet at 1024 x 1024, with and without the prompt: 2 x 6 TFLOP."""
 

@@ -72,8 +72,10 @@ def read_settings(words: list[str]) -> TablesSettings:
 
 
 def make(settings: TablesSettings) -> int:
+    from trainer.miniature.commands import quiet
     from trainer.tables.make import make_tables
 
+    quiet()
     return make_tables(settings)
 
 

@@ -121,7 +121,7 @@ def _table(settings: TablesSettings, name: str, drawings: list[Drawing], measure
     table = TABLES[name]
     found = find(table, settings.manifest, drawings, measures)
     networks = {row: [str(d.network) for d in drawings if d.row == row and d.network] for row in table.rows}
-    body = text.markdown(found, settings.command)
+    body = text.shown(found, settings.command)
     if name == "figure 10":
         body = f"{_curve(settings, found, drawings)}\n\n{body}"
     if name == "table 1":
@@ -155,13 +155,13 @@ def _user_study(settings: TablesSettings, name: str, drawings: list[Drawing], me
         return
     scores = score(settings.manifest, drawings, measures)
     found = people.simulated(settings.out, scores, drawings)
-    _write(settings, name, TABLES[name].title, people.markdown(found, settings.command), found)
+    _write(settings, name, TABLES[name].title, people.shown(found, settings.command), found)
 
 
 def _people(settings: TablesSettings) -> None:
     found = people.of_people(settings.answers, settings.key)
     title = f"{TABLES['table 3'].title} {found['study']}"
-    _write(settings, OF_PEOPLE, title, people.markdown(found, settings.command), found)
+    _write(settings, OF_PEOPLE, title, people.shown(found, settings.command), found)
 
 
 def _write(settings: TablesSettings, name: str, title: str, body: str, found: dict) -> None:
