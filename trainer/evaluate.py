@@ -18,8 +18,8 @@ from pathlib import Path
 from trainer.core.command_line import status_of
 from trainer.core.device import DEVICE_HELP, find_device
 from trainer.core.rows import DataError
+from trainer.evaluation.scoring import LPIPS
 
-LPIPS = ("alex", "vgg", "squeeze", "none")
 LISTED = 20  # problems spelled out; the rest are counted
 
 

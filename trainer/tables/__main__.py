@@ -18,7 +18,7 @@ from pathlib import Path
 
 from trainer.core.command_line import status_of
 from trainer.core.device import DEVICE_HELP
-from trainer.evaluate import LPIPS
+from trainer.evaluation.scoring import LPIPS
 from trainer.tables.rows import FITTED
 from trainer.tables.settings import TablesSettings
 
