@@ -28,8 +28,6 @@ from trainer.tables.rows import NETWORKS, OURS, PLAIN, REWRITING, TABLES, TITLES
 from trainer.tables.settings import table_names
 from trainer.tables.sources import Drawing, Miniature, given_networks, method_name
 
-pytestmark = pytest.mark.slow
-
 PROMPTS = 14  # with fewer, scipy tries all signs of tied differences: seconds for a test
 
 # ---- numbers ---------------------------------------------------------------------------------------
@@ -337,6 +335,7 @@ def test_a_study_with_too_few_prompts_is_refused_before_anything_is_drawn(tables
     assert "--prompts 4 with --seeds 2 is 8. Give --prompts 5" in people.too_few(4, 2)
 
 
+@pytest.mark.slow
 def test_a_table_that_cannot_be_made_leaves_the_others(tables, nine_points, tmp_path, monkeypatch, capsys):
     find = make.find
 
@@ -354,6 +353,7 @@ def test_a_table_that_cannot_be_made_leaves_the_others(tables, nine_points, tmp_
     assert made == {"table-4.md"}
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_is_missing_and_does_nothing(tables, tmp_path, capsys):
     assert tables("1", "--dry-run", "--networks", "2") == (0, [])
     said = capsys.readouterr().out
@@ -420,6 +420,7 @@ def test_a_baseline_of_another_run_is_refused(run, tmp_path):
             check_base(source, [drawing])
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_fitted_by_the_baselines_and_the_miniatures_own_commands(
     run, tmp_path, monkeypatch
 ):
