@@ -169,12 +169,15 @@ def test_duplicate_ids_name_both_rows(csv_file):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (HEADER.encode() + b"A,B,1,1\nCaf\xe9,B,1,1\n", "byte 0xe9 at offset 45 (line 3) is not UTF-8"),
-        (("\ufeff" + HEADER).encode() + b"\xff,B,1,1\n", "byte 0xff at offset 37 (line 2) is not UTF-8"),
+        (HEADER.encode() + b"A,B,1,1\nCaf\xe9,B,1,1\n", "byte 0xe9 at offset 45 (line 3) is not valid UTF-8"),
+        (
+            ("\ufeff" + HEADER).encode() + b"\xff,B,1,1\n",
+            "byte 0xff at offset 37 (line 2) is not valid UTF-8",
+        ),
         ((HEADER + "A,B,1,1\n").encode("utf-16"), "this is UTF-16 text, expected UTF-8"),
         (HEADER.encode() + b"A\0,B,1,1\n", "line 2 holds a NUL byte"),
-        (b"", "there are no rows"),
-        (HEADER.encode(), "there are no rows"),
+        (b"", "has no rows"),
+        (HEADER.encode(), "has no rows"),
         (HEADER.encode() + b'A,"B,1,1\nC,D,1,1\n', "the record that starts on line 2 is not valid CSV"),
         (HEADER.encode() + b'A,"B"c,1,1\n', "the record that starts on line 2 is not valid CSV"),
         (HEADER.encode() + b"A,B,1\n", "row 1 (line 2): 3 cells, but the header names 4 columns"),

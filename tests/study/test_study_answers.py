@@ -70,7 +70,7 @@ def test_damage_is_told_apart(study_key, tmp_path):
         "cut": (whole[:-30], "not JSON, perhaps cut off"),
         "edited": (whole.replace(b'"drawn": false', b'"drawn": true'), "the checksum does not match"),
         "list": (b"[]", "expected a JSON object"),
-        "binary": (b"\xff\x00", "is not UTF-8"),
+        "binary": (b"\xff\x00", "is not valid UTF-8"),
         "deep": (b"[" * 100_000, "not JSON"),
         "huge": (b" " * 5_000_001, "5 MB are too many"),
     }
