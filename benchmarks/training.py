@@ -5,7 +5,7 @@
     python -m benchmarks.training --device cuda --accumulate 2
 
 Plain: the layer as published (benchmarks/plain.py), float32, AdamW as it comes, a DataLoader over an in-memory list.
-Ours: `trainer.train`'s own step, once in float32 and once in bfloat16 autocast; on a GPU also compiled, with the
+Ours: the step of `trainer.train`, once in float32 and once in bfloat16 autocast; on a GPU also compiled, with the
 features in its memory. Both at 768 wide on features of 77 x 2048, random ones, since their values cost no time. The
 rounds alternate, and the ratio is that of the medians. On a GPU the fastest of ours then runs for a minute, and what
 it sustained is projected to the paper's run of 200 epochs x 39,843 pairs.
@@ -22,11 +22,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmarks.plain import PlainNetwork
+from trainer.core.device import Machine
+from trainer.core.processes import Processes
 from trainer.data.pairs import PairTable
-from trainer.runs.data import Data
 from trainer.runs.directions import Directions
+from trainer.runs.loader import Data
 from trainer.runs.settings import Settings
-from trainer.train import Processes, Run, train_step
+from trainer.runs.train import Training, network_config
 
 TOKENS, FEATURES = 77, 2048
 FULL_RUN = 200 * 39_843
@@ -64,7 +66,7 @@ def synthetic_data(pairs: int) -> Data:
 def plain_step(settings: Settings, data: Data, device: torch.device) -> Callable[[], None]:
     """A step of the plain loop."""
     torch.manual_seed(0)
-    network = PlainNetwork(settings.network(FEATURES)).to(device).train()
+    network = PlainNetwork(network_config(settings, FEATURES)).to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     store, table = data.store, data.table
     samples = [
@@ -100,14 +102,10 @@ def iter_forever(loader: DataLoader):
 
 def our_step(settings: Settings, data: Data, device: torch.device) -> Callable[[], None]:
     """A step of `trainer.train`."""
-    run = Run(settings, data, device, Processes())
-    model = run.wrap()
-
-    def step() -> None:
-        train_step(run, model)
-        run.step += 1
-
-    return step
+    machine = Machine(device, settings.precision == "bfloat16", settings.compile)
+    training = Training(settings, data, machine, Processes())
+    training.wrap()
+    return training.advance
 
 
 def seconds_of(step: Callable[[], None], times: int, device: torch.device) -> float:

@@ -15,11 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .options import BLOCK_ORDERS, MOST
 from .va import va_tensor
 
 HEAD_WIDTH = 64
-MOST = 65536  # the largest size of any kind: far above all use, and the products of two still fit an index
-BLOCK_ORDERS = ("paper", "published")
 
 
 @dataclass(frozen=True)

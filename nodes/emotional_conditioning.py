@@ -17,7 +17,6 @@ from .inputs import (
     network_input,
     pooled_inputs,
     protection_inputs,
-    searched_as,
     step_input,
     strength_input,
     valence_input,
@@ -36,7 +35,6 @@ class EmotionalConditioning(io.ComfyNode):
             node_id="EmotiCrafterConditioning",
             display_name="Emotional Conditioning",
             category=CATEGORY,
-            **searched_as("emoticrafter", "emotional prompt"),
             description="Gives a prompt an emotion: put it between CLIP Text Encode and KSampler, on the positive "
             "prompt, the negative one, or both.",
             inputs=[

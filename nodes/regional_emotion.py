@@ -11,7 +11,6 @@ from .inputs import (
     arousal_input,
     conditioning_input,
     network_input,
-    searched_as,
     strength_input,
     valence_input,
 )
@@ -27,7 +26,6 @@ class RegionalEmotion(io.ComfyNode):
             node_id="EmotiCrafterRegional",
             display_name="Regional Emotion",
             category=CATEGORY,
-            **searched_as("mask", "region", "area"),
             description="Gives part of the picture its own mood and leaves the prompt as it is everywhere else. "
             "Chain one node per region: each lies on top of the one before.",
             inputs=[
@@ -53,8 +51,7 @@ class RegionalEmotion(io.ComfyNode):
             ],
             outputs=[
                 io.Conditioning.Output(
-                    display_name="CONDITIONING",
-                    tooltip="The prompt with the mood inside the mask, for a KSampler or the next Regional Emotion.",
+                    tooltip="The prompt with the mood inside the mask, for a KSampler or the next Regional Emotion."
                 )
             ],
         )

@@ -1,6 +1,7 @@
 """The training loss: scaled residual learning with density weights.
 
-Source: Dang et al., ICCV 2025, arXiv 2501.05710, equations 8-10. Shapes: B batch, T tokens, D feature width.
+Source: Dang et al., ICCV 2025, arXiv 2501.05710, equations 8-10. Shapes: B batch, T tokens, D feature width, N pairs,
+R content directions.
 """
 
 import torch
@@ -15,17 +16,17 @@ def emotion_loss(
     scale: float = 1.5,
     density_power: float = 1.0,
 ) -> Tensor:
-    """The mean of density^-p (predicted - target)^2, target = neutral + scale (emotional - neutral).
+    """Equation 10 with its weights taken from the density: `weighted_loss` with weights density^-p, not normalised.
 
-    The weights are not normalised. The paper's equation 10 has p = 1; the released code divides both sides by the
-    density before the square, so there p = 2; p = 0 is the plain mean square.
+    The paper has p = 1; the released code divides both sides by the density before the square, so there p = 2;
+    p = 0 is the plain mean square.
 
     Args:
         predicted: The network's features, [B, T, D].
         neutral: The features of the neutral prompts, [B, T, D].
         emotional: The features of the emotional prompts, [B, T, D].
         density: The density of each pair's (V, A), positive, [B].
-        scale: s, by which the emotional residual is enlarged.
+        scale: s, which enlarges the emotional residual.
         density_power: p.
 
     Returns:
@@ -45,13 +46,57 @@ def emotion_loss(
             f"density is {list(density.shape)}: expected one number per pair, [{len(predicted)}]."
         )
     weight = density.double().pow(-density_power).float()
-    return (weight * pair_errors(predicted, neutral, emotional, scale)).mean()
+    return weighted_loss(predicted, neutral, emotional, weight, scale)
+
+
+def weighted_loss(
+    predicted: Tensor,
+    neutral: Tensor,
+    emotional: Tensor,
+    weight: Tensor,
+    scale: float = 1.5,
+    preserve: float = 0.0,
+    content: Tensor | None = None,
+    batch: int = 0,
+) -> Tensor:
+    """Equation 10: the mean over pairs of weight times squared error. Every training step computes this.
+
+    Args:
+        predicted: The network's features, [B, T, D].
+        neutral: The features of the neutral prompts, [B, T, D].
+        emotional: The features of the emotional prompts, [B, T, D].
+        weight: Of each pair, float32 [B]: density^-p, perhaps normalised and clipped by `pair_weights`.
+        scale: s of equation 9.
+        preserve: Weight of the semantic-preservation term, which is not in the paper; 0 leaves it out.
+        content: The directions that this term protects, [R, D].
+        batch: The pairs of the whole step, where these B are a part of it; 0: they are all.
+
+    Returns:
+        float32 scalar.
+    """
+    # Each pair's mean squared distance from its target, [B].
+    error = pair_errors(predicted, neutral, emotional, scale)
+    # Semantic preservation: what the network added along directions that tell prompts' content apart, [B].
+    if preserve:
+        error = error + preserve * content_error(predicted - neutral, content)
+    # Rare emotions weigh more: w(V, A) = density^-p.
+    return (weight * error).sum() / (batch or len(weight))
 
 
 def pair_errors(predicted: Tensor, neutral: Tensor, emotional: Tensor, scale: float) -> Tensor:
     """The mean square of predicted - target per pair, in float32: three times [B, T, D] -> [B]."""
+    # Equation 9: the target lies beyond the emotional features, its residual enlarged by s.
     target = neutral.float() + scale * (emotional.float() - neutral.float())
     return (predicted.float() - target).square().mean(dim=(1, 2))
+
+
+def content_error(residual: Tensor, content: Tensor) -> Tensor:
+    """The mean square per pair of a residual's part along orthonormal directions: [B, T, D], [R, D] -> [B].
+
+    The mean is over tokens and all D elements, so that it adds to the loss on the same scale.
+    """
+    along = residual.float() @ content.T  # [B, T, R]
+    return along.square().sum(dim=(1, 2)) / (residual.shape[1] * residual.shape[2])
 
 
 def pair_weights(density: Tensor, train: Tensor, power: float, clip: float = 0.0) -> Tensor:
@@ -59,7 +104,7 @@ def pair_weights(density: Tensor, train: Tensor, power: float, clip: float = 0.0
 
     Args:
         density: Of each pair, positive, [N].
-        train: Which of them are trained on, bool [N].
+        train: Which pairs are trained on, bool [N].
         power: p.
         clip: The largest weight, the mean being 1 still; 0 is no limit, else at least 1.
 
@@ -70,12 +115,16 @@ def pair_weights(density: Tensor, train: Tensor, power: float, clip: float = 0.0
         ValueError: A density is not positive.
     """
     if not (density > 0).all():
-        raise ValueError("A density is not positive: expected that of the data the pairs are from.")
+        raise ValueError(
+            "A density is not positive: expected the density of the data that the pairs are from."
+        )
     # Through logarithms, so that a high power of a small density does not overflow.
     logarithm = -power * density.double().log()
+    # The heaviest trained pair gets 1, then the mean over the trained ones does.
     weights = (logarithm - logarithm[train].max()).clamp(max=0).exp()
     weights /= weights[train].mean()
     if clip > 0:
+        # Capping lowers the mean, so the cap is chosen such that restoring the mean lands on `clip`.
         weights = weights.clamp(max=_cap(weights[train], clip))
         weights /= weights[train].mean()
     return weights
@@ -84,8 +133,9 @@ def pair_weights(density: Tensor, train: Tensor, power: float, clip: float = 0.0
 def _cap(weights: Tensor, clip: float) -> float:
     """The cap under which the largest weight is `clip` times the mean of all."""
     ordered = weights.sort(descending=True).values
-    rest = ordered.flip(0).cumsum(0).flip(0)  # what the first k leave
-    cap = clip * rest / (len(weights) - clip * torch.arange(len(weights)))  # if the first k are capped
+    rest = ordered.flip(0).cumsum(0).flip(0)  # the sum without the first k
+    # With the first k at the cap c, c = clip (k c + rest) / n; solved for c.
+    cap = clip * rest / (len(weights) - clip * torch.arange(len(weights)))
     fits = (cap > 0) & (ordered <= cap * (1 + 1e-12))
     return cap[fits][0].item()
 

@@ -23,7 +23,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..network import MOST, axis_encoder
+from ..network import axis_encoder
+from ..options import MOST
 from ..va import va_tensor
 from ..weights import (
     check_numbers,

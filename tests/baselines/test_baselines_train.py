@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from emoticrafter.fit.loop import Fit
 from emoticrafter.research.baselines import (
     METHODS,
     TextualInversion,
@@ -31,15 +32,16 @@ from trainer.baselines.base import from_miniature, load_base
 from trainer.baselines.patches import applied, check_fit, emotional, prompt_tokens, read_prompts
 from trainer.baselines.settings import Settings
 from trainer.baselines.train import make_baseline, make_loss, train
-from trainer.features.encoders import END, VOCABULARY, clip_tokenizer
+from trainer.core.device import Machine
+from trainer.features.tokenizer import END, VOCABULARY, clip_tokenizer
 from trainer.miniature.__main__ import main as miniature
-from trainer.miniature.loop import Machine, Schedule, fit
 from trainer.miniature.models import size_and_crop
 from trainer.miniature.pipeline import train as train_miniature
 from trainer.miniature.recipe import TINY
 from trainer.painters import sdxl as draw_sdxl
-from trainer.painters.plan import grid, plan
-from trainer.painters.settings import MiniatureSettings, SdxlSettings
+from trainer.painters.miniature import MiniaturePainter
+from trainer.painters.plan import plan
+from trainer.runs.run import Run, fit, small_schedule
 
 pytestmark = pytest.mark.slow
 
@@ -137,7 +139,7 @@ def test_the_loss_falls(source, tmp_path):
             return sum(loss(module, 1000 + step).item() for step in range(8))
 
     before = of(baseline)
-    assert of(fit(baseline, loss, Schedule(30, 0.02, 0.5), CPU, tmp_path)) < 0.98 * before
+    assert of(fit(baseline, loss, small_schedule(30, 0.02, 0.5), CPU, tmp_path, 16)) < 0.98 * before
 
 
 def test_a_prompt_that_is_too_long_loses_words_and_keeps_the_learned_ones(source):
@@ -157,9 +159,13 @@ def test_an_interrupted_training_ends_as_one_in_one_go(source, method, tmp_path)
     settings = Settings(method, **TINY_SETTINGS)
     whole = train(settings, base, pictures, tmp_path / "whole", CPU)
     baseline = make_baseline(settings, base)
-    schedule = Schedule(settings.steps, settings.lr, settings.ema, seed=settings.seed)
     loss = make_loss(settings, base, pictures, baseline, CPU.device)
-    assert fit(baseline, loss, schedule, CPU, tmp_path / "parts", stop_after=2) is None
+    half = Fit(baseline, small_schedule(settings.steps, settings.lr, settings.ema, seed=settings.seed))
+    begun = Run(half, tmp_path / "parts", settings.batch)
+    begun.folder.mkdir()
+    for step in range(2):
+        half.advance(lambda step: loss(baseline, step), [step])
+    begun.save()
     parts = train(settings, base, pictures, tmp_path / "parts", CPU)
     parts, whole = load_file(parts), load_file(whole)
     assert parts.keys() == whole.keys()
@@ -428,16 +434,15 @@ def test_another_recipe_of_the_miniature_is_refused(source, tmp_path):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_generate_draws_with_a_baseline(run, source, sdxl, method, tmp_path, monkeypatch):
-    tasks = plan(["a cat"], grid((-3.0, 3.0)), [0], method, {})
+    tasks = plan(["a cat"], (-3.0, 3.0), [0], method, False, {})
     monkeypatch.setattr(draw_sdxl, "_load", lambda model, dtype: sdxl[1])
-    for name, base, settings in (
-        ("miniature", source[0], MiniatureSettings(run)),
-        ("sdxl", load_base(sdxl[0], CPU), SdxlSettings("", size=32, steps=2)),
+    for name, base, paint in (
+        ("miniature", source[0], lambda path: MiniaturePainter(run, path, "cpu")),
+        ("sdxl", load_base(sdxl[0], CPU), lambda path: draw_sdxl.SdxlPainter("", path, "cpu", 32, 2)),
     ):
         path = tmp_path / f"{name}.safetensors"
         save_baseline(roughen(make_baseline(Settings(method, **TINY_SETTINGS), base)), path)
-        painter = dataclasses.replace(settings, network=path).make("cpu")
-        pictures = {picture.tobytes() for picture in painter.draw(tasks)}
+        pictures = {picture.tobytes() for picture in paint(path).draw(tasks)}
         assert len(pictures) == len(tasks) == 4, name
 
 

@@ -16,9 +16,9 @@ from trainer.baselines.base import load_base
 from trainer.baselines.patches import applied, read_prompts
 from trainer.baselines.settings import Settings
 from trainer.baselines.train import make_baseline
+from trainer.core.device import Machine
 from trainer.miniature.export import export_model
 from trainer.miniature.folders import save_generator
-from trainer.miniature.loop import Machine
 from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
 from trainer.miniature.recipe import TINY
 from trainer.miniature.sampling import sample

@@ -23,7 +23,7 @@ from trainer.data.findingemo import (
     parse_query,
 )
 from trainer.data.pairs import load_table, save_table
-from trainer.features.encoders import clip_tokenizer
+from trainer.features.tokenizer import clip_tokenizer
 
 
 @pytest.fixture(scope="module")

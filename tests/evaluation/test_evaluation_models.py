@@ -28,7 +28,7 @@ from trainer.evaluation.fit import Parts, held_out, part
 from trainer.evaluation.manifest import Image, write_manifest
 from trainer.evaluation.measures import clip_scores, lpips_distance
 from trainer.evaluation.readers import MiniatureReader, load_backbone, load_va_reader, same_sizes
-from trainer.features.encoders import clip_tokenizer
+from trainer.features.tokenizer import clip_tokenizer
 
 SIZE = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
 RANDOM = np.random.default_rng(0)

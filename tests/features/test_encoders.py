@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from trainer.features import encoders as module
-from trainer.features.encoders import END, START, clip_tokenizer, load_encoders
+from trainer.features.encoders import load_encoders
+from trainer.features.tokenizer import END, START, clip_tokenizer
 
 PROMPTS = ["", "a cat on a roof", " ".join(["stone"] * 75), " ".join(["stone"] * 76), "bird " * 200]
 OPENCLIP_NAMES = [  # transformers' names and what OpenCLIP calls them

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from emoticrafter.fit.loss import effective_size, emotion_loss, pair_weights
+from emoticrafter.fit.loss import effective_size, emotion_loss, pair_weights, weighted_loss
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 EXPECTED = json.loads((REFERENCE / "published_layout_tiny_loss.json").read_text())
@@ -86,3 +86,37 @@ def test_a_high_power_of_a_small_density_does_not_overflow():
 def test_a_density_of_0_is_refused():
     with pytest.raises(ValueError, match="not positive"):
         pair_weights(torch.tensor([0.0, 1.0]), torch.tensor([True, True]), 1.0)
+
+
+def test_what_a_training_step_computes_is_the_reference(tensors):
+    """The step's own module, with the reference's features in place of a network."""
+    from trainer.runs.settings import Settings
+    from trainer.runs.train import PairLoss
+
+    def network(neutral, valence, arousal):
+        return tensors["predicted"]
+
+    batch = len(tensors["predicted"])
+    step = PairLoss(network, Settings(scale=EXPECTED["alpha"], batch=batch), torch.zeros(0, 1))
+    for power, name in ((0.0, "loss_unweighted"), (2.0, "loss_density_weighted")):
+        weight = tensors["density"].double().pow(-power).float()
+        loss = step(tensors["neutral"], tensors["emotional"], None, None, weight)
+        assert loss.item() == pytest.approx(EXPECTED[name], rel=1e-5)
+
+
+def test_parts_of_a_batch_add_up_to_its_loss_with_preservation(tensors):
+    weight = tensors.pop("density")
+    content = torch.linalg.qr(torch.randn(tensors["neutral"].shape[-1], 3)).Q.T
+    whole = weighted_loss(**tensors, weight=weight, preserve=0.5, content=content)
+    parts = [
+        weighted_loss(
+            **{name: t[rows] for name, t in tensors.items()},
+            weight=weight[rows],
+            preserve=0.5,
+            content=content,
+            batch=len(weight),
+        )
+        for rows in torch.arange(len(weight)).split(4)
+    ]
+    torch.testing.assert_close(sum(parts), whole)
+    assert whole > weighted_loss(**tensors, weight=weight)

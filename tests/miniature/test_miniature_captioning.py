@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.features.encoders import END, START, clip_tokenizer
+from trainer.features.tokenizer import END, START, clip_tokenizer
 from trainer.miniature.captioning import caption_tokens, mood_caption
 from trainer.miniature.dataset import make_plan
 from trainer.miniature.recipe import TINY

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from trainer.features.encoders import clip_tokenizer
+from trainer.features.tokenizer import clip_tokenizer
 from trainer.miniature.captioning import caption_tokens
 from trainer.miniature.dataset import make_plan
 from trainer.miniature.generator import Denoising, _forget_unseen_words, draw_captions

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from trainer.features.encoders import END, load_encoders
+from trainer.features.encoders import load_encoders
+from trainer.features.tokenizer import END
 from trainer.miniature.comfyui_layout import text_state, unet_sizes, unet_state, vae_state
 from trainer.miniature.folders import load_generator, save_generator
 from trainer.miniature.models import TextEncoders, decode, encode, make_autoencoder, make_unet, tokenize

@@ -11,16 +11,13 @@ import transformers
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from emoticrafter import load_network
+from emoticrafter import EmotionNetwork, load_network
 from emoticrafter.weights import read_metadata
-from trainer.miniature import emotion
+from trainer.core.device import Machine
+from trainer.miniature import emotion, measure
 from trainer.miniature.__main__ import main
-from trainer.miniature.loop import Machine
 from trainer.miniature.pipeline import train
 from trainer.miniature.recipe import TINY, Recipe, keep, read_recipe
-from trainer.painters.miniature import MiniaturePainter
-from trainer.world.captions import emotional_caption
-from trainer.world.scene import all_scenes
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +107,14 @@ def test_a_run_without_its_generator_says_what_to_do(tmp_path, capsys, command):
     assert not (tmp_path / "ship").exists()
 
 
-def test_networks_are_looked_at_before_anything_is_drawn(out, tmp_path, capsys):
+def test_networks_are_looked_at_before_anything_is_loaded(out, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(measure, "Bench", None)
     for path, told in (
         (tmp_path / "none.safetensors", "There is no file"),
-        (out / "recipe.json", "network"),
+        (out / "recipe.json", "is no network"),
     ):
         assert main(["measure", "--out", str(out), "--networks", str(path), "--device", "cpu"]) == 1
         assert told in capsys.readouterr().err
-    assert not (out / "measured").exists()
 
 
 @pytest.mark.parametrize(
@@ -150,16 +147,13 @@ def test_measure_writes_the_table(out, tmp_path):
 
 @pytest.mark.slow
 def test_words_are_set_against_the_opposite_value(out, tmp_path, monkeypatch):
-    asked, draw = {}, MiniaturePainter.draw
+    asked, forward = [], EmotionNetwork.forward
 
-    def noted(self, tasks):
-        for task in tasks:
-            asked.setdefault(task.text, set()).add(
-                (self.strength * bool(self.network), task.valence, task.arousal)
-            )
-        return draw(self, tasks)
+    def noted(self, features, valence, arousal):
+        asked.append((float(valence[0]), float(arousal[0])))
+        return forward(self, features, valence, arousal)
 
-    monkeypatch.setattr(MiniaturePainter, "draw", noted)
+    monkeypatch.setattr(EmotionNetwork, "forward", noted)
     document = tmp_path / "miniature.md"
     words = ["--out", str(out), "--prompts", "2", "--device", "cpu", "--table", str(document)]
     assert main(["override", *words]) == 0
@@ -167,10 +161,8 @@ def test_words_are_set_against_the_opposite_value(out, tmp_path, monkeypatch):
     assert shown.count("\n| valence ") == shown.count("\n| arousal ") == 4
     [strong] = [line for line in shown.splitlines() if line.startswith("| arousal +3 |")]
     assert "| arousal -2.5 |" in strong and strong.count("±") == 3 and strong.count("%") == 2
-    sad = asked[emotional_caption(all_scenes("held-out")[1], -3.0, 0.0, 1)]
-    alone = (0.0, -3.0, 0.0)  # drawn by `measure` before, perhaps
-    assert sad - {alone} == {(1.0, 2.5, 0.0), (2.0, 2.5, 0.0)}
-    assert len(asked) == 8 * 2
+    assert set(asked) == {(2.5, 0.0), (-2.5, 0.0), (0.0, 2.5), (0.0, -2.5)}
+    assert len(asked) == 8 * 2, "once for each strength; words alone need no network"
 
 
 def test_export_writes_small_files_and_their_card(out, tmp_path, capfd):
@@ -228,7 +220,10 @@ def test_the_recipe_is_kept_with_the_run(out):
 
 
 def test_an_interruption_of_a_networks_fit_interrupts_the_command(out, monkeypatch, capsys):
-    monkeypatch.setattr(emotion.train, "main", lambda words: 130)
+    def interrupted(settings):
+        raise KeyboardInterrupt("Stopped at step 2.")
+
+    monkeypatch.setattr(emotion, "train", interrupted)
     words = ["ablate", "--out", str(out), "--variants", "power-2", "--networks", "1", "--device", "cpu"]
     assert main(words) == 130
-    assert "interrupted" in capsys.readouterr().err
+    assert "Stopped at step 2." in capsys.readouterr().err

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from emoticrafter.fit.loop import step_random
 from emoticrafter.research.readers import Reader, distance, load_reader
+from trainer.core.device import Machine
 from trainer.miniature.dataset import make_plan, paint_set
-from trainer.miniature.loop import Machine, step_random
 from trainer.miniature.readers import KINDS, Sight, split_scores, train_reader, vary
 from trainer.miniature.recipe import TINY
 

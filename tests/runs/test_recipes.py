@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.runs.settings import Settings, read
+from trainer.runs.settings import Settings
+from trainer.train import read
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "trainer/recipes"
@@ -34,7 +35,7 @@ def settings_of(tmp_path, name: str, *arguments: str, **environment: str) -> Set
     train, report, _ = told.read_text().split("end\n")
     assert report.split() == ["-m", "trainer.report", arguments[1]]
     words = train.splitlines()
-    settings, unread = read(words[words.index("trainer.train") + 1 :], "")
+    settings, unread = read(words[words.index("trainer.train") + 1 :])
     assert not unread
     assert not settings.problems()
     return settings

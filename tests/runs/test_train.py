@@ -12,16 +12,15 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from emoticrafter import load_network
+from emoticrafter.fit.loss import content_error
 from emoticrafter.weights import read_metadata
-from trainer import train
 from trainer.core import checkpoint
 from trainer.data.pairs import load_table
 from trainer.features.store import FeatureStore
-from trainer.runs import batches, directions
-from trainer.runs.batches import batch_indexes
-from trainer.runs.directions import content_error, data_directions
-from trainer.runs.settings import Settings
-from trainer.train import learning_rate, main
+from trainer.runs import directions, train
+from trainer.runs.directions import data_directions
+from trainer.runs.loader import Loader, batch_indexes
+from trainer.train import main
 
 SMALL = "--width 64 --depth 1 --emotion-tokens 2 --emotion-hidden 16 --batch 8 --lr 3e-3 --log-every 1"
 
@@ -130,16 +129,6 @@ def test_every_epoch_has_every_pair_once_and_no_batch_is_short():
     assert (np.sort(epochs, axis=1) == pairs).all()
     assert not (epochs[0] == epochs[1]).all()
     assert len(batch_indexes(pairs, 25, 0, seed=3)) == 25
-
-
-def test_learning_rate_warms_up_and_follows_the_cosine():
-    settings = Settings(lr=1.0, warmup=4, schedule="cosine")
-    rates = [learning_rate(settings, step, 12) for step in range(12)]
-    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
-    assert rates[4] == 1.0
-    assert rates[8] == pytest.approx(0.5)
-    assert rates[11] == pytest.approx(0.5 * (1 + math.cos(math.pi * 7 / 8)))
-    assert learning_rate(Settings(lr=1.0), 11, 12) == 1.0
 
 
 def test_content_directions_hold_no_emotion(data_folder):
@@ -259,14 +248,13 @@ def test_data_without_validation_is_refused(data_folder, tmp_path, capsys):
 
 
 def fail_at_the_third_step(monkeypatch) -> None:
-    backward, calls = train._backward, []
+    loss, calls = train.Training.loss, []
 
-    def fails(run, model, batch):
+    def fails(*given):
         calls.append(1)
-        weight = batch.weight * math.nan if len(calls) == 3 else batch.weight
-        return backward(run, model, batch._replace(weight=weight))
+        return loss(*given) * (math.nan if len(calls) == 3 else 1)
 
-    monkeypatch.setattr(train, "_backward", fails)
+    monkeypatch.setattr(train.Training, "loss", fails)
 
 
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(data_folder, tmp_path, capsys, monkeypatch):
@@ -323,10 +311,10 @@ def test_features_that_are_not_finite_are_named_when_a_step_meets_them(
 
 
 def test_out_of_memory_says_which_accumulation_to_try(data_folder, tmp_path, capsys, monkeypatch):
-    def full(run, model, batch):
+    def full(*given):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
-    monkeypatch.setattr(train, "_backward", full)
+    monkeypatch.setattr(train.Training, "loss", full)
     assert fit(data_folder, tmp_path / "run", "--steps 2 --accumulate 2") == 1
     error = error_of(capsys)
     assert "cannot hold 4 pairs at a time" in error
@@ -349,7 +337,7 @@ def test_a_full_disk_keeps_what_was_saved(data_folder, tmp_path, capsys, monkeyp
 
 
 def test_control_c_says_where_the_run_stands(data_folder, tmp_path, capsys, monkeypatch):
-    load, calls = batches.Loader.load, []
+    load, calls = Loader.load, []
 
     def interrupted(*arguments):
         calls.append(1)
@@ -357,11 +345,11 @@ def test_control_c_says_where_the_run_stands(data_folder, tmp_path, capsys, monk
             raise KeyboardInterrupt
         return load(*arguments)
 
-    monkeypatch.setattr(batches.Loader, "load", interrupted)
+    monkeypatch.setattr(Loader, "load", interrupted)
     assert fit(data_folder, tmp_path / "run", "--steps 4 --save-minutes 0") == 130
     said = capsys.readouterr().err
     assert (
-        "Stopped at step 2. The checkpoint of step 2 is kept in " in said and "--resume goes on there" in said
+        "Stopped at step 2. The checkpoint of step 2 is kept in " in said and "with --resume) goes on" in said
     )
     assert not (tmp_path / "run" / "finished").exists()
 

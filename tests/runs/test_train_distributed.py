@@ -24,12 +24,13 @@ SMALL = (
 )
 SLOW = """
 import os, sys, time
+from emoticrafter.fit.loop import Fit
 from trainer import train
-step = train.train_step
+step = Fit.advance
 def slow(*given):
     time.sleep(0.2)
     return step(*given)
-train.train_step = slow
+Fit.advance = slow
 os.write(1, f"process {os.environ['RANK']} {os.getpid()}\\n".encode())  # at once: two processes share the pipe
 sys.exit(train.main(sys.argv[1:]))
 """

@@ -14,8 +14,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from trainer import train
+from emoticrafter.fit.loop import Fit
 from trainer.core.checkpoint import read_state
+from trainer.runs import train
+from trainer.runs.settings import Settings
 from trainer.train import main
 
 pytestmark = pytest.mark.slow
@@ -57,7 +59,7 @@ def whole(data_folder, tmp_path_factory):
 @pytest.fixture
 def stopped(data_folder, tmp_path, monkeypatch):
     """A run that ended in its fifth step, after the checkpoint of the fourth."""
-    step, calls = train.train_step, []
+    step, calls = Fit.advance, []
 
     def stops(*given):
         calls.append(1)
@@ -66,7 +68,7 @@ def stopped(data_folder, tmp_path, monkeypatch):
         return step(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "train_step", stops)
+        patch.setattr(Fit, "advance", stops)
         assert main(arguments(data_folder, tmp_path / "run")) == 130
     assert read_state(tmp_path / "run")["step"] == 4
     return tmp_path / "run"
@@ -86,8 +88,8 @@ def test_a_run_goes_on_exactly_after_kill_9(whole, data_folder, tmp_path):
     out = tmp_path / "run"
     # Held up at every step, so that the kill hits it in the middle.
     slow = (
-        "import sys, time; from trainer import train; step = train.train_step\n"
-        "train.train_step = lambda *given: (time.sleep(0.2), step(*given))[1]\n"
+        "import sys, time; from emoticrafter.fit.loop import Fit; from trainer import train; step = Fit.advance\n"
+        "Fit.advance = lambda *given: (time.sleep(0.2), step(*given))[1]\n"
         "sys.exit(train.main(sys.argv[1:]))"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -109,7 +111,7 @@ def test_a_run_goes_on_exactly_after_kill_9(whole, data_folder, tmp_path):
 def test_an_interruption_saves_its_step_between_two_checkpoints(
     whole, data_folder, tmp_path, monkeypatch, capsys, interruptible, number
 ):
-    step, calls, out = train.train_step, [], tmp_path / "run"
+    step, calls, out = Fit.advance, [], tmp_path / "run"
 
     def interrupted(*given):
         calls.append(1)
@@ -119,7 +121,7 @@ def test_an_interruption_saves_its_step_between_two_checkpoints(
 
     later = [*arguments(data_folder, out), "--save-minutes", "9"]
     with monkeypatch.context() as patch:
-        patch.setattr(train, "train_step", interrupted)
+        patch.setattr(Fit, "advance", interrupted)
         assert main([*later, "--log-every", "5"]) == 130
     assert read_state(out)["step"] == 2
     by = " by SIGTERM" if number == signal.SIGTERM else ""
@@ -228,8 +230,6 @@ def test_other_settings_are_refused(stopped, data_folder, capsys):
 
 
 def test_other_data_is_refused(stopped, tmp_path, capsys, data_folder):
-    state_of = train.read_state
-    assert state_of(stopped)["data"]
     table = data_folder / "pairs.jsonl"
     other = tmp_path / "other"
     other.mkdir()
@@ -240,7 +240,7 @@ def test_other_data_is_refused(stopped, tmp_path, capsys, data_folder):
 
 
 def test_a_checkpoint_of_another_network_is_refused(stopped, data_folder, capsys, monkeypatch):
-    monkeypatch.setattr(train.Settings, "differences", lambda *given: [])
+    monkeypatch.setattr(Settings, "differences", lambda *given: [])
     assert main([*arguments(data_folder, stopped, f"{METHOD} --steps 10 --width 128"), "--resume"]) == 1
     error = error_of(capsys)
     assert "is of another network" in error
@@ -284,4 +284,4 @@ def test_a_checkpoint_with_an_odd_state_is_damaged(stopped, data_folder, capsys,
 def test_a_network_file_is_no_checkpoint(whole, stopped, data_folder, capsys):
     (stopped / "last.safetensors").write_bytes((whole / "network.safetensors").read_bytes())
     assert main([*arguments(data_folder, stopped), "--resume"]) == 1
-    assert "is no checkpoint of this trainer" in error_of(capsys)
+    assert "is not a checkpoint of this trainer" in error_of(capsys)

@@ -64,8 +64,8 @@ def train_command(args: argparse.Namespace) -> None:
 
     from trainer.baselines.base import from_manifest, from_miniature
     from trainer.baselines.train import train
-    from trainer.miniature.folders import alone
-    from trainer.miniature.loop import Machine
+    from trainer.core.device import Machine
+    from trainer.core.lock import alone
 
     # Their notes about every file they read would bury the progress.
     diffusers.logging.set_verbosity_error()

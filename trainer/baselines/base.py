@@ -18,12 +18,12 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from emoticrafter.files import file_sha256
 from trainer.baselines.patches import SDXLText
+from trainer.core.device import Machine
 from trainer.core.pictures import PictureError, decode, hash_files
 from trainer.evaluation.manifest import Image as Asked
 from trainer.evaluation.manifest import read_manifest
 from trainer.miniature.dataset import fill, filled
 from trainer.miniature.folders import needs
-from trainer.miniature.loop import Machine
 from trainer.miniature.models import noise_schedule
 from trainer.miniature.pipeline import Run, latents
 from trainer.miniature.recipe import note, read_recipe

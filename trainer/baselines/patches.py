@@ -29,7 +29,7 @@ from emoticrafter.research.baselines import (
     mark_places,
     scaled,
 )
-from trainer.features.encoders import END, TOKENS, WORDS, clip_tokenizer
+from trainer.features.tokenizer import END, TOKENS, WORDS, clip_tokenizer
 
 
 def attention_layers(unet: nn.Module) -> dict[str, int]:

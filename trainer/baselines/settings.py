@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from emoticrafter.research.baselines import METHODS, CrossAttention, TextualInversion, TimeEmbedding
-from trainer.runs.settings import setting
+from trainer.core.settings import setting
 
 TOKENS = {CrossAttention.method: 4, TimeEmbedding.method: 1, TextualInversion.method: 2}
 """K of each method, if none is asked for."""

@@ -4,7 +4,7 @@
         --out runs/baselines/cross-attention-0 --seed 0
 
 The prompts are neutral, so that all emotion has to come from the baseline. The loop is the miniature's
-(trainer/miniature/loop.py): AdamW, a cosine, a moving average, a checkpoint every two minutes, exact resume.
+(trainer/runs/run.py): AdamW, a cosine, a moving average, a checkpoint every two minutes, exact resume.
 The run's folder holds recipe.json and source.json (what it was begun with), metrics.jsonl, the checkpoint
 last.safetensors, and in the end network.safetensors.
 """
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from emoticrafter.fit.loop import step_random
 from emoticrafter.research.baselines import (
     Baseline,
     CrossAttention,
@@ -34,10 +35,11 @@ from emoticrafter.research.baselines import (
 from trainer.baselines.base import Base, Pictures, keep_source
 from trainer.baselines.patches import applied, attention_layers, inserted, prompt_tokens
 from trainer.baselines.settings import TOKENS, Settings
-from trainer.features.encoders import clip_tokenizer
+from trainer.core.device import Machine
+from trainer.features.tokenizer import clip_tokenizer
 from trainer.miniature.generator import denoising_loss
-from trainer.miniature.loop import Machine, Schedule, fit, step_random
 from trainer.miniature.recipe import keep
+from trainer.runs.run import fit, small_schedule
 
 # --- the start -------------------------------------------------------------------------------------------------------
 
@@ -149,8 +151,8 @@ def train(settings: Settings, base: Base, pictures: Pictures, out: Path, machine
         flush=True,
     )
     loss = make_loss(settings, base, pictures, baseline, machine.device)
-    schedule = Schedule(settings.steps, settings.lr, settings.ema, seed=settings.seed)
-    trained = fit(baseline, loss, schedule, machine, out)
+    schedule = small_schedule(settings.steps, settings.lr, settings.ema, seed=settings.seed)
+    trained = fit(baseline, loss, schedule, machine, out, settings.batch)
     training = {
         "settings": settings.as_json(),
         "base": {"name": base.name, "unet_sha256": base.fingerprint},

@@ -1,8 +1,8 @@
 """A run's checkpoint: one safetensors file with everything that an exact resume needs.
 
 The tensors are the network, its moving average and AdamW's two moments; the metadata holds the rest as JSON: the step,
-the best validation so far, the settings and the data's fingerprint. No state of a random generator is kept: the order
-of the pairs and the dropout of a step follow from the seed and the step alone.
+the best validation so far, the settings and the data's fingerprint. No random generator's state is kept: the order of
+the pairs and the dropout of a step follow from the seed and the step alone.
 """
 
 import errno
@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from emoticrafter.files import write_atomically
+from emoticrafter.fit.loop import Fit
 from trainer.core.command_line import TrainingError
 
 FORMAT = "emoticrafter-checkpoint"
@@ -28,34 +29,31 @@ def checkpoint_path(out: Path) -> Path:
 
 
 def finished_path(out: Path) -> Path:
-    """A file without content, of a run that has done all its steps: its checkpoint may then be deleted."""
+    """An empty file that marks a run with all its steps done: its checkpoint may then be deleted."""
     return out / "finished"
 
 
-def save_checkpoint(
-    out: Path, network: nn.Module, average: nn.Module | None, optimizer: torch.optim.AdamW, state: dict
-) -> None:
+def save_checkpoint(out: Path, fit: Fit, **state) -> None:
     """Writes the checkpoint of a run; the earlier one stays until the new one is whole.
 
     Args:
         out: The run's folder.
-        network: The network being trained.
-        average: Its moving average, if there is one.
-        optimizer: AdamW over `network.parameters()`.
-        state: The rest, anything that JSON can hold; "step" is the number of steps done.
+        fit: What is being fitted.
+        state: What else the run needs, anything that JSON can hold.
 
     Raises:
         TrainingError: The disk is full or cannot be written.
     """
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    if average is not None:
-        tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
-    for name, parameter in network.named_parameters():
+    tensors = {f"network.{name}": tensor for name, tensor in fit.module.state_dict().items()}
+    if fit.average is not None:
+        tensors |= {f"average.{name}": tensor for name, tensor in fit.average.state_dict().items()}
+    for name, parameter in fit.module.named_parameters():
         for moment in MOMENTS:
-            if parameter in optimizer.state:
-                tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
+            if parameter in fit.optimizer.state:
+                tensors[f"{moment}.{name}"] = fit.optimizer.state[parameter][moment]
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"format": FORMAT, "version": VERSION, "state": json.dumps(state)}
+    state = json.dumps({"step": fit.step, **state})
+    metadata = {"format": FORMAT, "version": VERSION, "state": state}
     with writing(checkpoint_path(out)):
         write_atomically(checkpoint_path(out), lambda temporary: save_file(tensors, temporary, metadata))
 
@@ -70,41 +68,35 @@ def writing(path: Path):
         full = "No space left" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
         raise TrainingError(
             f"{path} could not be written: {'the disk is full' if full else error}. What was saved before is whole: "
-            f"{'free some space' if full else 'see to the folder'} and run the same command again, trainer.train with "
+            f"{'free some space' if full else 'check the folder'} and run the same command again, trainer.train with "
             "--resume."
         ) from error
 
 
 @torch.no_grad()
-def load_checkpoint(
-    out: Path, network: nn.Module, average: nn.Module | None, optimizer: torch.optim.AdamW
-) -> dict:
-    """Puts a checkpoint into a network, its average and its optimizer.
-
-    Returns:
-        The state that was saved with it.
+def load_checkpoint(out: Path, fit: Fit) -> None:
+    """Puts a fit where its checkpoint was: weights, moving average, AdamW's moments and the step.
 
     Raises:
         TrainingError: The file is damaged or of another network.
     """
     path = checkpoint_path(out)
-    tensors = _read_tensors(path)
-    state = read_state(out)
-    _load_module(network, "network.", tensors, path)
-    if average is not None:
-        _load_module(average, "average.", tensors, path)
-    for name, parameter in network.named_parameters():
+    tensors, step = _read_tensors(path), read_state(out)["step"]
+    _load_module(fit.module, "network.", tensors, path)
+    if fit.average is not None:
+        _load_module(fit.average, "average.", tensors, path)
+    for name, parameter in fit.module.named_parameters():
         moments = {moment: tensors.get(f"{moment}.{name}") for moment in MOMENTS}
         if any(tensor is None or tensor.shape != parameter.shape for tensor in moments.values()):
             raise TrainingError(
                 f"{path} lacks AdamW's moments of {name}: it cannot be resumed. Choose another --out."
             )
-        optimizer.state[parameter] = {
-            "step": torch.tensor(float(state["step"]), device=parameter.device),
+        fit.optimizer.state[parameter] = {
+            "step": torch.tensor(float(step), device=parameter.device),
             # In the parameter's own order of memory (channels last, say): fused AdamW pairs numbers by their place.
             **{moment: torch.empty_like(parameter).copy_(tensor) for moment, tensor in moments.items()},
         }
-    return state
+    fit.step = step
 
 
 PROGRESS = {"step": int, "seconds": int | float}
@@ -116,17 +108,17 @@ def read_state(out: Path, keys: dict = PROGRESS) -> dict:
 
     Args:
         out: The run's folder.
-        keys: What it has to say, with the types: PROGRESS of any training, RUN of the emotion network's.
+        keys: What it has to say, with the types: PROGRESS for any training, RUN for the emotion network's.
 
     Raises:
-        TrainingError: There is none, or it is damaged or another kind of file.
+        TrainingError: There is no checkpoint, or it is damaged or another kind of file.
     """
     path = checkpoint_path(out)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
-                raise TrainingError(f"{path} is no checkpoint of this trainer: choose another --out.")
+                raise TrainingError(f"{path} is not a checkpoint of this trainer: choose another --out.")
             state = json.loads(metadata.get("state", "null"))
     except (OSError, SafetensorError, ValueError) as error:
         raise _damaged(path, error) from error
@@ -136,7 +128,7 @@ def read_state(out: Path, keys: dict = PROGRESS) -> dict:
 
 
 def _wrong_in(state, keys: dict) -> str:
-    """What is wrong with a checkpoint's state; "" if nothing is."""
+    """Says what is wrong with a checkpoint's state; "" if nothing is."""
     if not isinstance(state, dict):
         return "it says nothing of its run"
     wrong = [name for name, kind in keys.items() if name not in state or not isinstance(state[name], kind)]
@@ -171,7 +163,7 @@ def _load_module(module: nn.Module, prefix: str, tensors: dict[str, Tensor], pat
         for name, tensor in mine.items()
         if name not in theirs or theirs[name].shape != tensor.shape
     ]
-    odd += [f"{name} is not known" for name in theirs if name not in mine]
+    odd += [f"{name} is unknown" for name in theirs if name not in mine]
     if odd:
         raise TrainingError(
             f"{path} is of another network: {'; '.join(odd[:3])}{f' and {len(odd) - 3} more' if len(odd) > 3 else ''}. "

@@ -1,5 +1,7 @@
-"""The device that a command computes on."""
+"""What a command computes on: the device, and the precision there."""
 
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trainer.core.rows import DataError
@@ -8,6 +10,7 @@ if TYPE_CHECKING:
     import torch
 
 DEVICE_HELP = "auto, cpu, cuda, cuda:1 ... (%(default)s)"
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def find_device(name: str = "auto", local_rank: int = 0) -> "torch.device":
@@ -29,3 +32,37 @@ def find_device(name: str = "auto", local_rank: int = 0) -> "torch.device":
             f"--device is {name!r}: expected auto, cpu, or a GPU that PyTorch can use, such as cuda or cuda:1 ({why})"
         ) from error
     return device
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A device and how to compute on it: it decides speed and rounding, nothing else."""
+
+    device: "torch.device"
+    bfloat16: bool = False
+    compile: bool = False
+
+    @classmethod
+    def find(cls, device: str = "auto", precision: str = "auto", compile: bool = False) -> "Machine":
+        """The device of that name, and bfloat16 with "auto" where its processor computes in it.
+
+        Raises:
+            DataError: See `find_device`.
+        """
+        found = find_device(device)
+        return cls(
+            found, _computes_in_bfloat16(found) if precision == "auto" else precision == "bfloat16", compile
+        )
+
+    def autocast(self) -> AbstractContextManager:
+        import torch
+
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+
+def _computes_in_bfloat16(device: "torch.device") -> bool:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return getattr(torch.cpu, "get_capabilities", dict)().get("avx512_bf16", False)

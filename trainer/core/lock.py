@@ -1,10 +1,12 @@
 """One process at a time: a lock that dies with its process."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from trainer.core.command_line import TrainingError
 
 
 @contextmanager
@@ -24,3 +26,14 @@ def locked(path: Path, busy: Exception) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def alone(folder: Path) -> AbstractContextManager[None]:
+    """Keeps other processes from training into a folder, which is made if it does not exist.
+
+    Raises:
+        TrainingError: Another process is training there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    busy = f"Another run is writing in {folder}: wait until it has ended, or choose another --out."
+    return locked(folder, TrainingError(busy))

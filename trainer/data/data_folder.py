@@ -31,7 +31,7 @@ class PrepareSettings:
         skip_bad: Leave bad rows out instead of refusing the file.
         limit: How many pairs to keep, spread over valence and arousal; all if None.
         validation: Share of neutral prompts kept for validation.
-        scenes: Share of FindingEmo's pairs without people.
+        scenes: Share of FindingEmo's pairs with nobody in them.
         seed: Decides wording, split and sample.
         encoder: Source of the text encoders, see `trainer.features.encoders.load_encoders`.
         dtype: What features are stored in: float16 or bfloat16.
@@ -111,7 +111,8 @@ def write_pairs(table: PairTable, settings: PrepareSettings) -> None:
 def write_features(table: PairTable, settings: PrepareSettings, progress: bool = False) -> FeatureStore:
     """Encodes the prompts into features/, going on where an earlier run stopped."""
     from trainer.features import store
+    from trainer.features.encoders import load_encoders
 
-    encoders = store.load_encoders(settings.encoder, find_device(settings.device))
+    encoders = load_encoders(settings.encoder, find_device(settings.device))
     folder = settings.out / "features"
     return store.write_features(table, encoders, folder, settings.dtype, settings.batch_size, progress)

@@ -17,27 +17,20 @@ Shapes: B prompts, W windows of T = 77 tokens, D features (2048 for SDXL), E the
 Sources: Radford et al. 2021 (CLIP, arXiv 2103.00020), Podell et al. 2023 (SDXL, arXiv 2307.01952).
 """
 
-import functools
-import gzip
 import hashlib
 import json
 import re
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError, safe_open
-from tokenizers.pre_tokenizers import ByteLevel
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel
 
-START, END = 49406, 49407
-VOCABULARY = 49408
-TOKENS = 77
-WORDS = TOKENS - 2
+from trainer.features.tokenizer import END, START, TOKENS, VOCABULARY, WORDS, clip_tokenizer
 
 
 class TextEncoders:
@@ -121,23 +114,6 @@ def load_encoders(source: str | Path, device: str | torch.device = "cpu", dtype=
         _hash_into(digest, encoder)
         encoders.append(encoder.to(device, dtype))
     return TextEncoders(*encoders, digest.hexdigest(), name)
-
-
-@functools.cache
-def clip_tokenizer() -> CLIPTokenizer:
-    """Builds transformers' CLIP tokenizer, the class that ComfyUI uses, from the vocabulary beside this file.
-
-    Every SDXL model has CLIP's vocabulary, and single-file checkpoints carry none.
-    """
-    packed = Path(__file__).with_name("clip_merges.txt.gz").read_bytes()
-    merges = gzip.decompress(packed).decode("utf-8").split("\n")[:-1]
-    bytes_ = sorted(ByteLevel.alphabet())
-    words = bytes_ + [byte + "</w>" for byte in bytes_] + [merge.replace(" ", "") for merge in merges]
-    vocabulary = {word: token for token, word in enumerate([*words, "<|startoftext|>", "<|endoftext|>"])}
-    with TemporaryDirectory() as folder:
-        Path(folder, "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-        Path(folder, "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
-        return CLIPTokenizer.from_pretrained(folder)
 
 
 # Reading: every source becomes two state dicts in transformers' names without "text_model.", CLIP-L's first.

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from emoticrafter.files import write_atomically
-from trainer.features.encoders import TOKENS
+from trainer.features.tokenizer import TOKENS
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 FORMAT = {"format": "emoticrafter-features", "version": 1}

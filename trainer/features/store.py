@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -37,7 +38,6 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from emoticrafter.files import remove_leftovers, write_atomically
-from trainer.features.encoders import TOKENS, TextEncoders, load_encoders
 from trainer.features.manifest import (
     DTYPES,
     FORMAT,
@@ -48,8 +48,10 @@ from trainer.features.manifest import (
     short,
     write_manifest,
 )
+from trainer.features.tokenizer import TOKENS
 
-__all__ = ["FeatureStore", "load_encoders", "write_features"]
+if TYPE_CHECKING:
+    from trainer.features.encoders import TextEncoders
 
 SHARD_PROMPTS = 256  # 81 MB at 2048 wide: small enough to lose, large enough to stream
 
@@ -73,7 +75,7 @@ class _Batch:
 
 def write_features(
     table,
-    encoders: TextEncoders,
+    encoders: "TextEncoders",
     folder: str | Path,
     dtype: str = "float16",
     batch_size: int = 32,
@@ -85,7 +87,7 @@ def write_features(
     tokens and writing to disk happen in threads of their own, so that the encoders wait for neither.
 
     Args:
-        table: The pairs, a `trainer.data.PairTable`.
+        table: The pairs, a `trainer.data.pairs.PairTable`.
         encoders: From `load_encoders`.
         folder: Where to write; made if it does not exist.
         dtype: What to store, "float16" or "bfloat16".
@@ -121,7 +123,7 @@ def write_features(
     return store
 
 
-def _new_manifest(table, encoders: TextEncoders, dtype: str, prompts: int) -> dict:
+def _new_manifest(table, encoders: "TextEncoders", dtype: str, prompts: int) -> dict:
     return {
         **FORMAT,
         "encoder": encoders.fingerprint(),
@@ -160,7 +162,7 @@ def _plan(prompts: list[str], finished: dict, batch_size: int) -> Iterator[_Batc
             yield _Batch(shard, start, in_shard[start : start + batch_size], len(in_shard))
 
 
-def _encode_all(encoders: TextEncoders, batches: list[_Batch], writer: "_ShardWriter", bar: tqdm) -> None:
+def _encode_all(encoders: "TextEncoders", batches: list[_Batch], writer: "_ShardWriter", bar: tqdm) -> None:
     """Runs the encoders over all batches while one thread prepares the next and another writes the last ones."""
     ahead = SHARD_PROMPTS // len(batches[0].prompts) + 1 if batches else 0  # while a shard goes to disk
     with ThreadPoolExecutor(1, "shards") as writing:
@@ -186,7 +188,7 @@ def _settle(written: deque, bar: tqdm, most: int) -> None:
 
 
 def _first_windows(
-    encoders: TextEncoders, batches: list[_Batch]
+    encoders: "TextEncoders", batches: list[_Batch]
 ) -> Iterator[tuple[_Batch, torch.Tensor, int]]:
     """Gives each batch, the tokens [2, B, T] of its prompts' first windows, and how many of them are longer.
 

@@ -8,11 +8,13 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 
+from emoticrafter.fit.loop import step_random
+from trainer.core.device import Machine
 from trainer.miniature.dataset import fill
 from trainer.miniature.folders import load_autoencoder, write_folder
-from trainer.miniature.loop import Machine, Schedule, fit, step_random
 from trainer.miniature.models import as_floats, decode, encode, make_autoencoder
 from trainer.miniature.recipe import Recipe
+from trainer.runs.run import fit, small_schedule
 
 EDGES = 1.0
 """Weight of the error between neighbouring pixels' differences: outlines count as much as areas."""
@@ -79,8 +81,10 @@ def train_autoencoder(
         squares = random_squares(pictures, recipe.autoencoder_batch, recipe.autoencoder_crop, random)
         return called(as_floats(squares, machine.device))
 
-    schedule = Schedule(recipe.autoencoder_steps, recipe.autoencoder_lr, weight_decay=0.0, seed=recipe.seed)
-    autoencoder = fit(module, loss, schedule, machine, training).autoencoder
+    schedule = small_schedule(
+        recipe.autoencoder_steps, recipe.autoencoder_lr, weight_decay=0.0, seed=recipe.seed
+    )
+    autoencoder = fit(module, loss, schedule, machine, training, recipe.autoencoder_batch).autoencoder
     _learn_statistics(autoencoder, pictures[:: max(1, len(pictures) // 256)], machine)
     autoencoder = autoencoder.cpu().to(memory_format=torch.contiguous_format)
     write_folder(folder, autoencoder.save_pretrained)

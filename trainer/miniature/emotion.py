@@ -1,4 +1,4 @@
-"""The miniature's emotion networks, fitted by the project's own commands: trainer.prepare, then trainer.train.
+"""The miniature's emotion networks, fitted as all emotion networks are: trainer.prepare's data, trainer.train's run.
 
 The pairs are captions of painted scenes; the encoders are the miniature's own, a diffusers folder like any other.
 """
@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import train
-from trainer.core.command_line import INTERRUPTED, TrainingError
+from trainer.core.checkpoint import finished_path
+from trainer.core.device import Machine
+from trainer.data.data_folder import PrepareSettings, prepare
 from trainer.data.pairs import PairTable, assign_split, save_table
 from trainer.miniature.captioning import mood_caption, opening
 from trainer.miniature.dataset import make_plan
-from trainer.miniature.loop import Machine
 from trainer.miniature.recipe import Recipe
-from trainer.prepare import main as prepare
+from trainer.runs.settings import Settings
+from trainer.runs.train import train
 from trainer.world.captions import emotional_caption, neutral_caption
 
 VALIDATION = 0.05
@@ -33,7 +34,7 @@ VARIANTS = {
     "paper-improved": {**PAPER, **IMPROVEMENTS},
     "improved": IMPROVEMENTS,
 }
-"""What is compared, as settings of trainer.train that differ from the default ones."""
+"""The variants that are compared: the settings of trainer.train in which each differs from the default."""
 
 
 def make_pairs(recipe: Recipe) -> PairTable:
@@ -61,7 +62,7 @@ def make_pairs(recipe: Recipe) -> PairTable:
 
 
 def prepare_data(recipe: Recipe, encoders: Path, folder: Path, machine: Machine) -> Path:
-    """Makes the data folder by `python -m trainer.prepare`; what is there already is kept.
+    """Makes the data folder as `python -m trainer.prepare` does; what is there already is kept.
 
     Args:
         recipe: How many pairs, and the seed.
@@ -76,15 +77,15 @@ def prepare_data(recipe: Recipe, encoders: Path, folder: Path, machine: Machine)
     if not pairs.exists():
         folder.mkdir(parents=True, exist_ok=True)
         save_table(make_pairs(recipe), pairs)
-    command = ["--pairs", pairs, "--out", data, "--encoder", encoders, "--batch-size", 128]
-    command += ["--device", machine.device]
-    _succeed(prepare([str(word) for word in command]), "trainer.prepare")
+    prepare(
+        PrepareSettings(data, [str(pairs)], encoder=str(encoders), batch_size=128, device=str(machine.device))
+    )
     return data
 
 
-def settings(recipe: Recipe, variant: str = "default", seed: int = 0) -> dict:
-    """The settings of trainer.train for a variant, by name."""
-    return {
+def settings(recipe: Recipe, data: Path, out: Path, device: str, variant: str, seed: int) -> Settings:
+    """A variant's settings of trainer.train, going on where the folder stands."""
+    chosen = {
         "scale": recipe.emotion_scale,
         "width": recipe.emotion_width,
         "depth": recipe.emotion_depth,
@@ -97,33 +98,19 @@ def settings(recipe: Recipe, variant: str = "default", seed: int = 0) -> dict:
         "schedule": "cosine",
         "clip_norm": 1.0,
         "seed": recipe.seed + seed,
-        **VARIANTS[variant],
     }
+    return Settings(data=data, out=out, resume=True, device=device, **{**chosen, **VARIANTS[variant]})
 
 
 def train_network(
     recipe: Recipe, data: Path, folder: Path, machine: Machine, variant: str = "default", seed: int = 0
 ) -> Path:
-    """Fits one network by `python -m trainer.train --resume`; a finished one is not touched.
+    """Fits one network as `python -m trainer.train --resume` does; a finished one is not touched.
 
     Returns:
         Its file, which has the best weights by validation loss.
     """
     out = folder / f"{variant}-{seed}"
-    finished = out / "finished"
-    if not finished.exists():
-        command = ["--data", data, "--out", out, "--resume", "--device", machine.device]
-        for name, value in settings(recipe, variant, seed).items():
-            command += ["--" + name.replace("_", "-"), value]
-        _succeed(train.main([str(word) for word in command]), "trainer.train")
-        finished.touch()
+    if not finished_path(out).exists():
+        train(settings(recipe, data, out, str(machine.device), variant, seed))
     return out / "network.safetensors"
-
-
-def _succeed(code: int, command: str) -> None:
-    if code == INTERRUPTED:
-        raise KeyboardInterrupt
-    if code:
-        raise TrainingError(
-            f"{command} ended with status {code}: its own message above says why. Run the same command to go on."
-        )

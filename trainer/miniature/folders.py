@@ -1,40 +1,15 @@
 """Where a run of the miniature keeps what, and how a folder is written whole or not at all."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny, UNet2DConditionModel
-from filelock import FileLock, Timeout
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from trainer.core.command_line import TrainingError
 from trainer.miniature.models import TextEncoders
 from trainer.miniature.recipe import Recipe
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keeps other processes from training into a folder meanwhile.
-
-    Raises:
-        TrainingError: Another one does.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise TrainingError(
-            f"Another run is writing in {folder}: wait until it has ended and run the same command again, or choose "
-            "another --out."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def needs(out: Path, *stages: str) -> None:

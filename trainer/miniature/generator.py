@@ -15,11 +15,13 @@ from diffusers.training_utils import compute_snr
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from trainer.features.encoders import END
+from emoticrafter.fit.loop import step_random
+from trainer.core.device import Machine
+from trainer.features.tokenizer import END
 from trainer.miniature.folders import load_generator, save_generator
-from trainer.miniature.loop import Machine, Schedule, fit, step_random
 from trainer.miniature.models import TextEncoders, make_unet, noise_schedule, size_and_crop
 from trainer.miniature.recipe import Recipe
+from trainer.runs.run import fit, small_schedule
 
 
 class Denoising(nn.Module):
@@ -116,10 +118,10 @@ def train_generator(
                     contents.to(machine.device, non_blocking=True),
                 )
 
-        schedule = Schedule(
+        schedule = small_schedule(
             recipe.generator_steps, recipe.generator_lr, recipe.generator_ema, warmup=200, seed=recipe.seed
         )
-        trained = fit(module, loss, schedule, machine, training)
+        trained = fit(module, loss, schedule, machine, training, recipe.generator_batch)
         unet = trained.unet.cpu().to(memory_format=torch.contiguous_format)
         save_generator(unet, trained.text.cpu(), folder)
     return load_generator(folder, recipe)

@@ -10,7 +10,7 @@ from diffusers import AutoencoderTiny, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from trainer.features.encoders import END, TOKENS, VOCABULARY, clip_tokenizer
+from trainer.features.tokenizer import END, TOKENS, VOCABULARY, clip_tokenizer
 from trainer.miniature.recipe import Recipe
 
 TIME_WIDTH = 256  # SDXL's, of each of the six numbers of size and crop

@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 from diffusers import AutoencoderTiny
 
+from trainer.core.device import Machine
+from trainer.core.lock import alone
 from trainer.miniature.autoencoder import cache_latents, round_trip, train_autoencoder
 from trainer.miniature.captioning import caption_tokens
 from trainer.miniature.dataset import Plan, make_plan, paint_set
 from trainer.miniature.emotion import VARIANTS, prepare_data, train_network
-from trainer.miniature.folders import alone, load_autoencoder, needs
+from trainer.miniature.folders import load_autoencoder, needs
 from trainer.miniature.generator import train_generator
-from trainer.miniature.loop import Machine
 from trainer.miniature.readers import KINDS, Sight, train_reader
 from trainer.miniature.recipe import Recipe, keep
 
@@ -83,9 +84,7 @@ def _generator(run: Run) -> None:
 
 def emotion(run: Run, variant: str = "default", seed: int = 0) -> Path:
     needs(run.out, "generator")
-    # What trainer.prepare says on its own, of the pairs and of what comes next, is not so here.
-    with contextlib.redirect_stdout(None):
-        data = prepare_data(run.recipe, run.out / "generator", run.out / "emotion", run.machine)
+    data = prepare_data(run.recipe, run.out / "generator", run.out / "emotion", run.machine)
     return train_network(run.recipe, data, run.out / "emotion", run.machine, variant, seed)
 
 
@@ -123,7 +122,7 @@ def train(out: Path, recipe: Recipe, machine: Machine, stages: Sequence[str] = S
     print(f"{out}: on {machine.device} in {'bfloat16' if machine.bfloat16 else 'float32'}", flush=True)
     for stage in (stage for stage in STAGES if stage in stages):
         began = time.monotonic()
-        # The emotion networks have locks of their own: several may be fitted at once (see trainer/train.py).
+        # The emotion networks have locks of their own: several may be fitted at once (see trainer/runs/train.py).
         with contextlib.nullcontext() if stage == "emotion" else alone(out):
             RUN[stage](run)
         print(f"{stage}: {time.monotonic() - began:.0f} s", flush=True)

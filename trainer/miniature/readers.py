@@ -15,12 +15,14 @@ import torch.nn.functional as F
 from scipy.stats import kendalltau
 from torch import Tensor, nn
 
+from emoticrafter.fit.loop import step_random
 from emoticrafter.research.readers import Reader, load_reader
 from emoticrafter.weights import save_tensors
+from trainer.core.device import Machine
 from trainer.miniature.dataset import Plan
-from trainer.miniature.loop import Machine, Schedule, fit, step_random
 from trainer.miniature.models import as_floats
 from trainer.miniature.recipe import Recipe
+from trainer.runs.run import fit, small_schedule
 from trainer.world.scene import SETTINGS, SUBJECTS, TIMES
 
 KINDS = {"emotion": 2, "content": len(SUBJECTS) + len(SETTINGS) + len(TIMES)}
@@ -114,8 +116,8 @@ def train_reader(
             pictures, emotion, content = (tensor.to(machine.device) for tensor in batch)
             return reading_loss(kind, called(vary(pictures, random)), emotion, content)
 
-        schedule = Schedule(recipe.reader_steps, recipe.reader_lr, weight_decay=0.01, seed=recipe.seed)
-        reader = fit(reader, loss, schedule, machine, training)
+        schedule = small_schedule(recipe.reader_steps, recipe.reader_lr, weight_decay=0.01, seed=recipe.seed)
+        reader = fit(reader, loss, schedule, machine, training, recipe.reader_batch)
         save_reader(reader.cpu(), path, kind, recipe, evaluate(kind, reader, sight))
     return load_reader(path)[0]
 

@@ -1,1 +1,1 @@
-"""Painters: plan, draw and keep the evaluation's pictures, with SDXL, ComfyUI or the miniature."""
+"""Drawing the evaluation's pictures with SDXL, ComfyUI or the miniature."""

@@ -94,12 +94,3 @@ def _content(covariance: Tensor, slopes: Tensor, rank: int) -> Tensor:
     _, vectors = torch.linalg.eigh(outside @ covariance @ outside)
     rank = min(rank, len(covariance) - len(emotion))
     return vectors[:, -rank:].T.flip(0).float().contiguous() if rank else vectors[:0].float()
-
-
-def content_error(residual: Tensor, content: Tensor) -> Tensor:
-    """The mean square per pair of a residual's part along the content directions: [B, T, D], [R, D] -> [B].
-
-    The mean is over tokens and D elements, so that it adds to the loss on the same scale.
-    """
-    along = residual.float() @ content.T  # [B, T, R]
-    return along.square().sum(dim=(1, 2)) / (residual.shape[1] * residual.shape[2])

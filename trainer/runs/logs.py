@@ -1,13 +1,12 @@
-"""What a run writes for people: metrics.jsonl, run.json, TensorBoard's events and the progress bar."""
+"""A run's numbers: metrics.jsonl, and the same for TensorBoard where it is installed."""
 
 import json
 import sys
-import time
+from contextlib import ExitStack
 from pathlib import Path
 
-from tqdm import tqdm
-
 from emoticrafter.files import write_atomically
+from trainer.core import journal
 from trainer.core.checkpoint import writing
 
 
@@ -19,20 +18,12 @@ def write_json(path: Path, value: dict) -> None:
 
 def read_metrics(path: Path) -> list[dict]:
     """The lines of a metrics.jsonl; those that a kill or the disk damaged are left out."""
-    found = []
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    for line in text.splitlines():
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict) and isinstance(value.get("step"), int):
-            found.append(value)
-    return found
+    lines = journal.lines(path) if path.exists() else ()
+    return [line for line in lines if isinstance(line.get("step"), int)]
 
 
 def stand_in_warning(data: dict) -> str:
-    """What to say loudly of a run on the untrained encoders; "" for all others. `data` is run.json's."""
+    """A warning if a run's encoders are untrained, else "". `data` is run.json's."""
     name = data["encoder"]["name"]
     if name == "tiny" or name.startswith("tiny ("):
         return "WARNING: trained on untrained stand-in encoders: fits no real checkpoint."
@@ -40,92 +31,36 @@ def stand_in_warning(data: dict) -> str:
 
 
 class Logs:
-    """The logs of a run, written by its first process; the others' calls do nothing."""
+    """An open log."""
 
-    def __init__(self, out: Path, step: int, first: bool):
+    def __init__(self, folder: Path, step: int):
         """
         Args:
-            out: The run's folder.
-            step: Where the run goes on: later lines, of steps that will be done again, are dropped.
-            first: Whether this is the first process.
+            folder: The run's.
+            step: Where the run goes on: lines of later steps, which will be taken again, are dropped.
         """
-        self.out, self.step, self.first = out, step, first
-        self.metrics = out / "metrics.jsonl"
-        self.board = None
-
-    def __enter__(self):
-        if self.first:
-            kept = [
-                json.dumps(line) + "\n" for line in read_metrics(self.metrics) if line["step"] <= self.step
-            ]
-            with writing(self.metrics):
-                write_atomically(self.metrics, lambda temporary: temporary.write_text("".join(kept)))
-                self.board = _tensorboard(self.out, self.step)
-        return self
-
-    def __exit__(self, *error):
-        if self.board:
-            self.board.close()
-
-    def start(self, description: dict) -> None:
-        if self.first:
-            write_json(self.out / "run.json", description)
-            print(_overview(description, self.step), flush=True)
+        self.metrics = folder / "metrics.jsonl"
+        kept = "".join(json.dumps(line) + "\n" for line in read_metrics(self.metrics) if line["step"] <= step)
+        with ExitStack() as stack, writing(self.metrics):
+            write_atomically(self.metrics, lambda temporary: temporary.write_text(kept, encoding="utf-8"))
+            self.journal = stack.enter_context(journal.opened(self.metrics))
+            if board := _tensorboard(folder, step):
+                stack.callback(board.close)
+            self.board, self.close = board, stack.pop_all().close
 
     def write(self, kind: str, step: int, values: dict[str, float]) -> None:
         """Adds a line: kind is "train" or "validation"."""
-        line = {"kind": kind, "step": step, **values}
-        with writing(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        with writing(self.metrics):
+            self.journal.add({"kind": kind, "step": step, **values})
         if self.board:
             for name, value in values.items():
                 self.board.add_scalar(f"{kind}/{name}", value, step)
 
-    def bar(self, run) -> tqdm:
-        batch = run.settings.batch
-        return tqdm(
-            total=run.total * batch,
-            initial=run.step * batch,
-            unit="samples",
-            unit_scale=True,
-            disable=not self.first,
-            mininterval=0.5 if sys.stderr.isatty() else 30,
-        )
 
-    def end(self, run) -> None:
-        if self.first:
-            print(
-                f"Done after {run.step} steps in {time.strftime('%H:%M:%S', time.gmtime(run.seconds))}. Best: step "
-                f"{run.best['step']}, validation loss {run.best['loss']:.4g}.\n{self.out / 'network.safetensors'} is "
-                f"for models/emoticrafter; python -m trainer.report {self.out} shows the run."
-            )
-            if warning := stand_in_warning(run.data.summary):
-                print(warning)
-
-
-def _tensorboard(out: Path, step: int):
+def _tensorboard(folder: Path, step: int):
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        print(
-            "TensorBoard is not installed, so its events are not written; metrics.jsonl is.", file=sys.stderr
-        )
+        print("TensorBoard is not installed: its events are not written, metrics.jsonl is.", file=sys.stderr)
         return None
-    return SummaryWriter(out / "tensorboard", purge_step=step + 1)
-
-
-def _overview(description: dict, step: int) -> str:
-    data, network, weights = description["data"], description["network"], description["data"]["weights"]
-    return (
-        f"{data['pairs']['train']:,} pairs to train on, {data['pairs']['validation']:,} to validate; features of "
-        f"{data['encoder']['name']}.\nWeights from {weights['smallest']:.3g} to {weights['largest']:.3g}, worth "
-        f"{weights['effective_pairs']:,.0f} equal pairs of {weights['of']:,}.\n"
-        f"{network['parameters'] / 1e6:.1f} million parameters on {description['device']} in "
-        f"{description['precision']}, {description['processes']} process"
-        f"{'es' if description['processes'] > 1 else ''}.\n"
-        + (
-            f"Going on at step {step} of {description['steps']:,}."
-            if step
-            else f"{description['steps']:,} steps."
-        )
-    )
+    return SummaryWriter(folder / "tensorboard", purge_step=step + 1)

@@ -1,32 +1,23 @@
-"""The settings of a run: one dataclass, from which the command line is made and against which a resume is checked."""
+"""The settings of a run: one dataclass, which makes the command line and which a resume is checked against."""
 
 # ruff: noqa: RUF009 - `setting` is dataclasses.field with the metadata spelt shorter
 
-import argparse
 import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+from emoticrafter.fit import BANDWIDTHS
+from emoticrafter.options import BLOCK_ORDERS, MOST
+from trainer.core.device import PRECISIONS
+from trainer.core.settings import flag, setting
 
-from emoticrafter import NetworkConfig
-from emoticrafter.fit.density import BANDWIDTHS
-from emoticrafter.network import BLOCK_ORDERS, MOST
-from trainer.core.checkpoint import checkpoint_path, finished_path
-from trainer.core.command_line import TrainingError
-
-PRECISIONS = ("auto", "float32", "bfloat16")
 HOLD = ("auto", "yes", "no")
 METHOD_GROUPS = ("loss", "network", "optimisation")
-"""What decides what is learned: a resumed run keeps these settings."""
+"""The settings that decide what is learned: a resumed run keeps them."""
 
 
-def setting(default, group: str, text: str, choices: tuple = ()):
-    return dataclasses.field(default=default, metadata={"group": group, "help": text, "choices": choices})
-
-
-@dataclass
+@dataclass(frozen=True)
 class Settings:
     """Every setting of `python -m trainer.train`; the defaults are the published ones where there is one."""
 
@@ -131,10 +122,6 @@ class Settings:
             )
         return found
 
-    def network(self, feature_width: int) -> NetworkConfig:
-        names = ("width", "depth", "emotion_tokens", "emotion_hidden", "dropout", "block")
-        return NetworkConfig(feature_width=feature_width, **{name: getattr(self, name) for name in names})
-
     def as_json(self) -> dict:
         return {
             name: str(value) if isinstance(value, Path) else value
@@ -142,121 +129,9 @@ class Settings:
         }
 
     def differences(self, earlier: dict) -> list[str]:
-        """What of the method differs from the settings of a checkpoint."""
+        """Lists what of the method differs from a checkpoint's settings, as `as_json` gave them."""
         return [
             f"{flag(f.name)} was {earlier.get(f.name)} and is {getattr(self, f.name)}"
             for f in dataclasses.fields(self)
             if f.metadata["group"] in METHOD_GROUPS and earlier.get(f.name) != getattr(self, f.name)
         ]
-
-
-def flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def read(arguments: list[str] | None, description: str) -> tuple[Settings, list[str]]:
-    """Reads the command line.
-
-    Returns:
-        The settings, and what could not be read as a number (the default stands in for it), so that it is reported
-        together with everything else.
-
-    Raises:
-        SystemExit: A flag is not known or lacks its value (argparse prints which), or help was asked for.
-    """
-    values = vars(_parser(description).parse_args(arguments))
-    unread = []
-    for f in dataclasses.fields(Settings):
-        try:
-            values[f.name] = values[f.name] if f.type is bool else f.type(values[f.name])
-        except ValueError:
-            wanted = "a whole number" if f.type is int else "a number"
-            unread.append(f"{flag(f.name)} is {values[f.name]!r}: expected {wanted}")
-            values[f.name] = f.default
-    return Settings(**values), unread
-
-
-def _parser(description: str) -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m trainer.train", description=description, formatter_class=raw)
-    groups = {}
-    for f in dataclasses.fields(Settings):
-        name = f.metadata["group"]
-        group = groups[name] = groups.get(name) or parser.add_argument_group(name)
-        options = {"default": f.default, "help": f"{f.metadata['help']} (default: {f.default})"}
-        if f.type is bool:
-            group.add_argument(flag(f.name), action=argparse.BooleanOptionalAction, **options)
-        else:
-            choices = f.metadata["choices"]
-            metavar = "{" + ",".join(choices) + "}" if choices else f.name.upper()
-            group.add_argument(flag(f.name), metavar=metavar, **options)
-    return parser
-
-
-def check(settings: Settings, processes: int, unread: list[str]) -> torch.device:
-    """Finds everything that is wrong before anything heavy starts.
-
-    Args:
-        settings: As read.
-        processes: How many processes train together.
-        unread: What `read` could not read.
-
-    Returns:
-        The device.
-
-    Raises:
-        TrainingError: Lists all problems at once.
-    """
-    found = [*unread, *settings.problems()]
-    device = _device(settings, found)
-    parts = processes * settings.accumulate
-    if parts > 0 and settings.batch % parts:
-        near = max(parts, round(settings.batch / parts) * parts)
-        found.append(
-            f"--batch is {settings.batch}, which {processes} process{'es' if processes > 1 else ''} with "
-            f"--accumulate {settings.accumulate} cannot share: expected a multiple of {parts}, such as {near}"
-        )
-    if not (settings.data / "pairs.jsonl").is_file():
-        found.append(
-            f"--data is {settings.data}, which has no pairs.jsonl: "
-            f"make it with python -m trainer.prepare --out {settings.data}"
-        )
-    if settings.out.exists() and not settings.out.is_dir():
-        found.append(f"--out is {settings.out}, which is a file: expected a folder or a new name")
-    elif taken := holds_run(settings):
-        found.append(taken)
-    if found:
-        raise TrainingError(
-            f"{len(found)} setting{'s' if len(found) > 1 else ''} cannot be used:\n- " + "\n- ".join(found)
-        )
-    return device
-
-
-def holds_run(settings: Settings) -> str:
-    """What to say where a new run would overwrite another one; "" where it would not."""
-    if checkpoint_path(settings.out).exists():
-        advice = "add --resume to go on with it, or choose another folder"
-        return "" if settings.resume else f"--out is {settings.out}, which holds a run already: {advice}"
-    if finished_path(settings.out).exists():
-        return (
-            f"--out is {settings.out}, which holds a finished run without a checkpoint: choose another folder"
-        )
-    return ""
-
-
-def _device(settings: Settings, found: list[str]) -> torch.device:
-    name = settings.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        found.append(f"--device is {name!r}: expected auto, cpu, cuda or cuda:0 ...")
-        return torch.device("cpu")
-    if device.type not in ("cpu", "cuda"):
-        found.append(f"--device is {name!r}: expected a CPU or a CUDA (or ROCm) GPU")
-    elif device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        found.append(f"--device is {name!r}, and PyTorch sees {torch.cuda.device_count()} GPUs here")
-    if device.type == "cpu" and settings.features_on_device == "yes":
-        found.append("--features-on-device is 'yes' and the device is the CPU: expected auto or no")
-    return device

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from emoticrafter import EmotionNetwork
-from emoticrafter.fit.loss import pair_errors
-from trainer.runs.batches import Loader
-from trainer.runs.directions import Directions, content_error
+from emoticrafter.fit.loss import content_error, pair_errors
+from trainer.runs.directions import Directions
+from trainer.runs.loader import Loader
 
 GRID = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 PROMPTS = 8

@@ -1,0 +1,4 @@
+"""What the network's settings may be, apart from torch: a command line can name it at once."""
+
+MOST = 65536  # the largest size of any kind: far above all use, and the products of two still fit an index
+BLOCK_ORDERS = ("paper", "published")

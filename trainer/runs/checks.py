@@ -1,0 +1,90 @@
+"""Looks at a run's settings, machine and folders before anything heavy starts."""
+
+from collections.abc import Sequence
+
+from trainer.core.checkpoint import checkpoint_path, finished_path
+from trainer.core.command_line import TrainingError
+from trainer.core.device import Machine, find_device
+from trainer.core.processes import Processes
+from trainer.core.rows import DataError
+from trainer.runs.settings import Settings
+
+
+def check(settings: Settings, processes: Processes, unread: Sequence[str] = ()) -> Machine:
+    """Finds everything that is wrong at once.
+
+    Args:
+        settings: Of the run.
+        processes: That train together.
+        unread: What is already known to be wrong with the settings.
+
+    Returns:
+        What to train on.
+
+    Raises:
+        TrainingError: Lists all problems.
+    """
+    found = [*unread, *settings.problems()]
+    machine = _machine(settings, processes, found)
+    found += [*_wrong_shares(settings, processes.count), *_wrong_folders(settings)]
+    if found:
+        raise TrainingError(
+            f"{len(found)} setting{'s' if len(found) > 1 else ''} cannot be used:\n- " + "\n- ".join(found)
+        )
+    return machine
+
+
+def _machine(settings: Settings, processes: Processes, found: list[str]) -> Machine | None:
+    """The machine; what is wrong with it is added to `found`."""
+    name = settings.device
+    # One process a GPU: torchrun numbers them.
+    if name.startswith("cuda") and processes.count > 1:
+        name = f"cuda:{processes.local_rank}"
+    try:
+        device = find_device(name, processes.local_rank)
+    except DataError as error:
+        return found.append(str(error))
+    if device.type not in ("cpu", "cuda"):
+        found.append(f"--device is {name!r}: expected a CPU or a CUDA (or ROCm) GPU")
+    if device.type == "cpu" and settings.features_on_device == "yes":
+        found.append("--features-on-device is 'yes' and the device is the CPU: expected auto or no")
+    # A processor's bfloat16 is only used when asked for.
+    precision = "float32" if settings.precision == "auto" and device.type == "cpu" else settings.precision
+    return Machine.find(str(device), precision, settings.compile)
+
+
+def _wrong_shares(settings: Settings, processes: int) -> list[str]:
+    parts = processes * settings.accumulate
+    if parts <= 0 or settings.batch % parts == 0:
+        return []
+    near = max(parts, round(settings.batch / parts) * parts)
+    return [
+        f"--batch is {settings.batch}, which {processes} process{'es' if processes > 1 else ''} with "
+        f"--accumulate {settings.accumulate} cannot share: expected a multiple of {parts}, such as {near}"
+    ]
+
+
+def _wrong_folders(settings: Settings) -> list[str]:
+    found = []
+    if not (settings.data / "pairs.jsonl").is_file():
+        found.append(
+            f"--data is {settings.data}, which has no pairs.jsonl: "
+            f"make it with python -m trainer.prepare --out {settings.data}"
+        )
+    if settings.out.exists() and not settings.out.is_dir():
+        found.append(f"--out is {settings.out}, which is a file: expected a folder or a new name")
+    elif taken := holds_run(settings):
+        found.append(taken)
+    return found
+
+
+def holds_run(settings: Settings) -> str:
+    """What to say where a new run would overwrite another one; "" where it would not."""
+    if checkpoint_path(settings.out).exists():
+        advice = "add --resume to go on with it, or choose another folder"
+        return "" if settings.resume else f"--out is {settings.out}, which holds a run already: {advice}"
+    if finished_path(settings.out).exists():
+        return (
+            f"--out is {settings.out}, which holds a finished run without a checkpoint: choose another folder"
+        )
+    return ""

@@ -1,0 +1,248 @@
+"""Drives a fit in a folder: metrics, checkpoints, exact resume, and an orderly end when it is interrupted.
+
+    run = Run(fit, folder, batch)
+    run.resume()
+    with run.open():
+        while not run.done:
+            run.advance(loss, parts)
+            if run.pauses:
+                run.log()
+                run.save_if_due()
+
+The folder gets metrics.jsonl, TensorBoard's events and the checkpoint, last.safetensors.
+"""
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from emoticrafter.fit.loop import Fit, Part, Schedule
+from trainer.core.checkpoint import checkpoint_path, load_checkpoint, read_state, save_checkpoint
+from trainer.core.command_line import Terminated, TrainingError, held_back
+from trainer.core.device import Machine
+from trainer.runs.logs import Logs
+
+
+class NotFinite(TrainingError):
+    """A loss or its gradient is infinite or not a number, at a step counted from 1."""
+
+    def __init__(self, step: int, text: str):
+        super().__init__(text)
+        self.step = step
+
+
+class Run:
+    """A fit that goes on in a folder.
+
+    Attributes:
+        saved: The step of the checkpoint, or None.
+        seconds: Spent on steps, those before a resume included.
+        logs: The metrics of the first process while the run is open.
+    """
+
+    def __init__(self, fit: Fit, folder: Path, batch: int, log_every: int = 25, save_minutes: float = 2.0):
+        """
+        Args:
+            fit: What is fitted; it also says which of how many processes this is.
+            folder: The run's.
+            batch: Samples a step, all processes together.
+            log_every: Steps between two lines of metrics.
+            save_minutes: Minutes between two checkpoints, which are written after a line of metrics.
+        """
+        self.fit, self.folder, self.batch = fit, folder, batch
+        self.log_every, self.save_minutes = log_every, save_minutes
+        self.saved: int | None = None
+        self.seconds, self.saved_at, self.logs = 0.0, time.monotonic(), None
+        self.stops: list[KeyboardInterrupt] = []
+        self.bar = tqdm(disable=True)
+        self._begin_window()
+
+    def resume(self) -> None:
+        """Goes to the folder's checkpoint, if there is one.
+
+        Raises:
+            TrainingError: It is damaged or of another network.
+        """
+        if checkpoint_path(self.folder).exists():
+            self.seconds = read_state(self.folder)["seconds"]
+            load_checkpoint(self.folder, self.fit)
+            self.saved = self.fit.step
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Holds Ctrl-C and SIGTERM back until a step is done, and shows progress meanwhile.
+
+        Raises:
+            KeyboardInterrupt: The run was interrupted; the text says at which step and what is saved.
+        """
+        try:
+            with self._logging(), self._bar() as self.bar, self._held_back() as self.stops:
+                yield
+        except KeyboardInterrupt as error:
+            by = " by SIGTERM" if isinstance(error, Terminated) else ""
+            raise KeyboardInterrupt(f"Stopped{by} at step {self.fit.step}. {self.kept}") from error
+
+    @contextmanager
+    def _logging(self) -> Iterator[None]:
+        if self.fit.rank:
+            yield
+            return
+        self.logs = Logs(self.folder, self.fit.step)
+        with contextlib.closing(self.logs):
+            yield
+
+    def _bar(self) -> tqdm:
+        return tqdm(
+            desc=self.folder.name,
+            total=self.fit.schedule.steps * self.batch,
+            initial=self.fit.step * self.batch,
+            unit="samples",
+            unit_scale=True,
+            disable=self.fit.rank > 0,
+            mininterval=0.5 if sys.stderr.isatty() else 30,
+        )
+
+    def _held_back(self):
+        # Several processes are not interrupted at the same step: one that still saved might wait for the others.
+        return held_back() if self.fit.processes == 1 else contextlib.nullcontext([])
+
+    # --- steps -------------------------------------------------------------------------------------------------------
+
+    @property
+    def done(self) -> bool:
+        return self.fit.step >= self.fit.schedule.steps
+
+    @property
+    def pauses(self) -> bool:
+        """Whether a line of metrics is due: at its step, at the end, and when the run was interrupted."""
+        return self.done or bool(self.stops) or self.fit.step % self.log_every == 0
+
+    def advance(self, loss: Callable[[Part], Tensor], parts: Sequence[Part]) -> None:
+        """Takes one step; see `Fit.advance`. Nothing here waits for a GPU."""
+        started = time.monotonic()
+        if not self.steps:
+            self.started = started
+        share, norm = self.fit.advance(loss, parts)
+        # Sums stay on the device, as does the first step that is not finite.
+        self.share += share
+        self.norm += norm
+        fine = torch.isfinite(share) & torch.isfinite(norm)
+        self.bad = torch.where(fine, self.bad, self.bad.clamp(max=float(self.fit.step)))
+        self.steps += 1
+        self.bar.update(self.batch)
+
+    def _begin_window(self) -> None:
+        device = self.fit.device
+        self.share, self.norm = torch.zeros((), device=device), torch.zeros((), device=device)
+        self.bad = torch.full((), math.inf, device=device)
+        self.steps = 0
+
+    def log(self) -> None:
+        """Writes the means over the steps since the last line; all processes call this at the same steps.
+
+        Raises:
+            NotFinite: A loss or a gradient was not finite.
+        """
+        if self.fit.processes > 1:
+            dist.all_reduce(self.share)
+            dist.all_reduce(self.bad, dist.ReduceOp.MIN)
+        if math.isfinite(bad := self.bad.item()):
+            raise self._not_finite(int(bad))
+        loss, norm = self.share.item() / self.steps, self.norm.item() / self.steps
+        seconds = time.monotonic() - self.started
+        self.seconds += seconds
+        values = {
+            "loss": loss,
+            "gradient_norm": norm,
+            "lr": self.fit.optimizer.param_groups[0]["lr"],
+            "samples_per_second": self.steps * self.batch / seconds,
+        }
+        self._begin_window()
+        if self.logs:
+            self.logs.write("train", self.fit.step, values)
+            self.bar.set_postfix(loss=f"{loss:.4g}")
+
+    def _not_finite(self, step: int) -> NotFinite:
+        return NotFinite(
+            step,
+            f"{self.folder.name}: the loss or its gradient is not finite at step {step}. {self.kept} Run the same "
+            "command with --precision float32, or choose a smaller learning rate in a new --out.",
+        )
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------
+
+    def save_if_due(self, **state) -> None:
+        """After `log`: saves when it is time, at the end, and when the run was interrupted, which then ends it."""
+        if self.done or self.stops or time.monotonic() - self.saved_at >= 60 * self.save_minutes:
+            self.save(**state)
+        if self.stops:
+            raise self.stops[0]
+
+    def save(self, **state) -> None:
+        """Writes the checkpoint, with anything else that the run needs."""
+        save_checkpoint(self.folder, self.fit, seconds=self.seconds, **state)
+        self.saved, self.saved_at = self.fit.step, time.monotonic()
+
+    @property
+    def kept(self) -> str:
+        """A sentence about the checkpoint."""
+        if self.saved is None:
+            return "There is no checkpoint yet."
+        return (
+            f"The checkpoint of step {self.saved} is kept in {checkpoint_path(self.folder)}: the same command "
+            "(trainer.train with --resume) goes on there."
+        )
+
+
+def small_schedule(
+    steps: int, lr: float, ema: float = 0.99, warmup: int = 100, weight_decay: float = 1e-3, seed: int = 0
+) -> Schedule:
+    """A schedule that suits small networks: a short warm-up, then half a cosine down to a hundredth."""
+    return Schedule(steps, lr, weight_decay, min(warmup, steps // 4), True, 0.01, 1.0, ema, seed)
+
+
+def fit(
+    module: nn.Module,
+    loss: Callable[[nn.Module, int], Tensor],
+    schedule: Schedule,
+    machine: Machine,
+    folder: Path,
+    batch: int,
+) -> nn.Module:
+    """Fits a module, going on from the folder's checkpoint if there is one.
+
+    Args:
+        module: On the machine's device, in float32; every parameter must take part in the loss.
+        loss: Gives the loss of a step, called with the (compiled) module and the step.
+        schedule: Steps and rates.
+        machine: Where and in what precision.
+        folder: For the checkpoint and metrics.jsonl.
+        batch: Samples a step.
+
+    Returns:
+        The moving average of the module, for evaluation.
+
+    Raises:
+        TrainingError: The loss is not finite, the checkpoint is damaged, or the disk is full.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the step that was under way is done, and saved.
+    """
+    fitted = Fit(module, schedule, machine.bfloat16)
+    fitted.model = torch.compile(module) if machine.compile else module
+    run = Run(fitted, folder, batch)
+    run.resume()
+    with run.open():
+        while not run.done:
+            run.advance(lambda step: loss(fitted.model, step), [fitted.step])
+            if run.pauses:
+                run.log()
+                run.save_if_due()
+    return fitted.result

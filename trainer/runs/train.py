@@ -1,0 +1,378 @@
+"""Trains an emotion network: from the settings of a run to its network.safetensors.
+
+Source: Dang et al., ICCV 2025, arXiv 2501.05710, section 3.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import timedelta
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from emoticrafter import EmotionNetwork, NetworkConfig, save_network
+from emoticrafter.files import remove_leftovers
+from emoticrafter.fit.loop import Fit, Schedule
+from emoticrafter.fit.loss import weighted_loss
+from trainer.core.checkpoint import RUN, checkpoint_path, finished_path, read_state, writing
+from trainer.core.command_line import TrainingError
+from trainer.core.device import Machine
+from trainer.core.lock import alone
+from trainer.core.processes import Processes
+from trainer.runs import stops
+from trainer.runs.checks import check, holds_run
+from trainer.runs.loader import Batch, Data, Loader, batch_indexes, fits_on_device, read_data
+from trainer.runs.logs import stand_in_warning, write_json
+from trainer.runs.run import NotFinite, Run
+from trainer.runs.settings import Settings
+from trainer.runs.validation import distinct_prompts, validate
+
+WRITTEN = (
+    "last.safetensors",
+    "network.safetensors",
+    "metrics.jsonl",
+    "run.json",
+    "sensitivity.json",
+    "not_finite.json",
+)
+"""The files that a run writes whole."""
+
+
+def train(settings: Settings, say: Callable[[str], None] = print, unread: Sequence[str] = ()) -> None:
+    """A whole run, as one of its processes; a finished run is left as it is.
+
+    Args:
+        settings: Of the run.
+        say: Gets what the first process tells people, a few lines at the start and at the end.
+        unread: What is already known to be wrong with the settings, to be told with the rest.
+
+    Raises:
+        TrainingError: The run cannot start or go on.
+        KeyboardInterrupt: It was interrupted; the text says what is saved.
+    """
+    processes = Processes.launched()
+    machine = check(settings, processes, unread)
+    if machine.device.type == "cuda":
+        torch.cuda.set_device(machine.device)
+        torch.set_float32_matmul_precision("high")
+    data = read_data(settings, machine.device)
+    with _folder(settings) if processes.first else contextlib.nullcontext():
+        training = _build(settings, data, machine, processes)
+        if processes.first and not training.run.done:
+            finished_path(settings.out).unlink(missing_ok=True)
+        _meet(processes, machine.device)
+        try:
+            with _explained(training):
+                _fit(training, say if processes.first else lambda text: None)
+        finally:
+            training.loader.close()
+        if processes.count > 1:
+            # DistributedDataParallel goes first: where it is the group's last owner, gloo's thread and its own end
+            # wait for each other.
+            training.fit.model = training.network
+            dist.destroy_process_group()
+
+
+# --- a step ----------------------------------------------------------------------------------------------------------
+
+
+class PairLoss(nn.Module):
+    """The network with equation 10: the part of a step that is compiled and shared out to processes."""
+
+    def __init__(self, network: EmotionNetwork, settings: Settings, content: Tensor):
+        super().__init__()
+        self.network, self.settings = network, settings
+        self.register_buffer("content", content, persistent=False)
+
+    def forward(
+        self, neutral: Tensor, emotional: Tensor, valence: Tensor, arousal: Tensor, weight: Tensor
+    ) -> Tensor:
+        """Two [B, T, D] and three [B] to these pairs' share of the loss of a whole batch, a scalar."""
+        neutral = neutral.float()  # half-precision features would round the residual away
+        predicted = self.network(neutral, valence, arousal)
+        one = self.settings
+        return weighted_loss(
+            predicted, neutral, emotional, weight, one.scale, one.preserve, self.content, one.batch
+        )
+
+
+class Training:
+    """An emotion network on its way: the fit, the pairs it sees, and the best validation so far."""
+
+    def __init__(self, settings: Settings, data: Data, machine: Machine, processes: Processes):
+        self.settings, self.data, self.machine, self.processes = settings, data, machine, processes
+        torch.manual_seed(settings.seed)
+        self.network = EmotionNetwork(network_config(settings, data.store.width)).to(machine.device).train()
+        pool = fits_on_device(settings.features_on_device, data.store, machine.device)
+        self.loader = Loader(data.table, data.store, data.weights, machine.device, pool)
+        schedule = _schedule(settings, len(data.train))
+        self.fit = Fit(self.network, schedule, machine.bfloat16, processes.rank, processes.count)
+        self.run = Run(self.fit, settings.out, settings.batch, settings.log_every, settings.save_minutes)
+        self.best = {"loss": math.inf, "step": 0}
+
+    def wrap(self) -> None:
+        """Puts the loss round the network, and shares it out to the processes, which have met."""
+        model = PairLoss(self.network, self.settings, self.data.directions.content).to(self.machine.device)
+        if self.processes.count > 1:
+            devices = [self.machine.device] if self.machine.device.type == "cuda" else None
+            model = DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+        self.fit.model = torch.compile(model) if self.machine.compile else model
+
+    def advance(self) -> None:
+        """One step: the next pairs, their features, the network, the loss, AdamW."""
+        parts = self.parts(self.fit.step)
+        following = [*parts[1:], self.parts(self.fit.step + 1)[0]]
+        self.run.advance(self.loss, list(zip(parts, following, strict=True)))
+
+    def parts(self, step: int) -> list[np.ndarray]:
+        """The table's rows that this process sees in a step, in as many parts as --accumulate says."""
+        rows = batch_indexes(self.data.train, self.settings.batch, step, self.settings.seed)
+        mine = np.array_split(rows, self.processes.count)[self.processes.rank]
+        return np.array_split(mine, self.settings.accumulate)
+
+    def loss(self, part: tuple[np.ndarray, np.ndarray]) -> Tensor:
+        """A part's share of the loss; the rows after it are read meanwhile."""
+        batch: Batch = self.loader.load(*part)
+        return self.fit.model(*batch)
+
+
+def network_config(settings: Settings, feature_width: int) -> NetworkConfig:
+    """The sizes of a run's network, for features of that width."""
+    names = ("width", "depth", "emotion_tokens", "emotion_hidden", "dropout", "block")
+    return NetworkConfig(feature_width=feature_width, **{name: getattr(settings, name) for name in names})
+
+
+def _schedule(settings: Settings, pairs: int) -> Schedule:
+    return Schedule(
+        settings.steps or math.ceil(settings.epochs * pairs / settings.batch),
+        settings.lr,
+        settings.weight_decay,
+        settings.warmup,
+        cosine=settings.schedule == "cosine",
+        clip_norm=settings.clip_norm,
+        ema=settings.ema,
+        seed=settings.seed,
+    )
+
+
+# --- a run -----------------------------------------------------------------------------------------------------------
+
+
+def _fit(training: Training, say: Callable[[str], None]) -> None:
+    """Takes all steps, with metrics, validations and checkpoints on the way."""
+    settings, run, out = training.settings, training.run, training.settings.out
+    every = settings.validate_every or max(1, round(len(training.data.train) / settings.batch))
+    if training.processes.first:
+        description = describe(training)
+        write_json(out / "run.json", description)
+        say(_overview(description, training.fit.step))
+    training.wrap()
+    with run.open():
+        while not run.done:
+            training.advance()
+            validates = run.done or training.fit.step % every == 0
+            if not (validates or run.pauses):
+                continue
+            run.log()
+            if not training.processes.first:
+                continue
+            if validates:
+                _validate(training)
+            run.save_if_due(**_state(training))
+    if training.processes.first:
+        finished_path(out).touch()
+        say(_farewell(training))
+
+
+def _validate(training: Training) -> None:
+    """Validates, and saves the network if it is the best so far."""
+    data, out, result = training.data, training.settings.out, training.fit.result
+    prompts = distinct_prompts(data.table.neutral, data.validation)
+    numbers, maps = validate(
+        result,
+        training.loader,
+        data.validation,
+        prompts,
+        data.directions,
+        training.settings.scale,
+        training.fit.autocast,
+    )
+    step = training.fit.step
+    training.run.logs.write("validation", step, numbers)
+    if numbers["loss"] < training.best["loss"]:
+        training.best = {"step": step, **numbers}
+        path = out / "network.safetensors"
+        with writing(path):
+            save_network(result, path, provenance(training))
+            write_json(out / "sensitivity.json", {"step": step, **maps})
+
+
+def _state(training: Training) -> dict:
+    """What the checkpoint says beside the fit."""
+    return {
+        "best": training.best if math.isfinite(training.best["loss"]) else None,
+        "settings": training.settings.as_json(),
+        "data": training.data.summary["fingerprint"],
+    }
+
+
+def _resume(training: Training) -> None:
+    """Puts a run where its checkpoint was.
+
+    Raises:
+        TrainingError: The checkpoint is damaged, of other settings or data, or beyond the last step.
+    """
+    settings, out, total = training.settings, training.settings.out, training.fit.schedule.steps
+    state, fingerprint = read_state(out, RUN), training.data.summary["fingerprint"]
+    found = settings.differences(state["settings"])
+    if state["data"] != fingerprint:
+        found.append(f"the data was {state['data'][:12]} and is {fingerprint[:12]}")
+    if found:
+        raise TrainingError(
+            f"{checkpoint_path(out)} was made otherwise:\n- "
+            + "\n- ".join(found)
+            + "\nGive what it was made with, or choose another --out."
+        )
+    if state["step"] > total:
+        raise TrainingError(
+            f"{checkpoint_path(out)} is of step {state['step']}, beyond the {total} steps that are asked for: "
+            "give more --steps or --epochs to go on, or choose another --out."
+        )
+    training.run.resume()
+    training.best = state["best"] or training.best
+
+
+# --- start and end ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _folder(settings: Settings):
+    """Keeps other runs out of a run's folder, and removes what killed ones left half-written there.
+
+    Raises:
+        TrainingError: Another run is writing there, or one has ended there since the settings were checked.
+    """
+    with contextlib.ExitStack() as stack:
+        with writing(settings.out / ".lock"):
+            stack.enter_context(alone(settings.out))
+        if taken := holds_run(settings):
+            raise TrainingError(taken)
+        for name in WRITTEN:
+            remove_leftovers(settings.out / name)
+        yield
+
+
+def _build(settings: Settings, data: Data, machine: Machine, processes: Processes) -> Training:
+    """A new training, or one where its checkpoint was.
+
+    Raises:
+        TrainingError: The network does not fit the memory, or the checkpoint cannot be used.
+    """
+    try:
+        training = Training(settings, data, machine, processes)
+        if settings.resume and checkpoint_path(settings.out).exists():
+            _resume(training)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+            raise
+        raise stops.too_large(settings, machine.device) from error
+    return training
+
+
+def _meet(processes: Processes, device: torch.device) -> None:
+    """Meets the other processes, if there are any."""
+    if processes.count > 1:
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=timedelta(minutes=30))
+
+
+@contextmanager
+def _explained(training: Training):
+    """Turns what can end a run from outside into one message that says where it stands and what to do."""
+    settings, processes, kept = training.settings, training.processes, lambda: training.run.kept
+    try:
+        yield
+    except NotFinite as error:
+        rows = batch_indexes(training.data.train, settings.batch, error.step - 1, settings.seed)
+        path = settings.out / "not_finite.json"
+        raise stops.not_finite(
+            error.step, rows, training.data.store, path, processes.first, kept()
+        ) from error
+    except RuntimeError as error:
+        if stops.is_out_of_memory(error):
+            pooled = 0 if training.loader.pool is None else training.data.store.nbytes
+            raise stops.out_of_memory(
+                settings, processes.count, training.machine.device, pooled, kept()
+            ) from error
+        if processes.count > 1 and stops.is_lost_process(error):
+            raise stops.lost_process(processes.rank, training.fit.step + 1, kept()) from error
+        raise
+
+
+# --- what is told ----------------------------------------------------------------------------------------------------
+
+
+def provenance(training: Training) -> dict:
+    """How a network was trained, as it goes into its file."""
+    settings, step = training.settings.as_json(), training.fit.step
+    for name in ("data", "out", "resume", "device"):  # of this machine, not of the network
+        del settings[name]
+    return {
+        "method": "Dang et al., ICCV 2025, arXiv 2501.05710",
+        "data": training.data.summary,
+        "scale": training.settings.scale,
+        "loss": "weighted mean square of neutral + scale (emotional - neutral), weights density^-density_power",
+        "steps": step,
+        "samples": step * training.settings.batch,
+        "validation": training.best,
+        "seed": training.settings.seed,
+        "settings": settings,
+        "torch": torch.__version__,
+    }
+
+
+def describe(training: Training) -> dict:
+    """What run.json says of a run."""
+    device, parameters = training.machine.device, sum(p.numel() for p in training.fit.parameters)
+    return {
+        "settings": training.settings.as_json(),
+        "data": training.data.summary,
+        "network": asdict(training.network.config) | {"parameters": parameters},
+        "steps": training.fit.schedule.steps,
+        "processes": training.processes.count,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "precision": "bfloat16 autocast" if training.machine.bfloat16 else "float32",
+        "features_on_device": training.loader.pool is not None,
+        "torch": torch.__version__,
+    }
+
+
+def _overview(description: dict, step: int) -> str:
+    data, weights, processes = description["data"], description["data"]["weights"], description["processes"]
+    steps = f"{description['steps']:,}"
+    return (
+        f"{data['pairs']['train']:,} pairs to train on, {data['pairs']['validation']:,} to validate; features of "
+        f"{data['encoder']['name']}.\nWeights from {weights['smallest']:.3g} to {weights['largest']:.3g}, worth "
+        f"{weights['effective_pairs']:,.0f} equal pairs of {weights['of']:,}.\n"
+        f"{description['network']['parameters'] / 1e6:.1f} million parameters on {description['device']} in "
+        f"{description['precision']}, {processes} process{'es' if processes > 1 else ''}.\n"
+        + (f"Going on at step {step} of {steps}." if step else f"{steps} steps.")
+    )
+
+
+def _farewell(training: Training) -> str:
+    out, best, run = training.settings.out, training.best, training.run
+    lines = [
+        f"Done after {run.fit.step} steps in {time.strftime('%H:%M:%S', time.gmtime(run.seconds))}. Best: step "
+        f"{best['step']}, validation loss {best['loss']:.4g}.",
+        f"{out / 'network.safetensors'} is for models/emoticrafter; python -m trainer.report {out} shows the run.",
+        stand_in_warning(training.data.summary),
+    ]
+    return "\n".join(filter(None, lines))
