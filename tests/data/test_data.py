@@ -160,6 +160,7 @@ def test_missing_and_renamed_columns_name_the_near_miss(csv_file):
     assert "expected commas" in refusal(csv_file("neutral;emotional;valence;arousal\nA;B;1;1\n"))
 
 
+@pytest.mark.slow
 def test_a_file_with_very_many_columns_is_described_briefly(csv_file):
     names = [f"column {k}" for k in range(300_000)]
     text = refusal(csv_file(",".join(names) + "\n" + ",".join("1" * len(names)) + "\n"))

@@ -401,7 +401,7 @@ def test_killed_and_run_again_no_answered_picture_is_asked_twice(pictures, tmp_p
     assert KEY not in said + "".join(path.read_text("utf-8") for path in tmp_path.rglob("*.jsonl*"))
 
 
-def test_interrupted_answers_under_way_are_kept(pictures, tmp_path):
+def test_interrupted_answers_under_way_are_kept(pictures, tmp_path, interruptible):
     save_images(pictures, tmp_path / "images.jsonl")
     out, release = tmp_path / "written.jsonl", threading.Event()
     with serving() as server:

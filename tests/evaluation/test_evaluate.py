@@ -137,6 +137,7 @@ def test_too_few_prompts_are_said_so(tmp_path):
     assert re.search(r"\| ours +\| +0\.0", markdown(found))
 
 
+@pytest.mark.slow
 def test_a_method_with_too_few_prompts_is_named_and_the_others_are_tested(tmp_path):
     images = read_manifest(make_manifest(tmp_path, ("ours", "theirs", "plain"), prompts=8))
     fewer = [i for i in images if i.method != "plain" or i.prompt == images[0].prompt]

@@ -65,6 +65,7 @@ def dinov2(tmp_path_factory):
 # ---- image models ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_features_do_not_depend_on_the_batch(clip, dinov2):
     for source, width in ((clip, 16), (dinov2, 24)):
         backbone = load_backbone(source)
@@ -106,6 +107,7 @@ def test_a_folder_without_a_model_says_what_belongs_there(tmp_path, dinov2):
 # ---- scores ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_clip_scores_are_those_of_torchmetrics(clip):
     """torchmetrics 1.9 takes transformers 4's models; this one stands between."""
     from torchmetrics.functional.multimodal import clip_image_quality_assessment, clip_score
@@ -157,6 +159,7 @@ def alexnet(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_lpips_takes_weights_from_a_file(alexnet):
     import lpips
     from safetensors.torch import load_file
@@ -453,6 +456,7 @@ def test_the_calibration_of_few_pictures_is_not_their_error():
     assert found["calibration"] < 0.6 * found["error"]  # in 30 parts it would be 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_is_no_better_than_the_mean_says_so(rated, clip, tmp_path, capsys):
     table, folder = rated
     rows = [json.loads(line) for line in table.read_text().splitlines()]
@@ -470,6 +474,7 @@ def test_a_reader_that_is_no_better_than_the_mean_says_so(rated, clip, tmp_path,
     assert "no better than always saying the mean rating" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_pictures_that_cannot_be_read_are_named(rated, clip, tmp_path, capsys):
     table, folder = rated
     (folder / "7.png").write_bytes(b"no")

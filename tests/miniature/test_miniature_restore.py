@@ -162,6 +162,7 @@ def test_a_card_of_other_weights_is_refused(shipped, tmp_path):
         restore(copy, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_the_painters_captions_are_rewritten_prompts(tmp_path, capsys):
     from trainer.painters.miniature import held_out_prompts
     from trainer.painters.plan import LEVELS, plan, read_rewritten

@@ -355,6 +355,7 @@ def run(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_the_miniature_draws_its_held_out_prompts(run, tmp_path):
     common = [
         "miniature",

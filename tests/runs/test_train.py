@@ -89,6 +89,7 @@ def test_moving_average_is_what_is_saved(trained):
     assert not torch.equal(saved["norm.weight"], tensors["network.norm.weight"])
 
 
+@pytest.mark.slow
 def test_same_seed_same_losses(data_folder, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert fit(data_folder, tmp_path / name, f"--steps 4 --seed {seed}") == 0
@@ -96,6 +97,7 @@ def test_same_seed_same_losses(data_folder, tmp_path):
     assert losses(tmp_path / "a") != losses(tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_accumulation_gives_the_same_run(data_folder, tmp_path):
     assert fit(data_folder, tmp_path / "one", "--steps 4 --dropout 0") == 0
     assert fit(data_folder, tmp_path / "four", "--steps 4 --dropout 0 --accumulate 4") == 0
@@ -321,6 +323,7 @@ def test_out_of_memory_says_which_accumulation_to_try(data_folder, tmp_path, cap
     assert "Keep --batch 8 and add --accumulate 4: 2 pairs at a time, the same result" in error
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_was_saved(data_folder, tmp_path, capsys, monkeypatch):
     assert fit(data_folder, tmp_path / "run", "--steps 2 --save-minutes 0") == 0
     before = (tmp_path / "run/last.safetensors").read_bytes()

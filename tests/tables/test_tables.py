@@ -27,6 +27,8 @@ from trainer.tables.sources import Drawing, Miniature, check_base, fit, given_ne
 
 pytestmark = pytest.mark.slow
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = 14  # with fewer, scipy tries all signs of tied differences: seconds for a test
 
 # ---- numbers ---------------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ def test_captions_vary_with_the_seed_and_repeat_for_it():
     assert many == [emotional_caption(SCENE, 1.0, -2.0, seed) for seed in range(60)]
 
 
+@pytest.mark.slow
 def test_near_emotions_share_more_words_than_far_ones():
     generator = np.random.default_rng(0)
 

@@ -78,18 +78,21 @@ def looks(valence, arousal):
     return np.mean(rows, axis=0)
 
 
+@pytest.mark.slow
 def test_valence_raises_light_and_warmth():
     brightness, warmth, _, _ = np.array([looks(v, 0) for v in (-3, -1.5, 0, 1.5, 3)]).T
     assert (np.diff(brightness) > 4).all(), brightness
     assert (np.diff(warmth) > 4).all(), warmth
 
 
+@pytest.mark.slow
 def test_arousal_raises_contrast_and_saturation():
     _, _, contrast, saturation = np.array([looks(0, a) for a in (-3, -1.5, 0, 1.5, 3)]).T
     assert (np.diff(contrast) > 1).all(), contrast
     assert (np.diff(saturation) > 1).all(), saturation
 
 
+@pytest.mark.slow
 def test_arousal_leaves_valence_its_brightness():
     low, high = looks(-3, 0)[0], looks(3, 0)[0]
     calm, wild = looks(0, -3)[0], looks(0, 3)[0]
@@ -102,6 +105,7 @@ def shape_of(picture):
     return ((grey - grey.mean()) / grey.std()).ravel()
 
 
+@pytest.mark.slow
 def test_content_stays_when_the_emotion_changes():
     plain = {s: shape_of(paint(Scene(s, "meadow", "day"), 0, 0, seed=1)) for s in SUBJECTS}
     for subject in SUBJECTS:
