@@ -16,11 +16,11 @@ from .protection import WINDOW, remove_directions
 KEEP, ZERO = "keep", "zero"
 AS_TRAINED = (1.0, 1.0)
 ALL_STEPS = (0.0, 1.0)
-# ComfyUI applies an entry from its start to its end, both included. Where two entries meet exactly at a step, it
-# would blend them there. A boundary this much earlier meets no step, and as both sides share it no step is left out.
+# ComfyUI applies an entry from its start to its end, both included, and would blend two entries that meet exactly at
+# a step. A boundary this much earlier meets no step, and since both sides share it, no step is left out.
 BEFORE_THE_STEP = 1e-6
 AT_ONCE = 128
-"""Windows that go through the network together: more are no faster, and thousands of frames would fill the memory."""
+"""Windows per batch: more is not faster and can exhaust memory."""
 KNOWN_WIDTHS = {
     768: "Stable Diffusion 1.x",
     1024: "Stable Diffusion 2.x",
@@ -47,7 +47,7 @@ def inject_emotion(
     """Adds an emotion to every entry of a conditioning.
 
     Each window of 77 tokens is one call of the network, up to 128 windows of an entry in one batch. What an entry
-    carries beside its text stays as it is, but for what `pooled` and `steps` ask; nothing is changed in place.
+    carries beside its text stays as it is, except for what `pooled` and `steps` ask; nothing is changed in place.
     The keywords at their defaults change nothing, bit for bit.
 
     Args:
@@ -55,9 +55,9 @@ def inject_emotion(
         network: On any device; the features travel there and back.
         emotion: (e_v, e_a), each [N, K, E]: one emotion for all, or one per batch index of an entry. An
             entry with batch 1 becomes a batch of N.
-        strength: Scale of the residual; 0 gives the same conditioning bit for bit, whatever the keywords say.
+        strength: Scale of the residual; 0 returns the same conditioning bit for bit, whatever the keywords say.
         gains: Of valence and of arousal: 0 as if that value were 0, 1 as trained, more exaggerates it alone.
-        protected: Orthonormal directions [R, D] that the residual may not touch, of `word_directions`.
+        protected: Orthonormal directions [R, D] that the residual may not touch, from `word_directions`.
         pooled: "keep" (as published), "zero", or the vector [1, P] or one per batch index to use instead.
         steps: Start and end of the emotion as shares of the denoising, in [0, 1]. Other than (0, 1), an entry
             becomes up to three that follow each other, the plain prompt outside and the emotional one inside,
@@ -67,8 +67,9 @@ def inject_emotion(
         A new list; each dict is a shallow copy, each tensor has the input's device and dtype.
 
     Raises:
-        ValueError: Features of another width, no multiple of 77 tokens, NaN or infinity, no pooled vector, a
-            batch that does not go with N emotions, or a setting out of its range. The error names the entry.
+        ValueError: Features of another width, a number of tokens that 77 does not divide, NaN or infinity, no
+            pooled vector, a batch that does not fit N emotions, or a setting out of its range. The error names
+            the entry.
     """
     _check_settings(strength, gains, protected, pooled, steps, network.config.feature_width)
     if strength == 0:
@@ -106,8 +107,10 @@ def _inject_windows(
                 f"batch of 1 or {emotions}."
             )
         features = features.expand(emotions, -1, -1)
+        # an emotion goes with all n windows of its prompt: [N, K, E] -> [N * n, K, E], prompt by prompt
         emotion = EmotionFeatures(*(tokens.repeat_interleave(count, dim=0) for tokens in emotion))
-    windows = features.unflatten(1, (count, WINDOW)).flatten(0, 1)  # [B * n, 77, D]
+    # each window is a prompt of its own to the network, as it was to CLIP: [B, 77 * n, D] -> [B * n, 77, D]
+    windows = features.unflatten(1, (count, WINDOW)).flatten(0, 1)
     parts = []
     for start in range(0, len(windows), AT_ONCE):
         some = slice(start, start + AT_ONCE)
@@ -119,6 +122,7 @@ def _inject_windows(
             f"The emotion network gave NaN or infinite numbers in {network.input_projection.weight.dtype} at "
             f"strength {strength:g}: load it as float32, or lower the strength."
         )
+    # the windows of a prompt side by side again: [B * n, 77, D] -> [B, 77 * n, D]
     return injected.unflatten(0, (-1, count)).flatten(1, 2)
 
 
@@ -135,6 +139,7 @@ def _injected(
     if gains == AS_TRAINED and protected is None:
         return network.inject(moved, emotion, strength).to(windows.device)
     residual = _residual(moved, network, emotion, gains)
+    # the protected directions go last: nothing that a gain adds may put them back
     if protected is not None:
         residual = remove_directions(residual, protected)
     return (moved + (strength * residual).to(moved.dtype)).to(windows.device)
@@ -145,12 +150,14 @@ def _residual(
 ) -> Tensor:
     """The residual with a gain on each axis: [B, T, D], float32.
 
-    A gain on the value itself would be the slider once more, and would end where the slider ends, just where
-    arousal is too weak. So the gain is on what the value does: the residuals of (V, A), (V, 0), (0, A) and (0, 0)
-    span a bilinear surface, exact at those four, which is read at (gain of V, gain of A). The network is never
-    asked for a value that it was not trained on. A corner of weight 0 is not computed.
+    A gain on the value itself would only move the slider, and would end where the slider ends, just where arousal is
+    too weak. So the gain is on the value's effect: the residuals r of (V, A), (V, 0), (0, A) and (0, 0) span a
+    bilinear surface, exact at those four corners, which is read at (g_v, g_a). The network is never asked for a
+    value that it was not trained on. Corners of weight 0 are not computed.
     """
+    # e_v(0) and e_a(0): an axis at rest
     neutral = network.encode(0.0, 0.0)
+    # g_v g_a r(V, A) + g_v (1 - g_a) r(V, 0) + (1 - g_v) g_a r(0, A) + (1 - g_v)(1 - g_a) r(0, 0)
     valence, arousal = gains
     corners = (
         (valence * arousal, emotion.valence, emotion.arousal),
@@ -158,6 +165,7 @@ def _residual(
         ((1 - valence) * arousal, neutral.valence, emotion.arousal),
         ((1 - valence) * (1 - arousal), neutral.valence, neutral.arousal),
     )
+    # in float32: gains above 1 take differences of close numbers, and half precision would lose them
     return sum(
         share * network.residual(features, EmotionFeatures(e_v, e_a)).float()
         for share, e_v, e_a in corners
@@ -184,8 +192,10 @@ def _in_turn(plain: list, emotional: list, start: float, end: float) -> Conditio
         return [emotional]
     start, end = (place - BEFORE_THE_STEP if 0 < place < 1 else place for place in (start, end))
     first, last = plain[1].get("start_percent", 0.0), plain[1].get("end_percent", 1.0)
-    last_cut = last - 2 * BEFORE_THE_STEP  # one at the entry's own end would leave a part that meets no step
+    # only cuts inside the entry's own range count; one at its end would leave a part that meets no step
+    last_cut = last - 2 * BEFORE_THE_STEP
     cuts = [place for place in (start, end) if first < place < last_cut and start < end]
+    # up to three parts: plain, emotional, plain
     result = []
     for since, until in pairwise([first, *cuts, last]):
         features, extra = emotional if start <= since < end else plain
@@ -222,7 +232,7 @@ def _check_entry(features: Tensor, extra: dict, width: int, name: str) -> None:
             if isinstance(features, Tensor)
             else type(features)
         )
-        raise ValueError(f"{name} holds no text features: expected floating-point numbers, got {got}.")
+        raise ValueError(f"{name} does not hold text features: expected floating-point numbers, got {got}.")
     if features.ndim != 3 or features.shape[2] != width:
         raise ValueError(
             f"{name} is {features.shape[-1]} wide{_known_as(features.shape[-1])}, of shape "

@@ -1,13 +1,13 @@
-"""Named emotions: where feelings lie on the valence-arousal plane, each with the source that says so.
+"""Named emotions: where feelings lie on the valence-arousal plane, and according to whom.
 
-The sources disagree (sadness is calm for Russell and stirred in FindingEmo's pictures), so a name alone is no
-point: every emotion here carries its source, and people can add their own in a JSON file.
+The sources disagree (sadness is calm for Russell and stirred in FindingEmo's pictures), so a name alone does not
+make a point: every emotion carries its source. People can add their own in a JSON file.
 
 - Russell, "A circumplex model of affect" (1980): figure 4, digitised, times 3.
 - Plutchik's 24 words as FindingEmo's annotators used them (Mertens et al., "FindingEmo", 2024): the mean valence
   and arousal of all pictures with that word, arousal minus 3.
 - Mikels' eight categories of pictures (Mikels et al., 2005) come without coordinates. Each takes those of the
-  same or the nearest word of the two sources above, and says of which.
+  same or the nearest word in the two sources above, and says which.
 """
 
 import json
@@ -100,16 +100,16 @@ EMOTIONS = (
     *(NamedEmotion(name, "Plutchik, FindingEmo", point) for name, point in PLUTCHIK.items()),
     *(NamedEmotion(name, f"Mikels, {source}", point) for name, (source, point) in MIKELS.items()),
 )
-"""All that are built in. Saved workflows hold their labels, so none is ever renamed or taken away."""
+"""All built-in emotions. Saved workflows hold their labels, so none is ever renamed or removed."""
 
 
 def find_emotion(words: str, emotions: Iterable[NamedEmotion]) -> Point:
-    """Looks an emotion up, by label ("fear (Mikels, FindingEmo)"), name and set ("fear (Mikels)") or name ("fear").
+    """Looks up an emotion, by label ("fear (Mikels, FindingEmo)"), name and set ("fear (Mikels)") or name ("fear").
 
-    Capitals do not count. A name that several sources have means the first in `emotions`.
+    Case does not matter. A name that several sources have means the first in `emotions`.
 
     Raises:
-        ValueError: There is none; names the most similar ones.
+        ValueError: No such emotion; names the most similar ones.
     """
     wanted = " ".join(words.split()).casefold()
     known = {}
@@ -125,7 +125,7 @@ def find_emotion(words: str, emotions: Iterable[NamedEmotion]) -> Point:
 
 
 def shown(text: str) -> str:
-    """A text as an error quotes it: not too long, and printable."""
+    """Shortens a text and makes it printable, to quote it in an error."""
     return printable(text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}...")
 
 
@@ -133,7 +133,7 @@ def shown(text: str) -> str:
 
 
 class OwnEmotions(NamedTuple):
-    """What a file of own emotions gave: all that is right in it, and what is not, with its line."""
+    """The usable entries of a file of own emotions, and its mistakes, each with its line."""
 
     emotions: tuple[NamedEmotion, ...] = ()
     problems: tuple[str, ...] = ()
@@ -142,12 +142,12 @@ class OwnEmotions(NamedTuple):
 def read_own_emotions(path: Path) -> OwnEmotions:
     """Reads a JSON file of emotions: {"homesick": [-1.2, -0.4], "triumphant": [2.6, 2.2]}, UTF-8.
 
-    Never raises: a wrong entry costs itself; a file that is no JSON, by a comma too few perhaps, costs all of its
+    Never raises: a wrong entry costs only itself; a file that is not valid JSON (a missing comma, say) costs all
     entries.
 
     Returns:
-        The emotions with the source "emotions.json", in the file's order, and a message of one line per mistake, for
-        the first 10.
+        The emotions, with "emotions.json" as their source, in the file's order, and one line for each of the first
+        10 mistakes.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -163,14 +163,14 @@ def read_own_emotions(path: Path) -> OwnEmotions:
     except json.JSONDecodeError as error:
         return OwnEmotions(problems=(f"line {error.lineno}: {error.msg} (column {error.colno})",))
     except (ValueError, RecursionError):  # a number of thousands of digits; brackets thousands deep
-        return OwnEmotions(problems=("it holds no list of emotions",))
+        return OwnEmotions(problems=("it does not hold a list of emotions",))
     if not isinstance(content, dict):
         return OwnEmotions(problems=('line 1: expected {"name": [valence, arousal], ...}',))
     return _checked(_entries(text))
 
 
 def _entries(text: str) -> Iterator[tuple[int, str, object]]:
-    """(line, key, value) of each entry of an object that json.loads has read; it keeps no lines, nor doubles."""
+    """(line, key, value) of each entry of a valid JSON object: json.loads keeps neither lines nor duplicates."""
     decoder, line, counted = json.JSONDecoder(), 1, 0
     position = BETWEEN.match(text, text.index("{") + 1).end()
     while text[position] != "}":
@@ -188,7 +188,7 @@ def _checked(entries: Iterable[tuple[int, str, object]]) -> OwnEmotions:
         if problem := _name_problem(name) or _value_problem(value):
             problems.append(f'line {line}: "{shown(name)}" {problem}')
         elif name.casefold() in lines:
-            problems.append(f'line {line}: "{name}" is there already, in line {lines[name.casefold()]}')
+            problems.append(f'line {line}: "{name}" is already in line {lines[name.casefold()]}')
         else:
             lines[name.casefold()] = line
             emotions.append(NamedEmotion(name, OWN_SOURCE, Point(*map(float, value))))
@@ -202,7 +202,7 @@ def _name_problem(name: str) -> str | None:
     if len(name) > LONGEST_NAME:
         return f"is a name of {len(name)} characters: expected at most {LONGEST_NAME}"
     if not any(letter.isalpha() for letter in name) or not name.isprintable() or "(" in name or ")" in name:
-        return "is no name: expected words, without brackets"
+        return "is not a name: expected words, without brackets"
     return None
 
 

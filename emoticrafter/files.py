@@ -1,4 +1,4 @@
-"""Files that are whole or not there: writing under a temporary name, checksums; texts that can be printed."""
+"""Writes files whole or not at all, hashes them, and makes text printable."""
 
 import glob
 import hashlib
@@ -13,8 +13,8 @@ from pathlib import Path
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Calls `write` with a path in a temporary folder beside `path`, then moves the result to `path`.
 
-    Whatever interrupts it, `path` holds the old file or the whole new one. A folder, because a writer may have
-    temporary files of its own (safetensors does): what a kill leaves is all in there, for `remove_leftovers`.
+    Whatever interrupts it, `path` holds the old file or the whole new one. A folder, because a writer may make
+    temporary files of its own (safetensors does): whatever a kill leaves is in there, for `remove_leftovers`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
@@ -25,8 +25,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         write(temporary)
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
-        # What a new file usually has: some writers make it private. Not asked by os.umask, which sets it for a moment
-        # for every thread.
+        # The permissions of an ordinary new file: some writers make theirs private. os.umask would tell them, too, but
+        # only by changing them for a moment in every thread.
         temporary.chmod(stat.S_IMODE(usual.stat().st_mode))
         temporary.replace(path)
     finally:
@@ -34,7 +34,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Removes what killed calls of `write_atomically` left of `path`; nothing may be writing it meanwhile."""
+    """Removes what killed calls of `write_atomically` left beside `path`; nothing may be writing it meanwhile."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)
@@ -43,10 +43,10 @@ def remove_leftovers(path: Path) -> None:
 
 
 def printable(text: str) -> str:
-    """A text with its lone surrogates spelled out, for errors.
+    """Spells out lone surrogates, for error messages.
 
-    They come from file names that are no UTF-8 and from JSON with half an emoji. Where one stands in an error,
-    writing it to a log fails, and ComfyUI's queue ends with that.
+    They come from file names that are not valid UTF-8 and from JSON with half an emoji. Logging an error that holds
+    one fails, and that would end ComfyUI's queue.
     """
     return text.encode("utf-8", "backslashreplace").decode()
 

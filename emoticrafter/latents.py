@@ -1,11 +1,11 @@
-"""Batches of latents that fit a batch of emotions."""
+"""Makes batches of latents that fit a batch of emotions."""
 
 
 def latent_per_point(latent: dict, count: int) -> dict:
     """Gives every point of a batch a latent.
 
-    ComfyUI itself takes any batch: of more emotions than latents it drops the last ones, of fewer it begins again
-    with the first, and says nothing.
+    ComfyUI itself accepts any batch: it silently drops surplus emotions, and starts over with the first where there
+    are too few.
 
     Args:
         latent: ComfyUI's LATENT: `samples` [B, C, ...], maybe `batch_index`, `noise_mask` and more. Not changed.

@@ -1,8 +1,8 @@
-"""The emotion network, whole.
+"""The whole emotion network.
 
 Source: Dang et al., "EmotiCrafter: Text-to-Emotional-Image Generation based on Valence-Arousal Model",
-ICCV 2025, arXiv 2501.05710; equations 4-7 are the emotion-injection block. The block order named
-"published" is the one that the released weights were trained with.
+ICCV 2025, arXiv 2501.05710; equations 4-7 are the emotion-injection block. The released weights were
+trained with another order inside the block, here "published".
 
 Shapes: B batch, T tokens (77), D feature width of the text encoder (2048 for SDXL), E network width (768),
 H heads of size 64, K tokens per emotion axis (16).
@@ -63,7 +63,7 @@ def _is_count(value) -> bool:
 
 
 class EmotionFeatures(NamedTuple):
-    """What the V-A encoder makes of a valence-arousal pair: e_v and e_a, each [B, K, E]."""
+    """The V-A encoder's output for valence-arousal pairs: e_v and e_a, each [B, K, E]."""
 
     valence: Tensor
     arousal: Tensor
@@ -92,7 +92,9 @@ class SelfAttention(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
+        # one product gives the queries, keys and values of all tokens: [B, T, 3E] -> three of [B, H, T, 64]
         query, key, value = (split_heads(part) for part in self.query_key_value(x).chunk(3, dim=-1))
+        # every token attends to every other, the padding included, as SDXL reads it, too
         attended = F.scaled_dot_product_attention(
             query, key, value, dropout_p=self.dropout if self.training else 0.0
         )
@@ -110,10 +112,12 @@ class EmotionAttention(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor, emotion: Tensor) -> Tensor:
-        # x [B, T, E] or [1, T, E]; emotion [B, K, E] or [1, K, E]
+        # x is [B, T, E] or [1, T, E], emotion [B, K, E] or [1, K, E]: the shorter batch goes with all of the longer
+        # keys and values come from the emotion alone: [B, K, E] each
         key, value = self.key_value(emotion).chunk(2, dim=-1)
         if not self.training and len(x) >= len(emotion) and x.shape[1] > 2 * emotion.shape[1]:
             return self._attend_folded(x, key, value)
+        # queries come from the text: [B, H, T, 64] against keys and values [B, H, K, 64]
         query, key, value = split_heads(self.query(x)), split_heads(key), split_heads(value)
         batch = max(len(query), len(key))
         attended = F.scaled_dot_product_attention(
@@ -127,18 +131,25 @@ class EmotionAttention(nn.Module):
     def _attend_folded(self, x: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """The same result in about half the multiplications, as K is small against T.
 
-        Keys and values depend on the emotion alone, so they are multiplied into their neighbours first: the
+        Keys and values depend on the emotion alone, so they are multiplied into the neighbouring projections first:
+        with q = x Wq + b, the scores q k' are x (Wq k') + b k', and the output (softmax v) Wo is softmax (v Wo). The
         query projection (E x E) becomes E x HK, the output projection HK x E; HK is 192 for E = 768. It takes
         0.7 of the time, but more where one prompt goes with many emotions: there the query is shared.
         """
         heads = (-1, HEAD_WIDTH)
+        # the attention's scale 1/sqrt(64) goes into the keys
         key = key.unflatten(-1, heads) * HEAD_WIDTH**-0.5  # [B, K, H, 64]
-        value = value.unflatten(-1, heads)
+        value = value.unflatten(-1, heads)  # [B, K, H, 64]
+        # Wq k': from a token straight to its scores, head by head: [B, HK, E]
         to_scores = torch.einsum("bkhd,hde->bhke", key, self.query.weight.unflatten(0, heads)).flatten(1, 2)
+        # b k': what the query's bias adds to the scores: [B, HK]
         bias = torch.einsum("bkhd,hd->bhk", key, self.query.bias.unflatten(0, heads)).flatten(1, 2)
+        # v Wo: from the attention weights straight to the output: [B, HK, E]
         from_scores = torch.einsum("bkhd,ehd->bhke", value, self.out.weight.unflatten(1, heads)).flatten(1, 2)
-        rows = x if len(key) > 1 else x.flatten(0, 1).unsqueeze(0)  # one emotion: one large product
+        # one emotion for all: the batch becomes rows of one large product, [1, B * T, E]
+        rows = x if len(key) > 1 else x.flatten(0, 1).unsqueeze(0)
         scores = torch.baddbmm(bias.unsqueeze(1), rows, to_scores.transpose(1, 2))  # [B, T, HK]
+        # softmax over the K tokens of each head
         attention = scores.unflatten(-1, (-1, key.shape[1])).softmax(-1).flatten(2)
         return torch.baddbmm(self.out.bias, attention, from_scores).view(x.shape)
 
@@ -178,19 +189,25 @@ class InjectionBlock(nn.Module):
 
     def _paper(self, x: Tensor, valence: Tensor, arousal: Tensor) -> Tensor:
         """Equations 4-7: pre-norm residuals, valence first."""
+        # (4) the tokens of the text attend to each other
         x = x + self.self_attention(self.self_norm(x))
+        # (5) then to the K valence tokens
         x = x + self.valence_attention(self.valence_norm(x), valence)
+        # (6) then to the K arousal tokens
         x = x + self.arousal_attention(self.arousal_norm(x), arousal)
+        # (7) and each passes through the feed-forward network by itself
         return x + self.feed_forward(self.feed_forward_norm(x))
 
     def _published(self, x: Tensor, valence: Tensor, arousal: Tensor) -> Tensor:
-        """The released weights: the skip carries the normalised tokens, arousal comes first."""
+        """The order of the released weights: skips carry the normalised tokens, and arousal comes first."""
+        # normalised before the skip leaves, so that the skip carries it
         x = self.self_norm(x)
         x = x + self.self_attention(x)
         x = self.arousal_norm(x)
         x = x + self.arousal_attention(x, arousal)
         x = self.valence_norm(x)
         x = x + self.valence_attention(x, valence)
+        # the feed-forward network alone has the usual pre-norm skip
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
@@ -200,7 +217,7 @@ class InjectionBlock(nn.Module):
 class EmotionNetwork(nn.Module):
     """Maps neutral text features and a valence-arousal pair to emotional text features.
 
-    Made in evaluation mode: call `train()` to fit it.
+    It starts in evaluation mode: call `train()` to fit it.
     """
 
     def __init__(self, config: NetworkConfig | None = None):
@@ -220,7 +237,7 @@ class EmotionNetwork(nn.Module):
         self.eval()
 
     def reset_parameters(self) -> None:
-        """Draws fresh weights: normal of deviation 0.02, the blocks' output layers smaller by their number.
+        """Draws fresh weights as GPT-2 does: normal of deviation 0.02, less in the layers that end a branch.
 
         The valence-arousal MLPs keep torch's own start: with 0.02 a single number would hardly move them.
         """
@@ -228,6 +245,7 @@ class EmotionNetwork(nn.Module):
         for name, module in self.named_modules():
             if id(module) in own_start or not isinstance(module, nn.Linear | nn.Embedding):
                 continue
+            # four branches a block are added up: by their number, so that depth does not raise the variance
             ends_a_branch = name.endswith((".out", ".down"))
             nn.init.normal_(
                 module.weight, std=0.02 / (4 * len(self.blocks)) ** 0.5 if ends_a_branch else 0.02
@@ -263,8 +281,11 @@ class EmotionNetwork(nn.Module):
         )
 
     def _encode_axis(self, encoder: nn.Module, values: Tensor) -> Tensor:
+        # a number each: [B] -> [B, 1], in the network's dtype and on its device
         values = values.to(self.input_projection.weight).reshape(-1, 1)
-        tokens = encoder(values).unflatten(-1, (-1, self.config.width))  # [B, K, E]
+        # the axis's own MLP: [B, 1] -> [B, K * E] -> [B, K, E]
+        tokens = encoder(values).unflatten(-1, (-1, self.config.width))
+        # one projection shared by both axes
         return self.emotion_projection(tokens)
 
     def inject(
@@ -275,7 +296,7 @@ class EmotionNetwork(nn.Module):
         Args:
             neutral: [B, T, D] on the network's device, any floating dtype, T at most `config.positions`.
             emotion: (e_v, e_a) of `encode`. One prompt goes with many emotions and the other way round.
-            strength: Scale of the residual; 0 gives the input back bit for bit.
+            strength: Scale of the residual; 0 returns the input bit for bit.
 
         Returns:
             [B, T, D], a new tensor in the dtype of `neutral`.
@@ -291,8 +312,8 @@ class EmotionNetwork(nn.Module):
     def forward(self, neutral: Tensor, valence: float | Tensor, arousal: float | Tensor) -> Tensor:
         """Encodes and injects at strength 1: [B, T, D] and V-A values -> [B, T, D].
 
-        While training the values are taken as they come: the data was checked when it was read, and a check
-        here would make a GPU wait in every step.
+        While training the values are not checked: the data was checked when it was read, and a check here would
+        make a GPU wait in every step.
         """
         if self.training:
             return neutral + self.residual(neutral, self._encode(valence, arousal)).to(neutral.dtype)
@@ -301,11 +322,14 @@ class EmotionNetwork(nn.Module):
     def residual(self, neutral: Tensor, emotion: EmotionFeatures | tuple[Tensor, Tensor]) -> Tensor:
         """What `inject` adds at strength 1: [B, T, D] in the network's dtype."""
         valence, arousal = emotion
+        # text features to the network's width, plus learned positions: [B, T, D] -> [B, T, E]
         position = self.position.weight[: neutral.shape[1]]
         x = self.input_projection(neutral.to(position.dtype)) + position
         x = F.dropout(x, self.config.dropout, self.training)
+        # each block attends to the text, to valence and to arousal: [B, T, E]
         for block in self.blocks:
             x = block(x, valence, arousal)
+        # back to the text's width: [B, T, E] -> [B, T, D]
         return self.output_norm(self.output_projection(self.norm(x)))
 
     def _check_inject(self, neutral: Tensor, emotion, strength: float) -> int:

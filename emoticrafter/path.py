@@ -1,4 +1,4 @@
-"""Paths through the valence-arousal plane: keyframes as people write them, and the points between them."""
+"""Paths through the valence-arousal plane: reads keyframes and computes the points between them."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -16,8 +16,8 @@ EASINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "ease out": lambda t: t * (2 - t),
     "hold": np.floor,
 }
-"""From one keyframe (0) to the next (1), all monotone, 0 at 0 and 1 at 1."""
-SMOOTH = "smooth"  # one curve through all keyframes rather than a movement between each two
+"""From one keyframe (0) to the next (1); all are monotone and map 0 to 0 and 1 to 1."""
+SMOOTH = "smooth"  # one curve through all keyframes, not a movement between each two
 LINE = re.compile(r"(?P<position>\S+?):?\s+(?P<words>.+)")
 POSITION = re.compile(r"(?P<frame>\d{1,9})|(?P<percent>\d{1,3}(\.\d{1,9})?)%")
 EXAMPLE = 'such as "0 calm" or "50% -1.5 2"'
@@ -48,7 +48,7 @@ def read_keyframes(
 
     Raises:
         ValueError: An open path of one frame, lines that cannot be read, positions out of order or outside the
-            path, too few keyframes. The first 10 lines at fault are named, with what was expected.
+            path, or too few keyframes. Names the first 10 faulty lines, with what was expected.
     """
     if not closed and frames < 2:
         raise ValueError(
@@ -87,10 +87,10 @@ def read_keyframes(
 
 
 def _read_line(line: str, frames: int, emotions: list[NamedEmotion], closed: bool) -> tuple[str, Keyframe]:
-    """(the position for an error, as it is written; the keyframe)."""
+    """(the position as written, for errors; the keyframe)."""
     parts = LINE.fullmatch(line)
     if not parts:
-        raise ValueError(f'"{shown(line)}" is no keyframe: expected a position and an emotion, {EXAMPLE}')
+        raise ValueError(f'"{shown(line)}" is not a keyframe: expected a position and an emotion, {EXAMPLE}')
     position = parts["position"]
     frame = _read_position(position, frames, closed)
     place = f"{position} (frame {frame:.10g})" if "%" in position else f"frame {position}"
@@ -101,7 +101,7 @@ def _read_position(position: str, frames: int, closed: bool) -> float:
     parts = POSITION.fullmatch(position)
     if not parts:
         raise ValueError(
-            f'"{shown(position)}" is no position: expected a whole frame such as 12, or a part such as 50%'
+            f'"{shown(position)}" is not a position: expected a whole frame such as 12, or a part such as 50%'
         )
     if parts["frame"]:
         return float(parts["frame"])
@@ -115,7 +115,7 @@ def _read_point(words: str, emotions: list[NamedEmotion]) -> Point:
         return find_emotion(words, emotions)
     if len(numbers) != 2:
         raise ValueError(
-            f'"{shown(words)}" is no point: expected valence and arousal, two numbers, or a named emotion'
+            f'"{shown(words)}" is not a point: expected valence and arousal, two numbers, or a named emotion'
         )
     for name, number in zip(("valence", "arousal"), numbers, strict=True):
         if not VA_MIN <= number <= VA_MAX:
@@ -124,7 +124,7 @@ def _read_point(words: str, emotions: list[NamedEmotion]) -> Point:
 
 
 def _ends_the_loop(keyframe: Keyframe, before: list[Keyframe], frames: int, closed: bool) -> bool:
-    """Whether it only says what a closed path does anyway: that the frame after the last is the first again."""
+    """Whether it only states what a closed path does anyway: after the last frame comes the first."""
     return closed and bool(before) and keyframe == Keyframe(before[0].frame + frames, before[0].point)
 
 
@@ -146,12 +146,12 @@ def path_points(
 ) -> list[Point]:
     """One point per frame.
 
-    Between two keyframes each axis rises or falls steadily, whatever the easing; none overshoots. "smooth" is the
-    monotone cubic of Fritsch and Carlson through all keyframes. An open path rests before its first and after its
-    last keyframe; a closed one goes on from the last to the first, so that frame `frames` would be frame 0.
+    Between two keyframes each axis is monotone, whatever the easing; nothing overshoots. "smooth" is the monotone
+    cubic of Fritsch and Carlson through all keyframes. An open path rests before its first and after its last
+    keyframe; a closed one continues from the last to the first, so that frame `frames` would be frame 0.
 
     Raises:
-        ValueError: An easing that is none of EASINGS or "smooth", or fewer than two keyframes or one frame.
+        ValueError: An unknown easing, fewer than two keyframes, or no frame.
     """
     if easing not in (*EASINGS, SMOOTH):
         raise ValueError(f"easing is {easing!r}: expected one of {', '.join((*EASINGS, SMOOTH))}.")
@@ -177,6 +177,6 @@ def _eased(places: np.ndarray, points: np.ndarray, moments: np.ndarray, easing: 
 
 
 def _smooth(places: np.ndarray, points: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    from scipy.interpolate import PchipInterpolator  # slow to import, and only this needs it
+    from scipy.interpolate import PchipInterpolator  # slow to import, and only needed here
 
     return PchipInterpolator(places, points)(moments)

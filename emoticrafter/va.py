@@ -1,4 +1,4 @@
-"""Valence-arousal values: their range and their reading, points of the plane, and grids of them.
+"""Valence-arousal values: their range, checks, points of the plane and grids of points.
 
 Valence is pleasantness (-3 misery .. +3 joy), arousal is intensity (-3 sleepy .. +3 alarmed or elated).
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 VA_MIN = -3.0
 VA_MAX = 3.0
 INTENSITY_MAX = 3.0
-DECIMALS = 6  # computed points are rounded to these, so that -2.8 is not -2.8000000000000003
+DECIMALS = 6  # computed points are rounded, so that -2.8 is not -2.8000000000000003
 
 
 class Point(NamedTuple):
@@ -32,7 +32,7 @@ def va_tensor(name: str, value: float | Tensor) -> Tensor:
         float32 or the tensor's own floating dtype, [B], on the tensor's device.
 
     Raises:
-        ValueError: A value is not finite or lies outside [-3, 3], or there is none.
+        ValueError: A value is not finite or lies outside [-3, 3], or the tensor is empty.
     """
     values = torch.as_tensor(value).reshape(-1)
     if not values.is_floating_point():
@@ -54,13 +54,13 @@ def check_number(name: str, value: float, low: float, high: float) -> None:
 
 
 def rounded(valence: float, arousal: float) -> Point:
-    """A computed point, rounded and inside the plane, with no minus zero."""
+    """A computed point, rounded, clamped to the plane, and without a negative zero."""
     inside = (min(max(float(value), VA_MIN), VA_MAX) for value in (valence, arousal))
     return Point(*(round(value, DECIMALS) + 0.0 for value in inside))
 
 
 def blended(first: Point, second: Point, weight: float) -> Point:
-    """The point between two, on the straight line: weight 0 is `first`, 1 is `second`.
+    """A point on the straight line between two: weight 0 gives `first`, 1 gives `second`.
 
     Raises:
         ValueError: A weight outside [0, 1].
@@ -70,9 +70,9 @@ def blended(first: Point, second: Point, weight: float) -> Point:
 
 
 def intensified(point: Point, intensity: float) -> Point:
-    """Moves a point along its ray from neutral (0, 0): 0 is neutral, 1 leaves it, 2 is twice as far.
+    """Moves a point along its ray from neutral (0, 0): 0 is neutral, 1 leaves it where it is, 2 is twice as far.
 
-    It stops where the ray meets the edge of the plane, so that the direction, which is the kind of emotion, stays.
+    It stops where the ray meets the edge of the plane, so the direction (the kind of emotion) stays the same.
 
     Raises:
         ValueError: An intensity outside [0, 3].
@@ -86,12 +86,12 @@ def intensified(point: Point, intensity: float) -> Point:
 def grid_points(
     columns: int, rows: int, valence_range: tuple[float, float], arousal_range: tuple[float, float]
 ) -> list[Point]:
-    """Evenly spaced points, both ends included, row by row as one reads a chart.
+    """Evenly spaced points, both ends included, row by row from the top left.
 
-    Valence rises to the right, arousal falls downwards. A single column or row stands in the middle of its range.
+    Valence rises to the right, arousal falls downwards. A single column or row sits in the middle of its range.
 
     Raises:
-        ValueError: No column or row, a range that falls, or one that leaves [-3, 3].
+        ValueError: No column or row, or a range that is reversed or leaves [-3, 3].
     """
     valences = _evenly("valence", "columns", columns, *valence_range)
     arousals = _evenly("arousal", "rows", rows, *arousal_range)

@@ -1,1 +1,1 @@
-"""Pictures in rows and columns with axes, and points on the valence-arousal plane."""
+"""Draws figures: pictures in rows and columns with axes, and points on the valence-arousal plane."""

@@ -1,6 +1,6 @@
-"""Figures for people: pictures laid out over valence and arousal, and points on the plane.
+"""Lays pictures out over valence and arousal, and holds what all figures need: text and a page.
 
-Needs Pillow, which ComfyUI has and the trainer's extra brings; nothing else of the library imports this module.
+Needs Pillow, which ComfyUI has and the trainer's extra installs; only `plane` imports this module.
 """
 
 import logging
@@ -21,17 +21,17 @@ from ..images import colours
 
 INK, QUIET, FAINT = (28, 28, 32), (104, 104, 112), (214, 214, 220)
 LARGEST = 16_384
-"""Pixels of a figure's side: more than that neither browsers show nor WebP holds."""
+"""Pixels of a figure's side: browsers do not show more, and WebP cannot hold it."""
 LARGEST_AREA = 2**27
 """Pixels of a figure: as ComfyUI's images they are 1.6 GB."""
 TIMES = 4
-"""Text and shapes are drawn that many times larger and made smaller, for even letters and smooth edges."""
-BASE = 1.35  # of the letters' size: where the base line of a text is
-HALF_HIGH = 0.36  # of the letters' size: from the base line to the middle of a digit
-SMALLEST = 11  # letters that are still read
-MOST_IN_A_ROW = 10  # of a path, unless told otherwise
+"""Text and shapes are drawn this many times larger and scaled down, for even letters and smooth edges."""
+BASE = 1.35  # of the letters' size: where the baseline of a text is
+HALF_HIGH = 0.36  # of the letters' size: from the baseline to the middle of a digit
+SMALLEST = 11  # letters that are still legible
+MOST_IN_A_ROW = 10  # pictures of a path, by default
 FONT = Path(__file__).parent / "fonts" / "Inter-Regular.otf"
-# For letters of titles that it has not: the first of these that the system has and that holds the letter.
+# For letters that it lacks: the first of these fonts that the system has and that holds the letter.
 OTHER_FONTS = (
     # Linux
     *(
@@ -67,20 +67,20 @@ log = logging.getLogger("emoticrafter")
 
 
 def to_pictures(images: Tensor) -> list[Image.Image]:
-    """ComfyUI's images [B, H, W, C] in [0, 1] to pictures (see `images.colours`)."""
+    """Converts ComfyUI's images [B, H, W, C] in [0, 1] to pictures (see `images.colours`)."""
     pixels = colours(images).detach().float().cpu().nan_to_num().clamp(0, 1)
     pixels = (pixels * 255).round().to(torch.uint8).numpy()
     return [Image.fromarray(np.ascontiguousarray(one)) for one in pixels]
 
 
 def to_images(picture: Image.Image) -> Tensor:
-    """A picture to ComfyUI's images: float32 [1, H, W, 3] in [0, 1]."""
+    """Converts a picture to ComfyUI's images: float32 [1, H, W, 3] in [0, 1]."""
     pixels = np.array(picture.convert("RGB"), dtype=np.float32)
     pixels /= 255  # in place: a large figure is gigabytes
     return torch.from_numpy(pixels)[None]
 
 
-@lru_cache(maxsize=256)  # of some sizes all that are above
+@lru_cache(maxsize=256)  # all of the fonts above, in a few sizes
 def _face(name: str, size: int) -> ImageFont.FreeTypeFont | None:
     try:
         return ImageFont.truetype(name, size)
@@ -89,13 +89,13 @@ def _face(name: str, size: int) -> ImageFont.FreeTypeFont | None:
 
 
 def _has(font: ImageFont.FreeTypeFont, letter: str) -> bool:
-    """Whether a letter has a shape of its own, other than the one for letters that are not there."""
+    """Whether the font has this letter: its shape differs from the one for missing letters."""
     return letter.isspace() or bytes(font.getmask(letter)) != bytes(font.getmask("\U0010fffe"))
 
 
 @lru_cache(maxsize=8192)
 def _holder(letter: str, size: int) -> ImageFont.FreeTypeFont | None:
-    """The face for a letter: the figures' own, or one of the system's that holds it; None if there is none."""
+    """The face for a letter: the figures' own, else one of the system's that has it, else None."""
     names = (str(FONT),) if letter.isascii() else (str(FONT), *OTHER_FONTS)
     faces = (_face(name, size) for name in names)
     return next((face for face in faces if face and _has(face, letter)), None)
@@ -103,30 +103,30 @@ def _holder(letter: str, size: int) -> ImageFont.FreeTypeFont | None:
 
 @lru_cache(maxsize=1024)
 def _runs(text: str, size: int) -> list[tuple[ImageFont.FreeTypeFont, str]]:
-    """A text's parts, each with its face. A letter that none holds is the empty box of the figures' own."""
+    """A text's parts, each with its face. A letter that no face has becomes an empty box."""
     own = _face(str(FONT), size)
     parts = groupby(text, key=lambda letter: _holder(letter, size) or own)
     return [(face, "".join(letters)) for face, letters in parts]
 
 
 def _missing(text: str) -> str:
-    """The letters of a text that no face holds, each once."""
+    """The letters of a text that no face has, each once."""
     return "".join(dict.fromkeys(letter for letter in text if not _holder(letter, SMALLEST)))
 
 
 def width_of(text: str, size: int) -> int:
-    """Pixels."""
+    """Width of a text in pixels."""
     runs = _runs(text, size * TIMES)
     return math.ceil(sum(face.getlength(part) for face, part in runs) / TIMES)
 
 
 def value_text(value: float) -> str:
-    """A coordinate as figures have it: +1.5, 0, −0.25."""
+    """A coordinate as figures show it: +1.5, 0, −0.25."""
     return f"{round(value, 2):+g}".replace("-", "−") if round(value, 2) else "0"
 
 
 def wrapped(text: str, size: int, width: int) -> list[str]:
-    """The lines of a text that is at most `width` pixels wide; words are broken where they must be."""
+    """Breaks a text into lines of at most `width` pixels, inside a word where it must."""
     lines = []
     for paragraph in text.strip().splitlines():
         line = ""
@@ -135,7 +135,7 @@ def wrapped(text: str, size: int, width: int) -> list[str]:
                 line = f"{line} {word}".strip()
                 continue
             lines, line = lines + [line] * bool(line), word
-            # More letters than pixels do not fit: of a text without blanks, only its beginning is measured.
+            # No letter is narrower than a pixel: of a long text without blanks only the beginning is measured.
             while len(line) > 1 and (len(line) > width or width_of(line, size) > width):
                 letters = range(1, min(len(line) - 1, width) + 1)
                 fits = max(1, bisect_right(letters, width, key=partial(_prefix_width, line, size)))
@@ -154,15 +154,15 @@ class Sheet:
     def __init__(self, width: int, height: int):
         if max(width, height) > LARGEST or width * height > LARGEST_AREA:
             raise ValueError(
-                f"The figure would have {width:,} x {height:,} pixels, and {LARGEST:,} is the most for a side, "
-                f"{LARGEST_AREA:,} in all: choose a smaller cell_size, a shorter title or, for a path, other columns."
+                f"The figure would have {width:,} x {height:,} pixels: the most is {LARGEST:,} for a side and "
+                f"{LARGEST_AREA:,} in all. Choose a smaller cell_size, a shorter title or, for a path, other columns."
             )
         self.picture = Image.new("RGB", (width, height), "white")
 
     def write(
         self, x: float, y: float, text: str, size: int, align: str = "middle", colour: tuple = INK
     ) -> None:
-        """Writes on the base line y; the text begins at x ("left"), ends there ("right") or is centred on it."""
+        """Writes on the baseline y; the text starts at x ("left"), ends there ("right") or is centred on it."""
         share = {"left": 0, "middle": 0.5, "right": 1}[align]
         corner = (round(x - share * width_of(text, size)) - size, round(y) - round(BASE * size))
         self.picture.paste(colour, corner, _mask(text, size))
@@ -170,16 +170,16 @@ class Sheet:
     def write_upright(
         self, x: float, y: float, text: str, size: int, colour: tuple = INK, down: bool = False
     ) -> None:
-        """Writes round a place, from bottom to top, or from top to bottom."""
+        """Writes upwards, or downwards, centred on (x, y)."""
         mask = _mask(text, size)
         mask = mask.transpose(Image.Transpose.ROTATE_270 if down else Image.Transpose.ROTATE_90)
         self.picture.paste(colour, (round(x - mask.width / 2), round(y - mask.height / 2)), mask)
 
 
 def _mask(text: str, size: int) -> Image.Image:
-    """A text with `size` pixels of room at both sides, its base line at BASE * size of 2 * size pixels' height.
+    """A text's mask, 2 * size pixels high, its baseline at BASE * size, with `size` pixels of room on both sides.
 
-    Drawn larger than it is to be: Pillow sets small letters on whole pixels, which spaces them unevenly.
+    Drawn larger, then scaled down: Pillow sets small letters on whole pixels, which spaces them unevenly.
     """
     room = (width_of(text, size) + 2 * size) * TIMES, 2 * size * TIMES
     mask, x, base = Image.new("L", room), size * TIMES, round(BASE * size) * TIMES
@@ -201,31 +201,31 @@ def draw_grid(
     cell_size: int = 0,
     in_a_row: int = 0,
 ) -> Image.Image:
-    """Lays pictures out over the plane, or as a strip with the points beneath.
+    """Lays out pictures over the plane, or as a strip with the points beneath.
 
     Args:
-        pictures: One for each point; those of another shape than the first are fitted into its cell.
+        pictures: One per point; each is fitted into a cell of the first one's shape.
         valence, arousal: The points. Of a grid row by row, valence rising to the right, arousal falling downwards.
-        columns: Of the grid; 0: the points are no grid, and the pictures make a strip.
-        title: Above it; wrapped.
-        cell_size: Pixels of a cell's longer side; 0: as the first picture is.
-        in_a_row: Pictures in a row of a strip; 0: up to MOST_IN_A_ROW, in rows of about the same length.
+        columns: Of the grid; 0: the points do not form a grid, and the pictures make a strip.
+        title: Written above, wrapped.
+        cell_size: Pixels of a cell's longer side; 0: the first picture's size.
+        in_a_row: Pictures per row of a strip; 0: up to MOST_IN_A_ROW, in rows of about equal length.
 
     Raises:
-        ValueError: No picture, another number of pictures than points, or a figure that is too large.
+        ValueError: No picture, not as many pictures as points, or a figure that is too large.
     """
     if not pictures:
         raise ValueError("There is no picture to lay out: images is empty.")
     if len(pictures) != len(valence):
         raise ValueError(
-            f"{_count(len(pictures), 'picture')} came for {_count(len(valence), 'point')}: every point needs a "
-            "picture of its own. Connect the points that these pictures were made with; for one batch, set the "
+            f"{_count(len(pictures), 'picture')} came for {_count(len(valence), 'point')}: every point needs its own "
+            "picture. Connect the points that these pictures were made with; for one batch, set the "
             "latent's batch_size to the number of points."
         )
     if missing := _missing(title):
         log.warning(
-            "[EmotiCrafter] No font of this system holds %s of the title: they become empty boxes. Install one that "
-            "does, such as Noto Sans CJK for Chinese, Japanese and Korean.",
+            "[EmotiCrafter] No font of this system has the letters %s of the title: they become empty boxes. Install "
+            "one that does, such as Noto Sans CJK for Chinese, Japanese and Korean.",
             printable(" ".join(missing)),
         )
     cell = _cell(pictures[0], cell_size)
@@ -241,7 +241,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _is_grid(points: list[tuple[str, str]], columns: int) -> bool:
-    """Whether every column has one valence, and every row one arousal."""
+    """Whether every column has a single valence, and every row a single arousal."""
     return bool(columns) and all(
         v == points[number % columns][0] and a == points[number - number % columns][1]
         for number, (v, a) in enumerate(points)
@@ -258,7 +258,7 @@ def _text_size(cell: tuple[int, int]) -> int:
 
 
 def _label_size(texts: list[str], size: int, pitch: int) -> tuple[int, int]:
-    """The size of labels that stand side by side, `pitch` pixels apart, and which share of them: every n-th."""
+    """The size of labels side by side, `pitch` pixels apart, and n where only every n-th fits."""
     wanted = max(width_of(text, size) for text in texts) + 0.6 * size
     if wanted <= pitch:
         return size, 1
@@ -268,7 +268,7 @@ def _label_size(texts: list[str], size: int, pitch: int) -> tuple[int, int]:
 
 
 def _paste(sheet: Sheet, picture: Image.Image, corner: tuple[int, int], cell: tuple[int, int]) -> None:
-    """Puts a picture into a cell: whole, in its own shape, in the middle."""
+    """Puts a picture into the middle of a cell: whole, its shape kept."""
     scale = min(cell[0] / picture.width, cell[1] / picture.height)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     if size != picture.size:
@@ -292,7 +292,7 @@ def _draw_axes(
     cell: tuple[int, int],
     title: str,
 ) -> Image.Image:
-    """Pictures between an arousal axis at the left and a valence axis below."""
+    """Pictures with an arousal axis on the left and a valence axis below."""
     valence, arousal = [v for v, _ in points[:columns]], [a for _, a in points[::columns]]
     text, gap = _text_size(cell), max(2, round(0.02 * min(cell)))
     margin = round(1.2 * text)
@@ -326,7 +326,7 @@ def _draw_strip(
     cell: tuple[int, int],
     title: str,
 ) -> Image.Image:
-    """Pictures in rows, under each its valence and its arousal."""
+    """Pictures in rows, each with its valence and arousal beneath."""
     in_a_row = min(in_a_row, len(pictures))
     text, gap = _text_size(cell), max(2, round(0.02 * min(cell)))
     margin, beneath = round(1.2 * text), round(3.6 * text)

@@ -1,4 +1,4 @@
-"""Emotion maps: points of the valence-arousal plane as a figure. Needs Pillow, as `drawing`."""
+"""Draws emotion maps: points of the valence-arousal plane. Needs Pillow, as `drawing` does."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from .drawing import FAINT, HALF_HIGH, INK, QUIET, TIMES, Sheet, value_text, wid
 
 Places = Sequence[tuple[float, float]]
 
-# Valence, arousal and colour of the four corners, as on the pad; the words there have the colour's dark tone.
+# Valence and arousal of the four corners, their colour as on the pad, and its dark tone for the word there.
 CORNERS = {
     "excitement": ((1, 1), (250, 178, 72), (150, 92, 8)),
     "distress": ((-1, 1), (206, 64, 82), (160, 36, 56)),
@@ -19,27 +19,27 @@ CORNERS = {
     "relaxation": ((1, -1), (86, 190, 160), (20, 116, 90)),
 }
 ASKED, READ, PAIR = (44, 44, 52), (222, 74, 48), (232, 158, 138)
-REACH = 3.3  # how far the field goes: points on the border of the plane are whole
+REACH = 3.3  # where the field ends, so that points on the border of the plane are shown whole
 
 
 def draw_map(asked: Places = (), read: Places = (), size: int = 768, route: bool = False) -> Image.Image:
-    """Draws points of the plane; where there are both kinds, a line joins those that belong together.
+    """Draws points of the plane; where both kinds are given, a line joins each pair.
 
     Args:
         asked: (valence, arousal) of each point; shown as rings.
-        read: As many as `asked`, if both are given; shown as dots. Outside of the plane they stand on its border.
+        read: As many as `asked`, if both are given; shown as dots, on the border if they lie outside the plane.
         size: Pixels of the figure's side, 384 or more.
-        route: A faint line follows the points that were asked for, in their order.
+        route: Whether a faint line follows the asked points in their order.
 
     Raises:
-        ValueError: No points at all, or other numbers of both.
+        ValueError: No points, or different numbers of the two kinds.
     """
     if not len(asked) and not len(read):
         raise ValueError("There are no points to show: connect asked, read or both.")
     if len(asked) and len(read) and len(asked) != len(read):
         raise ValueError(
-            f"{len(asked)} points were asked for and {len(read)} were read: expected as many, in the same order. "
-            "Read the pictures that were made with these points."
+            f"{len(asked)} points were asked for and {len(read)} were read: expected as many of both, in the same "
+            "order. Read the pictures that were made with these points."
         )
     text = max(12, round(0.021 * size))
     legend = _legend(asked, read)
@@ -59,7 +59,7 @@ def draw_map(asked: Places = (), read: Places = (), size: int = 768, route: bool
 
 
 def _field(side: int, asked: Places, read: Places, route: bool) -> Image.Image:
-    """The plane with its points, without any text."""
+    """The plane with its points, without text."""
     large = side * TIMES
     picture = _tinted().resize((large, large), Image.Resampling.BICUBIC)
     draw, thin = ImageDraw.Draw(picture), max(TIMES, round(large / 700))
@@ -87,7 +87,7 @@ def _field(side: int, asked: Places, read: Places, route: bool) -> Image.Image:
 
 
 def _tinted(size: int = 256) -> Image.Image:
-    """White, with a breath of each corner's colour."""
+    """White, with a hint of each corner's colour."""
     ramp = np.linspace(-1, 1, size)
     x, y = np.meshgrid(ramp, -ramp)
     pixels = np.full((size, size, 3), 255.0)
@@ -99,12 +99,12 @@ def _tinted(size: int = 256) -> Image.Image:
 
 
 def _radius(side: int, points: int) -> float:
-    """Pixels of a dot: smaller where there are many."""
+    """A dot's radius in pixels: smaller where there are many."""
     return max(2.5, side * 0.0105 * min(1, (40 / max(points, 1)) ** 0.25))
 
 
 def _ring(draw: ImageDraw.ImageDraw, at: tuple[float, float], radius: float) -> None:
-    outer = 1.35 * radius  # so that a dot in the same place leaves it to be seen
+    outer = 1.35 * radius  # visible round a dot in the same place
     box = [at[0] - outer, at[1] - outer, at[0] + outer, at[1] + outer]
     draw.ellipse(box, outline=ASKED, width=max(1, round(0.36 * radius)))
 
@@ -118,7 +118,7 @@ def _dot(draw: ImageDraw.ImageDraw, at: tuple[float, float], radius: float) -> N
 
 
 def _label(sheet: Sheet, left: int, top: int, side: int, text: int) -> None:
-    """Values and names of the axes, and the circumplex's words (Russell 1980) at their places, as the pad has them."""
+    """Writes the axes' values and names, and the circumplex's words (Russell 1980) where the pad has them."""
     middle, bottom = (left + side / 2, top + side / 2), top + side
     for value in range(-3, 4):
         away = value / REACH * side / 2
@@ -144,7 +144,7 @@ def _label(sheet: Sheet, left: int, top: int, side: int, text: int) -> None:
 
 
 def _legend(asked: Places, read: Places) -> list[tuple[str, str]]:
-    """(what is drawn before it, text) of each part."""
+    """(the mark before it, the text) of each part."""
     parts = []
     if len(asked):
         parts.append(("ring", f"asked ({len(asked)})"))
@@ -161,7 +161,7 @@ def _part_width(part: tuple[str, str], text: int) -> float:
 
 
 def _legend_lines(parts: list[tuple[str, str]], side: int, text: int) -> list[list[tuple[str, str]]]:
-    """The parts in as many lines as they need."""
+    """Breaks the parts into lines."""
     lines, room = [], 0.0
     for part in parts:
         needed = _part_width(part, text) + 1.6 * text
@@ -184,7 +184,7 @@ def _write_legend(sheet: Sheet, lines: list, left: int, y: float, text: int, rad
 
 
 def _mark(kind: str, text: int, radius: float) -> Image.Image:
-    """A ring or a dot as in the field, at least as large as can be seen in a line of text."""
+    """A ring or a dot as in the field, but large enough to be seen in a line of text."""
     side = round(1.2 * text) * TIMES
     picture = Image.new("RGB", (side, side), "white")
     draw = {"ring": _ring, "dot": _dot}[kind]

@@ -1,1 +1,1 @@
-"""Asking a language model, and having it rewrite prompts."""
+"""Asks a language model, and has it rewrite prompts."""

@@ -1,4 +1,4 @@
-"""One conversation with a server that speaks OpenAI's chat completions, with retries, pace and no leaks.
+"""Talks to a server that speaks OpenAI's chat completions, with retries and a pace, and leaks no key.
 
 The key goes into the Authorization header and nowhere else: it is left out of every representation, redirects
 (which would carry it to another host) are not followed, and what a server sends back is cleaned of it.
@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from ..files import printable
 
 ANSWER_BYTES = 4_000_000
-TRICKLE = 10  # times the time-out that an answer may take in all
+TRICKLE = 10  # times the timeout that an answer may take in all
 LONGEST = 86_400  # seconds that a request may be silent
 SLOWEST = 0.01  # requests in a minute
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
@@ -49,7 +49,7 @@ class FatalError(Exception):
 
 
 class UnusableError(Exception):
-    """An answer that does not hold what was asked for; ``usage`` is what it cost."""
+    """The answer is not what was asked for; ``usage`` is what it cost."""
 
     def __init__(self, why: str, usage: dict):
         super().__init__(why)
@@ -104,7 +104,7 @@ class ChatSettings:
 
 
 def _is_address(url: str) -> bool:
-    """Whether it is http(s)://host[:port][/path] and nothing else: a query would swallow what is put behind it."""
+    """Whether it is http(s)://host[:port][/path] and nothing else: a query would swallow what is appended."""
     try:
         parts = urlsplit(url)
         plain = parts.port != 0 and not re.search(r"[^!-~]|[?#\\]", url)
@@ -114,7 +114,7 @@ def _is_address(url: str) -> bool:
 
 
 def is_this_computer(url: str) -> bool:
-    """Whether an address is of this computer, written as such: no name is looked up."""
+    """Whether an address is this computer's, as it is written: no name is looked up."""
     host = urlsplit(url).hostname
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -123,7 +123,7 @@ def is_this_computer(url: str) -> bool:
 
 
 def proxies(url: str) -> urllib.request.ProxyHandler:
-    """The environment's proxies, and none to this computer: a proxy's 127.0.0.1 is another."""
+    """The environment's proxies, but none to this computer: a proxy's 127.0.0.1 is another machine."""
     return urllib.request.ProxyHandler({} if is_this_computer(url) else None)
 
 
@@ -135,7 +135,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class _Noted:
-    """Makes an opener's connections tell of their sockets, so that somebody else can end them."""
+    """Makes an opener report its connections' sockets, so that another thread can close them."""
 
     def __init__(self, note: Callable[[socket.socket], None]):
         super().__init__()
@@ -165,7 +165,7 @@ class _Https(_Noted, urllib.request.HTTPSHandler):
 
 
 class _Pace:
-    """Lets requests begin in turn, and all of them wait when the server asks for it."""
+    """Starts requests one after another at a given pace, and holds all of them when the server asks for it."""
 
     def __init__(self, per_minute: float, sleep: Callable[[float], None], clock: Callable[[], float]):
         self._gap = 60 / per_minute if per_minute else 0.0
@@ -185,7 +185,7 @@ class _Pace:
             now += left
 
     def hold(self, seconds: float) -> None:
-        """Nobody begins for so many seconds."""
+        """Lets no request start for so many seconds."""
         with self._lock:
             self._held = max(self._held, self._clock() + seconds)
 
@@ -205,7 +205,7 @@ def _retry_after(value: str | None) -> float | None:
 
 
 class Server:
-    """The other end: sends a conversation and gives the answer's text, with retries. Threads may share it.
+    """A chat server: sends a conversation and returns the answer's text, with retries. Threads may share it.
 
     Args:
         settings: How to ask.
@@ -213,7 +213,7 @@ class Server:
         advice: What to do about an HTTP status, a sentence each; 0 is for no answer at all.
 
     Attributes:
-        stopped: Set it, and nobody asks or waits any longer; answers under way may still come.
+        stopped: Once it is set, nothing more is asked or waited for; answers under way may still come.
     """
 
     def __init__(
@@ -255,7 +255,7 @@ class Server:
         Raises:
             ServerError: no answer after all tries.
             AnswerError: the model refuses.
-            UnusableError: the answer is no chat completion.
+            UnusableError: the answer is not a chat completion.
             StoppedError: the run is being stopped.
             FatalError: the server will not answer anybody who asks like this.
         """
@@ -275,7 +275,7 @@ class Server:
         raise ServerError(f"{tries if self.settings.tries > 1 else ''}{self._explain(status, text)}")
 
     def abort(self) -> None:
-        """Stops, and cuts the answers under way off, so that the server need not go on with them."""
+        """Stops, and cuts off the answers under way, so that the server does not go on with them."""
         self.stopped.set()
         for one in list(self._sockets):
             with suppress(OSError):  # it may have ended by itself
@@ -298,7 +298,7 @@ class Server:
         return body
 
     def _refuse(self, status: int, text: str) -> None:
-        """Raises for faults that another try cannot mend."""
+        """Raises for faults that another try cannot fix."""
         if status in (401, 403, 404) or 300 <= status < 400:
             raise FatalError(self._explain(status, text))
         if status == 400 and "content_" in text:
@@ -318,7 +318,7 @@ class Server:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, self._read_error(error), _retry_after(error.headers.get("Retry-After"))
-        # URLError and time-outs are OSErrors; a host name that cannot be one is a UnicodeError.
+        # URLError and timeouts are OSErrors; an impossible host name is a UnicodeError.
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             reason = getattr(error, "reason", None) or error
             return 0, self.clean(f"{type(reason).__name__}: {reason}"), None
@@ -346,7 +346,7 @@ class Server:
             return ""
 
     def clean(self, text: bytes | str) -> str:
-        """Text from the server without the key, should it send it back; also where JSON escapes hide it."""
+        """A text from the server, with the key blanked should it come back, also in JSON's escapes."""
         text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
         return self._key.sub("***", text) if self._key else text
 
@@ -359,7 +359,7 @@ class Server:
         return f"{self.url} answered HTTP {status}: {' '.join(text.split())[:300]}.{advice}"
 
     def _back_off(self, attempt: int, status: int, after: float | None) -> None:
-        # Full jitter over the upper half: requests that failed together do not come back together.
+        # Jitter over the upper half, so that requests that failed together do not come back together.
         pause = min(60.0, self.settings.backoff * 2 ** min(attempt - 1, 60)) * self._random.uniform(0.5, 1)
         if after is not None:
             pause = max(pause, min(after, 600.0))
@@ -376,7 +376,9 @@ class Server:
             content = message["content"]
             refusal = message.get("refusal")
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise UnusableError(f"the server's answer is no chat completion: {text[:120]!r}", {}) from error
+            raise UnusableError(
+                f"the server's answer is not a chat completion: {text[:120]!r}", {}
+            ) from error
         usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
         if refusal or choice.get("finish_reason") == "content_filter":
             why = printable(self.clean(str(refusal or "content filter")))

@@ -1,4 +1,4 @@
-"""A prompt rewritten for an emotion by a language model: the other route, for comparing with the network.
+"""Has a language model rewrite a prompt for an emotion: the other route, to compare with the network.
 
 Workflows are shared as files, so what one says is not trusted. Three variables of the environment belong to the
 person who starts ComfyUI: `EMOTICRAFTER_CHAT_URL`, an endpoint that speaks OpenAI's chat completions;
@@ -54,7 +54,7 @@ ADVICE = {
 }
 
 
-# What models write round a prompt, or in its place, although they are told not to: how it begins.
+# How the text begins that models write round a prompt, or in its place, although they are told not to.
 POLITE = "sure|certainly|of course|absolutely|okay|ok|yes|great|no problem|got it"
 REFUSALS = (
     "i'm sorry|i am sorry|i'm really sorry|i'm very sorry|sorry but|sorry[,.!]|i apologi[sz]e|my apologies|apologies"
@@ -103,7 +103,7 @@ class RewriteError(RuntimeError):
 
 
 class UnusableAnswerError(RewriteError):
-    """The language model answered, with what is no prompt: asked with another seed it may do better."""
+    """The model's reply was not a usable prompt; another seed may give a better one."""
 
 
 def chat_settings(base_url: str, model: str, timeout: float, environment: Mapping[str, str]) -> ChatSettings:
@@ -116,7 +116,7 @@ def chat_settings(base_url: str, model: str, timeout: float, environment: Mappin
         environment: `os.environ`, with or without the three variables above.
 
     Raises:
-        RewriteError: Nothing is configured, the address is none or is not to be used, or the model is missing.
+        RewriteError: Nothing is configured, the address is malformed or not allowed, or the model is missing.
     """
     own = environment.get(URL, "").strip().rstrip("/")
     base_url, model = base_url.strip().rstrip("/") or own, model.strip() or environment.get(MODEL, "").strip()
@@ -166,7 +166,7 @@ def rewrite_prompt(
         The rewritten prompt, one line.
 
     Raises:
-        ValueError: There is no text, it is too long, or the emotion is out of range.
+        ValueError: The text is empty or too long, or the emotion is out of range.
         RewriteError: The endpoint gave no usable answer.
     """
     messages = messages_for(text, valence, arousal)
@@ -175,10 +175,10 @@ def rewrite_prompt(
     path = folder / f"{digest}.json"
     prompt = _kept(path)
     if prompt is None:
-        # It would give up a silent server itself, but after whoever waits for it has said so in plain words.
+        # The server would time out by itself; later, so that the plainer error of `_ask` comes first.
         server = Server(replace(settings, timeout=2 * settings.timeout), advice=ADVICE)
         prompt = server.clean(read_answer(_ask(server, messages, seed, settings.timeout, check)))
-        with suppress(OSError):  # a full or closed disk costs the memory, not the answer
+        with suppress(OSError):  # a full or read-only disk means asking again later, but the answer stands
             content = json.dumps({"prompt": prompt, **question}, ensure_ascii=False, indent=1)
             write_atomically(path, lambda file: file.write_text(printable(content), encoding="utf-8"))
     return prompt
@@ -188,7 +188,7 @@ def messages_for(text: str, valence: float, arousal: float) -> list[dict]:
     """The conversation that asks for a rewriting.
 
     Raises:
-        ValueError: There is no text, it is too long, or the emotion is out of range.
+        ValueError: The text is empty or too long, or the emotion is out of range.
     """
     va_tensor("valence", valence)
     va_tensor("arousal", arousal)
@@ -213,8 +213,8 @@ def read_answer(answer: str) -> str:
     nodes' texts.
 
     Raises:
-        UnusableAnswerError: There is none, or too much of it; the model refuses, asks back, or adds what cannot
-            be told from the prompt.
+        UnusableAnswerError: It holds no prompt or too long a one, a refusal or a question, or additions that
+            cannot be told from the prompt.
     """
     text = re.sub(r"<think>.*?(</think>|\Z)", " ", answer, flags=re.DOTALL)
     text = re.sub(r"\A.*</think>", " ", text, flags=re.DOTALL)  # some servers begin the thoughts themselves
@@ -227,12 +227,12 @@ def read_answer(answer: str) -> str:
     if why := _no_prompt(text):
         raise _unusable(f"{why} ({answer.strip()[:80]!r})")
     if len(text) > PROMPT_LIMIT:
-        raise _unusable(f"with {len(text):,} characters, and a prompt has at most {PROMPT_LIMIT:,}")
+        raise _unusable(f"with {len(text):,} characters, more than the {PROMPT_LIMIT:,} of a prompt")
     return text
 
 
 def _announced(text: str) -> str:
-    """What an announcement announces: a fenced block, a line in quotation marks, or the only line."""
+    """The text after an announcement: a fenced block, a line in quotation marks, or the only line."""
     if block := re.match(r"```\w*\s(.*?)```|[\"“„«]([^\n]*)[\"”“»]\s*(?:\n|\Z)", text, re.DOTALL):
         return block[1] or block[2]
     if "\n" in text or text[:1] in ('"', "“", "„", "«"):
@@ -241,7 +241,7 @@ def _announced(text: str) -> str:
 
 
 def _from_json(text: str) -> str:
-    """The one text in a JSON object; what does not look like JSON stays."""
+    """The only text in a JSON object; anything that does not look like JSON is returned as it is."""
     fenced = re.fullmatch(r"```\w*\s(.*?)```", text, re.DOTALL)
     content = (fenced[1] if fenced else text).strip()
     if not re.match(r"\{\s*[\"}]|\[\s*[\"{\]]", content):
@@ -256,14 +256,14 @@ def _from_json(text: str) -> str:
 
 
 def _no_prompt(text: str) -> str | None:
-    """How the model answered instead; None for what may be a prompt."""
+    """How the model answered instead of with a prompt; None if the text may be one."""
     if re.match(r"<(!doctype|html|\?xml)", text, re.IGNORECASE):
         return "with a web page"
     if not any(mark.isalpha() for mark in text):
         return "without a word"
     if REFUSAL.match(text):
         return "with a refusal"
-    return "with a remark and no prompt" if TALK.match(text) else None
+    return "with a remark instead" if TALK.match(text) else None
 
 
 def _unusable(how: str) -> UnusableAnswerError:
@@ -273,7 +273,7 @@ def _unusable(how: str) -> UnusableAnswerError:
 
 
 def _kept(path: Path) -> str | None:
-    """The prompt of an earlier answer; None if there is none, or the file is damaged."""
+    """The prompt of an earlier answer; None if the file is missing or damaged."""
     try:
         return read_answer(json.loads(path.read_text(encoding="utf-8"))["prompt"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError, RewriteError):
@@ -281,7 +281,7 @@ def _kept(path: Path) -> str | None:
 
 
 def _ask(server: Server, messages: list[dict], seed: int, seconds: float, check: Callable[[], None]) -> str:
-    """The answer's text. Somebody else waits for it, so that this thread can be interrupted."""
+    """The answer's text. Another thread waits for it, so that this one can be interrupted."""
     answer: Future[str] = Future()
 
     def ask() -> None:
@@ -290,7 +290,7 @@ def _ask(server: Server, messages: list[dict], seed: int, seconds: float, check:
         except BaseException as error:
             answer.set_exception(error)
 
-    # A daemon: it must not keep a program from ending that nobody waits for any more.
+    # A daemon, so that it cannot keep the program alive once nobody waits for it.
     threading.Thread(target=ask, name="emoticrafter-chat", daemon=True).start()
     deadline = time.monotonic() + seconds
     try:
@@ -309,4 +309,4 @@ def _ask(server: Server, messages: list[dict], seed: int, seconds: float, check:
             f"The prompt was not rewritten: {server.url}: {error}. Check base_url: most end in /v1."
         ) from error
     finally:
-        server.abort()  # nobody waits any more; a model on this computer should not go on for nobody
+        server.abort()  # nobody waits any more: a model on this computer should not work on

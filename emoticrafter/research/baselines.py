@@ -1,4 +1,4 @@
-"""Three other places where SDXL can be given an emotion: baselines of the paper, small enough to read in one go.
+"""Three other places where SDXL can be given an emotion: the paper's baselines, small enough to read in one go.
 
 - cross attention: emotion tokens with keys and values of their own in every cross-attention layer of the UNet, as
   IP-Adapter does with an image (Ye et al. 2023, arXiv 2308.06721);
@@ -8,8 +8,8 @@
   valence and arousal, as Cheng et al. 2024 (arXiv 2402.08654) do it for other continuous attributes.
 
 Dang et al. (ICCV 2025, arXiv 2501.05710) name them and give no sizes. All three read valence and arousal through the
-paper's own V-A encoder, so that they differ in where the emotion goes in and in nothing else. Each starts as a change
-of nothing, and everything but itself stays frozen. trainer/baselines fits them, nodes/emotion_baseline.py uses them.
+paper's own V-A encoder, so they differ only in where the emotion goes in. Each starts as no change at all, and
+everything else stays frozen. trainer/baselines fits them, nodes/emotion_baseline.py uses them.
 
 Shapes: B batch, K tokens per emotion axis, E width of the V-A encoder, C channels of an attention layer.
 """
@@ -39,10 +39,10 @@ from ..weights import (
 
 FORMAT, VERSION = "emoticrafter-baseline", 1
 MARK = "*"
-"""What stands for a learned word in a prompt until its embedding is put in, as in Gal et al.: one token of CLIP."""
+"""Stands for a learned word in a prompt until its embedding is put in, as in Gal et al.: one token of CLIP."""
 
 Attention = dict[str, tuple[Tensor, Tensor]]
-"""Keys and values [B, 2K, C] for every cross-attention layer, by diffusers' names."""
+"""Keys and values [B, 2K, C] of every cross-attention layer, by diffusers' names."""
 Words = tuple[Tensor, Tensor]
 """Embeddings [B, 2K, W] for CLIP-L and OpenCLIP bigG."""
 Effect = Attention | Tensor | Words
@@ -75,7 +75,7 @@ class VAEncoder(nn.Module):
         )
 
     def forward(self, valence: float | Tensor, arousal: float | Tensor) -> Tensor:
-        """Numbers in [-3, 3], [B] each, to [B, 2K, E], valence first; while training they are not checked again."""
+        """Maps valence and arousal in [-3, 3], [B] each, to [B, 2K, E], valence first; unchecked while training."""
         if not self.training:
             valence, arousal = va_tensor("valence", valence), va_tensor("arousal", arousal)
         tokens = [
@@ -86,7 +86,7 @@ class VAEncoder(nn.Module):
 
 
 def _zero_linear(inputs: int, outputs: int) -> nn.Linear:
-    """A bias-free layer that gives 0 until it has learned: the base model is the starting point."""
+    """A bias-free layer that starts at 0: training starts from the base model as it is."""
     layer = nn.Linear(inputs, outputs, bias=False)
     nn.init.zeros_(layer.weight)
     return layer
@@ -127,7 +127,7 @@ class CrossAttention(nn.Module):
         )
 
     def forward(self, valence: float | Tensor, arousal: float | Tensor) -> Attention:
-        """Valence and arousal [B] to keys and values [B, 2K, C] of every layer."""
+        """Maps valence and arousal [B] to keys and values [B, 2K, C] of every layer."""
         tokens = self.projection(self.encoder(valence, arousal))
         return {
             name: (self.keys[_key(name)](tokens), self.values[_key(name)](tokens))
@@ -136,7 +136,7 @@ class CrossAttention(nn.Module):
 
 
 def _key(layer: str) -> str:
-    return layer.replace(".", "-")  # torch takes no dot in a module's name
+    return layer.replace(".", "-")  # torch allows no dots in module names
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class TimeEmbeddingConfig:
 
 
 class TimeEmbedding(nn.Module):
-    """One vector beside the time step: the residual blocks of the UNet read both as one."""
+    """One vector added to the time step's: the UNet's residual blocks read their sum."""
 
     method = "time-embedding"
 
@@ -160,7 +160,7 @@ class TimeEmbedding(nn.Module):
         self.projection = _zero_linear(2 * config.encoder.tokens * config.encoder.width, config.time_width)
 
     def forward(self, valence: float | Tensor, arousal: float | Tensor) -> Tensor:
-        """Valence and arousal [B] to what is added to the time embedding, [B, C]."""
+        """Maps valence and arousal [B] to what is added to the time embedding, [B, C]."""
         return self.projection(nn.functional.silu(self.encoder(valence, arousal).flatten(1)))
 
 
@@ -171,7 +171,7 @@ class TextualInversionConfig:
     text_widths: tuple[int, int]
     """The widths of both text encoders, (768, 1280) for SDXL."""
     template: str = "{prompt}, {emotion}"
-    """What is encoded in place of the prompt; 2K learned words take the place of {emotion}."""
+    """Encoded in place of the prompt; 2K learned words replace {emotion}."""
     encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(tokens=2))
 
     def __post_init__(self):
@@ -184,7 +184,7 @@ class TextualInversionConfig:
 
 
 class TextualInversion(nn.Module):
-    """Learned words whose embeddings follow valence and arousal: a start, and what a small network adds to it."""
+    """Learned words whose embeddings follow valence and arousal: a start, plus the output of a small network."""
 
     method = "textual-inversion"
 
@@ -197,11 +197,11 @@ class TextualInversion(nn.Module):
         self.projections = nn.ModuleList(
             [_zero_linear(config.encoder.width, width) for width in config.text_widths]
         )
-        # The deviation of each encoder's own words: what the network gives is of order 1, and they are far smaller.
+        # The deviation of each encoder's own word embeddings: far smaller than the network's output, which is about 1.
         self.register_buffer("scales", torch.ones(2))
 
     def forward(self, valence: float | Tensor, arousal: float | Tensor) -> Words:
-        """Valence and arousal [B] to the words' embeddings [B, 2K, W], K for valence, then K for arousal."""
+        """Maps valence and arousal [B] to word embeddings [B, 2K, W], K for valence, then K for arousal."""
         tokens = self.encoder(valence, arousal)
         clip_l, clip_g = (
             start + scale * projection(tokens)
@@ -210,7 +210,7 @@ class TextualInversion(nn.Module):
         return clip_l, clip_g
 
     def prompt(self, text: str) -> str:
-        """The template with a prompt in it, and marks where the learned words are to be."""
+        """The template with a prompt in it, and marks where the learned words will be."""
         marks = " ".join([MARK] * (2 * self.config.encoder.tokens))
         before, _, after = self.config.template.partition("{prompt}")
         return before + text + after.replace("{emotion}", marks)
@@ -228,17 +228,17 @@ METHODS = {
 
 
 def scaled(effect: Attention | Tensor, strength: float) -> Attention | Tensor:
-    """An effect on the UNet, times a strength: attention is linear in its values, a sum in what is added."""
+    """Scales an effect on the UNet: attention is linear in its values, and a sum in what is added."""
     if isinstance(effect, Tensor):
         return strength * effect
     return {name: (keys, strength * values) for name, (keys, values) in effect.items()}
 
 
 def mark_places(tokens: list[int], mark: int, count: int) -> list[int]:
-    """Where the learned words are in a prompt's tokens: the last `count` marks, as the prompt comes before them.
+    """The places of the learned words among a prompt's tokens: the last `count` marks, since the prompt comes first.
 
     Raises:
-        ValueError: There are not so many.
+        ValueError: There are fewer.
     """
     places = [place for place, token in enumerate(tokens) if token == mark][-count:]
     if len(places) < count:
@@ -250,10 +250,10 @@ def mark_places(tokens: list[int], mark: int, count: int) -> list[int]:
 
 
 def save_baseline(baseline: Baseline, path: str | os.PathLike, training: dict | None = None) -> None:
-    """Saves a baseline as one safetensors file, with its sizes and how it was trained in it.
+    """Saves a baseline as one safetensors file that holds its sizes and how it was trained.
 
     Raises:
-        ValueError: Another ending than .safetensors, or weights that are NaN or infinite.
+        ValueError: The path does not end in .safetensors, or there are weights that are NaN or infinite.
         OSError: The disk is full or cannot be written; what was there before is untouched.
     """
     path = target_file(path)
@@ -270,10 +270,10 @@ def save_baseline(baseline: Baseline, path: str | os.PathLike, training: dict | 
 
 
 def save_words(baseline: TextualInversion, valence: float, arousal: float, path: str | os.PathLike) -> None:
-    """Saves the learned words of one point as an embedding of SDXL, which ComfyUI and other programs read by name.
+    """Saves the learned words of one point as an SDXL embedding, which ComfyUI and other programs load by name.
 
     Raises:
-        ValueError: A value outside [-3, 3], or another ending than .safetensors.
+        ValueError: A value outside [-3, 3], or a path that does not end in .safetensors.
     """
     path = target_file(path)
     clip_l, clip_g = (words[0] for words in baseline(valence, arousal))
@@ -281,7 +281,7 @@ def save_words(baseline: TextualInversion, valence: float, arousal: float, path:
 
 
 def is_baseline(path: str | os.PathLike) -> bool:
-    """Whether a file is a baseline's; any other file is not, whatever it is."""
+    """Whether a file holds a baseline; False for any other kind, or none."""
     path = Path(path)
     return path.suffix == ".safetensors" and path.is_file() and read_header(path).get("format") == FORMAT
 
@@ -324,7 +324,7 @@ def _parse(metadata: dict[str, str]) -> tuple:
 
 
 def _check_sizes(config, tensors: int, name: str) -> None:
-    """Refuses what a file merely claims: building it could keep the machine busy."""
+    """Refuses sizes that a file merely claims: building them could keep the machine busy."""
     sizes = [getattr(config.encoder, size.name) for size in fields(config.encoder)]
     layers = getattr(config, "layers", {})
     sizes += [*layers.values(), *getattr(config, "text_widths", ())]

@@ -1,8 +1,8 @@
-"""Readers of pictures: networks that say which valence and arousal a picture has.
+"""Readers: networks that estimate a picture's valence and arousal.
 
-Two kinds of file: the miniature's reader, a small convolutional network for the miniature's own pictures; and heads on
-CLIP's image features, the form in which such predictors were published (CLIP ViT-B/32, one linear layer and a sigmoid
-for each axis).
+They come as two kinds of file: the miniature's reader, a small convolutional network for the miniature's own pictures;
+and heads on CLIP's image features, the form in which such predictors were published (CLIP ViT-B/32, one linear layer
+and a sigmoid per axis).
 
 Shapes: B batch, W width of CLIP's image features.
 """
@@ -24,7 +24,7 @@ from ..weights import existing_file, fill, parse_metadata, read_pickle, read_saf
 READ_SIZE = 64
 GROUP = 16
 MINIATURE_FORMATS = ("emoticrafter-miniature-reader", "emoticrafter-miniature")
-"""The trainer's own files, and those that are shipped."""
+"""Of the trainer's own files, and of those that are shipped."""
 HEADS_FORMAT, HEADS_VERSION = "emoticrafter-clip-heads", 1
 
 
@@ -32,7 +32,7 @@ HEADS_FORMAT, HEADS_VERSION = "emoticrafter-clip-heads", 1
 
 
 class Reader(nn.Module):
-    """Four levels of two convolutions, each level at half the size of the one before."""
+    """Four levels of two convolutions; each level halves the size."""
 
     def __init__(self, channels: tuple[int, ...], outputs: int):
         super().__init__()
@@ -41,7 +41,7 @@ class Reader(nn.Module):
         self.head = nn.Linear(channels[-1], outputs)
 
     def features(self, pictures: Tensor) -> list[Tensor]:
-        """Pictures [B, 3, H, W] in [0, 1] to what each level gives, [B, C, 32, 32] and smaller."""
+        """Maps pictures [B, 3, H, W] in [0, 1] to each level's output, [B, C, 32, 32] and smaller."""
         x = F.interpolate(pictures, (READ_SIZE, READ_SIZE), mode="area") * 2 - 1
         found = []
         for level in self.levels:
@@ -50,7 +50,7 @@ class Reader(nn.Module):
         return found
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] in [0, 1] to [B, outputs]."""
+        """Maps pictures [B, 3, H, W] in [0, 1] to [B, outputs]."""
         return self.head(self.features(pictures)[-1].mean((2, 3))).float()
 
 
@@ -68,8 +68,8 @@ def _level(before: int, after: int) -> nn.Sequential:
 def distance(reader: Reader, first: Tensor, second: Tensor) -> Tensor:
     """LPIPS-type distance (Zhang et al. 2018, arXiv 1801.03924) between pictures [B, 3, H, W]: [B], 0 for equal ones.
 
-    The squared difference of the reader's activations, each place's vector at length 1, averaged over places and
-    summed over levels; without LPIPS's learned weights.
+    The squared difference of the reader's activations, normalised at each place, averaged over places and summed over
+    levels; without LPIPS's learned weights.
     """
     total = torch.zeros(len(first), device=first.device)
     for a, b in zip(reader.features(first), reader.features(second), strict=True):
@@ -82,7 +82,7 @@ def load_reader(path: str | os.PathLike) -> tuple[Reader, dict]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is damaged, or no reader of the miniature.
+        ValueError: It is damaged, or not a reader of the miniature.
     """
     path = existing_file(path)
     metadata, state = _read(path)
@@ -103,13 +103,13 @@ def load_reader(path: str | os.PathLike) -> tuple[Reader, dict]:
 
 
 class ClipHeads(nn.Module):
-    """A linear layer and a sigmoid for each axis, on CLIP's projected image features as they come (no unit length)."""
+    """A linear layer and a sigmoid per axis, on CLIP's projected image features, not normalised."""
 
     def __init__(self, width: int = 512, features: str = "openai/clip-vit-base-patch32"):
         """
         Args:
             width: W; 512 of ViT-B/32, 768 of ViT-L/14, 1024 of ViT-H/14.
-            features: The vision model whose features these are, for errors.
+            features: The vision model that gives the features, for errors.
         """
         super().__init__()
         self.valence, self.arousal = nn.Linear(width, 1), nn.Linear(width, 1)
@@ -121,7 +121,7 @@ class ClipHeads(nn.Module):
         return self.valence.in_features
 
     def forward(self, features: Tensor) -> Tensor:
-        """Image features [B, W] to valence and arousal, [B, 2] in [-3, 3]."""
+        """Maps image features [B, W] to valence and arousal, [B, 2] in [-3, 3]."""
         if features.ndim != 2 or features.shape[-1] != self.width:
             raise ValueError(
                 f"The CLIP vision model gives features {features.shape[-1]} wide, and this reader's heads expect "
@@ -135,11 +135,11 @@ HEADS_NAMES = {f"{axis}.{part}" for axis in ("valence", "arousal") for part in (
 
 
 def save_heads(heads: ClipHeads, path: Path, training: dict | None = None) -> None:
-    """Saves heads as one safetensors file: valence.weight [1, W], valence.bias [1], and the same of arousal.
+    """Saves heads as one safetensors file: valence.weight [1, W], valence.bias [1], and the same for arousal.
 
     Args:
         heads: In any dtype, on any device.
-        path: A file that is there is replaced.
+        path: An existing file is replaced.
         training: How they were trained (data, held-out errors, licence); anything that JSON can hold.
     """
     metadata = {
@@ -170,11 +170,11 @@ def _features(metadata: dict[str, str]) -> str | None:
 
 
 def load_emotion_reader(path: str | os.PathLike) -> Reader | ClipHeads:
-    """Reads a file of either kind, for valence and arousal.
+    """Loads a reader of valence and arousal from a file of either kind.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is damaged, of another kind, or reads something else than valence and arousal.
+        ValueError: It is damaged, of another kind, or reads something other than valence and arousal.
     """
     path = existing_file(path)
     metadata, state = _read(path)
@@ -215,17 +215,17 @@ def read_pictures(
     at_once: int = 16,
     first: int = 1,
 ) -> Tensor:
-    """Valence and arousal of pictures.
+    """Reads valence and arousal from pictures.
 
     Args:
         reader: On any device.
         images: [B, H, W, C] in [0, 1], of any size.
         encode: For ClipHeads: images [b, H, W, 3] to CLIP's image features [b, W].
-        at_once: How many go through the network together.
-        first: Number of the first picture, for the error.
+        at_once: Pictures per batch.
+        first: The first picture's number, for errors.
 
     Returns:
-        float32 [B, 2] in [-3, 3], on the processor.
+        float32 [B, 2] in [-3, 3], on the CPU.
 
     Raises:
         ValueError: No images, features of another width, or a picture that cannot be read.
@@ -238,14 +238,13 @@ def read_pictures(
     found = torch.cat(parts).clamp(VA_MIN, VA_MAX)
     if failed := [number for number, one in enumerate(found.isfinite().all(1).tolist(), first) if not one]:
         raise ValueError(
-            f"Picture {failed[0]} cannot be read: it holds NaN or infinite numbers, so a node before this one has "
-            "failed."
+            f"Picture {failed[0]} cannot be read: it holds NaN or infinite numbers. A node before this one has failed."
         )
     return found
 
 
 def readings_text(readings: Tensor) -> str:
-    """Readings [B, 2] for people: a line for each picture, and the mean of several."""
+    """Writes readings [B, 2] as text: a line per picture, and the mean if there are several."""
     lines = [f"valence {valence:+.2f}, arousal {arousal:+.2f}" for valence, arousal in readings.tolist()]
     if len(lines) == 1:
         return lines[0]

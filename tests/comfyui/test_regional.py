@@ -112,9 +112,7 @@ def test_masks_that_do_not_go_with_the_prompts_are_refused_and_the_queue_goes_on
     image = graph.add("EmptyImage", width=64, height=64, batch_size=3, color=0xFFFFFF)
     masks = graph.add("ImageToMask", image=image, channel="red")
     graph.report(regional(graph, batch, masks, "regional", **JOY), "report")
-    with pytest.raises(
-        PromptError, match="A batch of 3 masks does not go with the batch of 2 prompts"
-    ) as caught:
+    with pytest.raises(PromptError, match="A batch of 3 masks does not fit the batch of 2 prompts") as caught:
         server.queue(graph)
     assert caught.value.node_id == "regional"
     good = Graph()

@@ -85,7 +85,7 @@ def test_what_is_not_set_up_is_told_before_anything_runs_and_other_branches_run(
     ("fault", "message"),
     [
         (status(401, "who are you"), "answered HTTP 401: who are you. Check the key"),
-        (status(200, "<html>Welcome</html>"), "is no chat completion: '<html>Welcome</html>'"),
+        (status(200, "<html>Welcome</html>"), "is not a chat completion: '<html>Welcome</html>'"),
         (stall, "gave no answer within 1 seconds"),
     ],
 )

@@ -166,7 +166,7 @@ def test_a_result_that_overflows_is_refused_instead_of_drawn_black(network):
     "features", ["a house", torch.zeros(1, WINDOW, WIDTH, dtype=torch.int64), torch.zeros(0, WINDOW, WIDTH)]
 )
 def test_what_is_no_text_feature_is_refused(network, features):
-    with pytest.raises(ValueError, match="Entry 0 of the conditioning holds no text features"):
+    with pytest.raises(ValueError, match="Entry 0 of the conditioning does not hold text features"):
         inject_emotion([[features, {"pooled_output": torch.zeros(1, 32)}]], network, network.encode(0.0, 0.0))
 
 

@@ -203,7 +203,10 @@ def test_letters_that_no_face_holds_are_named_in_the_log(system_faces, caplog):
     system_faces(cjk="灯台")
     draw_grid(colours(4), *grid((-1.0, 1.0)), columns=2, title="灯台 夜 🏮 夜")
     [message] = [record.message for record in caplog.records]
-    assert "No font of this system holds 夜 🏮 of the title: they become empty boxes. Install one" in message
+    assert (
+        "No font of this system has the letters 夜 🏮 of the title: they become empty boxes. Install one"
+        in message
+    )
     caplog.clear()
     draw_grid(colours(4), *grid((-1.0, 1.0)), columns=2, title="灯台")
     assert not caplog.records
@@ -270,7 +273,7 @@ def test_a_picture_of_another_shape_is_shown_whole_in_its_own_shape():
 def test_a_figure_that_nothing_could_show_is_refused_with_what_to_do():
     with pytest.raises(
         ValueError,
-        match=r"would have 3\d,\d{3} x .* choose a smaller cell_size, a shorter title or, for a path, other columns",
+        match=r"would have 3\d,\d{3} x .* Choose a smaller cell_size, a shorter title or, for a path, other columns",
     ):
         draw_grid(colours(31), *path(31), cell_size=1024, in_a_row=31)
 
@@ -278,7 +281,7 @@ def test_a_figure_that_nothing_could_show_is_refused_with_what_to_do():
 def test_a_figure_within_both_sides_may_still_be_too_large():
     levels = [-3 + 0.2 * n for n in range(31)]
     with pytest.raises(
-        ValueError, match=r"would have 1\d,\d{3} x 1\d,\d{3} pixels, .* 134,217,728 in all: choose"
+        ValueError, match=r"would have 1\d,\d{3} x 1\d,\d{3} pixels: .* 134,217,728 in all. Choose"
     ):
         draw_grid(colours(31 * 31), *grid(levels), columns=31, cell_size=480)
 

@@ -141,13 +141,13 @@ def test_a_mistake_costs_its_own_entry_and_is_told_with_its_line(tmp_path):
         'line 3: "too far" is [4, 0]: expected numbers from -3 to 3',
         'line 4: "three" is [1, 2, 3]: expected [valence, arousal], two numbers',
         'line 5: "words" is ["1", 2]: expected [valence, arousal], two numbers',
-        'line 7: "right" is there already, in line 2',
+        'line 7: "right" is already in line 2',
         'line 8: "yes" is [true, false]: expected [valence, arousal], two numbers',
         'line 8: "nested" is {"valence": {"is": [1]}}: expected [valence, arousal], two numbers',
         'line 9: "nan" is [NaN, 0]: expected numbers from -3 to 3',
         'line 10: "huge" is [Infinity, 0]: expected numbers from -3 to 3',
         'line 11: "none" is null: expected [valence, arousal], two numbers',
-        'line 12: "smile (big)" is no name: expected words, without brackets',
+        'line 12: "smile (big)" is not a name: expected words, without brackets',
         "and 2 more mistakes",
     ]
 
@@ -157,11 +157,11 @@ def test_a_mistake_costs_its_own_entry_and_is_told_with_its_line(tmp_path):
     [
         ('{"a": [1, 2]\n "b": [1, 2]}', "line 2: Expecting ',' delimiter (column 2)"),
         ("", "line 1: Expecting value (column 1)"),
-        ('{"": [1, 1]}', 'line 1: "" is no name: expected words, without brackets'),
-        ('{"12": [1, 1]}', 'line 1: "12" is no name: expected words, without brackets'),
+        ('{"": [1, 1]}', 'line 1: "" is not a name: expected words, without brackets'),
+        ('{"12": [1, 1]}', 'line 1: "12" is not a name: expected words, without brackets'),
         ("[1, 2]", 'line 1: expected {"name": [valence, arousal], ...}'),
-        ('{"a": [' + "9" * 5000 + ", 1]}", "it holds no list of emotions"),
-        ('{"a": ' + "[" * 90000 + "]" * 90000 + "}", "it holds no list of emotions"),
+        ('{"a": [' + "9" * 5000 + ", 1]}", "it does not hold a list of emotions"),
+        ('{"a": ' + "[" * 90000 + "]" * 90000 + "}", "it does not hold a list of emotions"),
         ('{"a": [' + "9" * 400 + ", 1]}", f'line 1: "a" is [{"9" * 39}...: expected numbers from -3 to 3'),
         (
             '{"' + "a" * 500 + '": [1, 1]}',
@@ -181,7 +181,7 @@ def test_no_depth_of_brackets_is_an_error(tmp_path):
     for depth in range(deepest - 150, deepest):
         emotions, problems = own(tmp_path, '{"right": [1, 2], "a": ' + "[" * depth + "]" * depth + "}")
         assert len(problems) == 1
-        assert len(emotions) == ("holds no list" not in problems[0])
+        assert len(emotions) == ("does not hold a list" not in problems[0])
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path):

@@ -37,6 +37,7 @@ class FakeHub:
 
     def __init__(self):
         self.faults, self.listing_faults, self.ranges, self.headers = [], [], [], []
+        self.over = Event()
         self.body, self.listing, self.knows_ranges = BODY, json.dumps(LISTING).encode(), True
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
@@ -56,11 +57,9 @@ class FakeHub:
         if fault == "trickle":
             request.send_response(200)
             request.end_headers()
-            try:
-                while not Event().wait(0.01):
-                    request.wfile.write(b" ")
-            except ConnectionError:
-                return None  # the client has hung up, as it should
+            while not self.over.wait(0.01):
+                request.wfile.write(b" ")
+            return None
         if fault == "cut":
             return self.send(request, 200, self.listing, len(self.listing) // 2)
         return request.send_error(*fault) if fault else self.send(request, 200, self.listing)
@@ -107,6 +106,7 @@ def fake(monkeypatch):
     monkeypatch.setattr(hub, "BLOCK", BLOCK)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between huggingface_hub's tries
     yield fake
+    fake.over.set()
     server.shutdown()
     thread.join()
     server.server_close()

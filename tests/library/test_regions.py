@@ -266,11 +266,9 @@ def test_one_mask_goes_with_a_batch_and_a_batch_of_masks_with_one_prompt(network
 
 def test_batches_that_do_not_go_together_are_refused_with_both_numbers(network, joy):
     three = LEFT.repeat(3, 1, 1)
-    with pytest.raises(ValueError, match="3 masks does not go with the batch of 2 prompts in entry 1"):
+    with pytest.raises(ValueError, match="3 masks does not fit the batch of 2 prompts in entry 1"):
         regional_emotion([entry(), entry(batch=2)], network, joy, three)
-    with pytest.raises(
-        ValueError, match=r"3 masks does not go with the 2 masks on entry 0 .*: expected 1 or 2"
-    ):
+    with pytest.raises(ValueError, match=r"3 masks does not fit the 2 masks on entry 0 .*: expected 1 or 2"):
         regional_emotion([entry(mask=LEFT.repeat(2, 1, 1))], network, joy, three)
 
 
@@ -280,7 +278,7 @@ def test_batches_that_do_not_go_together_are_refused_with_both_numbers(network, 
 @pytest.mark.parametrize("shape", [(5,), (1, 1, 8, 8), (8, 8, 3, 1), (0, 8, 8), (1, 0, 8)])
 def test_another_shape_is_no_mask(network, joy, shape):
     with pytest.raises(
-        ValueError, match=r"The mask is no mask: expected .*\(height, width\).* Connect a MASK"
+        ValueError, match=r"The mask is not a mask: expected .*\(height, width\).* Connect a MASK"
     ):
         regional_emotion([entry()], network, joy, torch.zeros(shape))
 
@@ -296,7 +294,7 @@ def test_a_mask_with_holes_is_refused(network, joy, bad):
 
 
 def test_no_mask_at_all_is_refused():
-    with pytest.raises(ValueError, match=r"The mask is no mask: .* got NoneType"):
+    with pytest.raises(ValueError, match=r"The mask is not a mask: .* got NoneType"):
         read_mask(None, "The mask")
 
 
