@@ -1,4 +1,4 @@
-"""trainer/manifest.py: what is written is read again, and every bad line is named."""
+"""Manifests: what is written is read again, and every bad line is named."""
 
 import json
 from dataclasses import replace
@@ -37,33 +37,33 @@ def test_what_is_written_is_read_again(tmp_path):
     assert json.loads((tmp_path / "manifest.jsonl").read_text("utf-8"))["path"] == "ours/ä 1.png"
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"prompt": None}, r"row 2 \(line 2\): prompt expected text, got missing"),
-        ({"prompt": " "}, r"line 2\): prompt is empty"),
-        ({"valence": 3.5}, r"line 2\): valence is 3\.5, outside -3\.\.3"),
-        ({"arousal": "1"}, r"line 2\): arousal is the text '1', expected a number without quotes"),
-        ({"arousal": float("nan")}, r"line 2\): arousal is nan, expected a finite number"),
-        ({"seed": 1.5}, r"line 2\): seed is 1\.5, expected a whole number from 0"),
-        ({"seed": True}, r"line 2\): seed is True, expected a whole number"),
-        ({"seed": -1}, r"line 2\): seed is -1"),
-        ({"method": 3}, r"line 2\): method expected text, got 3"),
-        ({"path": "none.png"}, r"line 2\): path 'none\.png' is not in the picture folder"),
-        ({"path": "../a.png"}, r"line 2\): path '\.\./a\.png' leads out of the picture folder"),
-        ({"path": "/etc/passwd"}, r"line 2\): path '/etc/passwd' leads out"),
-        ({"path": "x" * 5000}, r"line 2\): path 'x+' cannot be looked for"),
-        ({"path": "a.png"}, r"line 2\): id 'a\.png' is taken by line 1; images that share a file need an id each"),
-        ({"id": 3}, r"line 2\): id expected text, got 3"),
-    ],
-)  # fmt: skip
-def test_a_bad_line_is_named(tmp_path, change, message):
-    path = manifest(tmp_path, GOOD, {**GOOD, "path": "b.png"} | change)
-    with pytest.raises(DataError, match=message):
-        read_manifest(path)
-    skipped = []
-    assert [image.id for image in read_manifest(path, skipped)] == ["a.png"]
-    assert len(skipped) == 1
+BAD = [
+    ({"prompt": None}, "prompt expected text, got missing"),
+    ({"prompt": " "}, "prompt is empty"),
+    ({"valence": 3.5}, r"valence is 3\.5, outside -3\.\.3"),
+    ({"arousal": "1"}, "arousal is the text '1', expected a number without quotes"),
+    ({"arousal": float("nan")}, "arousal is nan, expected a finite number"),
+    ({"seed": 1.5}, r"seed is 1\.5, expected a whole number from 0"),
+    ({"seed": True}, "seed is True, expected a whole number"),
+    ({"seed": -1}, "seed is -1"),
+    ({"method": 3}, "method expected text, got 3"),
+    ({"path": "none.png"}, r"path 'none\.png' is not in the picture folder"),
+    ({"path": "../a.png"}, r"path '\.\./a\.png' leads out of the picture folder"),
+    ({"path": "/etc/passwd"}, "path '/etc/passwd' leads out"),
+    ({"path": "x" * 5000}, "path 'x+' cannot be looked up"),
+    ({"path": "a.png"}, r"id 'a\.png' is taken by line 1; images that share a file need an id each"),
+    ({"id": 3}, "id expected text, got 3"),
+]
+
+
+def test_a_bad_line_is_named(tmp_path):
+    for change, message in BAD:
+        path = manifest(tmp_path, GOOD, {**GOOD, "path": "b.png"} | change)
+        with pytest.raises(DataError, match=rf"row 2 \(line 2\): {message}"):
+            read_manifest(path)
+        skipped = []
+        assert [image.id for image in read_manifest(path, skipped)] == ["a.png"]
+        assert len(skipped) == 1
 
 
 def test_every_problem_is_told_at_once(tmp_path):
@@ -75,18 +75,16 @@ def test_every_problem_is_told_at_once(tmp_path):
     assert "Every line needs path, prompt, valence, arousal, seed, method" in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [("{", r"line 1\): not JSON"), ("[]", "expected a JSON object, got list"), ("", "there are no rows")],
-)
-def test_what_is_no_manifest_is_refused(tmp_path, row, message):
-    with pytest.raises(DataError, match=message):
-        read_manifest(manifest(tmp_path, row))
-
-
-def test_a_missing_manifest_and_a_folder_are_told_apart(tmp_path):
+def test_what_is_not_a_manifest_is_refused(tmp_path):
+    for row, message in (
+        ("{", r"line 1\): not JSON"),
+        ("[]", "expected a JSON object, got list"),
+        ("", "there are no rows"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read_manifest(manifest(tmp_path, row))
     with pytest.raises(DataError, match="cannot be read: No such file"):
-        read_manifest(tmp_path / "manifest.jsonl")
+        read_manifest(tmp_path / "missing.jsonl")
     with pytest.raises(
         DataError, match=r"this is a folder; give the manifest in it, such as .*manifest\.jsonl"
     ):

@@ -43,6 +43,7 @@ def correlation_of_bag_of_words(train, train_at, test, test_at):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_words_tell_valence_and_arousal_and_neutral_words_do_not():
     emotional, neutral, at = draw(2000, 1)
     new_emotional, new_neutral, new_at = draw(500, 2)

@@ -68,8 +68,8 @@ def decode(source: Path | bytes, at_least: int | None = None) -> Pixels:
 
     Args:
         source: A file, or what is in it.
-        at_least: Pixels of the longer side that are enough: a larger JPEG is decoded at the smallest of its own
-            scales that has them, which is several times faster. Other formats keep their size.
+        at_least: Pixels per side that are enough: a larger JPEG is decoded at the smallest of its own scales that has
+            them, which is several times faster. Other formats keep their size.
 
     Raises:
         PictureError: It cannot be read as an image.

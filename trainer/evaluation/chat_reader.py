@@ -13,7 +13,7 @@ from trainer.core.rows import DataError
 
 IMAGE_SIZE = 768  # longer side in pixels of what is sent
 ASKS = 3  # answers for one image before it is left unread
-SILENCE = 20  # images in a row that the server gave no answer to, before the run stops
+SILENCE = 20  # images in a row without an answer from the server, before the run stops
 SCHEMA = {
     "type": "object",
     "properties": {axis: {"type": "number", "minimum": -3, "maximum": 3} for axis in ("valence", "arousal")},
@@ -43,12 +43,12 @@ class ChatReader:
         self.fingerprint = text_sha256(asked)[:16]
 
     def read(self, pictures: list[Pixels]) -> Iterator[np.ndarray]:
-        """[2] for each image, in order, each as soon as it is there, so that it can be kept: answers cost money.
+        """[2] for each image in order, each as soon as it has come, so that it can be kept: answers cost money.
 
-        NaN for an image that the model refused or answered with nonsense; why is in `failures` by then.
+        NaN for an image that the model refused or answered with nonsense; `failures` says why by then.
 
         Raises:
-            FatalError: the server will not answer anybody who asks like this.
+            FatalError: The server will not answer anybody who asks like this.
         """
         with ThreadPoolExecutor(self.workers) as pool:
             for values, why in pool.map(self._read_one, pictures):
@@ -76,7 +76,7 @@ def parse_answer(text: str) -> tuple[float, float]:
     """Valence and arousal from a model's answer.
 
     Raises:
-        ValueError: what is wrong, in words that the model can act on.
+        ValueError: The answer is wrong; the message tells the model how to correct it.
     """
     answer = json_object(text)
     values = []
@@ -92,7 +92,7 @@ def connect(settings: ChatSettings, workers: int = 4) -> ChatReader:
     """The reader behind an address.
 
     Raises:
-        DataError: settings that cannot be used, all of them named.
+        DataError: Settings cannot be used; all of them are named.
     """
     if problems := settings.problems():
         raise DataError(

@@ -1,9 +1,9 @@
 """Fits a reader: linear heads on a frozen image model, in the published form, calibrated on pictures of their own.
 
-The rated pictures are parted by their files' hashes: 70 % are learned from, 15 % calibrate, 15 % are only measured.
-The heads' squared error with a ridge penalty is brought to its minimum by L-BFGS; the penalty is the one, of PENALTIES,
-that does best on the calibration pictures. Calibration then finds, on the same pictures, the scale and offset before
-the sigmoid with the least squared error, which go into weight and bias: the file has the published form.
+Files' hashes split the rated pictures: 70 % to learn from, 15 % to calibrate on, 15 % held out. L-BFGS minimises the
+heads' squared error with a ridge penalty, the one of PENALTIES that does best on the calibration pictures. There,
+calibration then finds the scale and offset before the sigmoid with the least squared error; they go into weight and
+bias, so that the file has the published form.
 """
 
 import json
@@ -32,7 +32,7 @@ PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 LISTED = 20
 PER_PART = 10
 FEWEST = 40
-"""Rated pictures; of fewer, the held-out part says nothing."""
+"""Rated pictures that a reader needs; with fewer, the held-out part says nothing."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Parts:
 
 
 def part(hashes: Sequence[str]) -> Parts:
-    """Parts pictures by their hashes: the same file is never in two parts, and always in the same."""
+    """Splits pictures by their hashes: a file always lands in the same part."""
     share = np.array([int(one[:8], 16) / 2**32 for one in hashes])
     return Parts(
         *(np.flatnonzero(chosen) for chosen in (share < 0.7, (share >= 0.7) & (share < 0.85), share >= 0.85))
@@ -55,17 +55,17 @@ def part(hashes: Sequence[str]) -> Parts:
 def read_features(
     images: Sequence[RatedImage], folder: Path, backbone: Backbone, path: Path
 ) -> tuple[list[str], Tensor, Tensor, list[str]]:
-    """Features of rated pictures, streamed into a file, so that a run that was cut off goes on.
+    """Features of rated pictures, streamed into a file, so that an interrupted run goes on.
 
     Args:
         images: The pictures and their ratings.
         folder: Where they are.
-        backbone: What gives the features.
-        path: The file, .npy; what it holds of other pictures is written over.
+        backbone: Gives the features.
+        path: The file, .npy; features of other pictures in it are overwritten.
 
     Returns:
-        The hashes of the N pictures that can be read, their features [N, W], their ratings [N, 2], and what is wrong
-        with the others.
+        Hashes of the N pictures that can be read, their features [N, W], their ratings [N, 2], and problems of the
+        others.
     """
     hashes = hash_files([folder / image.image for image in images])
     problems = [str(found) for found in hashes if isinstance(found, PictureError)]
@@ -91,9 +91,9 @@ def read_features(
 
 
 def _file_of_features(path: Path, hashes: list[str], backbone: Backbone) -> np.ndarray:
-    """float32 [N, W], mapped from the file; NaN where nothing was read yet."""
+    """float32 [N, W], mapped from the file; NaN where nothing has been read yet."""
     note, whose = path.with_suffix(".json"), {"backbone": backbone.fingerprint, "pictures": hashes}
-    with suppress(OSError, ValueError):  # not there, or damaged: read anew
+    with suppress(OSError, ValueError):  # missing or damaged: read anew
         if json.loads(note.read_text("utf-8")) == whose:
             return open_memmap(path, "r+")
     note.unlink(missing_ok=True)
@@ -106,13 +106,13 @@ def _file_of_features(path: Path, hashes: list[str], backbone: Backbone) -> np.n
 
 
 def fit(features: Tensor, ratings: Tensor, parts: Parts, name: str) -> tuple[ClipHeads, float]:
-    """Heads for features, and the penalty that did best.
+    """Fits heads to features, and picks the penalty that does best.
 
     Args:
         features: float32 [N, W].
         ratings: float32 [N, 2] in [-3, 3].
         parts: Which rows are for what.
-        name: Of the model that gave the features.
+        name: The model that gave the features.
     """
     learned = torch.from_numpy(parts.learned)
     calibrating = torch.from_numpy(parts.calibrating)
@@ -125,7 +125,7 @@ def fit(features: Tensor, ratings: Tensor, parts: Parts, name: str) -> tuple[Cli
     scale, offset = _calibrated(normal[calibrating] @ weight + bias, ratings[calibrating])
     weight, bias = weight * scale, bias * scale + offset
     heads = ClipHeads(features.shape[1], name)
-    with torch.no_grad():  # what made the features normal goes into the heads, too
+    with torch.no_grad():  # the heads take the normalisation into their weights
         weight = weight / spread[:, None]
         bias = bias - centre @ weight
         for column, head in enumerate((heads.valence, heads.arousal)):
@@ -176,11 +176,11 @@ def _run(loss, parameters: list[Tensor]) -> None:
 def held_out(
     heads: ClipHeads, features: Tensor, ratings: Tensor, parts: Parts
 ) -> dict[str, dict[str, float]]:
-    """How heads do on the pictures that neither fit nor calibration saw, by axis.
+    """How heads do on the held-out pictures, by axis.
 
-    ``error`` is the mean absolute one, ``constant`` that of always saying the mean rating of the learned pictures;
-    ``calibration`` is the mean distance between readings and ratings within tenths of the readings, or within fewer
-    parts where those would hold fewer than PER_PART pictures: of one picture it would be the error again.
+    ``error`` is the mean absolute error, ``constant`` that of always saying the mean rating of the learned pictures.
+    ``calibration`` is the mean distance between mean readings and mean ratings within tenths of the readings, or within
+    fewer parts if tenths have fewer than PER_PART pictures: of single pictures it would be the error again.
     """
     rows = torch.from_numpy(parts.held_out)
     got, wanted = heads(features[rows]).numpy().astype(np.float64), ratings[rows].numpy().astype(np.float64)
@@ -204,13 +204,13 @@ def held_out(
 def fit_reader(
     images: Sequence[RatedImage], folder: Path, backbone: Backbone, out: Path, skip_bad: bool = False
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
-    """Fits heads to rated pictures and saves them with how they were made and how they do.
+    """Fits heads to rated pictures and saves them, with their origin and held-out figures as metadata.
 
     Returns:
-        The held-out figures, and what is wrong with pictures that could not be used.
+        The held-out figures, and problems of pictures that could not be used.
 
     Raises:
-        DataError: too few pictures, or some that cannot be used and `skip_bad` is not set.
+        DataError: There are too few pictures, or some cannot be used and `skip_bad` is not set.
     """
     hashes, features, ratings, problems = read_features(
         images, folder, backbone, out.with_suffix(".features.npy")
@@ -218,13 +218,13 @@ def fit_reader(
     if problems and not skip_bad:
         listed = "\n".join(f"  {problem}" for problem in problems[:LISTED])
         raise DataError(
-            f"{len(problems)} pictures cannot be used:\n{listed}\nWhat was read of the others is kept. Correct "
-            "these, or leave them out with --skip-bad."
+            f"{len(problems)} pictures cannot be used:\n{listed}\nThe others' features are kept. Correct these, "
+            "or leave them out with --skip-bad."
         )
     parts = part(hashes)
     if len(hashes) < FEWEST or min(map(len, (parts.learned, parts.calibrating, parts.held_out))) < 3:
         raise DataError(
-            f"{len(hashes)} pictures can be read; a reader needs at least {FEWEST}, and hundreds to be of use."
+            f"{len(hashes)} pictures can be read; a reader needs at least {FEWEST}, and hundreds to be useful."
         )
     heads, penalty = fit(features, ratings, parts, backbone.name)
     figures = held_out(heads, features, ratings, parts)

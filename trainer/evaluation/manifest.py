@@ -1,12 +1,12 @@
-"""The manifest of generated images: what was asked for, by which method, and where the image lies.
+"""The manifest of generated images: what was asked for, of which method, and in which file the image is.
 
 One JSON object a line, for example in ``images/manifest.jsonl``:
 
     {"path": "ours/0001.png", "prompt": "A dog runs along a beach.", "valence": 1.5, "arousal": -3.0,
      "seed": 7, "method": "ours", "id": "ours-0001"}
 
-``path`` is relative to the manifest and stays inside its folder; ``id`` may be left out and is then the path.
-The generation writes it; the evaluation and the user studies read it.
+``path`` is relative to the manifest and stays inside its folder; ``id`` is the path unless it is given. The generation
+writes manifests; the evaluation and the user studies read them.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Image:
     """One generated image and what was asked for.
 
     Attributes:
-        path: The file; absolute where :func:`read_manifest` gave it.
+        path: The file; :func:`read_manifest` makes it absolute.
         prompt: The neutral prompt.
         valence, arousal: What was asked for, in [-3, 3].
-        seed: Of the first noise, 0 to 2^64 - 1.
+        seed: Of the initial noise, 0 to 2^64 - 1.
         method: What made it, such as "ours" or "cross-attention".
-        id: A name that no other image of the manifest has.
+        id: Unique in the manifest.
     """
 
     path: Path
@@ -56,19 +56,19 @@ class Image:
 
 
 def read_manifest(path: Path, skipped: list[str] | None = None, advice: str = "") -> list[Image]:
-    """Reads a manifest; the files are looked for, not opened.
+    """Reads a manifest; its files must exist but are not opened.
 
     Args:
         path: A ``.jsonl`` file.
         skipped: If given, images that cannot be used are left out and described here instead of refused.
-        advice: What else to say to somebody whose images are refused.
+        advice: Added to the error.
 
     Returns:
         The images in the manifest's order, at least one.
 
     Raises:
-        DataError: every problem with its line: not JSON, missing fields, values out of range, ids taken twice,
-            paths that leave the manifest's folder, files that are not there.
+        DataError: Every problem with its line: not JSON, missing fields, values out of range, ids taken twice, paths
+            that leave the manifest's folder, missing files.
     """
     path = Path(path)
     if path.is_dir():
@@ -116,8 +116,8 @@ def _file(folder: Path, value: Any) -> Path:
     name = text_value(value)
     try:
         return path_inside(folder, name)
-    except (OSError, RuntimeError) as error:  # a name that no file system takes; links in a circle
-        raise ValueError(f"{name[:60]!r} cannot be looked for ({error})") from error
+    except (OSError, RuntimeError) as error:  # a name too long for any file system; symlinks in a circle
+        raise ValueError(f"{name[:60]!r} cannot be looked up ({error})") from error
 
 
 def _number(value: Any) -> float:
@@ -134,14 +134,14 @@ def _seed(value: Any) -> int:
 
 
 def write_manifest(path: Path, images: Iterable[Image]) -> None:
-    """Writes a manifest; an interrupted save leaves what was there.
+    """Writes a manifest; an interrupted save leaves the old one.
 
     Args:
         path: The ``.jsonl`` file.
-        images: Whose files lie in the manifest's folder or below; relative paths count from there.
+        images: Their files lie in the manifest's folder or below; relative paths start there.
 
     Raises:
-        DataError: a file outside the folder, an id taken twice, or a disk that cannot be written.
+        DataError: A file is outside the folder, an id is taken twice, or the disk cannot be written.
     """
     path, rows = Path(path), {}
     root = path.parent.resolve()

@@ -1,8 +1,9 @@
 """From scores to the table: figures of every prompt and method, their spread, the controls and the tests.
 
-Rows of the table: the methods; "always 0", which answers the middle of the plane to everything; the method that got
-the plain prompts without emotion; and every method with its labels shuffled. A figure that does not beat these rows
-shows no control, whatever its value. Figures are computed for each prompt, and the table has their means over prompts.
+The table's rows are the methods; "always 0", which reads the middle of the plane in every image; the method that got
+the plain prompts, without emotion; and every method with its labels shuffled. A figure that does not beat these
+controls shows no control over emotion, whatever its value. Figures are computed for each prompt; the table has their
+means over prompts.
 """
 
 from collections.abc import Sequence
@@ -47,15 +48,15 @@ Figures = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Results:
-    """What an evaluation found.
+    """The results of an evaluation.
 
     Attributes:
-        prompts: P of them.
-        methods: Figures by method, in the manifests' order; the plain prompts' among them.
+        prompts: P prompts.
+        methods: Figures by method, in the manifests' order, the plain prompts' included.
         controls: Figures of "always 0" and of the methods with shuffled labels.
         calibrations: (valence, arousal) by method.
         tests: (figure, first, second, comparison, p after Holm's correction or None).
-        notes: What a reader of the table must know.
+        notes: Caveats for whoever reads the table.
     """
 
     prompts: list[str]
@@ -67,7 +68,7 @@ class Results:
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
-        """The table: a figure's mean over prompts with its interval, by row and figure."""
+        """The table: the mean over prompts with its interval, by row and figure."""
         rows = {**self.methods, **self.controls}
         return {
             row: {name: estimate(values) for name, values in found.items()} for row, found in rows.items()
@@ -78,17 +79,17 @@ class Results:
 
 
 def matching(images: Sequence[Image], plain: str, common: bool) -> set[int]:
-    """The rows of images that can be compared: points that all methods have, and what `plain` has of their prompts.
+    """Rows of the images that can be compared: points that all methods have, and the `plain` images of their prompts.
 
     Raises:
-        DataError: a point comes twice, methods have different points and `common` is not set, or a method has a
-            name that the table gives to a row of its own.
+        DataError: A point comes twice, methods have different points and `common` is not set, or a method has the name
+            of a control.
     """
     points: dict[str, dict[tuple, int]] = {}
     for row, image in enumerate(images):
         if image.method == ALWAYS_0 or image.method.endswith(SHUFFLED):
             raise DataError(
-                f"A method is named {image.method!r}, as a row of the table is: give it another name."
+                f"A method is named {image.method!r}, like a control in the table: give it another name."
             )
         point = (image.prompt, image.seed, image.valence, image.arousal)
         if point in points.setdefault(image.method, {}):
@@ -162,7 +163,7 @@ class _Method:
         self.pair_axis, self.distances = scores.axis[mine], scores.distances[mine]
 
     def spread_over(self, points: dict[int, np.ndarray]) -> None:
-        """Lets every image stand at all points that were asked for of its prompt."""
+        """Puts every image at all points that were asked for with its prompt."""
         asked = [points.get(prompt, np.zeros((0, 2))) for prompt in self.prompt]
         counts = [len(part) for part in asked]
         self.asked = np.concatenate(asked) if asked else self.asked
@@ -183,7 +184,7 @@ def following(prompt: np.ndarray, asked: np.ndarray, got: np.ndarray, count: int
     """Error, tau, slope and range of both axes for each of `count` prompts.
 
     Args:
-        prompt: [N], the prompt's number.
+        prompt: [N], prompts' numbers.
         asked, got: [N, 2].
     """
     found = {name: np.full(count, np.nan) for name in FOLLOWED}
@@ -207,10 +208,10 @@ def _means(prompt: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
 
 
 def shuffled(method: _Method, count: int, name: str) -> Figures:
-    """What the figures would be if the readings had nothing to do with what was asked: labels change places.
+    """The figures that readings would have if they had nothing to do with what was asked for.
 
-    The labels of a prompt's images are permuted among them, SHUFFLES times, and the figures averaged. The permutations
-    follow from the method's name, so that the spread over networks of one row holds the shuffling's.
+    The labels of a prompt's images are permuted SHUFFLES times and the figures averaged. The permutations follow from
+    the method's name, so that the spread over networks of one row includes that of the shuffling.
     """
     random, every = np.random.default_rng(int(text_sha256(name), 16)), []
     prompt = method.read_prompt
@@ -229,16 +230,16 @@ def shuffled(method: _Method, count: int, name: str) -> Figures:
 def evaluate(scores: Scores, plain: str = "plain", common: bool = False) -> Results:
     """Figures, controls and tests of everything that was measured.
 
-    An image that was not read counts as one that is not there: methods are compared over the same points.
+    An image that was not read counts as missing: methods are compared over the same points.
 
     Args:
         scores: Of images that match, see `matching`.
-        plain: The method that got the prompts without emotion; its images stand at all points if it has one for
-            each prompt and seed.
+        plain: The method that got the plain prompts; its images stand at all points if it has one for each prompt and
+            seed.
         common: Whether a point that one method lacks is left out of all.
 
     Raises:
-        DataError: no image was read, or other points of one method than of another and `common` is not set.
+        DataError: No image was read, or methods have different points and `common` is not set.
     """
     scores, notes = _read_alike(scores, plain, common)
     prompts = list(dict.fromkeys(image.prompt for image in scores.images))
@@ -272,10 +273,10 @@ def evaluate(scores: Scores, plain: str = "plain", common: bool = False) -> Resu
 
 
 def _read_alike(scores: Scores, plain: str, common: bool) -> tuple[Scores, list[str]]:
-    """The scores of images that were read, at points that all methods have; and what a reader must know of that."""
+    """The scores of images that were read, at points that all methods have, and notes on the others."""
     read = np.flatnonzero(np.isfinite(scores.columns["valence"]))
     if not len(read):
-        raise DataError(f"Of {len(scores.images):,} images none was read, so there is nothing to report.")
+        raise DataError(f"None of the {len(scores.images):,} images was read, so there is nothing to report.")
     rows = read[sorted(matching([scores.images[row] for row in read], plain, common))]
     notes = []
     if unread := len(scores.images) - len(read):
@@ -283,16 +284,14 @@ def _read_alike(scores: Scores, plain: str, common: bool) -> tuple[Scores, list[
             f"{unread:,} of {len(scores.images):,} images were not read and are left out of the figures."
         )
     if others := len(read) - len(rows):
-        notes.append(
-            f"Left out, because what they are compared with is not there: {counted(others, 'image')}."
-        )
+        notes.append(f"Left out, because their counterparts are missing: {counted(others, 'image')}.")
     gone = {image.method for image in scores.images} - {scores.images[row].method for row in rows}
     notes += [f"No image of {method} is left, so it has no row." for method in sorted(gone)]
     return subset(scores, rows), notes
 
 
 def _incomplete_grids(images: Sequence[Image], plain: str) -> list[str]:
-    """Says how many prompts and seeds lack points that the same method has for others."""
+    """A note on prompts and seeds that lack points which the same method has for others."""
     points: dict[str, list[set[tuple[float, float]]]] = {}
     for rows in grouped(images):
         found = {(images[row].valence, images[row].arousal) for row in rows}
@@ -301,8 +300,8 @@ def _incomplete_grids(images: Sequence[Image], plain: str) -> list[str]:
         lacking = sum(grid != set.union(*grids) for grid in grids)
         if method != plain and lacking:
             return [
-                f"Points are missing for {lacking:,} of {counted(len(grids), 'prompt')} (by seed): their figures are "
-                "of the points that are there, and LPIPS of the neighbours among those."
+                f"Points are missing for {lacking:,} of {counted(len(grids), 'prompt')} (by seed): their figures use "
+                "the points that exist, and LPIPS the neighbours among those."
             ]
     return []
 
@@ -325,22 +324,22 @@ def _notes(scores: Scores, methods: dict[str, _Method], plain: str) -> list[str]
 
 
 def _too_few(prompts: dict[str, int]) -> list[str]:
-    """Who has too few prompts for intervals and tests, from their number by method."""
+    """Notes on methods with too few prompts for intervals and tests, from the number of prompts by method."""
     few = {name: count for name, count in prompts.items() if count < FEWEST}
     if few and len(few) == len(prompts):
         most = max(few.values())
         return [
-            f"Only {counted(most, 'prompt')}: too few for intervals and tests, which need {FEWEST}; means alone."
+            f"Only {counted(most, 'prompt')}: too few for intervals and tests, which need {FEWEST}; means only."
         ]
     return [
         f"Only {counted(count, 'prompt')} of {name}: too few for its intervals and for tests with it, which need "
-        f"{FEWEST}; its means alone."
+        f"{FEWEST}; means only."
         for name, count in few.items()
     ]
 
 
 def _tests(methods: dict[str, Figures], zero: Figures) -> list[tuple]:
-    """Every figure between every two methods, errors also against "always 0"; Holm's correction for each figure."""
+    """Tests of each figure between every two methods, of errors also against "always 0", with Holm's correction."""
     figures = list(dict.fromkeys(name for found in methods.values() for name in found))
     tests = []
     for figure in figures:

@@ -1,8 +1,7 @@
-"""How readings follow what was asked for: agreement, spread over prompts, tests between methods.
+"""Statistics of an evaluation: how readings follow what was asked for, spread over prompts, tests between methods.
 
-Shapes: N images, P prompts, L levels asked for. All numbers are float64 and in [-3, 3] where they are valence or
-arousal. A prompt counts once, however many images it has: images of one prompt are alike, so only prompts are taken
-as independent of each other.
+Shapes: N images, P prompts, L levels asked for. All numbers are float64; valence and arousal are in [-3, 3]. A prompt
+counts once, however many images it has: images of one prompt are alike, so only prompts count as independent.
 """
 
 from dataclasses import dataclass
@@ -12,17 +11,17 @@ from scipy.special import ndtr
 from scipy.stats import kendalltau, rankdata, shapiro, t, wilcoxon
 
 FEWEST = 6
-"""Prompts, or people, that an interval needs; and of those that differ, a test: with five, the smallest two-sided p of
-Wilcoxon's test is 0.0625."""
+"""Prompts (or people) that an interval needs, and prompts that differ that a test needs: with five, the smallest
+two-sided p of Wilcoxon's test is 0.0625."""
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 
 
 def agreement(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
-    """How what was read follows what was asked.
+    """How readings follow what was asked for.
 
-    Kendall's tau is Stuart's tau-c, which reaches 1 although the asked values come in five levels. Tau-b, which
-    cannot pass 0.894 then, is given beside it.
+    Kendall's tau is Stuart's tau-c, which reaches 1 although the asked values have only five levels. Tau-b, which then
+    cannot exceed 0.894, is given beside it.
     """
     x, y = asked.ravel().astype(np.float64), got.ravel().astype(np.float64)
     return {f"tau-{kind}": tau(x, y, kind) for kind in "cb"} | {
@@ -37,7 +36,7 @@ def tau(asked: np.ndarray, got: np.ndarray, kind: str = "c") -> float:
 
 
 def slope(asked: np.ndarray, got: np.ndarray) -> float:
-    """The least-squares slope of what was read against what was asked, two [N]."""
+    """The least-squares slope of readings against asked values, both [N]."""
     return float(((asked - asked.mean()) * (got - got.mean())).mean() / asked.var())
 
 
@@ -46,11 +45,11 @@ def follow(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
 
     Args:
         asked: [N].
-        got: [N]; NaN where an image could not be read, which leaves that image out.
+        got: [N]; an image that could not be read is NaN and left out.
 
     Returns:
-        ``tau`` and ``slope`` are NaN where fewer than two values were asked for; a reading that never changes has
-        tau and slope 0. ``range`` is the largest reading less the smallest.
+        ``tau`` and ``slope`` are NaN where fewer than two values were asked for, and 0 where the reading never changes.
+        ``range`` is the largest reading minus the smallest.
     """
     known = np.isfinite(got)
     x, y = asked[known].astype(np.float64), got[known].astype(np.float64)
@@ -66,7 +65,7 @@ def follow(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
 
 
 def resampled_means(values: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Means over prompts drawn with replacement: [P] to [RESAMPLES]."""
+    """Means of prompts drawn with replacement: [P] to [RESAMPLES]."""
     drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
     return values[drawn].mean(1)
 
@@ -74,9 +73,9 @@ def resampled_means(values: np.ndarray, seed: int = 0) -> np.ndarray:
 def interval(resampled: np.ndarray, count: int) -> tuple[float, float]:
     """The 95 % interval of a mean of `count` values from its bootstrap: expanded percentiles.
 
-    The middle 95 % of a bootstrap are too narrow for few values: of six, they hold the true mean in 83 of 100 cases.
-    The percentiles taken are therefore those that give Student's interval where values are normal (T. C. Hesterberg,
-    The American Statistician 69(4), 2015, section 3.3); for many values that is the middle 95 % again.
+    The middle 95 % of a bootstrap are too narrow for few values: with six, they hold the true mean in 83 of 100 cases.
+    These percentiles give Student's interval where values are normal (T. C. Hesterberg, The American Statistician
+    69(4), 2015, section 3.3); for many values they are the middle 95 % again.
     """
     tail = ndtr(np.sqrt(count / (count - 1)) * t.ppf((1 - CONFIDENCE) / 2, count - 1))
     low, high = np.quantile(resampled, [tail, 1 - tail])
@@ -111,7 +110,7 @@ def estimate(values: np.ndarray) -> Estimate:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was read at each level that was asked for, mean and standard deviation, [L] each."""
+    """Mean and standard deviation of the readings at each level asked for, [L] each."""
 
     asked: np.ndarray
     mean: np.ndarray
@@ -119,7 +118,7 @@ class Calibration:
 
     @property
     def error(self) -> float:
-        """The mean distance of the levels' means from what was asked: bias, without the spread of images."""
+        """The mean distance between the levels and their mean readings: bias without the spread of images."""
         return float(np.abs(self.mean - self.asked).mean())
 
 
@@ -143,11 +142,11 @@ class Comparison:
 
     Attributes:
         prompts: P.
-        moved: Those of them in which the two differ.
-        difference: The mean of first less second.
+        moved: Those in which the two differ.
+        difference: The mean of first minus second.
         effect: Matched-pairs rank-biserial correlation, -1 to 1: positive where the first is larger.
-        p: Two-sided; None where the two differ in too few prompts, 1 where they differ in none of enough.
-        normality: The p of Shapiro and Wilk's test of the differences; None where it is not defined.
+        p: Two-sided; None where too few prompts differ, 1 where there are enough prompts and none differs.
+        normality: p of Shapiro and Wilk's test of the differences; None where it is undefined.
     """
 
     prompts: int
@@ -165,7 +164,7 @@ def compare(first: np.ndarray, second: np.ndarray) -> Comparison:
         first, second: [P], the same prompts in the same order; NaN leaves a prompt out.
     """
     known = np.isfinite(first) & np.isfinite(second)
-    # Means of equal numbers differ by 1e-16: without rounding, ties and zeros would be lost.
+    # Equal means may differ by 1e-16: without rounding, ties and zeros would be lost.
     difference = np.round((first - second)[known].astype(np.float64), 9)
     count, moved = len(difference), int(np.count_nonzero(difference))
     mean = float(difference.mean()) if count else np.nan
