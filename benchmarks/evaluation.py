@@ -33,14 +33,14 @@ from trainer.evaluation.measures import add_scores, read_by
 from trainer.evaluation.readers import load_backbone, load_va_reader
 from trainer.evaluation.scoring import levels_of, neighbours, score_manifests
 from trainer.features.tokenizer import clip_tokenizer
+from trainer.miniature.held_out import held_out_prompts
 from trainer.miniature.readers import KINDS, save_reader
 from trainer.miniature.recipe import Recipe
-from trainer.painters.miniature import held_out_prompts
-from trainer.painters.plan import LEVELS
+from trainer.painters.plan import grid
 from trainer.world.painter import paint
 from trainer.world.scene import all_scenes
 
-POINTS = [(v, a) for a in LEVELS for v in LEVELS]
+POINTS = grid()
 PROTOCOL = 3300
 PATCHES = (32, 16)  # of the reader's CLIP, and of CLIPScore's
 NOISE = 5  # of the 256 levels: files of 1.7 MB, as SDXL's are

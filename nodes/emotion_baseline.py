@@ -6,7 +6,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ..emoticrafter.research.baselines import TextualInversion, load_baseline
 from . import networks
 from .baseline_patches import encode_plain, encode_with_words, patched
-from .inputs import CATEGORY, arousal_input, strength_input, valence_input
+from .inputs import CATEGORY, arousal_input, searched_as, strength_input, valence_input
 
 FOLDER = "emoticrafter_baselines"
 NO_CLIP = "nothing is connected to its clip input. Connect the CLIP that goes with the model."
@@ -21,6 +21,7 @@ class EmotionBaseline(io.ComfyNode):
             node_id="EmotiCrafterBaseline",
             display_name="Emotion Baseline",
             category=f"{CATEGORY}/research",
+            **searched_as("baseline"),
             description="Gives a picture an emotion by one of the methods that the paper compares with: cross "
             "attention, time embedding or textual inversion. One graph serves all three; the file decides which.",
             inputs=[

@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..emoticrafter.va import VA_MAX, VA_MIN, grid_points
-from .inputs import CATEGORY
+from .inputs import CATEGORY, searched_as
 from .networks import ManagedNetwork
 from .point_batches import batch_inputs, batch_output, batch_outputs
 
@@ -17,6 +17,7 @@ class EmotionGrid(io.ComfyNode):
             node_id="EmotiCrafterGrid",
             display_name="Emotion Grid",
             category=CATEGORY,
+            **searched_as("grid", "plane", "batch"),
             description="Evenly spaced points of the valence-arousal plane, row by row: valence rises to the "
             "right, arousal falls downwards. As one batch, or as lists that run once per point.",
             inputs=[

@@ -3,7 +3,7 @@
 import torch
 from comfy_api.latest import io
 
-from .inputs import CATEGORY
+from .inputs import CATEGORY, searched_as
 from .points import Points, PointsType, join
 
 
@@ -14,6 +14,7 @@ class EmotionGridImage(io.ComfyNode):
             node_id="EmotiCrafterGridImage",
             display_name="Emotion Grid Image",
             category=CATEGORY,
+            **searched_as("grid", "figure", "plot"),
             description="Lays pictures out in one image with their valence and arousal: a grid with axes, or a strip "
             "with the points beneath.",
             is_input_list=True,

@@ -2,7 +2,14 @@
 
 from comfy_api.latest import io
 
-from .inputs import CATEGORY, EmotionType, conditioning_input, conditioning_output, strength_input
+from .inputs import (
+    CATEGORY,
+    EmotionType,
+    conditioning_input,
+    conditioning_output,
+    searched_as,
+    strength_input,
+)
 from .networks import Emotion, inject
 
 
@@ -13,6 +20,7 @@ class EmotionInjection(io.ComfyNode):
             node_id="EmotiCrafterInjection",
             display_name="Emotion Injection",
             category=CATEGORY,
+            **searched_as("inject"),
             description="Adds the emotion of a VA Encoder to a prompt.",
             inputs=[
                 conditioning_input(),

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from .inputs import CATEGORY
+from .inputs import CATEGORY, searched_as
 from .points import Points, PointsType, join
 
 
@@ -13,6 +13,7 @@ class EmotionMap(io.ComfyNode):
             node_id="EmotiCrafterMap",
             display_name="Emotion Map",
             category=CATEGORY,
+            **searched_as("plot", "chart"),
             description="Plots points on the valence-arousal plane: what was asked for as rings, what was read "
             "from pictures as dots, and a line between the two.",
             is_input_list=True,

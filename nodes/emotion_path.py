@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..emoticrafter.path import EASINGS, SMOOTH, path_points, read_keyframes
-from .inputs import CATEGORY
+from .inputs import CATEGORY, searched_as
 from .named_emotions import known_emotions, own_problems, own_version
 from .networks import ManagedNetwork
 from .point_batches import batch_inputs, batch_output, batch_outputs
@@ -18,6 +18,7 @@ class EmotionPath(io.ComfyNode):
             node_id="EmotiCrafterPath",
             display_name="Emotion Path",
             category=CATEGORY,
+            **searched_as("animation", "schedule", "transition"),
             description="A path through the valence-arousal plane from keyframe to keyframe, one point per frame. "
             "As one batch, for animation models, or as lists that run once per frame.",
             inputs=[

@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..emoticrafter.emotions import EMOTIONS
 from ..emoticrafter.va import INTENSITY_MAX, blended, intensified
-from .inputs import CATEGORY
+from .inputs import CATEGORY, searched_as
 from .named_emotions import known_emotions, named_point, own_problems, own_version
 from .points import Points, PointsType
 
@@ -25,6 +25,7 @@ class EmotionPreset(io.ComfyNode):
             node_id="EmotiCrafterPreset",
             display_name="Emotion Preset",
             category=CATEGORY,
+            **searched_as("named emotion", "joy", "anger", "fear"),
             description="Valence and arousal by the name of an emotion, or of two blended. Your own names go into "
             "models/emoticrafter/emotions.json.",
             inputs=[

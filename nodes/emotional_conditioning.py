@@ -17,6 +17,7 @@ from .inputs import (
     network_input,
     pooled_inputs,
     protection_inputs,
+    searched_as,
     step_input,
     strength_input,
     valence_input,
@@ -35,6 +36,7 @@ class EmotionalConditioning(io.ComfyNode):
             node_id="EmotiCrafterConditioning",
             display_name="Emotional Conditioning",
             category=CATEGORY,
+            **searched_as("emoticrafter", "emotional prompt"),
             description="Gives a prompt an emotion: put it between CLIP Text Encode and KSampler, on the positive "
             "prompt, the negative one, or both.",
             inputs=[

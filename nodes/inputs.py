@@ -1,5 +1,8 @@
 """The widgets and sockets that several nodes share, so that one name looks and means the same everywhere."""
 
+from collections.abc import Mapping
+from dataclasses import fields
+
 from comfy_api.latest import io
 
 from ..emoticrafter.conditioning import KEEP, ZERO
@@ -11,6 +14,14 @@ EmotionNetworkType = io.Custom("EMOTION_NETWORK")
 EmotionType = io.Custom("EMOTION")
 
 FROM_PROMPT = "from pooled_prompt"
+
+SEARCH_WORDS = ("emotion", "mood", "feeling", "affect", "sentiment", "valence", "arousal", "happy", "sad")
+
+
+def searched_as(*words: str) -> Mapping[str, list[str]]:
+    """Arguments of Schema that let SEARCH_WORDS and `words` find the node; none where ComfyUI (0.3.75) takes none."""
+    takes_them = "search_aliases" in {field.name for field in fields(io.Schema)}
+    return {"search_aliases": [*SEARCH_WORDS, *words]} if takes_them else {}
 
 
 def network_input() -> io.Input:
@@ -116,4 +127,6 @@ def _advanced(widget: io.Input) -> io.Input:
 
 
 def conditioning_output() -> io.Output:
-    return io.Conditioning.Output(tooltip="The prompt with the emotion, for a KSampler.")
+    return io.Conditioning.Output(
+        display_name="CONDITIONING", tooltip="The prompt with the emotion, for a KSampler."
+    )

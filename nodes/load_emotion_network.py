@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from . import networks
-from .inputs import CATEGORY, EmotionNetworkType
+from .inputs import CATEGORY, EmotionNetworkType, searched_as
 
 networks.register_folder()
 
@@ -15,6 +15,7 @@ class LoadEmotionNetwork(io.ComfyNode):
             node_id="EmotiCrafterLoader",
             display_name="Load Emotion Network",
             category=CATEGORY,
+            **searched_as("loader", "weights"),
             description="Loads an emotion network from models/emoticrafter. One network serves a whole graph.",
             inputs=[
                 io.Combo.Input(
@@ -30,7 +31,11 @@ class LoadEmotionNetwork(io.ComfyNode):
                     tooltip="The precision to compute in. auto: float16 on most GPUs, float32 on a CPU.",
                 ),
             ],
-            outputs=[EmotionNetworkType.Output("network", tooltip="The emotion network.")],
+            outputs=[
+                EmotionNetworkType.Output(
+                    "network", display_name="EMOTION_NETWORK", tooltip="The emotion network."
+                )
+            ],
         )
 
     @classmethod

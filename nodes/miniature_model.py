@@ -89,7 +89,7 @@ def _unusable(path: Path, why: object) -> ValueError:
 
 
 def read_file(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """Reads one of the miniature's files: its tensors in float16 by name, and the sizes of what they fill.
+    """Reads one of the miniature's files: its tensors by name, cast to float32, and the sizes of what they fill.
 
     Raises:
         ValueError: It is cut short, of another kind or version, or holds NaN or infinity.
@@ -101,7 +101,8 @@ def read_file(path: Path) -> tuple[dict[str, Tensor], dict]:
     )
     # What a damaged file draws is a black picture, and nothing else would say why.
     check_numbers(weights, torch.float32, path.name)
-    return weights, sizes
+    # In the dtype of the modules: with DynamicVRAM, ComfyUI's layers take a tensor as it comes.
+    return {name: tensor.float() for name, tensor in weights.items()}, sizes
 
 
 # float32 everywhere, whatever the card prefers: at this size it costs nothing, and the pictures are the same.
@@ -111,9 +112,7 @@ def make_model(weights: dict[str, Tensor], sizes: dict) -> ModelPatcher:
     config = comfy.supported_models.SDXL({**sizes, "dtype": torch.float32})
     model = config.get_model({"v_pred": weights.pop("v_pred")})  # it predicts the velocity
     fill(model.diffusion_model, weights)
-    return ModelPatcher(
-        model, load_device=memory.get_torch_device(), offload_device=memory.unet_offload_device()
-    )
+    return networks.make_patcher(model, memory.get_torch_device(), memory.unet_offload_device())
 
 
 def make_clip(weights: dict[str, Tensor], sizes: dict) -> comfy.sd.CLIP:
@@ -143,3 +142,20 @@ def fill(module: torch.nn.Module, weights: dict[str, Tensor]) -> None:
     missing = [name for name in missing if not name.endswith(UNUSED)]
     if missing or unknown:
         raise ValueError(f"missing {missing[:5]}, not known {unknown[:5]}")
+    for name, layer in module.named_modules():
+        _check_shape(name, layer)
+
+
+def _check_shape(name: str, layer: torch.nn.Module) -> None:
+    """Compares a layer's weights with its sizes, which ComfyUI leaves undone where DynamicVRAM is on."""
+    if isinstance(layer, torch.nn.Linear):
+        expected = (layer.out_features, layer.in_features)
+    elif isinstance(layer, torch.nn.Embedding):
+        expected = (layer.num_embeddings, layer.embedding_dim)
+    elif isinstance(layer, torch.nn.Conv2d):
+        expected = (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size)
+    else:
+        return  # norms are ordinary layers of torch, which compare for themselves
+    bias = getattr(layer, "bias", None)
+    if tuple(layer.weight.shape) != expected or (bias is not None and bias.shape != expected[:1]):
+        raise ValueError(f"size mismatch for {name}: got {tuple(layer.weight.shape)}, expected {expected}")

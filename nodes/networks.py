@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import comfy.model_management as memory
+import comfy.model_patcher
 import folder_paths
 import torch
-from comfy.model_patcher import ModelPatcher
 
 from ..emoticrafter import EmotionFeatures, load_network
 from ..emoticrafter.conditioning import inject_emotion
@@ -22,6 +22,16 @@ AUTO = "auto"
 log = logging.getLogger("emoticrafter")
 
 
+def make_patcher(model: torch.nn.Module, load_device: torch.device, offload_device: torch.device):
+    """The ModelPatcher that ComfyUI itself would put round a model.
+
+    Looked up at each call, since ComfyUI chooses it after this module may have been imported: where DynamicVRAM is
+    on, it is a class that loads without pushing other models out of video memory. Older releases have one class.
+    """
+    kind = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+    return kind(model, load_device=load_device, offload_device=offload_device)
+
+
 class ManagedNetwork:
     """A network that ComfyUI moves between devices; an EMOTION_NETWORK link carries one of an EmotionNetwork."""
 
@@ -29,11 +39,12 @@ class ManagedNetwork:
         # Treated as a text encoder: with little video memory it runs on the processor, where one prompt
         # takes a fraction of a second.
         load_device, offload_device = memory.text_encoder_device(), memory.text_encoder_offload_device()
-        self.patcher = ModelPatcher(network.requires_grad_(False), load_device, offload_device)
+        self.patcher = make_patcher(network.requires_grad_(False), load_device, offload_device)
 
     def ready(self) -> torch.nn.Module:
         """The network, on the device where it is to run."""
-        # Whole or not at all: its layers cannot be cast one by one as ComfyUI's own layers are.
+        # Whole or not at all: its layers cannot be cast one by one as ComfyUI's own layers are. With DynamicVRAM
+        # the option has no effect, and layers that are not ComfyUI's are always loaded whole.
         memory.load_models_gpu([self.patcher], force_full_load=True)
         return self.patcher.model
 

@@ -13,7 +13,7 @@ from ..emoticrafter.research.readers import (
     readings_text,
 )
 from . import networks
-from .inputs import CATEGORY
+from .inputs import CATEGORY, searched_as
 from .miniature_model import FOLDER as MINIATURE_FOLDER
 from .points import Points, PointsType
 
@@ -67,6 +67,7 @@ class ReadEmotion(io.ComfyNode):
             node_id="EmotiCrafterReadEmotion",
             display_name="Read Emotion",
             category=CATEGORY,
+            **searched_as("recognize", "detect", "measure"),
             description="Reads valence and arousal from pictures, to see whether they show what was asked for.",
             is_input_list=True,
             is_output_node=True,

@@ -11,6 +11,7 @@ from .inputs import (
     arousal_input,
     conditioning_input,
     network_input,
+    searched_as,
     strength_input,
     valence_input,
 )
@@ -26,6 +27,7 @@ class RegionalEmotion(io.ComfyNode):
             node_id="EmotiCrafterRegional",
             display_name="Regional Emotion",
             category=CATEGORY,
+            **searched_as("mask", "region", "area"),
             description="Gives part of the picture its own mood and leaves the prompt as it is everywhere else. "
             "Chain one node per region: each lies on top of the one before.",
             inputs=[
@@ -51,7 +53,8 @@ class RegionalEmotion(io.ComfyNode):
             ],
             outputs=[
                 io.Conditioning.Output(
-                    tooltip="The prompt with the mood inside the mask, for a KSampler or the next Regional Emotion."
+                    display_name="CONDITIONING",
+                    tooltip="The prompt with the mood inside the mask, for a KSampler or the next Regional Emotion.",
                 )
             ],
         )

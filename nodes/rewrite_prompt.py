@@ -10,7 +10,7 @@ from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..emoticrafter.language.rewriting import RewriteError, chat_settings, rewrite_prompt
-from .inputs import CATEGORY, arousal_input, valence_input
+from .inputs import CATEGORY, arousal_input, searched_as, valence_input
 
 log = logging.getLogger("emoticrafter")
 
@@ -26,6 +26,7 @@ class RewritePrompt(io.ComfyNode):
             node_id="EmotiCrafterRewrite",
             display_name="Rewrite Prompt for Emotion",
             category=CATEGORY,
+            **searched_as("language model", "LLM", "Ollama"),
             description="Has a language model rewrite a prompt for an emotion, to compare with Emotional "
             "Conditioning. Any server that speaks OpenAI's chat completions will do, such as Ollama on this "
             "computer; until you name one, nothing is sent anywhere.",

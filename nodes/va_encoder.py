@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from .inputs import CATEGORY, EmotionType, arousal_input, network_input, valence_input
+from .inputs import CATEGORY, EmotionType, arousal_input, network_input, searched_as, valence_input
 from .networks import ManagedNetwork, encode
 
 
@@ -13,10 +13,15 @@ class VAEncoder(io.ComfyNode):
             node_id="EmotiCrafterVAEncoder",
             display_name="VA Encoder",
             category=CATEGORY,
+            **searched_as("encode"),
             description="Encodes valence and arousal as emotion features, for any number of Emotion Injection "
             "nodes.",
             inputs=[network_input(), valence_input(), arousal_input()],
-            outputs=[EmotionType.Output("emotion", tooltip="Emotion features, for Emotion Injection.")],
+            outputs=[
+                EmotionType.Output(
+                    "emotion", display_name="EMOTION", tooltip="Emotion features, for Emotion Injection."
+                )
+            ],
         )
 
     @classmethod

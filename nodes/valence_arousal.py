@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from .inputs import CATEGORY, arousal_input, valence_input
+from .inputs import CATEGORY, arousal_input, searched_as, valence_input
 
 
 class ValenceArousal(io.ComfyNode):
@@ -12,6 +12,7 @@ class ValenceArousal(io.ComfyNode):
             node_id="EmotiCrafterValenceArousal",
             display_name="Valence-Arousal",
             category=CATEGORY,
+            **searched_as("pad", "slider", "2D"),
             description="One point of the valence-arousal plane, to share between any number of nodes.",
             inputs=[valence_input(), arousal_input()],
             outputs=[

@@ -18,8 +18,8 @@ from pathlib import Path
 from trainer.core.command_line import status_of
 from trainer.core.device import DEVICE_HELP, find_device
 from trainer.core.rows import DataError
+from trainer.evaluation.scoring import LPIPS
 
-LPIPS = ("alex", "vgg", "squeeze", "none")
 LISTED = 20  # problems spelled out; the rest are counted
 
 
@@ -296,13 +296,6 @@ def main(arguments: list[str] | None = None) -> int:
         return status_of(lambda: fit_reader(fitting), "eval", FatalError)
     settings = EvaluateSettings(**vars(evaluate_parser().parse_args(arguments)))
     return status_of(lambda: evaluate(settings), "eval", FatalError)
-
-
-# ---- until trainer.tables calls measures itself ----
-
-
-def measuring(options: argparse.Namespace):
-    return measures_of(EvaluateSettings(**vars(options)))
 
 
 if __name__ == "__main__":

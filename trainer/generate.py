@@ -7,134 +7,112 @@
     python -m trainer.generate comfyui --server http://127.0.0.1:8188 --workflow mine.json --out images --method mine
     torchrun --nproc-per-node 4 -m trainer.generate sdxl --network network.safetensors --out images --method ours
 
-An interrupted command goes on when it is run again: pictures that are there are checked by their hash and kept. Run it
+An interrupted command goes on when it is run again: pictures that exist are checked by their hash and kept. Run it
 once for each method, with the same --out: the manifest holds them all. --dry-run says what it would take.
 """
 
+from __future__ import annotations
+
 import argparse
-import io
-import re
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.core.command_line import status_of
+from trainer.core.device import DEVICE_HELP
+from trainer.core.processes import Processes
 from trainer.core.rows import DataError
 from trainer.painters.plan import (
     LEVELS,
+    PLAIN,
     PROMPTS,
-    SDXL,
-    Process,
-    Task,
     estimate,
+    grid,
+    is_method_name,
     plan,
     read_prompts,
     read_rewritten,
+    share,
 )
+from trainer.painters.settings import ComfyuiSettings, MiniatureSettings, PainterSettings, SdxlSettings
 
 if TYPE_CHECKING:  # needs what --help should not
-    from trainer.painters.store import Store
+    from trainer.painters.draw import Job
 
 
 def parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser("python -m trainer.generate", description=__doc__, formatter_class=raw)
-    commands = top.add_subparsers(required=True, metavar="painter", dest="painter")
-
-    command = _command(commands, "sdxl", "through diffusers")
-    command.add_argument(
-        "--model", default=SDXL, help="diffusers folder, hub id or .safetensors (%(default)s)"
-    )
-    command.add_argument("--network", type=Path, metavar="FILE", help="the emotion network")
-    command.add_argument("--size", type=int, default=1024, help="pixels of a side (%(default)s)")
-    command.add_argument("--steps", type=int, default=25, help="(%(default)s)")
-    command.add_argument("--guidance", type=float, default=7.5, help="guidance scale (%(default)s)")
-    command.add_argument("--strength", type=float, default=1.0, help="of the emotion (%(default)s)")
-
-    command = _command(commands, "miniature", "with a run of trainer.miniature: its own held-out prompts")
-    command.add_argument(
-        "--run", type=Path, default=Path("runs/miniature"), help="the run's folder (%(default)s)"
-    )
-    command.add_argument(
-        "--network", type=Path, metavar="FILE", help="the emotion network (default: the run's first)"
-    )
-    command.add_argument("--strength", type=float, default=1.0, help="of the emotion (%(default)s)")
-
-    command = _command(
-        commands, "comfyui", "through a running server, with a workflow of Workflow > Export (API)"
-    )
-    command.add_argument("--server", default="http://127.0.0.1:8188", metavar="URL", help="(%(default)s)")
-    command.add_argument(
-        "--workflow",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="{prompt} stands where the prompt belongs",
-    )
-    command.add_argument("--timeout", type=float, default=600, help="seconds for one picture (%(default)s)")
+    commands = top.add_subparsers(required=True, metavar="painter")
+    _add_sdxl(_command(commands, "sdxl", "through diffusers", _sdxl).add_argument)
+    text = "with a run of trainer.miniature: its own held-out prompts"
+    _add_miniature(_command(commands, "miniature", text, _miniature).add_argument)
+    text = "through a running server, with a workflow of Workflow > Export (API)"
+    _add_comfyui(_command(commands, "comfyui", text, _comfyui).add_argument)
     return top
 
 
-def _command(commands, name: str, text: str) -> argparse.ArgumentParser:
-    """A subcommand with the options that all three have."""
+def _add_sdxl(add) -> None:
+    text = "diffusers folder, hub id or .safetensors (%(default)s)"
+    add("--model", default=SdxlSettings.model, help=text)
+    add("--network", type=Path, metavar="FILE", help="the emotion network")
+    add("--size", type=int, default=SdxlSettings.size, help="pixels of a side (%(default)s)")
+    add("--steps", type=int, default=SdxlSettings.steps, help="(%(default)s)")
+    add("--guidance", type=float, default=SdxlSettings.guidance, help="guidance scale (%(default)s)")
+    add("--strength", type=float, default=SdxlSettings.strength, help="of the emotion (%(default)s)")
+
+
+def _add_miniature(add) -> None:
+    add("--run", type=Path, default=Path("runs/miniature"), help="the run's folder (%(default)s)")
+    add("--network", type=Path, metavar="FILE", help="the emotion network (default: the run's first)")
+    add("--strength", type=float, default=MiniatureSettings.strength, help="of the emotion (%(default)s)")
+
+
+def _add_comfyui(add) -> None:
+    add("--server", default="http://127.0.0.1:8188", metavar="URL", help="(%(default)s)")
+    text = "{prompt} stands where the prompt belongs"
+    add("--workflow", type=Path, required=True, metavar="FILE", help=text)
+    text = "seconds for one picture (%(default)s)"
+    add("--timeout", type=float, default=ComfyuiSettings.timeout, help=text)
+
+
+def _command(commands, name: str, text: str, settings) -> argparse.ArgumentParser:
+    """A subcommand with the options that all three have; `settings` reads its own."""
     command = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(settings=settings)
     add = command.add_argument
     add("--out", type=Path, required=True, metavar="FOLDER", help="of all methods that are compared")
     _add_method(add)
     _add_asked(add)
     add("--batch", type=int, default=5, metavar="N", help="pictures drawn together (%(default)s)")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (%(default)s)")
+    add("--device", default="auto", help=DEVICE_HELP)
     add("--dry-run", action="store_true", help="print how many pictures, how long and how large, and end")
     return command
 
 
 def _add_method(add) -> None:
-    add(
-        "--method",
-        help="the method's name in the manifest; letters, digits, - and _ (ours; plain with --plain, rewriting with "
-        "--rewritten)",
+    text = (
+        "the method's name in the manifest; letters, digits, - and _ (ours; plain with --plain, rewriting with "
+        "--rewritten)"
     )
-    add(
-        "--plain",
-        action="store_true",
-        help="the prompts without emotion: one picture for each prompt and seed",
+    add("--method", help=text)
+    text = "the prompts without emotion: one picture for each prompt and seed"
+    add("--plain", action="store_true", help=text)
+    text = (
+        "draw each prompt in the words that this file has for the point, without an emotion network "
+        "(python -m trainer.baselines rewrite)"
     )
-    add(
-        "--rewritten",
-        type=Path,
-        metavar="FILE",
-        help="draw each prompt in the words that this file has for the point, without an emotion network "
-        "(python -m trainer.baselines rewrite)",
-    )
+    add("--rewritten", type=Path, metavar="FILE", help=text)
 
 
 def _add_asked(add) -> None:
-    add(
-        "--prompts",
-        type=Path,
-        default=PROMPTS,
-        metavar="FILE",
-        help="one a line (default: the protocol's 132)",
-    )
+    text = "one a line (default: the protocol's 132)"
+    add("--prompts", type=Path, default=PROMPTS, metavar="FILE", help=text)
     add("--limit", type=int, metavar="N", help="the first N prompts alone")
-    add(
-        "--levels",
-        type=_levels,
-        default=LEVELS,
-        metavar="LIST",
-        help="of both axes: --levels=-3,-1.5,0,1.5,3",
-    )
-    add(
-        "--seeds",
-        type=int,
-        nargs="+",
-        default=[0],
-        metavar="N",
-        help="pictures of every prompt and point (0)",
-    )
+    text = "of both axes: --levels=-3,-1.5,0,1.5,3"
+    add("--levels", type=_levels, default=LEVELS, metavar="LIST", help=text)
+    text = "pictures of every prompt and point (0)"
+    add("--seeds", type=int, nargs="+", default=[0], metavar="N", help=text)
 
 
 def _levels(text: str) -> tuple[float, ...]:
@@ -150,12 +128,32 @@ def _levels(text: str) -> tuple[float, ...]:
     return levels
 
 
-def check(options: argparse.Namespace) -> None:
+# ---- from options to a job -------------------------------------------------------------------------
+
+
+def read_job(options: argparse.Namespace) -> Job:
+    """Plans the pictures that the options ask for; no model is loaded yet.
+
+    Raises:
+        DataError: The options, prompts, networks or folders cannot be used.
+    """
+    from trainer.painters.draw import Job
+
+    method = options.method or ("plain" if options.plain else "rewriting" if options.rewritten else "ours")
+    check(options, method)
+    painter, prompts = options.settings(options)
+    points = PLAIN if options.plain else grid(options.levels)
+    words = read_rewritten(options.rewritten) if options.rewritten else None
+    tasks = plan(prompts, points, options.seeds, method, painter.as_json(), words)
+    return Job(options.out, painter, tasks, options.batch, options.device)
+
+
+def check(options: argparse.Namespace, method: str) -> None:
     """Raises DataError with everything that is wrong with the options."""
     problems = []
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", options.method):
-        problems.append(f"--method {options.method!r}: expected letters, digits, - and _")
-    if options.method == "plain" and not options.plain:
+    if not is_method_name(method):
+        problems.append(f"--method {method!r}: expected letters, digits, - and _")
+    if method == "plain" and not options.plain:
         problems.append(
             "--method plain is the name of the prompts without emotion: give --plain, or another name"
         )
@@ -165,175 +163,81 @@ def check(options: argparse.Namespace) -> None:
         problems.append(f"--seeds {options.seeds}: expected different numbers from 0")
     if options.batch < 1 or (options.limit is not None and options.limit < 1):
         problems.append("--batch and --limit must be at least 1")
-    if options.painter == "sdxl":
-        if not options.plain and not options.network and not options.rewritten:
-            problems.append(
-                "give --network, the emotion network, --plain for the prompts without emotion, or --rewritten"
-            )
-        if options.size % 8:
-            problems.append(f"--size {options.size}: expected a multiple of 8")
-        if options.network and not options.network.is_file():
-            problems.append(f"--network {options.network} is not there")
+    if options.settings is _sdxl:
+        problems += _sdxl_problems(options)
     if problems:
         raise DataError("These options cannot be used:\n" + "\n".join(f"  {text}" for text in problems))
 
 
-# ---- painters: prompts, settings, and what draws (imported late: each needs other packages) --------
-
-
-def _prepare(options: argparse.Namespace) -> tuple[list[str], dict, int, float | None]:
-    """The prompts, the settings that pictures depend on, the pixels of one, and its operations if known."""
-    without = options.plain or bool(options.rewritten)
-    network = None if without else getattr(options, "network", None)
-    if options.painter == "miniature":
-        from trainer.miniature.recipe import read_recipe
-        from trainer.painters import miniature as miniature
-
-        options.network = network or (None if without else miniature.default_network(options.run))
-        if options.prompts != PROMPTS:
-            raise DataError("The miniature draws its own held-out prompts: leave out --prompts.")
-        settings = miniature.settings(options.run, options.network, options.strength)
-        return (
-            miniature.held_out_prompts(options.limit),
-            settings,
-            read_recipe(options.run).picture_size ** 2,
-            None,
+def _sdxl_problems(options: argparse.Namespace) -> list[str]:
+    problems = []
+    if not _without_network(options) and not options.network:
+        problems.append(
+            "give --network, the emotion network, --plain for the prompts without emotion, or --rewritten"
         )
-    prompts = read_prompts(options.prompts, options.limit)
-    if options.painter == "comfyui":
-        from trainer.painters import comfyui as comfyui
+    if options.size % 8:
+        problems.append(f"--size {options.size}: expected a multiple of 8")
+    if options.network and not options.network.is_file():
+        problems.append(f"--network {options.network} does not exist")
+    return problems
 
-        options.workflow = comfyui.read_workflow(options.workflow, without)
-        return prompts, comfyui.settings(options.workflow, without), 1024**2, None
-    from trainer.painters import sdxl as sdxl
 
-    options.network = network
-    settings = sdxl.settings(
+def _without_network(options: argparse.Namespace) -> bool:
+    return options.plain or bool(options.rewritten)
+
+
+def _sdxl(options: argparse.Namespace) -> tuple[PainterSettings, list[str]]:
+    network = None if _without_network(options) else options.network
+    settings = SdxlSettings(
         options.model, network, options.size, options.steps, options.guidance, options.strength
     )
-    flops = sdxl.FLOPS_A_STEP * options.steps * (options.size / 1024) ** 2
-    return prompts, settings, options.size**2, flops
+    return settings, read_prompts(options.prompts, options.limit)
 
 
-def _painter(options: argparse.Namespace, process: Process):
-    import torch
+def _miniature(options: argparse.Namespace) -> tuple[PainterSettings, list[str]]:
+    from trainer.miniature.held_out import default_network, held_out_prompts
 
-    device = options.device
-    if device == "auto":
-        device = f"cuda:{process.local_rank}" if torch.cuda.is_available() else "cpu"
-    if options.painter == "miniature":
-        from trainer.painters.miniature import MiniaturePainter
-
-        return MiniaturePainter(options.run, options.network, device, options.strength)
-    if options.painter == "comfyui":
-        from trainer.painters.comfyui import ComfyuiPainter
-
-        return ComfyuiPainter(
-            options.server, options.workflow, options.plain or bool(options.rewritten), options.timeout
-        )
-    from trainer.painters.sdxl import SdxlPainter
-
-    return SdxlPainter(
-        options.model,
-        options.network,
-        device,
-        options.size,
-        options.steps,
-        options.guidance,
-        options.strength,
-    )
+    if options.prompts != PROMPTS:
+        raise DataError("The miniature draws its own held-out prompts: leave out --prompts.")
+    network = None if _without_network(options) else options.network or default_network(options.run)
+    return MiniatureSettings(options.run, network, options.strength), held_out_prompts(options.limit)
 
 
-# ---- drawing ---------------------------------------------------------------------------------------
+def _comfyui(options: argparse.Namespace) -> tuple[PainterSettings, list[str]]:
+    from trainer.painters.comfyui import read_workflow
+
+    without = _without_network(options)
+    workflow = read_workflow(options.workflow, without)
+    prompts = read_prompts(options.prompts, options.limit)
+    return ComfyuiSettings(options.server, workflow, without, options.timeout), prompts
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a command is to draw, and what of it is missing.
-
-    Attributes:
-        tasks: All pictures of the method.
-        mine: Those of this process.
-        waiting: Of those, the ones to be drawn.
-        pixels: Of a picture.
-        flops: Operations for a picture, if known.
-    """
-
-    store: "Store"
-    process: Process
-    tasks: list[Task]
-    mine: list[Task]
-    waiting: list[Task]
-    pixels: int
-    flops: float | None
+# ---- the command -----------------------------------------------------------------------------------
 
 
-def job(options: argparse.Namespace) -> Job:
-    """Plans what the options ask for; no model is loaded yet.
+def generate(options: argparse.Namespace) -> None:
+    """Draws what is missing, and writes the manifest once all pictures are there."""
+    from trainer.painters.draw import draw
 
-    Raises:
-        DataError: the options, prompts, networks or folders cannot be used.
-    """
-    from trainer.painters.store import Store
-
-    options.method = options.method or (
-        "plain" if options.plain else "rewriting" if options.rewritten else "ours"
-    )
-    check(options)
-    process, store = Process.of_environment(), Store(options.out)
-    prompts, settings, pixels, flops = _prepare(options)
-    words = read_rewritten(options.rewritten) if options.rewritten else None
-    tasks = plan(prompts, options.levels, options.seeds, options.method, options.plain, settings, words)
-    mine = process.share(tasks)
-    return Job(store, process, tasks, mine, store.missing(mine), pixels, flops)
-
-
-def generate(options: argparse.Namespace) -> int:
-    """Draws what is missing, and writes the manifest once all is there."""
-    todo = job(options)
-    prompts = len({task.number for task in todo.tasks})
+    job, processes = read_job(options), Processes.launched()
+    waiting = job.missing(processes)
+    prompts, mine = len({task.number for task in job.tasks}), len(share(job.tasks, processes))
     print(
-        f"{options.method}: {len(todo.tasks):,} pictures of {prompts} prompts, "
-        f"{len(todo.waiting):,} of {len(todo.mine):,} to be drawn here",
+        f"{job.method}: {len(job.tasks):,} pictures of {prompts} prompts, "
+        f"{len(waiting):,} of {mine:,} to be drawn here",
         flush=True,
     )
     if options.dry_run:
-        so_far = todo.store.measured(options.method)
-        print(estimate(len(todo.waiting), todo.pixels, *so_far, todo.flops))
-        return 0
-    left = complete(todo, options)
-    if left:
+        seconds, size = job.store.measured(job.method)
+        print(estimate(len(waiting), job.painter.pixels, seconds, size, job.painter.flops))
+        return
+    if waiting:
+        draw(job, waiting, processes)
+    if left := len(job.missing()):
         print(f"{left:,} pictures are left to the other processes; the last one writes the manifest")
-        return 0
-    manifest = todo.store.merge(todo.tasks)
+        return
+    manifest = job.store.merge(job.tasks)
     print(f"{manifest}: next, python -m trainer.evaluate {manifest} --help")
-    return 0
-
-
-def complete(todo: Job, options: argparse.Namespace) -> int:
-    """Draws what waits; the number of pictures that are then left to other processes."""
-    if todo.waiting:
-        draw(_painter(options, todo.process), todo.waiting, options.batch, todo.store, todo.process)
-    return len(todo.store.missing(todo.tasks))
-
-
-def draw(painter, tasks: Sequence[Task], batch: int, store, process: Process) -> None:
-    """Draws tasks in batches and keeps each picture as PNG."""
-    from tqdm import tqdm
-
-    with (
-        store.drawing(tasks[0].method, process) as keep,
-        tqdm(total=len(tasks), unit="picture", mininterval=1) as bar,
-    ):
-        for start in range(0, len(tasks), batch):
-            part, began = tasks[start : start + batch], time.monotonic()
-            pictures = painter.draw(part)
-            seconds = (time.monotonic() - began) / len(part)
-            for task, picture in zip(part, pictures, strict=True):
-                buffer = io.BytesIO()
-                picture.save(buffer, "PNG")
-                keep(task, buffer.getvalue(), seconds)
-            bar.update(len(part))
 
 
 def main(arguments: list[str] | None = None) -> int:

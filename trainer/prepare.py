@@ -57,7 +57,7 @@ VOTING = """In its column "vote",
   yes: the neutral prompt carries no emotion, the emotional one shows the same content, and its feeling fits
        valence (-3 misery .. +3 joy) and arousal (-3 sleepy .. +3 alarmed or elated);
   no:  one of these is wrong;
-  an empty cell is no vote."""
+  an empty cell does not count."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -234,7 +234,7 @@ def say_next(pairs: Path) -> None:
 
 
 def images(arguments: list[str]) -> None:
-    """Make an image table from OASIS, EMOTIC or an own list of rated pictures."""
+    """Make an image table from OASIS, EMOTIC or your own list of rated pictures."""
     parser = parser_of(
         "images", "Makes images.jsonl from human ratings and the folder that the pictures are in."
     )

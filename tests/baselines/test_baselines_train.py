@@ -39,8 +39,8 @@ from trainer.miniature.models import size_and_crop
 from trainer.miniature.pipeline import train as train_miniature
 from trainer.miniature.recipe import TINY
 from trainer.painters import sdxl as draw_sdxl
-from trainer.painters.miniature import MiniaturePainter
-from trainer.painters.plan import plan
+from trainer.painters.plan import grid, plan
+from trainer.painters.settings import MiniatureSettings, SdxlSettings
 from trainer.runs.run import Run, fit, small_schedule
 
 pytestmark = pytest.mark.slow
@@ -434,15 +434,16 @@ def test_another_recipe_of_the_miniature_is_refused(source, tmp_path):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_generate_draws_with_a_baseline(run, source, sdxl, method, tmp_path, monkeypatch):
-    tasks = plan(["a cat"], (-3.0, 3.0), [0], method, False, {})
+    tasks = plan(["a cat"], grid((-3.0, 3.0)), [0], method, {})
     monkeypatch.setattr(draw_sdxl, "_load", lambda model, dtype: sdxl[1])
-    for name, base, paint in (
-        ("miniature", source[0], lambda path: MiniaturePainter(run, path, "cpu")),
-        ("sdxl", load_base(sdxl[0], CPU), lambda path: draw_sdxl.SdxlPainter("", path, "cpu", 32, 2)),
+    for name, base, settings in (
+        ("miniature", source[0], MiniatureSettings(run)),
+        ("sdxl", load_base(sdxl[0], CPU), SdxlSettings("", size=32, steps=2)),
     ):
         path = tmp_path / f"{name}.safetensors"
         save_baseline(roughen(make_baseline(Settings(method, **TINY_SETTINGS), base)), path)
-        pictures = {picture.tobytes() for picture in paint(path).draw(tasks)}
+        painter = dataclasses.replace(settings, network=path).make("cpu")
+        pictures = {picture.tobytes() for picture in painter.draw(tasks)}
         assert len(pictures) == len(tasks) == 4, name
 
 

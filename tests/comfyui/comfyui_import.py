@@ -41,22 +41,28 @@ def settings() -> dict:
 
 
 async def load():
-    """Imports the pack under its path, as ComfyUI does, and gives the module and its node classes."""
+    """Imports the pack under its path, as ComfyUI does, and gives the module and its nodes' schemas."""
     spec = importlib.util.spec_from_file_location(pack, Path(pack) / "__init__.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[pack] = module
     spec.loader.exec_module(module)
     extension = await module.comfy_entrypoint()
-    return module, [node.GET_SCHEMA().node_id for node in await extension.get_node_list()]
+    return module, [node.GET_SCHEMA() for node in await extension.get_node_list()]
 
 
 opened = []
 before, modules, printed = settings(), set(sys.modules), io.StringIO()
 sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
 with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-    module, node_ids = asyncio.run(load())
+    module, schemas = asyncio.run(load())
 result = {
-    "nodes": node_ids,
+    "nodes": [schema.node_id for schema in schemas],
+    "unnamed": [  # newer versions take the id for a display name that is not given
+        (schema.node_id, output.tooltip)
+        for schema in schemas
+        for output in schema.outputs
+        if output.display_name in (None, output.id)
+    ],
     "v1": hasattr(module, "NODE_CLASS_MAPPINGS"),
     "changed": [key for key, value in settings().items() if value != before[key]],
     "printed": printed.getvalue(),

@@ -1,7 +1,7 @@
 """Builds the miniature's exported files as the node does, with ComfyUI's own classes, and writes what they compute.
 
 Started by test_miniature_parity.py with ComfyUI's Python, in ComfyUI's folder:
-comfyui_miniature.py FOLDER REQUEST.safetensors ANSWER.safetensors
+comfyui_miniature.py FOLDER REQUEST.safetensors ANSWER.safetensors [dynamic]
 """
 
 import json
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pack import import_node_module
 
-folder, request, answer = sys.argv[1:]
-miniature = import_node_module("miniature_model", Path(folder) / "base")
+folder, request, answer, *dynamic = sys.argv[1:]
+miniature = import_node_module("miniature_model", Path(folder) / "base", bool(dynamic))
 
 import comfy.sample  # noqa: E402
 import safetensors.torch  # noqa: E402

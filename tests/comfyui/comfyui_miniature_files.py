@@ -1,7 +1,7 @@
 """Loads miniatures as the node does, and prints as JSON what came of each.
 
 Started by test_miniature_files.py with ComfyUI's Python, in ComfyUI's folder:
-comfyui_miniature_files.py FOLDER, whose folders hold a miniature each, "whole" among them
+comfyui_miniature_files.py FOLDER [dynamic], whose folders hold a miniature each, "whole" among them
 """
 
 import gc
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pack import import_node_module
 
-folder = Path(sys.argv[1])
-module = import_node_module("miniature_model", folder / "base")
+folder, dynamic = Path(sys.argv[1]), sys.argv[2:]
+module = import_node_module("miniature_model", folder / "base", bool(dynamic))
 
 
 def outcome(path: Path) -> str:

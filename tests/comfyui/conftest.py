@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.comfyui import install
+from scripts.comfyui import comfyui_folder, install
 from scripts.server import Server
 from scripts.stand_ins import write_stand_ins
 
@@ -17,3 +17,11 @@ def server(tmp_path_factory):
     with Server(base, nodes=(Path(__file__).parent / "probe_nodes",)) as running:
         write_stand_ins(base)
         yield running
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["", "dynamic VRAM"])
+def dynamic_vram(request) -> bool:
+    """Once without and, where ComfyUI has it, once with DynamicVRAM, as far as a processor can have it."""
+    if request.param and not (comfyui_folder() / "comfy" / "memory_management.py").is_file():
+        pytest.skip("this ComfyUI has no DynamicVRAM")
+    return request.param

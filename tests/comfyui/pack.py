@@ -11,17 +11,25 @@ import importlib.util
 import sys
 from pathlib import Path
 
+DYNAMIC_VRAM = Path(__file__).parent / "probe_dynamic_vram"
+"""A custom node without nodes: switches DynamicVRAM on as far as a processor can have it."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def import_node_module(name: str, base_directory: Path):
+def import_node_module(name: str, base_directory: Path, dynamic_vram: bool = False):
     """Starts ComfyUI's settings for the CPU, then imports nodes/<name>.py of the pack."""
     sys.path.insert(0, str(Path.cwd()))
     sys.argv[1:] = ["--cpu", "--base-directory", str(base_directory)]
     options = importlib.import_module("comfy.options")
     options.enable_args_parsing()
     importlib.import_module("nodes")  # ComfyUI's own, before the pack's
-    spec = importlib.util.spec_from_file_location("emoticrafter_pack", ROOT / "__init__.py")
-    sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[spec.name])
-    return importlib.import_module(f"{spec.name}.nodes.{name}")
+    if dynamic_vram:
+        _import_folder("probe_dynamic_vram", DYNAMIC_VRAM)
+    _import_folder("emoticrafter_pack", ROOT)
+    return importlib.import_module(f"emoticrafter_pack.nodes.{name}")
+
+
+def _import_folder(name: str, folder: Path) -> None:
+    spec = importlib.util.spec_from_file_location(name, folder / "__init__.py")
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])

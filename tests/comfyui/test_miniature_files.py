@@ -47,7 +47,8 @@ def mistaken(path: Path, other: str) -> None:
     path.symlink_to(path.with_name(other))
 
 
-NORM = "out.0.weight"
+NORM, CONVOLUTION, LINEAR, BIAS = "out.0.weight", "out.2.weight", "time_embed.0.weight", "time_embed.0.bias"
+WORDS = "clip_l.transformer.text_model.embeddings.token_embedding.weight"
 CASES = {
     "no files": lambda folder: [path.unlink() for path in folder.iterdir()],
     "no autoencoder": lambda folder: (folder / "vae.safetensors").unlink(),
@@ -63,11 +64,19 @@ CASES = {
     ),
     "another part": lambda folder: mistaken(folder / "vae.safetensors", "unet.safetensors"),
     "other shape": lambda folder: changed(folder / "unet.safetensors", {NORM: torch.zeros(3)}),
+    "other convolution": lambda folder: changed(
+        folder / "unet.safetensors", {CONVOLUTION: torch.zeros(3, 4)}
+    ),
+    "other layer": lambda folder: changed(folder / "unet.safetensors", {LINEAR: torch.zeros(3, 4)}),
+    "other bias": lambda folder: changed(folder / "unet.safetensors", {BIAS: torch.zeros(5)}),
+    "other embedding": lambda folder: changed(
+        folder / "text_encoders.safetensors", {WORDS: torch.zeros(3, 4)}
+    ),
 }
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def told(dynamic_vram, tmp_path_factory):
     """What came of every case, by its name (see comfyui_miniature_files.py)."""
     folder = tmp_path_factory.mktemp("miniatures")
     (folder / "base").mkdir()
@@ -78,7 +87,7 @@ def told(tmp_path_factory):
             (folder / name / path.name).symlink_to(path)
         damage(folder / name)
     program = Path(__file__).with_name("comfyui_miniature_files.py")
-    command = [comfyui_python(), program, folder]
+    command = [comfyui_python(), program, folder, *["dynamic"] * dynamic_vram]
     done = subprocess.run(command, cwd=comfyui_folder(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -107,6 +116,10 @@ def test_a_whole_miniature_loads(told):
         ("not finite", f"{NORM} in unet.safetensors holds NaN or infinite numbers"),
         ("another part", "it has no 'latent_channels', and may be another part under this name"),
         ("other shape", "size mismatch for out.0.weight"),
+        ("other convolution", "size mismatch for out.2"),
+        ("other layer", "size mismatch for time_embed.0"),
+        ("other bias", "size mismatch for time_embed.0"),
+        ("other embedding", "size mismatch for clip_l.transformer.text_model.embeddings.token_embedding"),
     ],
 )
 def test_a_bad_file_is_named_with_what_is_wrong(told, case, words):

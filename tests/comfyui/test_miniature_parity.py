@@ -44,7 +44,7 @@ def roughen(module: torch.nn.Module, seed: int) -> None:
 class Both:
     """The parts as diffusers and transformers have them, and ComfyUI's answers."""
 
-    def __init__(self, recipe, folder: Path):
+    def __init__(self, recipe, folder: Path, dynamic_vram: bool):
         torch.manual_seed(0)
         self.recipe = recipe
         self.unet, self.text, self.autoencoder = make_unet(recipe), TextEncoders(recipe), make_autoencoder()
@@ -62,6 +62,7 @@ class Both:
         save_file(tensors, folder / "request.safetensors", {"prompts": json.dumps(PROMPTS)})
         command = [comfyui_python(), Path(__file__).with_name("comfyui_miniature.py"), folder]
         command += [folder / "request.safetensors", folder / "answer.safetensors"]
+        command += ["dynamic"] * dynamic_vram
         done = subprocess.run(command, cwd=comfyui_folder(), capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr[-3000:]
         self.comfyui = load_file(folder / "answer.safetensors")
@@ -70,9 +71,9 @@ class Both:
 
 
 @pytest.fixture(scope="module", params=list(RECIPES))
-def both(request, tmp_path_factory):
+def both(request, dynamic_vram, tmp_path_factory):
     folder = tmp_path_factory.mktemp("miniature")
-    return Both(RECIPES[request.param], folder), folder
+    return Both(RECIPES[request.param], folder, dynamic_vram), folder
 
 
 def test_text_features_are_equal(both):

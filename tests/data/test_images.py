@@ -160,7 +160,7 @@ def test_an_own_list_on_an_own_scale(tmp_path):
     for part in (
         "valence is 9, outside -3..3",
         "--scale=1..9",
-        "'../own.csv' leads out of the picture folder",
+        "'../own.csv' lies outside the picture folder",
     ):
         assert part in str(caught.value)
 
@@ -181,7 +181,7 @@ def test_paths_stay_inside_the_folder(tmp_path):
     (tmp_path / "in" / "link.png").symlink_to(tmp_path / "out.png")
     assert path_inside(tmp_path / "in", "a.png").name == "a.png"
     for name in ("../out.png", str(tmp_path / "out.png"), "link.png"):
-        with pytest.raises(ValueError, match="leads out of the picture folder"):
+        with pytest.raises(ValueError, match="lies outside the picture folder"):
             path_inside(tmp_path / "in", name)
 
 

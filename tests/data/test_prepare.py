@@ -1,14 +1,15 @@
 """python -m trainer.prepare: the data folder, going on, refusing, and what it prints."""
 
 import json
-import subprocess
-import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from trainer import prepare
-from trainer.data.pairs import load_table
+from trainer.data.data_folder import PrepareSettings, collect_pairs
+from trainer.data.data_folder import prepare as prepare_folder
+from trainer.data.pairs import Scale, load_table
 from trainer.features.store import FeatureStore
 
 PAIRS = "neutral,emotional,valence,arousal\n" + "".join(
@@ -75,19 +76,6 @@ def test_the_same_command_goes_on_and_other_pairs_are_not_replaced(pairs, tmp_pa
     assert (out / "pairs.jsonl").read_bytes() == before
 
 
-def test_several_files_are_joined_without_leaks(pairs, tmp_path):
-    other = tmp_path / "other.jsonl"
-    row = {"neutral": "A HOUSE number 3", "emotional": "x", "valence": 5, "arousal": 5, "split": "validation"}
-    other.write_text(json.dumps(row) + "\n")
-    out = tmp_path / "data"
-    assert (
-        prepare.main(["--pairs", str(pairs), str(other), "--scale=1..9", "--out", str(out), "--pairs-only"])
-        == 0
-    )
-    table = load_table(out)
-    assert len(table) == 73 and table.split[3] == table.split[72]
-
-
 def test_bad_rows_are_refused_or_left_out(pairs, tmp_path, capsys):
     pairs.write_text(PAIRS + "A,B,10,1\nA,,1,1\n")
     arguments = ["--pairs", str(pairs), "--scale=1..9", "--out", str(tmp_path / "data"), "--pairs-only"]
@@ -100,20 +88,33 @@ def test_bad_rows_are_refused_or_left_out(pairs, tmp_path, capsys):
     assert "2 problems, the rows are left out" in text and "72 pairs" in text
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+@pytest.mark.slow
+def test_several_files_are_joined_without_leaks_and_without_a_word(pairs, tmp_path, capsys):
+    other = tmp_path / "other.jsonl"
+    row = {"neutral": "A HOUSE number 3", "emotional": "x", "valence": 5, "arousal": 5, "split": "validation"}
+    other.write_text(json.dumps(row) + "\n")
+    settings = PrepareSettings(
+        tmp_path / "data", [pairs, other], Scale.parse("1..9"), encoder="tiny", limit=6
+    )
+    table = prepare_folder(settings)
+    assert load_table(settings.out).fingerprint() == table.fingerprint()
+    assert len(FeatureStore(settings.out / "features", table)) == 6
+    assert "".join(capsys.readouterr()) == ""
+    table, _ = collect_pairs(replace(settings, limit=None))
+    assert len(table) == 73 and table.split[3] == table.split[72]
+
+
+def test_wrong_options_are_refused(capsys):
+    for arguments, message in (
         (["--scale=9..1"], "expected LOW..HIGH such as 1..9"),
         (["--validation", "1"], "from 0 to below 1"),
         (["--limit", "0"], "expected at least 1"),
         (["--limit", "5", "--seed", "-1"], "argument --seed: expected 0 or a positive integer, got -1"),
         (["--encoder"], "expected one argument"),
-    ],
-)
-def test_wrong_options_are_refused(arguments, message, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        prepare.main(arguments)
-    assert stopped.value.code == 2 and message in capsys.readouterr().err
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            prepare.main(arguments)
+        assert stopped.value.code == 2 and message in capsys.readouterr().err
 
 
 def test_an_encoder_that_cannot_be_read_keeps_the_pairs(pairs, tmp_path, capsys):
@@ -136,19 +137,3 @@ def test_a_nul_in_a_path_is_named(capsys):
 def test_unknown_commands_name_the_known_ones(capsys):
     assert prepare.main(["write-prompt"]) == 2
     assert "write-prompts" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("command", ["", *prepare.COMMANDS])
-def test_every_command_explains_itself(command, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        prepare.main([*command.split(), "--help"])
-    text = capsys.readouterr().out
-    assert stopped.value.code == 0 and f"usage: python -m trainer.prepare {command}".strip() in text
-
-
-def test_it_runs_as_a_module(pairs, tmp_path):
-    arguments = ["--pairs", str(pairs), "--scale", "1..9", "--out", str(tmp_path / "data"), "--pairs-only"]
-    done = subprocess.run(
-        [sys.executable, "-m", "trainer.prepare", *arguments], capture_output=True, text=True, check=True
-    )
-    assert "72 pairs" in done.stdout and done.stderr == ""

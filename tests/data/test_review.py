@@ -174,7 +174,7 @@ def test_other_files_are_refused(table, tmp_path):
     with pytest.raises(DataError, match="no column 'vote'; did you mean 'votes'"):
         read_votes(table, [wrong])
     wrong.write_bytes("id;check;vote;neutral\na;b;yes;Café".encode("cp1252"))
-    with pytest.raises(DataError, match="is not UTF-8"):
+    with pytest.raises(DataError, match="is not valid UTF-8"):
         read_votes(table, [wrong])
 
 

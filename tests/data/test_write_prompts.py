@@ -270,8 +270,8 @@ def test_pictures_that_cannot_be_read_cost_nothing(run, tmp_path):
         outcome = run(server)
     assert not server.requests and outcome.written == 0
     assert "cannot be read as an image" in outcome.failures["text.png"]
-    assert "leads out of the picture folder" in outcome.failures["../outside.png"]
-    assert "leads out of the picture folder" in outcome.failures["link.png"]
+    assert "lies outside the picture folder" in outcome.failures["../outside.png"]
+    assert "lies outside the picture folder" in outcome.failures["link.png"]
     assert "is not in the picture folder" in outcome.failures["none.png"]
 
 

@@ -101,7 +101,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
     inside = tmp_path / "inside"
     inside.mkdir()
     (inside / "link.png").symlink_to(tmp_path / "out.png")
-    with pytest.raises(DataError, match="leads out"):
+    with pytest.raises(DataError, match="lies outside"):
         read_manifest(manifest(inside, {**GOOD, "path": "link.png"}))
 
 

@@ -149,8 +149,15 @@ from trainer.features import store as features
 source, table, folder = sys.argv[1:]
 features.SHARD_PROMPTS = 8
 encoders = features.load_encoders(source)
-encode = encoders.forward
-encoders.forward = lambda tokens: (time.sleep(0.2), encode(tokens))[1]
+encode, calls = encoders.forward, []
+
+def held_up(tokens):
+    calls.append(tokens)
+    if len(calls) > 6:
+        time.sleep(600)  # it is killed in here
+    return encode(tokens)
+
+encoders.forward = held_up
 features.write_features(load_table(table), encoders, folder, batch_size=4)
 """
 
@@ -162,7 +169,7 @@ def test_a_killed_run_goes_on_where_it_stopped(table, encoders, encoder_folder, 
     root = Path(__file__).parents[2]
     child = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
     folder = tmp_path / "features"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (folder / "features-00001.safetensors").exists():
         assert child.poll() is None and time.monotonic() < deadline, child.stderr.read()
         time.sleep(0.02)

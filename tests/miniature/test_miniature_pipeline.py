@@ -11,13 +11,16 @@ import transformers
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from emoticrafter import EmotionNetwork, load_network
+from emoticrafter import load_network
 from emoticrafter.weights import read_metadata
 from trainer.core.device import Machine
-from trainer.miniature import emotion, measure
+from trainer.miniature import emotion
 from trainer.miniature.__main__ import main
 from trainer.miniature.pipeline import train
 from trainer.miniature.recipe import TINY, Recipe, keep, read_recipe
+from trainer.painters.miniature import MiniaturePainter
+from trainer.world.captions import emotional_caption
+from trainer.world.scene import all_scenes
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +110,14 @@ def test_a_run_without_its_generator_says_what_to_do(tmp_path, capsys, command):
     assert not (tmp_path / "ship").exists()
 
 
-def test_networks_are_looked_at_before_anything_is_loaded(out, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(measure, "Bench", None)
+def test_networks_are_looked_at_before_anything_is_drawn(out, tmp_path, capsys):
     for path, told in (
         (tmp_path / "none.safetensors", "There is no file"),
-        (out / "recipe.json", "is no network"),
+        (out / "recipe.json", "network"),
     ):
         assert main(["measure", "--out", str(out), "--networks", str(path), "--device", "cpu"]) == 1
         assert told in capsys.readouterr().err
+    assert not (out / "measured").exists()
 
 
 @pytest.mark.parametrize(
@@ -147,13 +150,16 @@ def test_measure_writes_the_table(out, tmp_path):
 
 @pytest.mark.slow
 def test_words_are_set_against_the_opposite_value(out, tmp_path, monkeypatch):
-    asked, forward = [], EmotionNetwork.forward
+    asked, draw = {}, MiniaturePainter.draw
 
-    def noted(self, features, valence, arousal):
-        asked.append((float(valence[0]), float(arousal[0])))
-        return forward(self, features, valence, arousal)
+    def noted(self, tasks):
+        for task in tasks:
+            asked.setdefault(task.text, set()).add(
+                (self.strength * bool(self.network), task.valence, task.arousal)
+            )
+        return draw(self, tasks)
 
-    monkeypatch.setattr(EmotionNetwork, "forward", noted)
+    monkeypatch.setattr(MiniaturePainter, "draw", noted)
     document = tmp_path / "miniature.md"
     words = ["--out", str(out), "--prompts", "2", "--device", "cpu", "--table", str(document)]
     assert main(["override", *words]) == 0
@@ -161,8 +167,10 @@ def test_words_are_set_against_the_opposite_value(out, tmp_path, monkeypatch):
     assert shown.count("\n| valence ") == shown.count("\n| arousal ") == 4
     [strong] = [line for line in shown.splitlines() if line.startswith("| arousal +3 |")]
     assert "| arousal -2.5 |" in strong and strong.count("±") == 3 and strong.count("%") == 2
-    assert set(asked) == {(2.5, 0.0), (-2.5, 0.0), (0.0, 2.5), (0.0, -2.5)}
-    assert len(asked) == 8 * 2, "once for each strength; words alone need no network"
+    sad = asked[emotional_caption(all_scenes("held-out")[1], -3.0, 0.0, 1)]
+    alone = (0.0, -3.0, 0.0)  # drawn by `measure` before, perhaps
+    assert sad - {alone} == {(1.0, 2.5, 0.0), (2.0, 2.5, 0.0)}
+    assert len(asked) == 8 * 2
 
 
 def test_export_writes_small_files_and_their_card(out, tmp_path, capfd):

@@ -164,13 +164,13 @@ def test_a_card_of_other_weights_is_refused(shipped, tmp_path):
 
 @pytest.mark.slow
 def test_the_painters_captions_are_rewritten_prompts(tmp_path, capsys):
-    from trainer.painters.miniature import held_out_prompts
-    from trainer.painters.plan import LEVELS, plan, read_rewritten
+    from trainer.miniature.held_out import held_out_prompts
+    from trainer.painters.plan import grid, plan, read_rewritten
 
     path = tmp_path / "rewritten.jsonl"
     assert main(["captions", "--out", str(path)]) == 0
     words, prompts = read_rewritten(path), held_out_prompts()
-    tasks = plan(prompts, LEVELS, [0], "rewriting", False, {}, words)
+    tasks = plan(prompts, grid(), [0], "rewriting", {}, words)
     assert len(tasks) == len(words) == 25 * len(prompts) and "1,050 captions" in capsys.readouterr().out
     assert all(task.text != task.prompt for task in tasks if (task.valence, task.arousal) == (3.0, 3.0))
     assert len({task.made for task in tasks}) == len(tasks)

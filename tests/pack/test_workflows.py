@@ -118,6 +118,9 @@ def test_the_blueprint_is_one_node_with_what_it_shows():
     shown = ["clip", "network", "text", "valence", "arousal", "strength"]
     assert [slot["name"] for slot in host["inputs"]] == [slot["name"] for slot in inside["inputs"]] == shown
     assert [slot["type"] for slot in host["outputs"]] == ["CONDITIONING"]
+    # Older interfaces read `extra`, newer ones the subgraph itself.
+    assert inside["description"] == BLUEPRINT["extra"]["BlueprintDescription"]
+    assert inside["category"] == "EmotiCrafter"
     encode, emotion = inside["nodes"]
     assert (encode["type"], emotion["type"]) == ("CLIPTextEncode", "EmotiCrafterConditioning")
     assert saved_widgets(emotion) == ORDER["EmotiCrafterConditioning"]

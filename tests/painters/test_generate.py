@@ -16,11 +16,13 @@ import torch
 from PIL import Image as Pillow
 
 from emoticrafter import EmotionNetwork, NetworkConfig, save_network
-from trainer import generate
+from trainer.core.processes import Processes
 from trainer.core.rows import DataError
 from trainer.evaluation.manifest import read_manifest
 from trainer.generate import main
-from trainer.painters.plan import LEVELS, PROMPTS, Process, estimate, plan, read_prompts
+from trainer.painters.draw import Job, draw, draw_apart
+from trainer.painters.plan import LEVELS, PLAIN, PROMPTS, estimate, grid, plan, read_prompts, share
+from trainer.painters.settings import MiniatureSettings, SdxlSettings
 from trainer.painters.store import Store
 
 SETTINGS = {"painter": "test"}
@@ -59,7 +61,7 @@ def painted(tmp_path, monkeypatch):
 
     def run(*arguments, painter=None, out="images"):
         painter = painter or Paints()
-        monkeypatch.setattr(generate, "_painter", lambda options, process: painter)
+        monkeypatch.setattr(SdxlSettings, "make", lambda settings, device: painter)
         command = ["sdxl", "--out", str(tmp_path / out), "--limit", "2", *arguments]
         without = {"--plain", "--rewritten"} & set(arguments)
         code = main(command if without else [*command, "--network", str(network)])
@@ -72,15 +74,15 @@ def painted(tmp_path, monkeypatch):
 
 
 def test_the_protocol_is_3300_pictures():
-    tasks = plan(read_prompts(PROMPTS), LEVELS, [0], "ours", False, SETTINGS)
+    tasks = plan(read_prompts(PROMPTS), grid(), [0], "ours", SETTINGS)
     assert len(tasks) == 3300 == len({task.path for task in tasks}) == len({task.made for task in tasks})
-    assert len(plan(read_prompts(PROMPTS), LEVELS, [0], "plain", True, SETTINGS)) == 132
+    assert len(plan(read_prompts(PROMPTS), PLAIN, [0], "plain", SETTINGS)) == 132
     assert "PFLOP" in estimate(3300, 1024**2, None, None, 3e14)
 
 
 def test_processes_share_whole_prompts():
-    tasks = plan(read_prompts(PROMPTS), LEVELS, [0], "ours", False, SETTINGS)
-    shares = [Process(rank, 4).share(tasks) for rank in range(4)]
+    tasks = plan(read_prompts(PROMPTS), grid(), [0], "ours", SETTINGS)
+    shares = [share(tasks, Processes(4, rank)) for rank in range(4)]
     assert sorted(t.path for share in shares for t in share) == sorted(t.path for t in tasks)
     assert {len(share) for share in shares} == {33 * 25}
     assert not {t.number for t in shares[0]} & {t.number for t in shares[1]}
@@ -89,10 +91,10 @@ def test_processes_share_whole_prompts():
 def test_odd_prompt_files_are_refused(tmp_path):
     path = tmp_path / "prompts.txt"
     path.write_text("\n\n")
-    with pytest.raises(DataError, match="holds no prompts"):
+    with pytest.raises(DataError, match="has no prompts"):
         read_prompts(path)
     path.write_text("A dog.\nA cat.\nA dog.\n")
-    with pytest.raises(DataError, match=r"holds 'A dog\.' more than once"):
+    with pytest.raises(DataError, match=r"has 'A dog\.' more than once"):
         read_prompts(path)
 
 
@@ -197,8 +199,22 @@ def test_the_last_process_writes_the_manifest(painted, monkeypatch, capsys):
     assert len(read_manifest(found.out / "manifest.jsonl")) == 50
 
 
+@pytest.mark.slow
+def test_processes_draw_a_job_together(run, tmp_path):
+    """Each in a process of its own, with the job as it is: what they draw is what one alone draws."""
+    painter = MiniatureSettings(run)
+    tasks = plan(["a cat", "a dog", "a tree"], grid((-3.0, 3.0)), [0], "plain", painter.as_json())
+    apart, alone = (Job(tmp_path / name, painter, tasks, 4, "cpu") for name in ("apart", "alone"))
+    draw_apart(apart, 2)
+    draw(alone, tasks)
+    assert apart.missing() == []
+    assert len(list((apart.folder / "parts").glob("plain-*-of-2.jsonl"))) == 2
+    for task in tasks:
+        assert (apart.folder / task.path).read_bytes() == (alone.folder / task.path).read_bytes()
+
+
 def test_two_commands_do_not_draw_the_same(painted, tmp_path, capsys):
-    with Store(tmp_path / "images").drawing("ours", Process()):
+    with Store(tmp_path / "images").drawing("ours", Processes()):
         assert painted().code == 1
     assert "start all of them with torchrun" in capsys.readouterr().err
 
@@ -219,7 +235,7 @@ def test_a_dry_run_draws_nothing_and_says_what_it_takes(painted, capsys):
     ("arguments", "said"),
     [
         (["sdxl"], "give --network"),
-        (["sdxl", "--network", "none.safetensors"], "--network none.safetensors is not there"),
+        (["sdxl", "--network", "none.safetensors"], "--network none.safetensors does not exist"),
         (["sdxl", "--plain", "--method", "../x"], "expected letters, digits"),
         (["sdxl", "--method", "plain"], "give --plain"),
         (["sdxl", "--plain", "--seeds", "1", "1"], "different numbers"),
@@ -316,13 +332,10 @@ def test_sdxl_draws_the_emotion_and_resumes(sdxl, tmp_path):
 
 @pytest.mark.slow
 def test_sdxl_with_strength_0_is_the_plain_picture(sdxl, tmp_path):
-    from trainer.painters.sdxl import SdxlPainter
-
     network = network_file(tmp_path / "network.safetensors", 64)
-    tasks = plan(["A dog."], (0.0, 3.0), [5], "ours", False, SETTINGS)
-    size = {"size": 32, "steps": 2}
-    plain = SdxlPainter(str(sdxl), None, "cpu", **size).draw(tasks[:1])[0]
-    unchanged = SdxlPainter(str(sdxl), network, "cpu", **size, strength=0.0).draw(tasks)
+    tasks = plan(["A dog."], grid((0.0, 3.0)), [5], "ours", SETTINGS)
+    [plain] = SdxlSettings(str(sdxl), None, size=32, steps=2).make("cpu").draw(tasks[:1])
+    unchanged = SdxlSettings(str(sdxl), network, size=32, steps=2, strength=0.0).make("cpu").draw(tasks)
     assert all(np.abs(np.array(picture).astype(int) - np.array(plain)).max() <= 1 for picture in unchanged)
 
 
@@ -378,7 +391,7 @@ def test_the_miniature_draws_its_held_out_prompts(run, tmp_path):
 
 
 def test_held_out_prompts_differ():
-    from trainer.painters.miniature import held_out_prompts
+    from trainer.miniature.held_out import held_out_prompts
 
     prompts = held_out_prompts()
     assert len(prompts) == len(set(prompts)) == 42
@@ -388,7 +401,7 @@ def test_a_run_without_a_network_says_what_to_do(run, tmp_path, capsys):
     assert (
         main(["miniature", "--run", str(run), "--network", "gone.safetensors", "--out", str(tmp_path)]) == 1
     )
-    assert "gone.safetensors is not there" in capsys.readouterr().err
+    assert "gone.safetensors does not exist" in capsys.readouterr().err
 
 
 # ---- ComfyUI ---------------------------------------------------------------------------------------
@@ -492,11 +505,11 @@ def test_what_the_server_says_comes_through(comfyui, capsys):
         (lambda w: {"nodes": [], "links": []}, r"Export (API)"),
         (
             lambda w: {**w, "1": {"class_type": "CLIPTextEncode", "inputs": {"text": "a dog"}}},
-            "write {prompt} into",
+            "write {prompt} in the text",
         ),
         (lambda w: {k: v for k, v in w.items() if k != "3"}, "no sampler with a seed"),
         (lambda w: {k: v for k, v in w.items() if k != "2"}, "no EmotiCrafter node"),
-        (lambda w: [], "no workflow of ComfyUI"),
+        (lambda w: [], "is not a ComfyUI workflow"),
     ],
 )
 def test_a_workflow_without_a_place_is_refused(comfyui, capsys, change, said):
@@ -512,5 +525,5 @@ def test_levels_that_would_share_a_picture_s_name_are_refused(capsys):
 
 
 def test_no_picture_is_named_after_a_negative_zero():
-    tasks = plan(["a cat"], (-0.001, -0.0), [0], "ours", False, {})
+    tasks = plan(["a cat"], grid((-0.001, -0.0)), [0], "ours", {})
     assert {task.path for task in tasks} == {"ours/0000-0/v+0.00a+0.00.png"}

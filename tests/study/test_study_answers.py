@@ -1,4 +1,4 @@
-"""trainer/study/answers.py: which files and answers count."""
+"""Which files of answers, and which answers in them, count."""
 
 import json
 import re
@@ -20,64 +20,59 @@ def test_whole_files_are_read_however_they_are_spaced(study_key, tmp_path):
     assert [task for task, _ in answers.people[0].given] == tasks
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"format": "x"}, "no answers of a study page"),
-        ({"study": "0" * 16}, "answers to another study"),
-        ({"participant": 99}, "participant 99 is none of 1 to 6"),
-        ({"participant": True}, "participant is missing or no int"),
-        ({"participant": "1"}, "participant is missing or no int"),
-        ({"answers": None}, "answers is missing or no list"),
-        ({"session": None}, "session is missing or no str"),
-        ({"answers": [{"task": 999, "answer": 1, "ms": 5}]}, "an answer to task 999, which there is not"),
-        ({"answers": [5]}, "an answer to task None, which there is not"),
-        ({"answers": [{"task": 0, "answer": None, "ms": 5}] * 2}, "task 0 is answered twice"),
-        ({"answers": [{"task": 0, "answer": None, "ms": -5}]}, "task 0 took -5 ms"),
-    ],
-)  # fmt: skip
-def test_a_forged_file_is_left_out_and_the_others_kept(study_key, tmp_path, change, message):
-    folder = put(tmp_path, good=content(study_key, 1), bad=sealed(content(study_key, 2) | change))
-    answers = read_answers(folder, study_key)
-    assert kept(answers) == ["good.json"]
-    [note] = answers.notes
-    assert re.search(rf"^bad\.json: left out: .*({message})", note)
+FORGED = [
+    ({"format": "x"}, "not the answers of a study page"),
+    ({"study": "0" * 16}, "answers to another study"),
+    ({"participant": 99}, "participant 99 is not one of 1 to 6"),
+    ({"participant": True}, "participant is missing or not of type int"),
+    ({"participant": "1"}, "participant is missing or not of type int"),
+    ({"answers": None}, "answers is missing or not of type list"),
+    ({"session": None}, "session is missing or not of type str"),
+    ({"answers": [{"task": 999, "answer": 1, "ms": 5}]}, "an answer to task 999, which does not exist"),
+    ({"answers": [5]}, "an answer to task None, which does not exist"),
+    ({"answers": [{"task": 0, "answer": None, "ms": 5}] * 2}, "task 0 is answered twice"),
+    ({"answers": [{"task": 0, "answer": None, "ms": -5}]}, "task 0 took -5 ms"),
+]
+IMPOSSIBLE = [
+    ("order", ["0001.jpg"] * 5, "is not an order of its pictures"),
+    ("order", "0001.jpg", "is not an order of its pictures"),
+    ("order", [1, 2, 3, 4, 5], "is not an order of its pictures"),
+    ("estimate", [3.5, 0], "is not a point of the field"),
+    ("estimate", [float("nan"), 0], "is not a point of the field"),
+    ("estimate", [1], "is not a point of the field"),
+    ("consistency", 6, "6 is not a rating from 1 to 5"),
+    ("smoothness", 2.5, "2.5 is not a rating from 1 to 5"),
+    ("smoothness", True, "True is not a rating from 1 to 5"),
+    ("practice", "yes", "expected true"),
+]
 
 
-@pytest.mark.parametrize(
-    ("kind", "value", "message"),
-    [
-        ("order", ["0001.jpg"] * 5, "is not an order of its pictures"),
-        ("order", "0001.jpg", "is not an order of its pictures"),
-        ("order", [1, 2, 3, 4, 5], "is not an order of its pictures"),
-        ("estimate", [3.5, 0], "is not a point of the field"),
-        ("estimate", [float("nan"), 0], "is not a point of the field"),
-        ("estimate", [1], "is not a point of the field"),
-        ("consistency", 6, "6 is no rating from 1 to 5"),
-        ("smoothness", 2.5, "2.5 is no rating from 1 to 5"),
-        ("smoothness", True, "True is no rating from 1 to 5"),
-        ("practice", "yes", "expected true"),
-    ],
-)
-def test_an_answer_that_the_page_cannot_give_is_named(study_key, tmp_path, kind, value, message):
-    bad = content(study_key, 2)
-    index = next(i for i, task in enumerate(study_key.participants[1]) if task.kind == kind)
-    bad["answers"][index]["answer"] = value
-    answers = read_answers(put(tmp_path, good=content(study_key, 1), bad=sealed(bad)), study_key)
-    assert kept(answers) == ["good.json"]
-    assert f"bad.json: left out: task {index} ({kind})" in answers.notes[0]
-    assert message in answers.notes[0]
+def test_forged_files_are_left_out_and_named(study_key, tmp_path):
+    """Their checksums fit; each is wrong in one field, or in one answer that the page cannot give."""
+    bad, said = {}, {}
+    for number, (change, message) in enumerate(FORGED):
+        bad[f"field{number}"], said[f"field{number}"] = sealed(content(study_key, 2) | change), message
+    for number, (kind, value, message) in enumerate(IMPOSSIBLE):
+        values, name = content(study_key, 2), f"answer{number}"
+        index = next(i for i, task in enumerate(study_key.participants[1]) if task.kind == kind)
+        values["answers"][index]["answer"] = value
+        bad[name], said[name] = sealed(values), rf"task {index} \({kind}\): .*{message}"
+    answers = read_answers(put(tmp_path, good=content(study_key, 1), **bad), study_key)
+    assert kept(answers) == ["good.json"] and len(answers.notes) == len(bad)
+    for name, message in said.items():
+        [note] = [note for note in answers.notes if note.startswith(f"{name}.json: left out: ")]
+        assert re.search(message, note), note
 
 
 def test_damage_is_told_apart(study_key, tmp_path):
     whole = json.dumps(content(study_key, 2)).encode()
     files = {
         "cut": (whole[:-30], "not JSON, perhaps cut off"),
-        "edited": (whole.replace(b'"drawn": false', b'"drawn": true'), "the checksum does not fit"),
-        "list": (b"[]", "no JSON object"),
-        "binary": (b"\xff\x00", "is not UTF-8"),
+        "edited": (whole.replace(b'"drawn": false', b'"drawn": true'), "the checksum does not match"),
+        "list": (b"[]", "expected a JSON object"),
+        "binary": (b"\xff\x00", "is not valid UTF-8"),
         "deep": (b"[" * 100_000, "not JSON"),
-        "huge": (b" " * 5_000_001, "5 MB are too much"),
+        "huge": (b" " * 5_000_001, "5 MB are too many"),
     }
     folder = put(tmp_path, good=content(study_key, 1), **{name: data for name, (data, _) in files.items()})
     (folder / "notes.docx").touch()
@@ -123,7 +118,7 @@ def test_incomplete_skipped_and_hasty_answers_are_kept_and_named(study_key, tmp_
     [incomplete, skipped, hasty] = answers.notes
     assert (
         incomplete
-        == f"part.json: incomplete: 4 of {len(study_key.participants[0])} tasks; used for what is there"
+        == f"part.json: incomplete: 4 of {len(study_key.participants[0])} tasks; its answers are used"
     )
     assert "1 tasks skipped" in skipped
     assert "hasty" in hasty
@@ -143,7 +138,7 @@ def test_who_fails_the_attention_checks_is_left_out(study_key, tmp_path):
     assert kept(answers) == ["one.json"]
     assert "two.json: left out: failed 2 of 2 attention checks" in answers.notes
     assert "one.json: failed 1 of 2 attention checks; kept" in answers.notes
-    with pytest.raises(DataError, match=r"not one file of answers can be used\n.*failed 1 of 2"):
+    with pytest.raises(DataError, match=r"none of the files can be used\n.*failed 1 of 2"):
         read_answers(folder, study_key, failed_checks=0)
 
 
@@ -157,13 +152,10 @@ def test_simulated_answers_never_mix_with_real_ones(study_key, tmp_path):
     assert len(answers.notes) == 2
 
 
-def test_a_folder_that_is_not_there_is_named(study_key, tmp_path):
+def test_what_cannot_be_read_at_all_is_refused(study_key, tmp_path):
     with pytest.raises(DataError, match="there is no such folder"):
         read_answers(tmp_path / "none", study_key)
-    with pytest.raises(DataError, match="there is no file in it"):
+    with pytest.raises(DataError, match="the folder is empty"):
         read_answers(tmp_path, study_key)
-
-
-def test_a_number_of_failed_checks_below_0_is_refused(study_key, tmp_path):
     with pytest.raises(DataError, match="--failed-checks must be 0 or more, got -1"):
         read_answers(tmp_path, study_key, -1)

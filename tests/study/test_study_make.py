@@ -1,4 +1,4 @@
-"""trainer/study/make.py and key.py: what the page shows and gives away, and what the key holds."""
+"""What the page of a study shows and gives away, and what its key holds."""
 
 import base64
 import hashlib
@@ -105,7 +105,7 @@ def test_texts_stay_texts(tmp_path):
 
 def test_a_study_that_is_there_is_never_changed(study_manifest, study):
     before = page_of(study)
-    with pytest.raises(DataError, match="is there already, and a study must not change"):
+    with pytest.raises(DataError, match="exists already, and a study must not change"):
         make_study(study_manifest, study, replace(SETTINGS, seed=5))
     assert page_of(study) == before
 

@@ -1,4 +1,4 @@
-"""trainer/study/plan.py: who is asked what, in which order."""
+"""Who is asked what, in which order."""
 
 from collections import Counter
 from dataclasses import replace
@@ -13,14 +13,14 @@ from trainer.core.rows import DataError
 from trainer.study.plan import Amounts, five_along, make_plan, parts_in_order, take_stock, williams
 
 
-@pytest.mark.parametrize("count", range(1, 7))
-def test_methods_come_equally_often_at_each_place_and_behind_each_other(count):
-    rows = williams(count)
-    for column in zip(*rows, strict=True):
-        assert set(Counter(column).values()) == {len(rows) // count}
-    following = Counter(pair for row in rows for pair in pairwise(row))
-    assert len(following) == count * (count - 1)
-    assert len(set(following.values())) <= 1
+def test_methods_come_equally_often_at_each_place_and_behind_each_other():
+    for count in range(1, 7):
+        rows = williams(count)
+        for column in zip(*rows, strict=True):
+            assert set(Counter(column).values()) == {len(rows) // count}
+        following = Counter(pair for row in rows for pair in pairwise(row))
+        assert len(following) == count * (count - 1)
+        assert len(set(following.values())) <= 1
 
 
 def plan_of(methods, participants, seed=0, amounts=AMOUNTS, contents=12):
@@ -48,20 +48,20 @@ EACH = {
 }
 
 
-@pytest.mark.parametrize("methods", [("a",), ("a", "b"), ("a", "b", "c")])
-def test_a_group_meets_the_same_contents_each_by_every_method_and_nobody_one_twice(methods):
-    count = len(methods)
-    plan, known = plan_of(methods, 4 * count, amounts=Amounts(2, 3, 1, 2))
-    for (kind, axis), each in EACH.items():
+def test_a_group_meets_the_same_contents_each_by_every_method_and_nobody_one_twice():
+    for methods in (("a",), ("a", "b"), ("a", "b", "c")):
+        count = len(methods)
+        plan, known = plan_of(methods, 4 * count, amounts=Amounts(2, 3, 1, 2))
         for first in range(0, len(plan), count):
-            group = [met(tasks, known, kind, axis) for tasks in plan[first : first + count]]
-            for person in group:
-                assert Counter(method for method, _, _ in person) == dict.fromkeys(methods, each)
-                assert len({content for _, content, _ in person}) == len(person)
-            everything = Counter(item for person in group for item in person)
-            assert set(everything.values()) == {1}
-            by_method = [{(c, p) for m, c, p in everything if m == method} for method in methods]
-            assert all(items == by_method[0] for items in by_method)
+            for (kind, axis), each in EACH.items():
+                group = [met(tasks, known, kind, axis) for tasks in plan[first : first + count]]
+                for person in group:
+                    assert Counter(method for method, _, _ in person) == dict.fromkeys(methods, each)
+                    assert len({content for _, content, _ in person}) == len(person)
+                everything = Counter(item for person in group for item in person)
+                assert set(everything.values()) == {1}
+                by_method = [{(c, p) for m, c, p in everything if m == method} for method in methods]
+                assert all(items == by_method[0] for items in by_method)
 
 
 def test_a_series_has_five_pictures_of_one_method_and_prompt_along_one_axis():
@@ -135,18 +135,19 @@ def test_an_axis_that_never_varies_is_not_asked_about():
     assert {task.axis for tasks in plan for task in tasks} == {"valence", None}
 
 
-@pytest.mark.parametrize(
-    ("amounts", "contents", "message"),
-    [
-        (Amounts(order=3), 4, r"--order 3 .*\(ours, rival\) needs 6 .* series along valence .* 4: at most --order 2"),
-        (Amounts(estimate=9), 4, r"--estimate 9 .* needs 18 .* and there are 4: at most --estimate 2"),
-        (Amounts(order=-1), 4, "--order must be from 0 to 100, got -1"),
-        (Amounts(0, 0, 0, 0), 4, "nothing is asked: every amount is 0"),
-    ],
-)  # fmt: skip
-def test_amounts_that_the_images_do_not_allow_are_named(amounts, contents, message):
-    with pytest.raises(DataError, match=message):
-        make_plan(take_stock(images(contents=contents)), amounts, 4, 0)
+def test_amounts_that_the_images_do_not_allow_are_named():
+    stock = take_stock(images(contents=4))
+    for amounts, message in (
+        (
+            Amounts(order=3),
+            r"--order 3 .*\(ours, rival\) needs 6 .* series along valence .* 4: at most --order 2",
+        ),
+        (Amounts(estimate=9), r"--estimate 9 .* needs 18 .* and there are 4: at most --estimate 2"),
+        (Amounts(order=-1), "--order must be from 0 to 100, got -1"),
+        (Amounts(0, 0, 0, 0), "nothing is asked: every amount is 0"),
+    ):
+        with pytest.raises(DataError, match=message):
+            make_plan(stock, amounts, 4, 0)
 
 
 def test_images_without_any_series_can_be_estimated_and_nothing_else():

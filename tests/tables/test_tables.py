@@ -11,7 +11,6 @@ import torch
 from PIL import Image as Pillow
 
 from emoticrafter import EmotionNetwork, NetworkConfig, save_network
-from trainer import generate
 from trainer.core.rows import DataError
 from trainer.evaluation.manifest import read_manifest
 from trainer.evaluation.results import ALWAYS_0
@@ -19,13 +18,15 @@ from trainer.miniature.folders import save_generator
 from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
 from trainer.miniature.readers import KINDS, Reader, save_reader
 from trainer.miniature.recipe import TINY, keep
-from trainer.tables import draw, figures, people, text
-from trainer.tables.__main__ import main, table_names
+from trainer.painters.plan import grid, is_method_name
+from trainer.painters.settings import MiniatureSettings, SdxlSettings
+from trainer.tables import draw, make, people, text
+from trainer.tables.__main__ import main
 from trainer.tables.figures import Found, Row
+from trainer.tables.fits import check_base, fit
 from trainer.tables.rows import NETWORKS, OURS, PLAIN, REWRITING, TABLES, TITLES
-from trainer.tables.sources import Drawing, Miniature, check_base, fit, given_networks, method_name
-
-pytestmark = pytest.mark.slow
+from trainer.tables.settings import table_names
+from trainer.tables.sources import Drawing, Miniature, given_networks, method_name
 
 pytestmark = pytest.mark.slow
 
@@ -57,19 +58,19 @@ def test_networks_are_averaged_prompt_by_prompt_and_their_spread_stands_beside()
 
 
 def test_rows_are_tested_against_ours_alone_with_holms_correction():
-    base = np.linspace(0.1, 0.6, 12)
+    base = np.linspace(0.1, 0.6, PROMPTS)
     table = found(
         {
             OURS: [base, base + 0.01],
             "time-embedding": [base + 1, base + 2],
-            REWRITING: [base + np.tile([0.3, -0.3], 6) * np.arange(1, 13)],
+            REWRITING: [base + np.tile([0.3, -0.3], PROMPTS // 2) * np.arange(1, PROMPTS + 1)],
         }
     )
     assert set(table.tests) == {("V-Error", "time-embedding"), ("V-Error", REWRITING)}
     test, p = table.tests["V-Error", "time-embedding"]
     assert test.effect == 1 and test.difference == pytest.approx(1.495)
     assert p == pytest.approx(2 * test.p) and p < 0.01  # the smaller of two
-    shown = text.markdown(table, "python -m trainer.tables 1")
+    shown = text.shown(table, "python -m trainer.tables 1")
     assert "| time embedding | 2 | 1.850 ± 0.707 * |" in shown
     [rewriting] = [line for line in shown.splitlines() if line.startswith("| rewriting | – |")]
     assert "*" not in rewriting and "±" not in rewriting
@@ -86,15 +87,15 @@ def test_rows_are_tested_against_ours_alone_with_holms_correction():
     ],
 )
 def test_a_star_needs_a_difference_between_prompts_and_between_networks(ours, other, said):
-    base = np.linspace(0.1, 0.5, 12)
+    base = np.linspace(0.1, 0.5, PROMPTS)
     table = found({OURS: [base + by for by in ours], "improved": [base + by for by in other]})
     [(_, p)] = table.tests.values()
     assert p < 0.01
-    assert f"| {said}" in text.markdown(table, "command")
+    assert f"| {said}" in text.shown(table, "command")
 
 
 def test_rows_are_compared_over_the_seeds_that_both_have():
-    base = np.linspace(0.1, 0.6, 12)
+    base = np.linspace(0.1, 0.6, PROMPTS)
     table = found({OURS: [base, base + 0.01, base + 9], "unweighted": [base + 0.02, base + 0.03]})
     test, _ = table.tests["V-Error", "unweighted"]
     assert test.difference == pytest.approx(0.02)
@@ -103,10 +104,10 @@ def test_rows_are_compared_over_the_seeds_that_both_have():
 
 
 def test_a_pair_of_rows_is_compared_beside_ours():
-    base = np.linspace(0.1, 0.6, 12)
+    base = np.linspace(0.1, 0.6, PROMPTS)
     rows = {OURS: [base, base], "paper": [base, base + 0.02], "paper-improved": [base - 0.09, base - 0.08]}
     table = replace(found(rows), pairs=(("paper-improved", "paper"), ("improved", "paper")))
-    shown = text.markdown(table, "command")
+    shown = text.shown(table, "command")
     line = "| paper's recipe, improved − paper's recipe | -0.095 *, p < 0.001, r -1.00 |"
     assert line in shown and "ours, improved −" not in shown  # which is not there
     [test] = text.as_json(table, {})["further"]
@@ -114,7 +115,7 @@ def test_a_pair_of_rows_is_compared_beside_ours():
 
 
 def test_too_few_prompts_get_no_test_and_no_interval():
-    shown = text.markdown(found({OURS: [[0.1, 0.2]], REWRITING: [[0.3, 0.4]]}), "command")
+    shown = text.shown(found({OURS: [[0.1, 0.2]], REWRITING: [[0.3, 0.4]]}), "command")
     assert "| ours | 1 | 0.150 |" in shown and "\n| ours | – |\n" in shown  # mean, interval
     assert (
         "| rewriting | – | 0.350 |" in shown and shown.count("\n| rewriting | – |\n") == 2
@@ -137,7 +138,7 @@ def test_tables_are_named_as_the_paper_names_them():
     assert table_names(["1"]) == ["table 1"]
     assert table_names(["1", "2", "3", "4", "figure", "10", "settings"]) == list(TABLES)
     assert table_names(["figure", "10", "1", "table", "1"]) == ["figure 10", "table 1"]
-    with pytest.raises(DataError, match="'7' is no table: expected 1, 2, 3, 4, figure 10 or settings"):
+    with pytest.raises(DataError, match="'7' is not a table: expected 1, 2, 3, 4, figure 10 or settings"):
         table_names(["7"])
 
 
@@ -147,9 +148,7 @@ def test_every_row_has_a_title_and_a_name_that_a_manifest_takes():
     assert set(NETWORKS) <= set(TITLES)
     assert method_name("scale-1.5", 2) == "scale-1_5-2"
     for row in NETWORKS:
-        generate.check(
-            generate.parser().parse_args(["miniature", "--out", "x", "--method", method_name(row, 0)])
-        )
+        assert is_method_name(method_name(row, 0))
 
 
 def test_networks_are_where_their_commands_put_them(tmp_path):
@@ -175,7 +174,7 @@ def test_given_networks_are_checked(tmp_path):
     assert given_networks([f"ours={file}", f"ours={file}"]) == {OURS: [file, file]}
     with pytest.raises(DataError) as error:
         given_networks(["their=x", f"ours={tmp_path / 'none'}", "ours"])
-    assert "NAME one of ours" in str(error.value) and "none is not there" in str(error.value)
+    assert "NAME one of ours" in str(error.value) and "none does not exist" in str(error.value)
     assert len(str(error.value).splitlines()) == 3
 
 
@@ -229,7 +228,8 @@ def tables(run, tmp_path, monkeypatch):
 
     def command(*words, source=("--run", str(run), "--baselines", str(tmp_path / "baselines"))):
         painter = Paints()
-        monkeypatch.setattr(generate, "_painter", lambda options, process: painter)
+        for settings in (MiniatureSettings, SdxlSettings):
+            monkeypatch.setattr(settings, "make", lambda settings, device: painter)
         common = ["--out", str(tmp_path / "tables"), "--prompts", str(PROMPTS), "--device", "cpu"]
         return main([*source, *common, *words]), painter.drawn
 
@@ -240,10 +240,10 @@ def tables(run, tmp_path, monkeypatch):
 def nine_points(monkeypatch):
     """Fewer pictures than the 25 points need, and fewer shuffles."""
     monkeypatch.setattr("trainer.evaluation.results.SHUFFLES", 2)
-    whole = draw.arguments
-    monkeypatch.setattr(draw, "arguments", lambda *asked: [*whole(*asked), "--levels=-3,0,3"])
+    monkeypatch.setattr(draw, "POINTS", grid((-3.0, 0.0, 3.0)))
 
 
+@pytest.mark.slow
 def test_every_table_is_made_and_made_again_from_what_is_there(tables, nine_points, tmp_path, capsys):
     document = tmp_path / "docs" / "results.md"
     document.parent.mkdir()
@@ -310,6 +310,7 @@ def test_every_table_is_made_and_made_again_from_what_is_there(tables, nine_poin
     assert again.partition("Made by")[0] == one.partition("Made by")[0]
 
 
+@pytest.mark.slow
 def test_the_study_says_that_no_people_were_asked(tables, tmp_path):
     code, drawn = tables("3", "--networks", "2")
     assert code == 0 and {task.method for task in drawn} == {"ours-0", "rewriting"}
@@ -336,15 +337,16 @@ def test_a_study_with_too_few_prompts_is_refused_before_anything_is_drawn(tables
     assert "--prompts 4 with --seeds 2 is 8. Give --prompts 5" in people.too_few(4, 2)
 
 
+@pytest.mark.slow
 def test_a_table_that_cannot_be_made_leaves_the_others(tables, nine_points, tmp_path, monkeypatch, capsys):
-    find = figures.find
+    find = make.find
 
     def fails(table, *rest):
         if table is TABLES["table 2"]:
             raise DataError("its pictures are gone")
         return find(table, *rest)
 
-    monkeypatch.setattr(figures, "find", fails)
+    monkeypatch.setattr(make, "find", fails)
     code, drawn = tables("2", "3", "4", "--no-fit", "--networks", "1", "--prompts", "2")
     said = capsys.readouterr().err
     assert code == 1 and drawn
@@ -353,6 +355,7 @@ def test_a_table_that_cannot_be_made_leaves_the_others(tables, nine_points, tmp_
     assert made == {"table-4.md"}
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_is_missing_and_does_nothing(tables, tmp_path, capsys):
     assert tables("1", "--dry-run", "--networks", "2") == (0, [])
     said = capsys.readouterr().out
@@ -363,6 +366,7 @@ def test_a_dry_run_says_what_is_missing_and_does_nothing(tables, tmp_path, capsy
     assert "their rows are left out\npictures: 1,764 of 1,764" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_sdxl_takes_networks_by_name(tables, nine_points, run, tmp_path, capsys):
     network = write_network(tmp_path / "mine" / "network.safetensors")
     words = ["--sdxl", "somewhere", "--reader", str(run / "readers" / "emotion.safetensors")]
@@ -380,7 +384,7 @@ def test_sdxl_takes_networks_by_name(tables, nine_points, run, tmp_path, capsys)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["9"], "'9' is no table"),
+        (["9"], "'9' is not a table"),
         (["1", "--networks", "0"], "--networks 0: expected at least 1"),
         (["3", "--answers", "x"], "--answers and --key go together"),
         (["1", "--sdxl", "x"], "--sdxl needs --reader"),
@@ -418,6 +422,7 @@ def test_a_baseline_of_another_run_is_refused(run, tmp_path):
             check_base(source, [drawing])
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_fitted_by_the_baselines_and_the_miniatures_own_commands(
     run, tmp_path, monkeypatch
 ):

@@ -1,4 +1,4 @@
-"""How the trainer's commands end: with a status, with mistakes told in one line, and with nothing lost by Ctrl-C."""
+"""The end of every command: an exit status, mistakes in one line, and nothing lost to Ctrl-C."""
 
 import contextlib
 import os
@@ -19,8 +19,17 @@ class Terminated(KeyboardInterrupt):
     """An interruption by SIGTERM, which `kill`, containers and schedulers send, in place of Ctrl-C."""
 
 
+def say(text: str) -> None:
+    """Prints at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def say_error(text: str) -> None:
+    print(f"error: {text}", file=sys.stderr)
+
+
 def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Exception]) -> int:
-    """Runs a command; everything that a user can put right is said in a line, without a traceback.
+    """Runs a command; a mistake that the user can correct is one line, without a traceback.
 
     SIGTERM ends it like Ctrl-C: processes and half-written files that belong to it do not outlive it.
 
@@ -47,10 +56,10 @@ def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Ex
 
 @contextlib.contextmanager
 def held_back() -> Iterator[list[KeyboardInterrupt]]:
-    """Holds Ctrl-C and SIGTERM back until a step is done, so that its checkpoint is no half step's.
+    """Holds Ctrl-C and SIGTERM back until a step is done, so that no checkpoint holds half a step.
 
-    The first of them is noted, for the body to look for between its steps, to save, and to end. A second one interrupts
-    at once. One that the body did not see any more interrupts after it.
+    The body looks for the first one between its steps, saves and ends. A second one interrupts at once. One that
+    comes after the body last looked interrupts when the body ends.
 
     Yields:
         The interruptions that have come, to be raised.

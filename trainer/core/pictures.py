@@ -37,7 +37,7 @@ def path_inside(folder: Path, name: str) -> Path:
     root = Path(folder).resolve()
     path = (root / name).resolve()
     if not path.is_relative_to(root):
-        raise ValueError(f"{name!r} leads out of the picture folder {folder}")
+        raise ValueError(f"{name!r} lies outside the picture folder {folder}")
     if not path.is_file():
         raise ValueError(f"{name!r} is not in the picture folder {folder}")
     return path

@@ -1,6 +1,10 @@
-"""The processes that work together, as torchrun or accelerate started them."""
+"""The processes that work together: as torchrun or accelerate started them, or started by one of the commands."""
 
+import multiprocessing
+import multiprocessing.connection
 import os
+import signal
+import threading
 from dataclasses import dataclass
 
 
@@ -21,3 +25,14 @@ class Processes:
     @property
     def first(self) -> bool:
         return self.rank == 0
+
+
+def begin_worker() -> None:
+    """Sets up a process that another one started: it ends when its parent ends, in any way, and leaves Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes at once
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)

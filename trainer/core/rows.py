@@ -1,7 +1,7 @@
-"""Rows of CSV and JSONL files with the place they came from, and files that are never half-written.
+"""Rows of CSV and JSONL files, each with its place in the file, and files that are written whole or not at all.
 
-Every reader of the trainer goes through here, so that a broken file is described in the same words
-everywhere: which row, which line, what was expected and what came.
+Every reader of the trainer uses these, so that a broken file is described in the same words everywhere: which row,
+which line, what was expected and what was found.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class DataError(ValueError):
 
 @dataclass
 class Problems:
-    """Collects what is wrong with a file, so that all of it is reported at once."""
+    """Everything wrong with a file, to be reported at once."""
 
     path: Path
     found: list[str] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Problems:
 
 @dataclass(frozen=True)
 class Row:
-    """One record: its number (1 is the first after a header), the line it starts on, and its values."""
+    """A record: its number (the first after the header is 1), the line it starts on, and its values."""
 
     number: int
     line: int
@@ -104,7 +104,7 @@ def read_utf8(path: Path) -> str:
         offset = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
         line = data.count(b"\n", 0, offset) + 1
         raise DataError(
-            f"{path}: byte 0x{data[offset]:02x} at offset {offset} (line {line}) is not UTF-8. "
+            f"{path}: byte 0x{data[offset]:02x} at offset {offset} (line {line}) is not valid UTF-8. "
             "Save the file again as UTF-8 (CSV UTF-8 in Excel)."
         ) from error
     if "\0" in text:
@@ -122,7 +122,7 @@ def read_rows(path: Path, delimiters: str = ",", suffix: str | None = None) -> l
         suffix: ".csv" or ".jsonl" where the file's own ending does not say.
 
     Raises:
-        DataError: the file is not UTF-8, not CSV or JSONL, empty, or has rows of another length.
+        DataError: the file is not UTF-8 text, not CSV or JSONL, empty, or has rows of another length.
     """
     path = Path(path)
     suffix = suffix or path.suffix.lower()
@@ -131,7 +131,7 @@ def read_rows(path: Path, delimiters: str = ",", suffix: str | None = None) -> l
     text = read_utf8(path)
     rows = _csv_rows(path, text, delimiters) if suffix == ".csv" else _jsonl_rows(path, text)
     if not rows:
-        raise DataError(f"{path}: there are no rows in it.")
+        raise DataError(f"{path}: the file has no rows.")
     return rows
 
 
@@ -183,7 +183,7 @@ def _jsonl_rows(path: Path, text: str) -> list[Row]:
         except (json.JSONDecodeError, RecursionError) as error:
             problems.add(row, f"not JSON: {error}")
             continue
-        except ValueError:  # what int() says of thousands of digits
+        except ValueError:  # int() refuses thousands of digits
             problems.add(row, "holds a number with too many digits to be read")
             continue
         if isinstance(values, dict):

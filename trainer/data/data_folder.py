@@ -31,7 +31,7 @@ class PrepareSettings:
         skip_bad: Leave bad rows out instead of refusing the file.
         limit: How many pairs to keep, spread over valence and arousal; all if None.
         validation: Share of neutral prompts kept for validation.
-        scenes: Share of FindingEmo's pairs with nobody in them.
+        scenes: Share of FindingEmo's pairs without people.
         seed: Decides wording, split and sample.
         encoder: Source of the text encoders, see `trainer.features.encoders.load_encoders`.
         dtype: What features are stored in: float16 or bfloat16.

@@ -24,7 +24,7 @@ LICENCE = (
 )
 COLUMNS = ("index", "image_path", "tags", "valence", "arousal")
 
-# Query word -> who is to be seen.
+# Query word -> the people in the picture.
 PEOPLE = {
     "babies": ("a mother with a baby", "a father with a baby", "a couple with a baby"),
     "toddlers": ("a toddler", "two toddlers", "a group of toddlers"),
@@ -48,7 +48,7 @@ PEOPLE = {
 }
 YOUNG = {"babies", "toddlers", "children", "adolescents", "teenagers", "youth"}
 
-# Query word -> (where they are or what they do, after any of the above), (the same place with nobody in it).
+# Query word -> (where the people are or what they do), (the same place without people).
 PLACES = {
     "anniversary": (
         ("at an anniversary dinner", "at an anniversary gathering"),
@@ -153,7 +153,7 @@ PLACES = {
     "work": (("at work", "working at a desk", "at a work site"), "a work site"),
     "workplace": (("at a workplace", "in an open-plan workplace", "in a workshop"), "a workshop"),
 }
-# What the young do where the phrases above speak of grown-ups.
+# What the young do where the phrases above are about adults.
 YOUNG_PLACES = {
     "army": ("watching a military parade", "visiting an army base"),
     "bathroom": ("brushing teeth in a bathroom",),
@@ -170,7 +170,7 @@ FRAMES = ("{}", "{}", "a photo of {}", "a candid photo of {}", "a wide shot of {
 
 
 def annotations_path() -> Path:
-    """The annotation file of ``findingemo-light``, found without importing the package (it needs nothing of it).
+    """The annotation file of ``findingemo-light``, found without importing the package (only its data is needed).
 
     Raises:
         DataError: the package is not installed, or it is another edition.
@@ -212,12 +212,12 @@ def parse_query(image_path: str) -> tuple[str, str, str]:
 
 
 def neutral_prompt(people: str | None, place: str, random: Random) -> str:
-    """What is to be seen, without emotion: "A couple in their forties in a court of law".
+    """The content without emotion: "A couple in their forties in a court of law".
 
     Args:
-        people: A key of PEOPLE, or None for the place with nobody in it.
+        people: A key of PEOPLE, or None for the place without people.
         place: A key of PLACES.
-        random: Where chance comes from.
+        random: The source of randomness.
     """
     doing, scene = PLACES[place]
     if people is None:
@@ -234,7 +234,7 @@ def findingemo_table(seed: int = 0, fraction: float = 0.01, scene_share: float =
     Args:
         seed: Decides every wording and the split; each row has its own, so rows don't depend on each other.
         fraction: The validation share.
-        scene_share: The share of pairs that show the place with nobody in it, so that the network does not
+        scene_share: The share of pairs that show the place without people, so that the network does not
             learn that emotion means people.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Pictures with human ratings: OASIS, EMOTIC, or a user's own list, with the folder the pictures are in.
+"""Pictures with human ratings: OASIS, EMOTIC, or your own list, with the folder the pictures are in.
 
 They become one image table, ``images.jsonl``, with ``id, image, valence, arousal, source`` and perhaps
 ``caption``; ``image`` is a path inside the picture folder. Pairs of prompts are then written by a language model
@@ -48,7 +48,7 @@ class RatedImage:
         image: Path inside the picture folder, with forward slashes.
         valence, arousal: In [-3, 3].
         source: Where the rating is from.
-        caption: What is to be seen, without emotion; None where nobody has said so.
+        caption: The content without emotion; None if unknown.
     """
 
     id: str
@@ -175,7 +175,7 @@ def _pictures_by_stem(folder: Path) -> dict[str, str]:
     """Lower-case file name without its ending -> path inside the folder."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such picture folder.")
+        raise DataError(f"{folder}: no such picture folder.")
     files = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in ENDINGS)
     return {path.stem.lower(): path.relative_to(folder).as_posix() for path in files}
 

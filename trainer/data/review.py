@@ -1,11 +1,11 @@
 """Verification by people: a sheet to vote in, several annotators' votes, agreement, and the pairs that pass.
 
     python -m trainer.prepare review-export written.jsonl --out review.csv
-    (every annotator fills in the column "vote" of an own copy: anna.csv, ben.csv, chen.csv)
+    (each annotator fills in the column "vote" of their own copy: anna.csv, ben.csv, chen.csv)
     python -m trainer.prepare review-import written.jsonl anna.csv ben.csv chen.csv --out verified.jsonl
 
 The sheet is a CSV that opens in any spreadsheet. A vote is "yes" (the neutral prompt carries no emotion, the
-emotional one shows the same content, and its feeling fits the two numbers) or "no"; an empty cell is no vote.
+emotional one shows the same content, and its feeling fits the two numbers) or "no"; an empty cell does not count.
 A pair passes with more yes than no: a tie does not pass.
 
 Agreement is Fleiss' kappa (J. L. Fleiss, Psychological Bulletin 76, 1971), where pairs may have different
@@ -227,12 +227,12 @@ def write_disagreements(table: PairTable, verdicts: list[Verdict], path: Path) -
 
 
 def passed(table: PairTable, verdicts: list[Verdict], keep_unreviewed: bool = False) -> PairTable:
-    """The pairs that passed, and on request those that nobody voted on.
+    """The pairs that passed and, on request, those without votes.
 
     Raises:
         DataError: no pair is left.
     """
     kept = [v.index for v in verdicts if v.passes or (keep_unreviewed and not v.votes)]
     if not kept:
-        raise DataError("no pair passed: there are no votes, or none has more yes than no.")
+        raise DataError("no pair passed: none has more yes than no.")
     return table.subset(kept)

@@ -13,6 +13,8 @@ from trainer.evaluation.kept import Kept, Key, keeping
 from trainer.evaluation.manifest import Image
 
 AT_ONCE = 32  # images that are measured together, about
+LPIPS = ("alex", "vgg", "squeeze", "none")
+"""Networks of LPIPS; named here, because command lines list them before a model library is loaded."""
 
 Levels = tuple[list[float], list[float]]
 """The valences and the arousals that were asked for, rising."""

@@ -24,8 +24,10 @@ import numpy as np
 
 from emoticrafter.files import write_atomically
 from trainer.core.command_line import status_of
+from trainer.core.markdown import put_between_marks
 from trainer.core.options import count, seed
-from trainer.miniature.commands import add_commands
+from trainer.core.rows import write_jsonl
+from trainer.miniature.commands import add_command, add_commands, begun_recipe, quiet
 from trainer.world.captions import emotional_caption, neutral_caption
 from trainer.world.painter import paint
 from trainer.world.scene import SETTINGS, SUBJECTS, TIMES, Scene
@@ -58,6 +60,79 @@ def paint_command(args: argparse.Namespace) -> None:
             print(f"  V {valence:+d} A {arousal:+d}: {emotional_caption(scene, valence, arousal, args.seed)}")
 
 
+def add_measuring(commands) -> None:
+    """Adds measure, override and captions to argparse's subcommands."""
+    text = "draw held-out prompts over the plane and read them"
+    add = add_command(commands, "measure", text, measure_command).add_argument
+    add("--prompts", type=count, default=42, help="held-out prompts (%(default)s)")
+    add("--seeds", type=count, default=2, help="pictures of every prompt and point (%(default)s)")
+    add("--networks", nargs="+", type=Path, default=[], metavar="FILE", help="default: the run's default-*")
+    add("--table", type=Path, metavar="FILE", help="a document that gets the table")
+
+    text = "draw emotional captions with the opposite value asked, and read what wins"
+    add = add_command(commands, "override", text, override_command).add_argument
+    add("--prompts", type=count, default=42, help="held-out scenes (%(default)s)")
+    add("--network", type=Path, metavar="FILE", help="default: the run's first")
+    add("--table", type=Path, metavar="FILE", help="a document that gets the table")
+
+    text = "write the painter's emotional captions of the held-out prompts, as rewritten prompts"
+    command = commands.add_parser("captions", help=text)
+    command.add_argument("--out", type=Path, required=True, help="the .jsonl file, for trainer.generate")
+    command.set_defaults(run=captions_command)
+
+
+def measure_command(args: argparse.Namespace) -> None:
+    from trainer.tables.miniature import MeasureSettings, find_networks, measure
+
+    _ready(args.out)
+    networks = find_networks(args.out, args.networks)
+    settings = MeasureSettings(args.out, _prompts(args), args.seeds, args.device, args.precision)
+    _show(measure(settings, networks), args.table, "measured")
+
+
+def override_command(args: argparse.Namespace) -> None:
+    from trainer.tables.miniature import MeasureSettings, find_networks
+    from trainer.tables.override import override
+
+    _ready(args.out)
+    network, *_ = find_networks(args.out, [args.network] if args.network else []).values()
+    settings = MeasureSettings(args.out, _prompts(args), 1, args.device, args.precision)
+    _show(override(settings, network), args.table, "override")
+
+
+def _ready(run: Path) -> None:
+    """Raises FileNotFoundError for a run that is not begun, or lacks what pictures are drawn and read with."""
+    from trainer.miniature.folders import needs
+
+    begun_recipe(run)
+    quiet()
+    needs(run, "autoencoder", "generator", "readers")
+
+
+def _prompts(args: argparse.Namespace) -> int:
+    from trainer.miniature.held_out import held_out_prompts
+
+    most = len(held_out_prompts())
+    if args.prompts > most:
+        print(f"note: there are {most} held-out prompts; --seeds draws more pictures of each")
+    return min(args.prompts, most)
+
+
+def _show(text: str, document: Path | None, name: str) -> None:
+    print(text)
+    if document:
+        put_between_marks(document, text, name, "# The miniature, measured")
+
+
+def captions_command(args: argparse.Namespace) -> None:
+    from trainer.miniature.held_out import emotional_captions
+    from trainer.painters.plan import grid
+
+    rows = emotional_captions(grid())
+    write_jsonl(args.out, rows)
+    print(f"{args.out}: {len(rows):,} captions")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line; each subcommand stores its function as `run`."""
     top = argparse.ArgumentParser(prog="python -m trainer.miniature", description="The miniature world.")
@@ -72,6 +147,7 @@ def parser() -> argparse.ArgumentParser:
     sheet.add_argument("--seed", type=seed, default=0, help="layout, hues and wording (0)")
     sheet.set_defaults(run=paint_command)
     add_commands(commands)
+    add_measuring(commands)
     return top
 
 

@@ -1,1 +1,1 @@
-"""Drawing the evaluation's pictures with SDXL, ComfyUI or the miniature."""
+"""Painters: plan, draw and keep the evaluation's pictures, with SDXL, ComfyUI or the miniature."""

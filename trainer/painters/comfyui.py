@@ -1,4 +1,4 @@
-"""Draws through a running ComfyUI server, with a workflow exported in the API's format.
+"""Draws through a running ComfyUI server, with a workflow exported in the API format.
 
 In the workflow, {prompt} stands where the prompt belongs. Valence and arousal go into every EmotiCrafter node that has
 both as values, the seed into every sampler.
@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from PIL import Image as Pillow
@@ -20,6 +21,9 @@ from trainer.core.pictures import text_sha256
 from trainer.core.rows import DataError, read_utf8
 from trainer.painters.plan import Task
 
+if TYPE_CHECKING:
+    from trainer.painters.settings import ComfyuiSettings
+
 PLACE = "{prompt}"
 SEEDS = ("seed", "noise_seed")
 POLL_SECONDS = 0.3
@@ -27,15 +31,15 @@ ANSWER_BYTES = 200_000_000
 
 
 def read_workflow(path: Path, plain: bool) -> dict:
-    """A workflow in the API's format that has a place for everything.
+    """A workflow in the API format that has a place for everything.
 
     Raises:
-        DataError: another format, or no place for the prompt, the seed or the emotion.
+        DataError: Another format, or no place for the prompt, the seed or the emotion.
     """
     try:
         workflow = json.loads(read_utf8(path))
     except ValueError as error:
-        raise DataError(f"{path} is no JSON: {error}") from error
+        raise DataError(f"{path} is not valid JSON: {error}") from error
     if isinstance(workflow, dict) and "nodes" in workflow and "links" in workflow:
         raise DataError(
             f"{path} was saved with Workflow > Save, for the interface. Open it in ComfyUI, write {PLACE} where the "
@@ -45,12 +49,10 @@ def read_workflow(path: Path, plain: bool) -> dict:
     if not nodes or not all(
         isinstance(node, dict) and isinstance(node.get("inputs"), dict) for node in nodes
     ):
-        raise DataError(f"{path} is no workflow of ComfyUI: expected what Workflow > Export (API) saves.")
+        raise DataError(f"{path} is not a ComfyUI workflow: expected what Workflow > Export (API) saves.")
     inputs = [node["inputs"] for node in nodes]
     if not any(isinstance(value, str) and PLACE in value for one in inputs for value in one.values()):
-        raise DataError(
-            f"{path} has no place for the prompt: write {PLACE} into the text of CLIP Text Encode."
-        )
+        raise DataError(f"{path} has no place for the prompt: write {PLACE} in the text of CLIP Text Encode.")
     if not any(isinstance(one.get(name), int) for one in inputs for name in SEEDS):
         raise DataError(f"{path} has no sampler with a seed of its own.")
     if not plain and not any(_is_emotional(one) for one in inputs):
@@ -59,6 +61,10 @@ def read_workflow(path: Path, plain: bool) -> dict:
             "Conditioning, or give --plain for the prompts without emotion."
         )
     return workflow
+
+
+def fingerprint(workflow: dict) -> str:
+    return text_sha256(json.dumps(workflow, sort_keys=True))[:16]
 
 
 def _is_emotional(inputs: dict) -> bool:
@@ -84,30 +90,24 @@ def filled(workflow: dict, task: Task, plain: bool) -> dict:
 
 
 class ComfyuiPainter:
-    """A server, one picture at a time."""
+    """A server; it draws one picture at a time."""
 
-    def __init__(self, server: str, workflow: dict, plain: bool, timeout: float = 600):
+    def __init__(self, settings: "ComfyuiSettings"):
         """
-        Args:
-            server: Its address, such as "http://127.0.0.1:8188".
-            workflow: From `read_workflow`.
-            plain: Draw without emotion.
-            timeout: Seconds for one picture.
-
         Raises:
-            DataError: nobody answers there.
+            DataError: Nobody answers there.
         """
-        if urlsplit(server).scheme not in ("http", "https"):
-            raise DataError(f"--server {server}: expected an address such as http://127.0.0.1:8188.")
-        self.server, self.workflow, self.plain, self.timeout = server.rstrip("/"), workflow, plain, timeout
-        self._opener = urllib.request.build_opener(proxies(server))
+        if urlsplit(settings.server).scheme not in ("http", "https"):
+            raise DataError(f"--server {settings.server}: expected an address such as http://127.0.0.1:8188.")
+        self.settings, self.server = settings, settings.server.rstrip("/")
+        self._opener = urllib.request.build_opener(proxies(settings.server))
         self._get("/system_stats")
 
     def draw(self, tasks: Sequence[Task]) -> list[Pillow.Image]:
         return [self._draw_one(task) for task in tasks]
 
     def _draw_one(self, task: Task) -> Pillow.Image:
-        body = json.dumps({"prompt": filled(self.workflow, task, self.plain)}).encode()
+        body = json.dumps({"prompt": filled(self.settings.workflow, task, self.settings.plain)}).encode()
         queued = json.loads(self._ask("/prompt", body))
         image = self._wait(queued["prompt_id"])
         where = {name: image.get(name, "") for name in ("filename", "subfolder", "type")}
@@ -116,7 +116,7 @@ class ComfyuiPainter:
 
     def _wait(self, prompt_id: str) -> dict:
         """The first image that a prompt saved; a preview, if it saved none."""
-        end = time.monotonic() + self.timeout
+        end = time.monotonic() + self.settings.timeout
         while time.monotonic() < end:
             history = json.loads(self._get(f"/history/{prompt_id}")).get(prompt_id)
             if history:
@@ -129,7 +129,7 @@ class ComfyuiPainter:
                 raise DataError("The workflow saved no image: it needs a Save Image node.")
             time.sleep(POLL_SECONDS)
         raise DataError(
-            f"{self.server} made no picture in {self.timeout:g} s: see its log, or give --timeout."
+            f"{self.server} made no picture within {self.settings.timeout:g} s: see its log, or give --timeout."
         )
 
     @staticmethod
@@ -149,7 +149,7 @@ class ComfyuiPainter:
     def _ask(self, path: str, body: bytes | None) -> bytes:
         request = urllib.request.Request(self.server + path, body, {"Content-Type": "application/json"})  # noqa: S310
         try:
-            with self._opener.open(request, timeout=self.timeout) as response:
+            with self._opener.open(request, timeout=self.settings.timeout) as response:
                 return response.read(ANSWER_BYTES)
         except urllib.error.HTTPError as error:
             text = error.read(4000).decode("utf-8", "replace")
@@ -158,12 +158,3 @@ class ComfyuiPainter:
             ) from error
         except OSError as error:
             raise DataError(f"{self.server} does not answer ({error}): is ComfyUI running there?") from error
-
-
-def settings(workflow: dict, plain: bool) -> dict:
-    """What the pictures depend on beside the task; the models that the workflow names are trusted to stay the same."""
-    return {
-        "painter": "comfyui",
-        "workflow": text_sha256(json.dumps(workflow, sort_keys=True))[:16],
-        "plain": plain,
-    }

@@ -2,16 +2,33 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from trainer.core.processes import Processes
 from trainer.core.rows import DataError, Problems, number_value, parse_each, read_rows, read_utf8, text_value
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 PROMPTS = Path(__file__).with_name("prompts.txt")
+"""The protocol's 132."""
+
+Point = tuple[float, float]
+"""Valence and arousal."""
+PLAIN: tuple[Point, ...] = ((0.0, 0.0),)
+"""Where prompts without emotion stand: they get one picture for each seed."""
+
+
+def grid(levels: Sequence[float] = LEVELS) -> tuple[Point, ...]:
+    """Every pair of levels; valence changes first."""
+    return tuple((valence, arousal) for arousal in levels for valence in levels)
+
+
+def is_method_name(name: str) -> bool:
+    """Whether a method can have this name, which is also a folder's: letters, digits, - and _."""
+    return bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name))
 
 
 @dataclass(frozen=True)
@@ -54,13 +71,13 @@ def read_prompts(path: Path, limit: int | None = None) -> list[str]:
     """One prompt a line, blank lines left out.
 
     Raises:
-        DataError: no prompts, or one comes twice.
+        DataError: No prompts, or one comes twice.
     """
     prompts = [line.strip() for line in read_utf8(path).splitlines() if line.strip()]
     if not prompts:
-        raise DataError(f"{path} holds no prompts: expected one a line.")
+        raise DataError(f"{path} has no prompts: expected one a line.")
     if twice := [prompt for n, prompt in enumerate(prompts) if prompt in prompts[:n]]:
-        raise DataError(f"{path} holds {twice[0]!r} more than once.")
+        raise DataError(f"{path} has {twice[0]!r} more than once.")
     return prompts[:limit]
 
 
@@ -72,9 +89,9 @@ def read_rewritten(path: Path) -> Words:
     """Reads what `python -m trainer.baselines rewrite` wrote: prompt, valence, arousal, rewritten in each line.
 
     Raises:
-        DataError: every line that cannot be used, and why.
+        DataError: Every line that cannot be used, and why.
     """
-    problems, found = Problems(path), {}
+    problems, found = Problems(path), []
     for row in read_rows(path, suffix=".jsonl"):
         cell = row.values
         fields = {
@@ -84,17 +101,21 @@ def read_rewritten(path: Path) -> Words:
             "rewritten": lambda cell=cell: text_value(cell.get("rewritten")),
         }
         if values := parse_each(row, problems, fields):
-            found[values["prompt"], values["valence"], values["arousal"]] = values["rewritten"]
+            found.append(values)
     problems.refuse("Every line needs prompt, valence, arousal and rewritten.")
-    return found
+    return words_of(found)
+
+
+def words_of(rows: Iterable[Mapping]) -> Words:
+    """Words of rows with prompt, valence, arousal and rewritten."""
+    return {(row["prompt"], row["valence"], row["arousal"]): row["rewritten"] for row in rows}
 
 
 def plan(
     prompts: Sequence[str],
-    levels: Sequence[float],
+    points: Sequence[Point],
     seeds: Sequence[int],
     method: str,
-    plain: bool,
     settings: dict,
     words: Words | None = None,
 ) -> list[Task]:
@@ -102,28 +123,31 @@ def plan(
 
     Args:
         prompts: Without emotion.
-        levels: Of valence and of arousal; every pair is drawn.
-        seeds: For each prompt.
-        method: Its name, also of a folder.
-        plain: Draw the prompts without emotion: one picture for each prompt and seed, at 0, 0.
+        points: Of the plane, for every prompt.
+        seeds: For every prompt and point.
+        method: Its name.
         settings: Everything else that the pictures depend on; JSON.
-        words: What is drawn in the prompts' place.
+        words: Drawn in the prompts' place.
 
     Raises:
-        DataError: a prompt has no other words for a point.
+        DataError: A prompt has no other words for a point.
     """
-    points = [(0.0, 0.0)] if plain else [(v, a) for a in levels for v in levels]
     if words is not None:
-        _need_words(words, [(prompt, v, a) for prompt in prompts for v, a in points])
-    tasks = []
-    for number, prompt in enumerate(prompts):
-        for seed in seeds:
-            for valence, arousal in points:
-                said = words[prompt, valence, arousal] if words else ""
-                task = Task(number, prompt, valence, arousal, seed, method, rewritten=said)
-                text = json.dumps([asdict(task), settings], sort_keys=True)
-                tasks.append(Task(**{**asdict(task), "made": hashlib.sha256(text.encode()).hexdigest()[:16]}))
-    return tasks
+        _need_words(words, [(prompt, *point) for prompt in prompts for point in points])
+    return [
+        _task(Task(number, prompt, *point, seed, method), settings, words)
+        for number, prompt in enumerate(prompts)
+        for seed in seeds
+        for point in points
+    ]
+
+
+def _task(task: Task, settings: dict, words: Words | None) -> Task:
+    """The task with its words, and with `made` following from all that its picture depends on."""
+    said = words[task.prompt, task.valence, task.arousal] if words else ""
+    task = replace(task, rewritten=said)
+    text = json.dumps([asdict(task), settings], sort_keys=True)
+    return replace(task, made=hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
 def _need_words(words: Words, wanted: Sequence[tuple[str, float, float]]) -> None:
@@ -135,28 +159,15 @@ def _need_words(words: Words, wanted: Sequence[tuple[str, float, float]]) -> Non
         )
 
 
-@dataclass(frozen=True)
-class Process:
-    """Which of how many processes this is, as torchrun and accelerate say it in the environment."""
-
-    rank: int = 0
-    count: int = 1
-    local_rank: int = 0
-
-    @classmethod
-    def of_environment(cls) -> "Process":
-        said = os.environ.get
-        return cls(int(said("RANK", 0)), int(said("WORLD_SIZE", 1)), int(said("LOCAL_RANK", 0)))
-
-    def share(self, tasks: Sequence[Task]) -> list[Task]:
-        """This process's tasks: whole prompts, so that a prompt is encoded once."""
-        return [task for task in tasks if task.number % self.count == self.rank]
+def share(tasks: Sequence[Task], processes: Processes) -> list[Task]:
+    """One process's tasks: whole prompts, so that each prompt is encoded once."""
+    return [task for task in tasks if task.number % processes.count == processes.rank]
 
 
 def estimate(
     waiting: int, pixels: int, seconds: float | None, each: float | None, flops: float | None
 ) -> str:
-    """What drawing will take, in words.
+    """Disk space and time that drawing will take, in words.
 
     Args:
         waiting: Pictures.
@@ -177,7 +188,7 @@ def estimate(
             f"{_duration(waiting * flops / 1e14)}. Draw a few with --limit 1 first: then it is measured."
         )
     else:
-        lines.append("time: not known before a few are drawn, with --limit 1")
+        lines.append("time: unknown until a few are drawn, with --limit 1")
     return "\n".join(lines)
 
 

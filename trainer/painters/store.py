@@ -4,20 +4,21 @@ Every process notes what it drew in parts/<method>-<rank>-of-<count>.jsonl. Whic
 there writes manifest.jsonl, and SHA256SUMS, which `sha256sum --check` reads.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from emoticrafter.files import file_sha256, remove_leftovers, write_atomically
+from trainer.core import journal
+from trainer.core.lock import locked
+from trainer.core.processes import Processes
 from trainer.core.rows import DataError, replacing
 from trainer.evaluation.manifest import Image, write_manifest
-from trainer.painters.plan import Process, Task
+from trainer.painters.plan import Task
 
-NEEDED = ("path", "prompt", "valence", "arousal", "seed", "method", "sha256", "made", "seconds", "drawn")
+ASKED = ("path", "prompt", "valence", "arousal", "seed", "method")
+NOTED = (*ASKED, "sha256", "made", "seconds", "drawn")
 
 
 class Store:
@@ -34,18 +35,14 @@ class Store:
         """What was drawn by all processes, by path; the newest note of a path counts."""
         found: dict[str, dict] = {}
         for part in sorted((self.folder / "parts").glob("*.jsonl")):
-            for line in part.read_bytes().split(b"\n"):
-                try:
-                    row = json.loads(line)
-                    complete = all(name in row for name in NEEDED)
-                except (ValueError, TypeError):
-                    continue  # what an interrupted process cut off
+            for row in journal.lines(part):
+                complete = all(name in row for name in NOTED)
                 if complete and row["drawn"] >= found.get(row["path"], row)["drawn"]:
                     found[row["path"]] = row
         return found
 
     def missing(self, tasks: Sequence[Task]) -> list[Task]:
-        """Tasks whose picture is not there, is damaged, or was made with other settings."""
+        """Tasks whose picture does not exist, is damaged, or was made with other settings."""
         notes = self.notes()
         return [task for task in tasks if not self._is_drawn(task, notes.get(task.path))]
 
@@ -59,58 +56,40 @@ class Store:
         )
 
     @contextmanager
-    def drawing(self, method: str, process: Process) -> Iterator[Callable[[Task, bytes, float], None]]:
-        """Gives a function that keeps a picture: its task, its file's content, and the seconds that it took.
+    def drawing(self, method: str, processes: Processes) -> Iterator[Callable[[Task, bytes, float], None]]:
+        """Yields a function that keeps a picture: its task, its file's content, and the seconds that it took.
 
         Raises:
-            DataError: another process is drawing this part, or the folder cannot be written.
+            DataError: Another process is drawing this part, or the folder cannot be written.
         """
-        part = self.folder / "parts" / f"{method}-{process.rank}-of-{process.count}.jsonl"
+        part = self.folder / "parts" / f"{method}-{processes.rank}-of-{processes.count}.jsonl"
+        busy = DataError(
+            f"{self.folder}: another process is drawing {method} there. Wait for it, or start all of them with "
+            "torchrun, which shares the pictures out."
+        )
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(part.with_name(f".{part.name}.lock"))
-            with lock.acquire(timeout=0), part.open("ab") as stream:
-                if stream.tell() and not part.read_bytes().endswith(b"\n"):
-                    stream.write(b"\n")
-
-                def keep(task: Task, content: bytes, seconds: float) -> None:
-                    path = self.folder / task.path
-                    try:
-                        remove_leftovers(path)
-                        write_atomically(path, lambda temporary: temporary.write_bytes(content))
-                        stream.write((json.dumps(self._note(task, seconds)) + "\n").encode())
-                        stream.flush()
-                    except OSError as error:
-                        raise DataError(
-                            f"{path} could not be written ({error.strerror}). What was drawn before is kept: make "
-                            "room and run the same command again."
-                        ) from error
-
-                yield keep
-        except Timeout as error:
-            raise DataError(
-                f"{self.folder}: another process is drawing {method} there. Wait for it, or start all of them with "
-                "torchrun, which shares the pictures out."
-            ) from error
+            with locked(part, busy), journal.opened(part) as notes:
+                yield lambda task, content, seconds: self._keep(notes, task, content, seconds)
         except PermissionError as error:
             raise DataError(f"{self.folder} cannot be written: {error.strerror}.") from error
 
-    def _note(self, task: Task, seconds: float) -> dict:
-        return {
-            "path": task.path,
-            "prompt": task.prompt,
-            "valence": task.valence,
-            "arousal": task.arousal,
-            "seed": task.seed,
-            "method": task.method,
-            "sha256": file_sha256(self.folder / task.path),
-            "made": task.made,
-            "seconds": round(seconds, 6),
-            "drawn": time.time(),
-        }
+    def _keep(self, notes: journal.Journal, task: Task, content: bytes, seconds: float) -> None:
+        path = self.folder / task.path
+        try:
+            remove_leftovers(path)
+            write_atomically(path, lambda temporary: temporary.write_bytes(content))
+            asked = {name: getattr(task, name) for name in ASKED}
+            made = {"sha256": file_sha256(path), "made": task.made}
+            notes.add({**asked, **made, "seconds": round(seconds, 6), "drawn": time.time()})
+        except OSError as error:
+            raise DataError(
+                f"{path} could not be written ({error.strerror}). What was drawn before is kept: make room and run "
+                "the same command again."
+            ) from error
 
     def measured(self, method: str) -> tuple[float | None, float | None]:
-        """Seconds and bytes of a picture of a method so far; None where there is none."""
+        """Mean seconds and bytes of a picture of a method so far; None before any is drawn."""
         found = [note for note in self.notes().values() if note["method"] == method]
         sizes = [path.stat().st_size for note in found if (path := self.folder / note["path"]).is_file()]
         if not sizes:
@@ -118,34 +97,25 @@ class Store:
         return sum(note["seconds"] for note in found) / len(found), sum(sizes) / len(sizes)
 
     def merge(self, tasks: Sequence[Task]) -> Path:
-        """Writes the manifest of the plan and of whatever other methods drew here before.
+        """Writes the manifest of the plan and of everything that other methods drew here before.
 
         Returns:
             The manifest.
         """
-        planned = {task.path for task in tasks}
-        methods = {task.method for task in tasks}
-        notes = self.notes()
+        planned, methods = {task.path for task in tasks}, {task.method for task in tasks}
         # Of the plan's own methods, only what is planned: a shorter list of prompts makes a shorter manifest.
-        rows = [notes[path] for path in notes if path in planned or notes[path]["method"] not in methods]
-        rows = sorted(
-            (row for row in rows if (self.folder / row["path"]).is_file()), key=lambda row: row["path"]
-        )
-        write_manifest(
-            self.folder / "manifest.jsonl",
-            [
-                Image(
-                    Path(row["path"]),
-                    row["prompt"],
-                    row["valence"],
-                    row["arousal"],
-                    row["seed"],
-                    row["method"],
-                    row["path"],
-                )
-                for row in rows
-            ],
-        )
+        rows = [
+            note
+            for path, note in sorted(self.notes().items())
+            if (path in planned or note["method"] not in methods) and (self.folder / path).is_file()
+        ]
+        manifest = self.folder / "manifest.jsonl"
+        write_manifest(manifest, [_image(row) for row in rows])
         with replacing(self.folder / "SHA256SUMS") as stream:
             stream.writelines(f"{row['sha256']}  {row['path']}\n" for row in rows)
-        return self.folder / "manifest.jsonl"
+        return manifest
+
+
+def _image(note: dict) -> Image:
+    asked = {name: note[name] for name in ASKED}
+    return Image(**asked | {"path": Path(note["path"])}, id=note["path"])

@@ -4,8 +4,8 @@
 #     trainer/recipes/improved.sh data/findingemo
 #     GPUS=4 trainer/recipes/improved.sh data/findingemo runs/four
 #
-# A change is here only if something measured speaks for it. So far that was measured at small size, on a CPU
-# (docs/training.md, "What speaks for the changes"); what it does to pictures is not yet measured. Warm-up, cosine decay,
+# A change is here only if a measurement supports it. So far that was at small size, on a CPU
+# (docs/training.md, "Evidence for the changes"); what it does to pictures is not yet measured. Warm-up, cosine decay,
 # clipping the gradient and a moving average exist as settings and are left out: in short runs they did not help, and
 # nobody has measured long ones. Add them at the end of the line, as any setting:
 #

@@ -5,7 +5,7 @@
 #
 # It shows that every part works on your machine; the pictures it makes are not the point. The text encoders are
 # untrained stand-ins of SDXL's feature size (--encoder tiny), so the network fits no real checkpoint; the ratings are
-# real, a sample of FindingEmo's 25,869. Needs the extra `train`. Run it again and it goes on where it stopped.
+# real, a sample of FindingEmo's 25,869. Needs the extra `train`. Run it again and it continues where it stopped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

@@ -1,11 +1,10 @@
 """What the answers say about each method, and whether the methods differ.
 
-A person's value of a measure for a method is the mean over what that person answered about it; people are the units
-of every mean, interval and test. Two methods are compared within people: Shapiro-Wilk on the differences (S. S.
-Shapiro and M. B. Wilk, 1965), Wilcoxon's signed-rank test, two-sided, without the zeros (F. Wilcoxon, 1945), and the
-matched-pairs rank-biserial correlation (D. S. Kerby, 2014) as its effect size: the share of rank sums that favours the
-first method minus the share that favours the second. Holm's correction (S. Holm, 1979) runs over all tests of a
-report.
+A person's value of a measure for a method is the mean of that person's answers about it; people are the units of every
+mean, interval and test. Two methods are compared within people: Shapiro-Wilk on the differences (S. S. Shapiro and
+M. B. Wilk, 1965), Wilcoxon's signed-rank test, two-sided, without the zeros (F. Wilcoxon, 1945), and the matched-pairs
+rank-biserial correlation (D. S. Kerby, 2014) as its effect size: the share of rank sums that favours the first method
+minus the share that favours the second. Holm's correction (S. Holm, 1979) covers all tests of a report.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Measure:
 
     Attributes:
         name: As in the JSON.
-        title: As it is shown.
+        title: As tables show it.
         kind: The kind of task that it comes from.
         axis: Of the series or the estimate.
         larger_is_better: Whether a larger value is better.
@@ -56,9 +55,7 @@ MEASURES = (
 )
 
 
-# ----------------------------------------------------------------------------------------------------
-# Values of people
-# ----------------------------------------------------------------------------------------------------
+# ---- values of people ------------------------------------------------------------------------------
 
 
 def value_of(measure: Measure, task: Task, answer: Any, key: Key) -> float:
@@ -99,9 +96,7 @@ def always_zero(measure: Measure, people: Sequence[Participant], key: Key) -> fl
     return float(np.mean(asked)) if asked else None
 
 
-# ----------------------------------------------------------------------------------------------------
-# Statistics
-# ----------------------------------------------------------------------------------------------------
+# ---- statistics ------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -145,7 +140,7 @@ class Comparison:
         statistic: Wilcoxon's: the smaller sum of ranks.
         p, p_holm: Two-sided; after Holm's correction over all tests of the report.
         effect: Matched-pairs rank-biserial r, -1 to 1; above 0 the first method has larger values.
-        note: Why there is no test.
+        note: Why there is no test; None if there is one.
     """
 
     measure: str
@@ -163,8 +158,8 @@ class Comparison:
 
 
 def compare(measure: str, first: str, second: str, differences: Sequence[float]) -> Comparison:
-    """Tests paired differences, or says why that makes no sense."""
-    # Means of tenths differ by 1e-16 where they are equal: without rounding, ties and zeros would be lost.
+    """Tests paired differences, or notes why they cannot be tested."""
+    # Equal means of tenths differ by 1e-16: without rounding, ties and zeros would be lost.
     differences = np.round(np.asarray(differences, dtype=float), 9)
     found = Comparison(measure, first, second, len(differences))
     if not len(differences):
@@ -184,13 +179,11 @@ def compare(measure: str, first: str, second: str, differences: Sequence[float])
     return found
 
 
-# ----------------------------------------------------------------------------------------------------
-# All of it
-# ----------------------------------------------------------------------------------------------------
+# ---- all of it -------------------------------------------------------------------------------------
 
 
 def analyse(answers: Answers, key: Key, seed: int = 0) -> dict[str, Any]:
-    """Everything that the reports show, ready for JSON.
+    """The whole analysis, ready for JSON.
 
     Args:
         answers: Of :func:`trainer.study.answers.read_answers`.

@@ -1,7 +1,7 @@
-"""Reads the files that participants sent: whole and true ones are kept, the others named with what is wrong.
+"""Reads the files that participants sent: intact ones are kept, the others are named with what is wrong.
 
-A file's checksum tells a damaged or edited file from a whole one. It does not stop somebody who reads the page and
-computes a new one; such a file must still fit the participant's own plan in every answer.
+The checksum reveals a damaged or edited file. It does not stop somebody who reads the page's code and computes a new
+one, but every answer of such a file must still fit the participant's own plan.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from trainer.core.rows import DataError, read_utf8
 from trainer.study.key import Key, Task
 
 FORMAT, VERSION = "emoticrafter-study-answers", 1
-LARGEST_FILE = 5_000_000  # bytes; a participant's answers are some thousands
-HASTY = 1000  # milliseconds a task, in the median: nobody looks at pictures so fast
+LARGEST_FILE = 5_000_000  # bytes; real answers are some thousands
+HASTY = 1000  # milliseconds per task, in the median: nobody looks at pictures so fast
 FIELDS = {"participant": int, "drawn": bool, "session": str, "answers": list, "checksum": str}
 
 
@@ -28,8 +28,8 @@ class Participant:
     Attributes:
         file: Name of the file.
         number: The plan that was followed, from 1.
-        drawn: Whether the page drew the number: others may have the same one.
-        session: Name of the session; no two people share one.
+        drawn: Whether the page drew the number: several people may then have the same one.
+        session: Name of the session; no two people share it.
         finished: When everything was answered, ISO 8601; None if it was not.
         given: Task -> answer, for the tasks that were answered and not skipped.
         skipped: How many tasks were skipped.
@@ -55,7 +55,7 @@ class Participant:
 
 @dataclass
 class Answers:
-    """The files of a folder: the people to be analysed, and what there is to know about the others."""
+    """The people to be analysed, and notes on single files."""
 
     people: list[Participant]
     notes: list[str]
@@ -73,9 +73,7 @@ def checksum(content: dict[str, Any]) -> str:
     return f"{value:08x}"
 
 
-# ----------------------------------------------------------------------------------------------------
-# One file
-# ----------------------------------------------------------------------------------------------------
+# ---- one file --------------------------------------------------------------------------------------
 
 
 def read_file(path: Path, key: Key) -> Participant:
@@ -86,25 +84,25 @@ def read_file(path: Path, key: Key) -> Participant:
     """
     content = _content(path)
     if content.get("format") != FORMAT or content.get("version") != VERSION:
-        raise ValueError("these are no answers of a study page (format or version differ)")
+        raise ValueError("not the answers of a study page (format or version differ)")
     if content.get("study") != key.study:
         raise ValueError(f"answers to another study ({content.get('study')!r:.40}, expected {key.study!r})")
     for name, kind in FIELDS.items():
         if type(content.get(name)) is not kind:  # True is an int, too
-            raise ValueError(f"{name} is missing or no {kind.__name__}: the file was changed")
+            raise ValueError(f"{name} is missing or not of type {kind.__name__}: the file was changed")
     number = content["participant"]
     if not 1 <= number <= len(key.participants):
         raise ValueError(
-            f"participant {number} is none of 1 to {len(key.participants)}: the file was changed"
+            f"participant {number} is not one of 1 to {len(key.participants)}: the file was changed"
         )
     if content.pop("checksum") != checksum(content):
-        raise ValueError("the checksum does not fit: the file was changed or damaged after it was saved")
+        raise ValueError("the checksum does not match: the file was changed or damaged after it was saved")
     return _participant(path.name, content, key.participants[number - 1])
 
 
 def _content(path: Path) -> dict[str, Any]:
     if path.stat().st_size > LARGEST_FILE:
-        raise ValueError(f"{path.stat().st_size / 1e6:.0f} MB are too much for answers")
+        raise ValueError(f"{path.stat().st_size / 1e6:.0f} MB are too many for answers")
     try:
         content = json.loads(read_utf8(path))
     except DataError as error:
@@ -112,7 +110,7 @@ def _content(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON, perhaps cut off ({error}); ask for the file again") from error
     if not isinstance(content, dict):
-        raise ValueError("no JSON object, so these are no answers")
+        raise ValueError("expected a JSON object")
     return content
 
 
@@ -127,7 +125,7 @@ def _participant(file: str, content: dict[str, Any], tasks: list[Task]) -> Parti
             skipped += 1
             continue
         if problem := _problem(task, answer):
-            raise ValueError(f"task {number} ({task.kind}): {problem}; this file was not made by the page")
+            raise ValueError(f"task {number} ({task.kind}): {problem}; the page did not make this file")
         times.append(ms)
         if task.check is not None:
             checks += 1
@@ -147,13 +145,13 @@ def _entry(entry: Any, count: int, seen: set[int]) -> tuple[int, Any, float]:
     number = entry.get("task") if isinstance(entry, dict) else None
     if not _is_whole(number, 0, count - 1):
         raise ValueError(
-            f"an answer to task {number!r:.40}, which there is not; this file was not made by the page"
+            f"an answer to task {number!r:.40}, which does not exist; the page did not make this file"
         )
     if number in seen:
-        raise ValueError(f"task {number} is answered twice; this file was not made by the page")
+        raise ValueError(f"task {number} is answered twice; the page did not make this file")
     ms = entry.get("ms")
     if isinstance(ms, bool) or not isinstance(ms, (int, float)) or not 0 <= ms < 1e12:
-        raise ValueError(f"task {number} took {ms!r:.40} ms; this file was not made by the page")
+        raise ValueError(f"task {number} took {ms!r:.40} ms; the page did not make this file")
     return number, entry.get("answer"), ms
 
 
@@ -168,7 +166,7 @@ def _problem(task: Task, answer: Any) -> str | None:
     if task.kind == "estimate":
         good = isinstance(answer, list) and len(answer) == 2 and all(_is_number(value) for value in answer)
         return None if good else f"{answer!r:.80} is not a point of the field"
-    return None if _is_whole(answer, 1, 5) else f"{answer!r:.80} is no rating from 1 to 5"
+    return None if _is_whole(answer, 1, 5) else f"{answer!r:.80} is not a rating from 1 to 5"
 
 
 def _is_number(value: Any) -> bool:
@@ -190,21 +188,19 @@ def passes(task: Task, answer: Any) -> bool:
     )
 
 
-# ----------------------------------------------------------------------------------------------------
-# A folder
-# ----------------------------------------------------------------------------------------------------
+# ---- a folder --------------------------------------------------------------------------------------
 
 
 def read_answers(folder: Path, key: Key, failed_checks: int = 1) -> Answers:
     """Reads every ``.json`` file of a folder.
 
     Args:
-        folder: With one file for each participant.
+        folder: Holds a file for each participant.
         key: Of the study.
-        failed_checks: Attention checks that somebody may fail and stay in.
+        failed_checks: Attention checks that a person may fail and stay in.
 
     Raises:
-        DataError: no folder, or not one file that can be used.
+        DataError: The folder does not exist, or holds no usable file.
     """
     folder = Path(folder)
     if failed_checks < 0:
@@ -223,20 +219,18 @@ def read_answers(folder: Path, key: Key, failed_checks: int = 1) -> Answers:
         except (ValueError, OSError, RecursionError) as error:
             notes.append(f"{path.name}: left out: {error}")
     if not people and not notes:
-        raise DataError(f"{folder}: there is no file in it. Put the participants' .json files there.")
+        raise DataError(f"{folder}: the folder is empty. Put the participants' .json files there.")
     people = _one_each(people, notes)
     people = _attentive(people, notes, failed_checks)
     people = _of_one_kind(people, notes)
     if not people:
-        raise DataError(
-            f"{folder}: not one file of answers can be used\n" + "\n".join(f"  {n}" for n in notes)
-        )
+        raise DataError(f"{folder}: none of the files can be used\n" + "\n".join(f"  {n}" for n in notes))
     notes += [note for person in people for note in _remarks(person, key)]
     return Answers(people, notes)
 
 
 def _one_each(people: Iterable[Participant], notes: list[str]) -> list[Participant]:
-    """Leaves out the same session twice, copies under another name, and a second person with a given number."""
+    """Leaves out repeated sessions, copies under another name, and a second person with a number that was given out."""
     kept: list[Participant] = []
     # Whole ones first, then those with more answers, then by time.
     for person in sorted(people, key=lambda p: (p.finished is None, -len(p.raw), p.finished or "", p.file)):
@@ -274,11 +268,11 @@ def _of_one_kind(people: list[Participant], notes: list[str]) -> list[Participan
 
 
 def _remarks(person: Participant, key: Key) -> list[str]:
-    """What to know about somebody who is kept."""
+    """Notes on a person who is kept."""
     remarks = []
     if person.finished is None:
         remarks.append(
-            f"incomplete: {len(person.raw)} of {len(key.participants[person.number - 1])} tasks; used for what is there"
+            f"incomplete: {len(person.raw)} of {len(key.participants[person.number - 1])} tasks; its answers are used"
         )
     if person.skipped:
         remarks.append(f"{person.skipped} tasks skipped")

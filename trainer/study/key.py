@@ -1,7 +1,6 @@
 """The key of a study: which picture of the page is which, and what every participant is asked.
 
-The page shows pictures under numbers alone; ``key.json`` stays with the researcher and is what the answers are read
-with.
+The page shows pictures under numbers only; ``key.json`` stays with the researcher, who needs it to read the answers.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ class Task:
 
     Attributes:
         kind: "practice", "order", "estimate", "consistency" or "smoothness".
-        images: Names of the pictures in the order they are shown; none for practice and checks.
+        images: Names of the pictures in the order shown; empty for practice and checks.
         axis: What a series runs along, "valence" or "arousal".
-        check: For an attention check, the answer that it asks for: a corner such as "top left", or a rating.
+        check: The answer that an attention check asks for: a corner such as "top left", or a rating.
     """
 
     kind: str
@@ -37,7 +36,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Picture:
-    """What a picture of the page is; valence and arousal as they were asked for, in [-3, 3]."""
+    """A picture of the page; valence and arousal are those that were asked for, in [-3, 3]."""
 
     prompt: str
     valence: float
@@ -52,7 +51,7 @@ class Key:
     """A study.
 
     Attributes:
-        seed: What everything was drawn from.
+        seed: Everything that was drawn follows from it.
         pictures: Name on the page -> what it is.
         participants: The tasks of participant 1, 2, ... in their order.
     """
@@ -63,7 +62,7 @@ class Key:
 
     @property
     def study(self) -> str:
-        """The study's fingerprint: answers to another study have another."""
+        """The study's fingerprint, 16 hex digits; answers carry that of their study."""
         return hashlib.sha256(json.dumps(self._content(), sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -92,7 +91,7 @@ def load_key(path: Path) -> Key:
     """Reads a key.
 
     Raises:
-        DataError: not a key, or one that was changed after it was written.
+        DataError: It is not a key, or was changed after it was written.
     """
     path = Path(path)
     if path.is_dir():

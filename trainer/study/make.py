@@ -1,4 +1,4 @@
-"""Builds the page of a study: one HTML file with its script, style and plan inside, and pictures under numbers."""
+"""Builds the page of a study: one HTML file with its script, style and plan inside, and numbered pictures."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ LARGEST_PAGE = 40_000_000  # bytes of one HTML file: beyond it, phones give up
 
 @dataclass(frozen=True)
 class StudySettings:
-    """How a study is made.
+    """A study's settings.
 
     Attributes:
         seed: Everything that is drawn follows from it.
         participants: How many plans the page holds.
         amounts: How much each participant is asked.
-        title: Head of the page.
+        title: Heading of the page.
         contact: Whom participants ask and send their answers to.
-        consent: The consent text, paragraphs apart by blank lines; "{minutes}" and "{contact}" are filled in.
+        consent: The consent text, paragraphs separated by blank lines; "{minutes}" and "{contact}" are filled in.
         image_size: Longer side in pixels that pictures are shrunk to.
         single_file: Whether the pictures are put into the HTML file.
     """
@@ -51,23 +51,23 @@ class StudySettings:
 
 
 def make_study(manifest: Path, out: Path, settings: StudySettings) -> Key:
-    """Writes ``out/page/`` (to be sent to participants) and ``out/key.json`` (to be kept back).
+    """Writes ``out/page/`` (for the participants) and ``out/key.json`` (not for them).
 
     Args:
         manifest: The images; see :mod:`trainer.evaluation.manifest`.
-        out: A folder that is not there yet.
-        settings: How.
+        out: A folder that does not exist yet.
+        settings: The study's.
 
     Raises:
-        DataError: what is wrong with the manifest, the images or the settings; nothing is written then.
+        DataError: The manifest, the images or the settings cannot be used; nothing is written then.
     """
     out = Path(out)
     if out.exists():
         raise DataError(
-            f"{out} is there already, and a study must not change once it is out. Choose another --out."
+            f"{out} exists already, and a study must not change once it is out. Choose another --out."
         )
     if not settings.title.strip():
-        raise DataError("--title is empty: expected a head for the page.")
+        raise DataError("--title is empty: expected a heading for the page.")
     if not 64 <= settings.image_size <= 4096:
         raise DataError(f"--image-size must be from 64 to 4096 pixels, got {settings.image_size}.")
     images = read_manifest(manifest)
@@ -83,7 +83,7 @@ def make_study(manifest: Path, out: Path, settings: StudySettings) -> Key:
 
 
 def _hide(images: list[Image], plan: list[list[Task]], seed: int) -> Key:
-    """Gives the pictures that are used numbers that say nothing of them."""
+    """Numbers the pictures that are used, so that the number reveals nothing."""
     used = {id for tasks in plan for task in tasks for id in task.images}
     known = {image.id: image for image in images if image.id in used}
     order = shuffled(sorted(known), np.random.default_rng([seed, 3]))
@@ -99,13 +99,11 @@ def _hide(images: list[Image], plan: list[list[Task]], seed: int) -> Key:
     return Key(seed, pictures, hidden)
 
 
-# ----------------------------------------------------------------------------------------------------
-# Pictures
-# ----------------------------------------------------------------------------------------------------
+# ---- pictures --------------------------------------------------------------------------------------
 
 
 def _pictures(paths: dict[str, Path], longest: int) -> dict[str, bytes]:
-    """Name -> JPEG; raises DataError with every file that cannot be read."""
+    """Name -> JPEG. Raises DataError with every file that cannot be read."""
     found, problems = {}, []
     for name, path in paths.items():
         try:
@@ -121,13 +119,11 @@ def _pictures(paths: dict[str, Path], longest: int) -> dict[str, bytes]:
 
 
 def _jpeg(path: Path, longest: int) -> bytes:
-    """The picture alone: metadata, in which ComfyUI writes prompt and workflow, is not taken along."""
+    """The picture without its metadata, in which ComfyUI writes prompt and workflow."""
     return jpeg(decode(path), longest, quality=92, subsampling=0)
 
 
-# ----------------------------------------------------------------------------------------------------
-# The page
-# ----------------------------------------------------------------------------------------------------
+# ---- the page --------------------------------------------------------------------------------------
 
 
 def _page(key: Key, settings: StudySettings, inlined: dict[str, bytes] | None) -> str:
@@ -145,7 +141,7 @@ def _page(key: Key, settings: StudySettings, inlined: dict[str, bytes] | None) -
     )
     if inlined and len(page) > LARGEST_PAGE:
         raise DataError(
-            f"One file of {len(page) / 1e6:.0f} MB is more than phones open ({LARGEST_PAGE / 1e6:.0f} MB). Leave out "
+            f"The file has {len(page) / 1e6:.0f} MB, more than phones open ({LARGEST_PAGE / 1e6:.0f} MB). Leave out "
             "--single-file, or make --image-size smaller."
         )
     return page
@@ -156,12 +152,12 @@ def _hash(text: str) -> str:
 
 
 def _in_script(content: dict[str, Any]) -> str:
-    """JSON that can stand in a script element, whatever a prompt holds."""
+    """JSON that is safe in a script element, whatever a prompt holds."""
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _plan(key: Key, settings: StudySettings, sources: dict[str, str]) -> dict[str, Any]:
-    """What the page knows: no method, no valence, no arousal, and prompts only where they are shown."""
+    """All that the page knows: no method, no valence, no arousal, and prompts only where they are shown."""
     consent = settings.consent or (PAGE / "consent.txt").read_text("utf-8")
     for name, value in (("minutes", str(minutes(key.participants))), ("contact", settings.contact)):
         consent = consent.replace(f"{{{name}}}", value)

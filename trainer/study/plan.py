@@ -1,10 +1,10 @@
-"""Who is asked what, in which order: counter-balanced between participants, everything from one seed.
+"""Plans who is asked what, in which order: counterbalanced between participants, everything from one seed.
 
-A content is a prompt with a seed. In each part, a participant meets a content once, by one method; participants come
-in groups of as many as there are methods, and within a group the contents go round the methods in a Latin square, so
-that every method meets the same pictures' contents, valences and arousals. The methods follow each other in Williams'
-order (E. J. Williams, Australian Journal of Scientific Research A 2, 1949): each comes equally often at each place
-and after each other one. The order of the parts changes between groups.
+A content is a prompt with a seed. In each part, a participant meets a content once, by one method. A group has as many
+participants as there are methods, and within it the contents go round the methods in a Latin square, so that every
+method meets the same contents, valences and arousals. The methods follow each other in Williams' order (E. J. Williams,
+Australian Journal of Scientific Research A 2, 1949): each comes equally often at each place and after each other one.
+The order of the parts changes between groups.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PARTS = (
     ("smoothness", None),
 )
 SECONDS = {"practice": 20, "order": 35, "estimate": 15, "consistency": 10, "smoothness": 12}
-"""What a task takes a participant, roughly: for the consent text."""
+"""Roughly what a task takes a participant, for the consent text."""
 
 Content = tuple[str, int]  # prompt, seed
 Point = tuple[float, float]  # valence, arousal
@@ -53,7 +53,7 @@ class Amounts:
     smoothness: int = 2
 
     def problems(self) -> list[str]:
-        """Everything that is wrong with the numbers."""
+        """Everything that is wrong with the amounts."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         found = [
             f"--{name} must be from 0 to 100, got {n}" for name, n in values.items() if not 0 <= n <= 100
@@ -61,20 +61,18 @@ class Amounts:
         return found or ([] if any(values.values()) else ["nothing is asked: every amount is 0"])
 
 
-# ----------------------------------------------------------------------------------------------------
-# What the images allow
-# ----------------------------------------------------------------------------------------------------
+# ---- what the images allow -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Stock:
-    """What all methods have in common.
+    """The images that all methods have in common.
 
     Attributes:
         methods: Their names, sorted.
         ids: (method, content, point) -> id of the image.
-        points: Content -> its points that every method has.
-        series: Axis -> content -> five points along it, rising.
+        points: Content -> the points that every method has of it.
+        series: Axis -> content -> five points along the axis, rising.
     """
 
     methods: list[str]
@@ -84,7 +82,7 @@ class Stock:
 
     @property
     def axes(self) -> list[str]:
-        """The axes that series run along: an axis that was never varied is not asked about."""
+        """The axes that series run along; an axis that never varies is left out."""
         return [axis for axis in AXES if self.series[axis]] or list(AXES)
 
     @property
@@ -92,7 +90,7 @@ class Stock:
         return [(kind, axis) for kind, axis in PARTS if axis is None or axis in self.axes]
 
     def contents(self, part: Part) -> dict[Content, list[Point]]:
-        """The contents that a part can be asked about."""
+        """The contents that a part can ask about."""
         kind, axis = part
         if kind == "smoothness":
             along_all = set.intersection(*(set(self.series[axis]) for axis in self.axes))
@@ -104,7 +102,7 @@ def take_stock(images: Iterable[Image]) -> Stock:
     """Sorts the images of a manifest.
 
     Raises:
-        DataError: two images of one method for the same request.
+        DataError: A method has two images for the same request.
     """
     ids: dict[tuple[str, Content, Point], str] = {}
     for image in images:
@@ -130,7 +128,7 @@ def take_stock(images: Iterable[Image]) -> Stock:
 
 
 def five_along(points: Collection[Point], axis: int) -> list[Point] | None:
-    """Five points that rise along an axis (0 valence, 1 arousal), the other one held, as near to 0 as it can be."""
+    """Five points that rise along an axis (0 valence, 1 arousal) while the other is held as near to 0 as possible."""
     for held in sorted({point[1 - axis] for point in points}, key=lambda value: (abs(value), value)):
         line = sorted(point for point in points if point[1 - axis] == held)
         if len(line) >= SERIES:
@@ -139,7 +137,7 @@ def five_along(points: Collection[Point], axis: int) -> list[Point] | None:
 
 
 def plan_problems(stock: Stock, amounts: Amounts, participants: int, seed: int) -> list[str]:
-    """Everything that is wrong with the numbers, or that the images do not allow."""
+    """Everything that is wrong with the settings, or that the images do not allow."""
     problems = amounts.problems()
     if not 1 <= participants <= 1000:
         problems.append(f"--participants must be from 1 to 1000, got {participants}")
@@ -160,13 +158,11 @@ def plan_problems(stock: Stock, amounts: Amounts, participants: int, seed: int) 
     return problems
 
 
-# ----------------------------------------------------------------------------------------------------
-# Counter-balancing
-# ----------------------------------------------------------------------------------------------------
+# ---- counter-balancing -----------------------------------------------------------------------------
 
 
 def williams(count: int) -> list[list[int]]:
-    """Williams' square: rows in which each number stands equally often at each place and behind each other one."""
+    """Williams' square: over its rows, each number stands equally often at each place and after each other one."""
     first = [0]
     for step in range(1, count):
         first.append((first[-1] + (step if step % 2 else -step)) % count)
@@ -182,7 +178,7 @@ class Deck:
         self.left: list[Any] = []
 
     def deal(self, count: int, allowed: Collection[Hashable]) -> list[Any]:
-        """``count`` different cards; at least so many of the deck's must be ``allowed``."""
+        """``count`` different cards among those ``allowed``, which must be in the deck."""
         while len(hand := list(dict.fromkeys(card for card in self.left if card in allowed))[:count]) < count:
             self.left += shuffled(self.cards, self.random)
         for card in hand:
@@ -196,21 +192,21 @@ def shuffled(items: Iterable[Any], random: np.random.Generator) -> list[Any]:
 
 
 def parts_in_order(turn: int) -> list[Part]:
-    """The parts in one of eight orders; ratings come last, because they show prompts and series in order."""
+    """The parts in one of eight orders; ratings come last, because they reveal prompts and the order of series."""
     valence, arousal, estimate, *ratings = PARTS
     ordering = [arousal, valence] if turn & 1 else [valence, arousal]
     first = [estimate, *ordering] if turn & 2 else [*ordering, estimate]
     return first + (ratings[::-1] if turn & 4 else ratings)
 
 
-Item = tuple[Content, list[Point], str | None]  # what one task is about; its axis, if it is a series
+Item = tuple[Content, list[Point], str | None]  # content, points, and the axis of a series
 
 
 def make_plan(stock: Stock, amounts: Amounts, participants: int, seed: int) -> list[list[Task]]:
     """The tasks of every participant; their images are ids of the manifest.
 
     Raises:
-        DataError: the images do not allow so much, or wrong numbers.
+        DataError: The settings are wrong, or the images do not allow so much.
     """
     if problems := plan_problems(stock, amounts, participants, seed):
         raise DataError("This study cannot be made:\n" + "\n".join(f"  {text}" for text in problems))
@@ -230,7 +226,7 @@ def make_plan(stock: Stock, amounts: Amounts, participants: int, seed: int) -> l
 def _items(
     stock: Stock, part: Part, amounts: Amounts, group: int, contents: Deck, points: Deck
 ) -> list[Item]:
-    """What a group meets in a part: as many items for each method."""
+    """The items that a group meets in a part, equally many for each method."""
     kind, axis = part
     have = stock.contents(part)
     items: list[Item] = []
@@ -246,7 +242,7 @@ def _items(
 def _tasks(
     stock: Stock, items: dict[Part, list[Item]], parts: list[Part], group: int, place: int, seed: int
 ) -> list[Task]:
-    """One participant's tasks: ``place`` is the row of the Latin square within the group."""
+    """One participant's tasks; ``place`` is the row of the Latin square within the group."""
     count = len(stock.methods)
     rows = williams(count)
     participant = group * count + place
@@ -266,7 +262,7 @@ def _tasks(
 
 
 def _with_check(kind: str, asked: list[Task], random: np.random.Generator) -> list[Task]:
-    """An attention check somewhere behind the first task of the estimates and of the ratings against prompts."""
+    """The tasks with an attention check after the first one; only estimates and ratings against prompts have one."""
     checks = {"estimate": CORNERS, "consistency": (1, 2, 4, 5)}
     if asked and kind in checks:
         check = checks[kind][random.integers(4)]
@@ -275,5 +271,5 @@ def _with_check(kind: str, asked: list[Task], random: np.random.Generator) -> li
 
 
 def minutes(plan: list[list[Task]]) -> int:
-    """About how long the longest plan takes."""
+    """About how many minutes the longest plan takes."""
     return max(-(-sum(SECONDS[task.kind] for task in tasks) // 60) for tasks in plan)

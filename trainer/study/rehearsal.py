@@ -1,4 +1,4 @@
-"""A study to try out before a real one: painted pictures of known emotion, and simulated participants.
+"""A study to try before a real one: painted pictures of known emotion, and simulated participants.
 
 Simulated answers are marked as such, and the analysis says so above its tables.
 """
@@ -19,24 +19,24 @@ from trainer.study.key import Key, Picture, Task
 
 VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)
 STRENGTHS = {"painted": 1.0, "painted-weak": 0.3}
-"""Method -> the part of the asked emotion that its pictures show."""
+"""Method -> the share of the asked emotion that its pictures show."""
 CORNER = {"top": 2.7, "bottom": -2.7, "left": -2.7, "right": 2.7}
 
 
 def paint_example(out: Path, prompts: int = 12, size: int = 192, seed: int = 0) -> Path:
-    """Paints scenes over the plane by two methods, one of which shows too little emotion.
+    """Paints scenes over the plane with two methods, one of which shows too little emotion.
 
     Args:
-        out: A folder that is not there yet or empty.
+        out: A folder that does not exist yet or is empty.
         prompts: How many scenes.
-        size: Pixels of a side.
+        size: Pixels per side.
         seed: Draws scenes and layouts.
 
     Returns:
         The manifest.
 
     Raises:
-        DataError: the folder holds something.
+        DataError: The folder is not empty.
     """
     from PIL import Image as Picture
 
@@ -64,9 +64,7 @@ def paint_example(out: Path, prompts: int = 12, size: int = 192, seed: int = 0) 
     return out / "manifest.jsonl"
 
 
-# ----------------------------------------------------------------------------------------------------
-# Simulated participants
-# ----------------------------------------------------------------------------------------------------
+# ---- simulated participants ------------------------------------------------------------------------
 
 
 def rehearse(
@@ -79,24 +77,22 @@ def rehearse(
 ) -> list[Path]:
     """Writes the answers of simulated participants 1 to ``count``.
 
-    They see of the first method's emotion all, of every further one's half of what they see of the one before, with
+    They see the first method's emotion in full, and each further method's half as strongly as the one before, with
     normal noise, and rate accordingly.
 
     Args:
         key: The study.
         out: The folder of the answers.
         count: Participants.
-        seed: Of what they do.
-        noise: Standard deviation of what they see, on both axes.
-        see: The valence and arousal that they see in a picture, if it is not what was asked for, faded.
+        seed: Draws their noise.
+        noise: Its standard deviation on both axes.
+        see: The valence and arousal that they see in a picture; by default those asked for, faded as above.
 
     Raises:
-        DataError: more participants than the study has plans for, or a folder that cannot be written.
+        DataError: The study has fewer plans, or the folder cannot be written.
     """
     if not 1 <= count <= len(key.participants):
-        raise DataError(
-            f"--count must be from 1 to {len(key.participants)}, what the study has plans for; got {count}."
-        )
+        raise DataError(f"--count must be from 1 to {len(key.participants)}, the study's plans; got {count}.")
     paths = []
     for number in range(1, count + 1):
         random = np.random.default_rng([seed, number])

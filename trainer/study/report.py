@@ -1,4 +1,4 @@
-"""The analysis as text for the terminal and as Markdown; the paper's values stand in columns of their own."""
+"""The analysis as text for the terminal and as Markdown; the paper's values have columns of their own."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 from trainer.core import markdown
 from trainer.study.analyse import MEASURES, PUBLISHED
 
-SIMULATED = "SIMULATED ANSWERS: a program gave them to try the analysis out. They say nothing about people."
+SIMULATED = "SIMULATED ANSWERS: a program gave them to try the analysis. They say nothing about people."
 NOTHING = "–"
 
 Table = tuple[list[str], list[list[str]]]  # head, rows
 
 
 def sections(found: dict[str, Any]) -> list[tuple[str, str, Table | None]]:
-    """Heading, words and table of each section."""
+    """Heading, text and table of each section."""
     counts = f"{found['people']} people, {found['complete']} of them with every task answered. Study {found['study']}."
     notes = [[note] for note in found["notes"]]
     return [
         ("User study", (f"{SIMULATED}\n" if found["simulated"] else "") + counts, None),
         ("Methods", METHODS.format(seed=found["bootstrap"]["seed"]), methods_table(found)),
         ("Comparisons", COMPARISONS, comparisons_table(found)),
-        *([("Files", "What there is to know about single files.", (["file"], notes))] if notes else []),
+        *([("Files", "Notes on single files.", (["file"], notes))] if notes else []),
     ]
 
 
 METHODS = (
-    "Mean over people [95 % bootstrap interval, seed {seed}], n people. Tau: Kendall's, of the order that people gave "
-    "with the asked one. Errors: between asked and estimated values. Always 0: the error of estimates that are always "
-    "0, computed over the same pictures. The columns marked (published) are the paper's own study with other people "
-    "and pictures (Dang et al., ICCV 2025, Table 3)."
+    "Mean over people [95 % bootstrap interval, seed {seed}], n people. Tau: Kendall's, between the order that people "
+    "gave and the asked one. Errors: between asked and estimated values. Always 0: the error of estimates that are "
+    "always 0, over the same pictures. The columns marked (published) are the paper's own study with other people and "
+    "pictures (Dang et al., ICCV 2025, Table 3)."
 )
 COMPARISONS = (
-    "Differences within people, first minus second: of n people, so many differ. Shapiro-Wilk p of the differences; "
+    "Differences within people, first minus second; of n people, so many differ. Shapiro-Wilk p of the differences; "
     "of those who differ, Wilcoxon signed-rank W and two-sided p, p after Holm's correction over all tests here, and "
     "the matched-pairs rank-biserial r (above 0: the first method has larger values)."
 )
@@ -89,9 +89,7 @@ def _p(value: float | None) -> str:
     return NOTHING if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-# ----------------------------------------------------------------------------------------------------
-# Two ways to write it
-# ----------------------------------------------------------------------------------------------------
+# ---- two ways to write it --------------------------------------------------------------------------
 
 
 def as_text(found: dict[str, Any]) -> str:

@@ -1,1 +1,1 @@
-"""The paper's tables as commands: what is missing is fitted and drawn, then measured."""
+"""The paper's tables and the miniature's own: fit and draw what is missing, measure, write."""

@@ -6,7 +6,6 @@ them. The tests do not know how much networks of one setting differ: look at bot
 saw the same pairs in the same order, so rows are compared seed by seed.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer import evaluate
 from trainer.core.rows import DataError
 from trainer.evaluation.manifest import Image, read_manifest
 from trainer.evaluation.results import ALWAYS_0, ERRORS, Results, matching
 from trainer.evaluation.results import evaluate as measured
-from trainer.evaluation.scoring import score_manifests
+from trainer.evaluation.scoring import Measures, Scores, score_manifests
 from trainer.evaluation.statistics import Comparison, Estimate, compare, estimate, holm
 from trainer.tables.rows import OURS, PLAIN, TITLES, Table
 from trainer.tables.sources import Drawing
@@ -67,7 +65,7 @@ class Row:
         return [own[seed] - others[seed] for seed in own if seed in others]
 
     def differs(self, other: "Row", figure: str) -> bool:
-        """Whether these differences are clear of their own spread; one of them cannot be."""
+        """Whether these differences are clear of their own spread; a single one cannot be."""
         found = self.differences(other, figure)
         spread = _deviation(found)
         return spread is not None and bool(abs(np.mean(found)) > CLEAR * spread)
@@ -84,7 +82,7 @@ def _deviation(values: Sequence[float]) -> float | None:
 
 @dataclass(frozen=True)
 class Found:
-    """What was measured for a table.
+    """The numbers of a table.
 
     Attributes:
         prompts: P.
@@ -92,8 +90,8 @@ class Found:
         seeds: Pictures of every prompt and point.
         rows: By name.
         columns: Figures in the table's order.
-        made_by: What measured, for people.
-        notes: What a reader must know.
+        made_by: What measured each figure, in words.
+        notes: For readers of the table.
         pairs: Rows that are compared with another row than ours, and that row.
     """
 
@@ -118,7 +116,7 @@ class Found:
         return self._tested(self.pairs)
 
     def _tested(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, tuple[str, str]], Tested]:
-        """Tests of rows that are there, with Holm's correction over each figure's."""
+        """Tests of the rows that are there, with Holm's correction over those of each figure."""
         found = {}
         for figure in self.columns:
             tests = {pair: self._compared(figure, *pair) for pair in pairs}
@@ -140,36 +138,30 @@ class Found:
 # ---- measuring -------------------------------------------------------------------------------------
 
 
-class Meter:
-    """What measures pictures, loaded once for all tables."""
+def score(manifest: Path, drawings: Sequence[Drawing], measures: Measures) -> Scores:
+    """Measures the images of these methods.
 
-    def __init__(self, options: argparse.Namespace):
-        """
-        Args:
-            options: Of `trainer.evaluate`'s parser.
-        """
-        self.measures = evaluate.measuring(options)
-        self.made_by = self.measures.made_by
-
-    def measure(self, manifest: Path, drawings: Sequence[Drawing]) -> tuple[list[Image], object]:
-        """The images of these methods, and their scores.
-
-        Raises:
-            DataError: images that cannot be used, or methods that were not asked for the same.
-        """
-        wanted = {drawing.method for drawing in drawings}
-        images = [image for image in read_manifest(manifest) if image.method in wanted]
-        matching(images, PLAIN, common=False)
-        scores = score_manifests([manifest], [images], self.measures)
-        if scores.problems:
-            listed = "\n".join(f"  {problem}" for problem in scores.problems[:LISTED])
-            raise DataError(f"{len(scores.problems):,} images could not be used; the rest is kept:\n{listed}")
-        return images, scores
+    Raises:
+        DataError: Images cannot be used, or methods were asked for different points.
+    """
+    wanted = {drawing.method for drawing in drawings}
+    images = [image for image in read_manifest(manifest) if image.method in wanted]
+    matching(images, PLAIN, common=False)
+    return score_all(manifest, images, measures)
 
 
-def find(table: Table, manifest: Path, drawings: Sequence[Drawing], meter: Meter) -> Found:
-    """Measures what is there of a table."""
-    images, scores = meter.measure(manifest, drawings)
+def score_all(manifest: Path, images: Sequence[Image], measures: Measures) -> Scores:
+    """Measures images of a manifest; raises DataError if one of them cannot be used."""
+    scores = score_manifests([manifest], [images], measures)
+    if scores.problems:
+        listed = "\n".join(f"  {problem}" for problem in scores.problems[:LISTED])
+        raise DataError(f"{len(scores.problems):,} images could not be used; the rest is kept:\n{listed}")
+    return scores
+
+
+def find(table: Table, manifest: Path, drawings: Sequence[Drawing], measures: Measures) -> Found:
+    """Measures the rows of a table that are there."""
+    scores = score(manifest, drawings, measures)
     results = measured(scores, PLAIN)
     rows = {
         name: _row(TITLES[name], own, [results.methods[drawing.method] for drawing in own])
@@ -179,9 +171,9 @@ def find(table: Table, manifest: Path, drawings: Sequence[Drawing], meter: Meter
     columns = tuple(name for name in table.figures if any(name in row.figures for row in rows.values()))
     if table.controls:
         rows |= _controls(results, drawings)
-    seeds = len({image.seed for image in images})
-    points = len({(image.valence, image.arousal) for image in images})
-    made_by, notes = meter.made_by, results.notes
+    seeds = len({image.seed for image in scores.images})
+    points = len({(image.valence, image.arousal) for image in scores.images})
+    made_by, notes = measures.made_by, results.notes
     return Found(len(results.prompts), points, seeds, rows, columns, made_by, notes, table.pairs)
 
 
@@ -196,6 +188,6 @@ def _controls(results: Results, drawings: Sequence[Drawing]) -> dict[str, Row]:
 
 
 def _row(title: str, drawings: Sequence[Drawing], parts: Sequence[dict[str, np.ndarray]]) -> Row:
-    """A row of what was found of each of its networks."""
+    """A row from the figures of each of its networks."""
     figures = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
     return Row(title, figures, tuple(drawing.seed for drawing in drawings if drawing.network))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trainer.core import markdown
 from trainer.core.rows import DataError
 from trainer.evaluation.manifest import Image, write_manifest
 from trainer.evaluation.scoring import Scores
@@ -20,12 +21,11 @@ from trainer.study.rehearsal import rehearse
 from trainer.study.report import PUBLISHED, comparisons_table, methods_table
 from trainer.tables.rows import OURS, REWRITING
 from trainer.tables.sources import Drawing
-from trainer.tables.text import piped
 
 SETTINGS = StudySettings(amounts=Amounts(consistency=0, smoothness=0))
 """Of the simulated study: a reader can order and estimate; ratings would be made up."""
 CONTENTS = 2 * max(SETTINGS.amounts.order, SETTINGS.amounts.estimate)
-"""Prompts and seeds that it takes: nobody meets one twice in a part, by either method."""
+"""Prompts and seeds that the study takes: nobody meets one twice in a part, by either method."""
 NOISE = 0.8
 SIMULATED = (
     "**No people were asked.** {people} simulated participants ordered and estimated pictures of {methods}; what they "
@@ -50,7 +50,7 @@ def of_people(answers: Path, key: Path) -> dict[str, Any]:
     """The analysis of a study that was held.
 
     Raises:
-        DataError: the key or the answers cannot be used.
+        DataError: The key or the answers cannot be used.
     """
     study = load_key(key)
     return analyse(read_answers(answers, study), study)
@@ -66,19 +66,21 @@ def too_few(prompts: int | None, seeds: int) -> str | None:
     )
 
 
-def simulated(out: Path, images: Sequence[Image], scores: Scores, drawings: Sequence[Drawing]) -> dict:
+def simulated(out: Path, scores: Scores, drawings: Sequence[Drawing]) -> dict:
     """Makes a study of ours and rewriting, has simulated participants answer, and analyses that.
 
     Args:
         out: The tables' folder; gets study-<fingerprint>/ and the answers.
-        images, scores: What was measured.
+        scores: The measured pictures.
         drawings: Of table 3; of our networks the first is shown.
 
     Raises:
-        DataError: there are too few pictures for a study.
+        DataError: There are too few pictures for a study.
     """
-    shown = {d.method: d.row for d in drawings if d.seed == 0}
-    chosen = [replace(image, method=shown[image.method]) for image in images if image.method in shown]
+    firsts = {d.method: d.row for d in drawings if d.seed == 0}
+    chosen = [
+        replace(image, method=firsts[image.method]) for image in scores.images if image.method in firsts
+    ]
     if {image.method for image in chosen} != {OURS, REWRITING}:
         raise DataError(f"Table 3 compares {OURS} and {REWRITING}, and there are no pictures of one of them.")
     key, folder = _study(out, chosen)
@@ -102,8 +104,8 @@ def _study(out: Path, images: Sequence[Image]) -> tuple[Key, Path]:
     return load_key(folder / "key.json"), folder
 
 
-def markdown(found: dict[str, Any], command: str) -> str:
-    """The section of a document; the published values are not in it."""
+def shown(found: dict[str, Any], command: str) -> str:
+    """A document's section, without the published values."""
     words = {"people": found["people"], "complete": found["complete"], "study": found["study"]}
     methods = list(next(iter(found["measures"].values()))["methods"])
     how = SIMULATED if found["simulated"] else ASKED
@@ -114,7 +116,7 @@ def markdown(found: dict[str, Any], command: str) -> str:
         if any(cell != "no answers" for cell in row[1 : -len(PUBLISHED) - 1])
     ]
     parts = [how.format(**words, methods=" and ".join(methods), noise=NOISE), METHODS]
-    parts += [piped(head[: -len(PUBLISHED)], answered), COMPARISONS, piped(*_tested(found))]
+    parts += [markdown.table(head[: -len(PUBLISHED)], answered), COMPARISONS, markdown.table(*_tested(found))]
     return "\n\n".join([*parts, *found["notes"], f"Made by `{command}`."])
 
 

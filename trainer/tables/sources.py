@@ -1,17 +1,20 @@
-"""Where the networks of a table's rows are, and what makes them if they are not there: the miniature's, or given files.
+"""Where the networks of a table's rows are and what draws with them: the miniature's, or given files.
 
 On the miniature, networks lie where their own commands put them: runs/miniature/emotion/<variant>-<seed> and
-runs/baselines/<method>-<seed>. What is missing is fitted by those commands' code.
+runs/baselines/<method>-<seed>.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoticrafter.files import file_sha256
 from emoticrafter.research.baselines import METHODS as BASELINES
-from emoticrafter.research.baselines import baseline_training
+from emoticrafter.weights import read_metadata
 from trainer.core.rows import DataError
+from trainer.miniature.held_out import emotional_captions, held_out_prompts
+from trainer.miniature.recipe import Recipe, read_recipe
+from trainer.painters.plan import PROMPTS, Words, grid, read_prompts, read_rewritten, words_of
+from trainer.painters.settings import MiniatureSettings, SdxlSettings
 from trainer.tables.rows import FITTED, NETWORKS, OURS, REWRITING, STRENGTHS, VARIANTS
 
 
@@ -45,9 +48,10 @@ class Miniature:
     run: Path
     baselines: Path
     networks: int
+    batch = 25  # pictures drawn together
 
     def drawings(self, row: str) -> list[Drawing]:
-        """What the row consists of, whether it is there or not."""
+        """The row's, whether they are fitted or not."""
         if row not in NETWORKS:
             return [Drawing(row, row)]
         if fitted_as(row) not in VARIANTS and row not in BASELINES:
@@ -66,16 +70,31 @@ class Miniature:
         return folder / "network.safetensors"
 
     def is_there(self, drawing: Drawing) -> bool:
-        """Whether the network is fitted: an emotion network's file is there before its training has ended."""
+        """Whether the network is fitted: an emotion network's file exists before its training has ended."""
         if drawing.network is None:
             return True
         finished = drawing.row in BASELINES or drawing.network.with_name("finished").exists()
         return finished and drawing.network.is_file()
 
-    def painter(self, drawing: Drawing, rewritten: Path) -> list[str]:
-        """The arguments of trainer.generate."""
-        words = ["miniature", "--run", str(self.run)]
-        return words + _source(drawing, rewritten)
+    @property
+    def has_generator(self) -> bool:
+        return (self.run / "generator").is_dir()
+
+    @property
+    def pixels(self) -> int:
+        """Of a picture; of the default recipe before the run is begun."""
+        begun = (self.run / "recipe.json").is_file()
+        return (read_recipe(self.run) if begun else Recipe()).picture_size ** 2
+
+    def painter(self, drawing: Drawing) -> MiniatureSettings:
+        return MiniatureSettings(self.run, drawing.network, STRENGTHS.get(drawing.row, 1.0))
+
+    def prompts(self, limit: int | None) -> list[str]:
+        return held_out_prompts(limit)
+
+    def words(self) -> Words:
+        """The painter's own captions stand for rewritten prompts."""
+        return words_of(emotional_captions(grid()))
 
 
 @dataclass(frozen=True)
@@ -91,6 +110,7 @@ class Sdxl:
     model: str
     files: dict[str, list[Path]]
     rewritten: Path | None
+    batch = 5
 
     def drawings(self, row: str) -> list[Drawing]:
         if row not in NETWORKS:
@@ -103,16 +123,14 @@ class Sdxl:
     def is_there(self, drawing: Drawing) -> bool:
         return drawing.network is None or drawing.network.is_file()
 
-    def painter(self, drawing: Drawing, rewritten: Path) -> list[str]:
-        return ["sdxl", "--model", self.model, *_source(drawing, rewritten)]
+    def painter(self, drawing: Drawing) -> SdxlSettings:
+        return SdxlSettings(self.model, drawing.network)
 
+    def prompts(self, limit: int | None) -> list[str]:
+        return read_prompts(PROMPTS, limit)
 
-def _source(drawing: Drawing, rewritten: Path) -> list[str]:
-    if drawing.network:
-        strength = STRENGTHS.get(drawing.row)
-        words = ["--network", str(drawing.network)]
-        return words + (["--strength", str(strength)] if strength else [])
-    return ["--rewritten", str(rewritten)] if drawing.row == REWRITING else ["--plain"]
+    def words(self) -> Words:
+        return read_rewritten(self.rewritten)
 
 
 def fitted_as(row: str) -> str:
@@ -129,7 +147,7 @@ def given_networks(words: list[str]) -> dict[str, list[Path]]:
     """Reads NAME=FILE arguments.
 
     Raises:
-        DataError: another form, an unknown name, a file that is not there.
+        DataError: Another form, an unknown name, a missing file.
     """
     found: dict[str, list[Path]] = {}
     problems = []
@@ -138,7 +156,7 @@ def given_networks(words: list[str]) -> dict[str, list[Path]]:
         if name not in FITTED or not file:
             problems.append(f"--network {word}: expected NAME=FILE with NAME one of {', '.join(FITTED)}")
         elif not Path(file).is_file():
-            problems.append(f"--network {word}: {file} is not there")
+            problems.append(f"--network {word}: {file} does not exist")
         else:
             found.setdefault(name, []).append(Path(file))
     if problems:
@@ -146,28 +164,12 @@ def given_networks(words: list[str]) -> dict[str, list[Path]]:
     return found
 
 
-def check_base(source: Miniature, drawings: list[Drawing]) -> None:
-    """Raises DataError if a baseline was fitted to another run than the one whose pictures are compared."""
-    weights = source.run / "generator" / "unet" / "diffusion_pytorch_model.safetensors"
-    own = file_sha256(weights) if weights.is_file() else None
-    for drawing in drawings:
-        if drawing.row in BASELINES and source.is_there(drawing):
-            fitted_to = baseline_training(drawing.network).get("base", {}).get("unet_sha256")
-            if fitted_to != own:
-                raise DataError(
-                    f"{drawing.network} was fitted to another generator than that of {source.run}: give another "
-                    "--baselines folder, in which baselines of this run are fitted."
-                )
-
-
 def scales_of(drawings: list[Drawing]) -> dict[str, float]:
     """The scale factor that the networks of each row were trained with, as their files say.
 
     Raises:
-        DataError: a file does not say it.
+        DataError: A file does not say it.
     """
-    from emoticrafter.weights import read_metadata
-
     found = {}
     for drawing in drawings:
         if drawing.row in FITTED and drawing.row not in found:
@@ -181,44 +183,6 @@ def scales_of(drawings: list[Drawing]) -> dict[str, float]:
     return found
 
 
-# ---- making what is missing ------------------------------------------------------------------------
-
-
 def once(drawings: Sequence[Drawing]) -> list[Drawing]:
     """The first drawing of each network: some rows have the same ones."""
     return list({drawing.network: drawing for drawing in reversed(drawings)}.values())[::-1]
-
-
-def fit(source: Miniature, drawings: list[Drawing], device: str) -> None:
-    """Fits networks one after the other; an interrupted fit goes on when it is called again."""
-    from trainer.core.device import Machine
-
-    machine, base = Machine.find(device), None
-    missing = once(drawings)
-    for number, drawing in enumerate(missing, start=1):
-        print(f"fit {number} of {len(missing)}: {drawing.network}", flush=True)
-        if drawing.row in BASELINES:
-            base = base or _base(source.run, machine)
-            _fit_baseline(drawing, base, machine)
-        else:
-            _fit_network(source.run, drawing, machine)
-
-
-def _base(run: Path, machine):
-    from trainer.baselines.base import from_miniature
-
-    return from_miniature(run, machine)
-
-
-def _fit_baseline(drawing: Drawing, base, machine) -> None:
-    from trainer.baselines.settings import Settings
-    from trainer.baselines.train import train
-
-    train(Settings(method=drawing.row, seed=drawing.seed), *base, drawing.network.parent, machine)
-
-
-def _fit_network(run: Path, drawing: Drawing, machine) -> None:
-    from trainer.miniature.pipeline import Run, emotion
-    from trainer.miniature.recipe import read_recipe
-
-    emotion(Run(run, read_recipe(run), machine), VARIANTS[fitted_as(drawing.row)], drawing.seed)

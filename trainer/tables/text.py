@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from trainer.core import markdown
 from trainer.tables.figures import CLEAR, Found, Row, Tested
 from trainer.tables.rows import OURS
 
@@ -12,12 +13,12 @@ PLACES = 3
 SIGNIFICANT = 0.05
 
 
-def markdown(found: Found, command: str) -> str:
-    """What stands in a document: what was measured, the table, intervals, tests, and the command.
+def shown(found: Found, command: str) -> str:
+    """A document's section: what was measured, the table, intervals, tests, and the command.
 
     Args:
         found: The numbers.
-        command: That made it.
+        command: The command that made them.
     """
     count = ("networks", lambda name: str(len(found.rows[name].seeds) or NOTHING))
     tested = [name for name in found.rows if any((column, name) in found.tests for column in found.columns)]
@@ -49,8 +50,8 @@ FURTHER = (
 
 def _how(found: Found) -> str:
     seeds = f"{found.seeds} picture seed{'s' * (found.seeds > 1)}"
-    shown = {what: by for what, by in found.made_by.items() if what != "LPIPS" or _smooth(found)}
-    made_by = "; ".join(f"{what}: {by}" for what, by in shown.items())
+    measured = {what: by for what, by in found.made_by.items() if what != "LPIPS" or _smooth(found)}
+    made_by = "; ".join(f"{what}: {by}" for what, by in measured.items())
     return (
         f"{found.prompts} prompts at {found.points} points, {seeds}. Means over prompts and networks ± the standard "
         f"deviation over networks (fits from different seeds); * differs from ours at p < {SIGNIFICANT:g} over prompts "
@@ -69,17 +70,11 @@ def _table(found: Found, names: Iterable[str], cell, *more: tuple[str, Callable[
         ]
         for name in names
     ]
-    return piped(["", *(head for head, _ in more), *found.columns], rows)
+    return markdown.table(["", *(head for head, _ in more), *found.columns], rows)
 
 
 def _smooth(found: Found) -> bool:
     return any(column.startswith("LPIPS") for column in found.columns)
-
-
-def piped(head: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown: names to the left, numbers to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _value(found: Found, name: str, column: str) -> str:
@@ -118,7 +113,7 @@ def _pairs(found: Found) -> str:
         [" − ".join(found.rows[name].title for name in pair), *(_pair(found, pair, c) for c in found.columns)]
         for pair in pairs
     ]
-    return piped(["", *found.columns], rows)
+    return markdown.table(["", *found.columns], rows)
 
 
 def _pair(found: Found, pair: tuple[str, str], column: str) -> str:

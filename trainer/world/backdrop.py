@@ -68,7 +68,7 @@ def _crescent(x: float, y: float, r: float) -> np.ndarray:
 
 
 def _sunbeams(world: World, x: float, y: float, tint: np.ndarray) -> None:
-    """Rays that show with joy and reach out with energy."""
+    """Rays of the sun: joy shows them, energy makes them longer."""
     mood = world.mood
     angles = np.arange(12) * math.pi / 6 + world.hue[0]
     reach = 0.12 + 0.10 * mood.wild + 0.35 * mood.energy
@@ -90,7 +90,7 @@ def _stars(world: World) -> None:
 
 
 def _clouds(world: World) -> None:
-    """Few and white at high valence, a dark lid at low; still layers when calm, torn swirls when wild."""
+    """Clouds: few and white at high valence, a dark lid at low; still layers when calm, torn swirls when wild."""
     mood, size = world.mood, world.pixels.shape[1]
     generator = world.random("clouds")
     still = 0.65 * noise(generator, 7, 3, size) + 0.35 * noise(generator, 14, 4, size)
@@ -124,7 +124,7 @@ def _rainbow(world: World) -> None:
 
 
 def paint_land(world: World) -> None:
-    """The far hills, what stands on them and the ground of the setting."""
+    """The far hills with what stands on them, and the ground of the setting."""
     mood, h = world.mood, world.horizon
     levels = [colour(c) for c in GROUNDS[world.scene.setting]]
     ground = mood.by_valence(*levels)
@@ -151,7 +151,7 @@ def _below(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def sea_colours(world: World) -> tuple[np.ndarray, np.ndarray]:
-    """Water at the horizon and near by."""
+    """Colours of water at the horizon and nearby."""
     far = world.mood.by_valence(colour("#59656f"), colour("#5f9fb8"), colour("#4fc0d8"))
     near = world.mood.by_valence(colour("#323d48"), colour("#2f6f96"), colour("#1f8fc4"))
     return far, near
@@ -203,7 +203,7 @@ def water(world: World, rows: int) -> None:
 
 
 def _edges(generator: np.random.Generator, count: int, gap: float = 0.2) -> np.ndarray:
-    """Places to the left and right of the middle, where they don't hide behind the subject."""
+    """Places left and right of the middle, where the subject does not hide them."""
     x = generator.uniform(0, 0.5 - gap, count)
     return np.where(np.arange(count) % 2 == 0, x, 1 - x)
 
@@ -222,7 +222,7 @@ def _forest(world: World, generator: np.random.Generator) -> None:
 
 
 def _fir(x: float, y: float, tall: float, wind: float, thin: float) -> list[np.ndarray]:
-    """Three stacked triangles and a trunk; thinner as it withers."""
+    """A fir: three stacked triangles and a trunk, thinner as it withers."""
     wide = tall * (0.30 - 0.13 * thin)
     tiers = [(0.10, 0.50, 1.0), (0.35, 0.75, 0.78), (0.60, 1.0, 0.52)]
     shapes = [np.array([[x - 0.008, y], [x + 0.008, y], [x + wind * tall * 0.2, y - tall * 0.3]])]

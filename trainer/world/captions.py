@@ -1,9 +1,8 @@
 """Prompts for painted scenes: neutral ones, and ones whose words carry valence and arousal.
 
-An emotional caption is made of parts, and every part is picked from a small map of phrases by its
-distance to the asked (valence, arousal): moods and weather from the whole plane, light from the valence
-line, motion from the arousal line. Close pairs therefore share words, and a stronger feeling has stronger
-words.
+An emotional caption is made of parts, each picked from a small map of phrases by its distance to the asked (valence,
+arousal): moods and weather from the whole plane, light from the valence line, motion from the arousal line. Close pairs
+therefore share words, and stronger feelings have stronger words.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 
 from trainer.world.scene import Scene, check_emotion
 
-# Wordings of the subject, of the setting and of the time; the content of a caption and nothing else.
+# Wordings of subject, setting and time: the content of a caption and nothing else.
 SUBJECT_WORDS = {
     "face": ("a portrait of a person", "a person's face", "a close-up of a face"),
     "cat": ("a cat", "a cat sitting", "a house cat"),
@@ -163,7 +162,7 @@ def neutral_caption(scene: Scene, seed: int) -> str:
     """A prompt that names the scene's content and no feeling.
 
     Raises:
-        ValueError: a negative seed.
+        ValueError: The seed is negative.
     """
     subject, setting, time = _content(scene, seed)
     return f"{subject} {setting} {time}"
@@ -182,13 +181,13 @@ def emotional_caption(scene: Scene, valence: float, arousal: float, seed: int) -
     """The words of `neutral_caption` for the same seed, with words of feeling, weather, light and motion.
 
     Args:
-        scene: the content.
-        valence: in [-3, 3].
-        arousal: in [-3, 3].
-        seed: picks the wording, 0 or more.
+        scene: The content.
+        valence: In [-3, 3].
+        arousal: In [-3, 3].
+        seed: Picks the wording, 0 or more.
 
     Raises:
-        ValueError: a value outside its range.
+        ValueError: A value is outside its range.
     """
     generator = _generator(scene, seed, "emotion")
     at = check_emotion(valence, arousal)
@@ -216,7 +215,7 @@ def emotional_caption(scene: Scene, valence: float, arousal: float, seed: int) -
 
 
 def _phrase(table: dict, at: tuple[float, ...], generator: np.random.Generator) -> str:
-    """A phrase of one of the places nearest to `at`; nearer places are likelier, far ones impossible."""
+    """A phrase from one of the places nearest to `at`; nearer ones are likelier, far ones impossible."""
     places = np.array([key if isinstance(key, tuple) else (key,) for key in table])
     distance = np.sqrt(((places - np.array(at)) ** 2).sum(1))
     weight = np.exp(-((distance / 0.55) ** 2) + (distance.min() / 0.55) ** 2)
@@ -226,7 +225,7 @@ def _phrase(table: dict, at: tuple[float, ...], generator: np.random.Generator) 
 
 
 def _named_phrase(at: tuple[float, float], generator: np.random.Generator) -> str | None:
-    """A named emotion for a share of the captions, where one lies near enough."""
+    """For a share of the captions, a named emotion if one is near enough."""
     wanted, form = generator.random(), generator.integers(3)
     distance, name = min((math.dist(at, place), name) for name, *place in NAMED)
     if wanted >= NAMED_SHARE or distance > NAMED_REACH:
@@ -235,7 +234,7 @@ def _named_phrase(at: tuple[float, float], generator: np.random.Generator) -> st
 
 
 def _with_adjective(subject: str, adjective: str) -> str:
-    """Puts the adjective in front of the subject's noun and mends the article."""
+    """The subject with the adjective before its noun and the fitting article."""
     for article in ("a ", "an ", "one ", "five "):
         if subject.startswith(article):
             first = _article(adjective) if article in ("a ", "an ") else article.strip()

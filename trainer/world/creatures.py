@@ -1,4 +1,4 @@
-"""The living subjects: their expression is valence, how awake and tense they are is arousal."""
+"""The living subjects: valence is in their expression, arousal in how awake and tense they are."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def eye(brush: Brush, mood: Mood, x: float, y: float, r: float, iris: np.ndarray
 
 
 def mouth(brush: Brush, mood: Mood, y: float, w: float) -> None:
-    """A smile or its opposite; opens with energy."""
+    """A mouth, from a frown to a smile; energy opens it."""
     s = np.linspace(-1, 1, 15)
     arch = 1 - s**2
     bend = 0.42 * w * mood.v
@@ -59,7 +59,7 @@ def mouth(brush: Brush, mood: Mood, y: float, w: float) -> None:
 
 
 def brow(brush: Brush, mood: Mood, x: float, y: float, w: float, side: int, tint: np.ndarray) -> None:
-    """Raised and arched with joy, drawn together with anger, hung with grief."""
+    """Eyebrows: raised and arched with joy, drawn together with anger, drooping with grief."""
     lift = -0.55 * w * mood.energy * (0.3 + 0.7 * mood.bright) - 0.12 * w * mood.joy
     knit = w * mood.gloom * (-0.55 + 1.25 * mood.wild)
     inner, outer = (
@@ -71,7 +71,7 @@ def brow(brush: Brush, mood: Mood, x: float, y: float, w: float, side: int, tint
 
 
 def tears(brush: Brush, mood: Mood, x: float, y: float, length: float) -> None:
-    """Grow from the eye with gloom."""
+    """Tears, which grow from the eye with gloom."""
     drop = length * mood.gloom
     brush.line(
         [(x, y), (x + 0.004, y + drop * 0.5), (x, y + drop)],
@@ -250,7 +250,7 @@ def paint_dog(world: World) -> None:
 
 
 def _dog_tail(brush: Brush, world: World, coat: np.ndarray) -> None:
-    """Held up with joy, wagging (seen several times) with energy."""
+    """The tail: held up with joy; energy makes it wag, seen several times."""
     mood, side = world.mood, world.side
     up = mood.by_valence(-0.05, 0.5, 1.0)
     for k in (-1, 1, 0):
@@ -373,7 +373,7 @@ def _bird_head(head: Brush, mood: Mood, plume: np.ndarray) -> None:
 
 
 def _wing(body: Brush, mood: Mood, plume: np.ndarray, far: bool) -> None:
-    """Folded when calm, lifted with energy."""
+    """A wing: folded when calm, lifted with energy."""
     lift = (0.15 if far else 0.0) + 1.35 * mood.energy
     wing = body.at(0.02, 0.0, angle=lift)
     long = 0.27 + 0.08 * mood.energy

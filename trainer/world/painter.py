@@ -1,8 +1,8 @@
 """Paints the miniature world: `paint(scene, valence, arousal, seed)` gives a 128 x 128 picture.
 
-What is in the picture and where comes from the scene and the seed alone. Valence moves expression, light,
-colour temperature, cloud cover and bloom; arousal moves contrast, saturation, line, wind, waves and
-tension. Every quantity is a continuous function of both.
+The scene and the seed alone decide what is in the picture and where. Valence moves expression, light, colour
+temperature, cloud cover and bloom; arousal moves contrast, saturation, line, wind, waves and tension. Every quantity
+is a continuous function of both.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ def paint(scene: Scene, valence: float, arousal: float, seed: int, size: int = 1
     """A picture of the scene in the mood of a valence-arousal pair.
 
     Args:
-        scene: what it shows.
-        valence: pleasantness in [-3, 3].
-        arousal: intensity in [-3, 3].
-        seed: layout and hues, 0 or more; the same seed gives the same layout for every emotion.
-        size: width and height in pixels, from 32.
+        scene: What it shows.
+        valence: Pleasantness in [-3, 3].
+        arousal: Intensity in [-3, 3].
+        seed: Draws layout and hues, 0 or more; a seed gives the same layout for every emotion.
+        size: Width and height in pixels, at least 32.
 
     Returns:
         RGB, uint8 [size, size, 3].
 
     Raises:
-        ValueError: a value outside its range.
+        ValueError: A value is outside its range.
     """
     valence, arousal = check_emotion(valence, arousal)
     if size < 32:

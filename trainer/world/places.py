@@ -22,7 +22,7 @@ def box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
 
 
 def _painted(world: World, plain: np.ndarray) -> np.ndarray:
-    """Paint that has weathered with gloom and is fresh with joy."""
+    """The colour of paint: weathered with gloom, fresh with joy."""
     return world.mood.by_valence(
         mix(plain, colour("#6a6c72"), 0.62), plain, mix(plain, colour("#ffdf90"), 0.25)
     )
@@ -172,7 +172,7 @@ def _decay(brush: Brush, world: World) -> None:
 
 
 def _smoke(world: World, brush: Brush) -> None:
-    """From the chimney: a still thread when calm, torn away when wild; white or sooty."""
+    """Smoke from the chimney: a still thread when calm, torn away when wild; white or sooty."""
     mood = world.mood
     tint = mood.by_valence(colour("#33343a"), colour("#b8b8c0"), colour("#fff2e4"))
     blown = world.wind * world.side
@@ -338,7 +338,7 @@ def paint_lighthouse(world: World) -> None:
 
 
 def _beam(world: World, brush: Brush) -> None:
-    """The light: golden or dying with valence, far-reaching with energy."""
+    """The lighthouse's light: golden or dying with valence, far-reaching with energy."""
     mood = world.mood
     strong = 0.15 + 0.85 * mood.bright
     reach = 0.35 + 0.5 * mood.wild

@@ -1,4 +1,4 @@
-"""What a picture of the miniature world contains: a subject, a setting and a time of day."""
+"""Scenes of the miniature world: a subject, a setting and a time of day."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ Split = Literal["all", "train", "held-out"]
 
 @dataclass(frozen=True)
 class Scene:
-    """The content of a picture, without its emotion; layout and wording come from a seed.
+    """The content of a picture without its emotion; layout and wording come from a seed.
 
     Raises:
-        ValueError: a name that is not in `SUBJECTS`, `SETTINGS` or `TIMES`.
+        ValueError: A name is not in `SUBJECTS`, `SETTINGS` or `TIMES`.
     """
 
     subject: str
@@ -52,10 +52,10 @@ class Scene:
 
     @property
     def held_out(self) -> bool:
-        """Whether no training set may hold this combination.
+        """Whether training must never see this combination.
 
-        Half of the (subject, setting) pairs lose one time of day each, in turn, so every pair of two
-        properties is still seen in training and only the combination of all three is new.
+        Half of the (subject, setting) pairs lose one time of day each, in turn: every pair of two properties is still
+        seen in training, and only the combination of all three is new.
         """
         subject, setting = SUBJECTS.index(self.subject), SETTINGS.index(self.setting)
         return (subject + setting) % 2 == 0 and (subject + setting // 2) % len(TIMES) == TIMES.index(
@@ -67,7 +67,7 @@ def check_emotion(valence: float, arousal: float) -> tuple[float, float]:
     """Both as floats.
 
     Raises:
-        ValueError: one is not a number in [-3, 3].
+        ValueError: One is not a number in [-3, 3].
     """
     for name, value in (("valence", valence), ("arousal", arousal)):
         if not -VA_RANGE <= value <= VA_RANGE:
@@ -80,7 +80,7 @@ def all_scenes(split: Split = "all") -> tuple[Scene, ...]:
     """Every scene of a split, always in the same order.
 
     Raises:
-        ValueError: an unknown split.
+        ValueError: The split is unknown.
     """
     if split not in ("all", "train", "held-out"):
         raise ValueError(f"unknown split {split!r}: use 'all', 'train' or 'held-out'")
@@ -89,6 +89,6 @@ def all_scenes(split: Split = "all") -> tuple[Scene, ...]:
 
 
 def sample_scenes(count: int, seed: int, split: Split = "train") -> list[Scene]:
-    """`count` scenes drawn with equal chance and repetition; the same for the same seed."""
+    """`count` scenes drawn uniformly with repetition; a seed always draws the same."""
     scenes = all_scenes(split)
     return [scenes[i] for i in np.random.default_rng(seed).integers(len(scenes), size=count)]

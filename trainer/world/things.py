@@ -59,7 +59,7 @@ def paint_boat(world: World) -> None:
 
 
 def _sails(world: World, brush: Brush, sail: np.ndarray, trim: np.ndarray) -> None:
-    """Full in the wind of wild moods, slack and torn in gloomy ones."""
+    """The sail: full in the wind of wild moods, slack and torn in gloomy ones."""
     mood = world.mood
     full = 0.04 + 0.14 * mood.wild
     slack = 0.06 * mood.gloom
@@ -256,7 +256,7 @@ def _flames(world: World, brush: Brush, tall: float, hot: np.ndarray) -> None:
 
 
 def _soot(world: World, at: float, ground: float, tall: float) -> None:
-    """Dark smoke with gloom."""
+    """Smoke, dark with gloom."""
     mood = world.mood
     for k in range(5):
         t = (k + 1) / 5

@@ -1,4 +1,4 @@
-"""What flies through the air, and the light, contrast and line of the whole picture."""
+"""Whatever flies through the air, and the light, contrast and line of the whole picture."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def paint_air(world: World) -> None:
 
 
 def paint_strokes(world: World) -> None:
-    """Makes the whole picture soft when calm; jagged and of visible, flowing strokes when wild."""
+    """Makes the whole picture soft when calm, and jagged with visible, flowing strokes when wild."""
     mood, size = world.mood, world.pixels.shape[1]
     generator = world.random("strokes")
     bumps = generator.random((2, 40, 40), dtype=np.float32) - 0.5

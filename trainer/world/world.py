@@ -1,4 +1,4 @@
-"""What every part of a picture shares: its scene, its mood, its light and its random layout."""
+"""The state that every part of a picture shares: scene, mood, light and random layout."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ LIGHTS = {
 class Mood:
     """Valence and arousal as the painter uses them, all smooth in both.
 
-    `v` and `a` are in [-1, 1]; `bright` and `wild` are the same in [0, 1]; the others are 0 on one half of
-    an axis and grow to 1 on the other: joy and gloom of valence, energy and calm of arousal.
+    `v` and `a` are in [-1, 1]; `bright` and `wild` are the same in [0, 1]. The others are 0 on one half of an axis and
+    grow to 1 on the other: joy and gloom for valence, energy and calm for arousal.
     """
 
     v: float
@@ -98,12 +98,12 @@ class World:
         self.spotlit = Brush(self.pixels, mix(light, np.float32([1, 1, 1]), 0.5))
 
     def random(self, name: str) -> np.random.Generator:
-        """The generator of one part of the picture, so that parts don't disturb each other."""
+        """The random generator of one part of the picture, independent of the other parts'."""
         return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
 
     @property
     def wind(self) -> float:
-        """How far things lean, in widths per height; blows away from the sun."""
+        """How far things lean, in widths per height; it blows away from the sun."""
         return -self.side * (0.12 * self.mood.wild + 0.88 * self.mood.energy)
 
     def sky(self) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,127 @@
+"""Draws the pictures of a method that are missing, in this process or in several."""
+
+import io
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.core.command_line import say, status_of
+from trainer.core.processes import Processes, begin_worker
+from trainer.core.rows import DataError
+from trainer.painters.plan import Task, share
+from trainer.painters.settings import PainterSettings
+from trainer.painters.store import Store
+
+
+@dataclass(frozen=True)
+class Job:
+    """All pictures of a method, and what draws them.
+
+    Attributes:
+        folder: Of all methods that are compared.
+        painter: What draws.
+        tasks: From `plan`.
+        batch: Pictures drawn together.
+        device: "auto", "cpu", "cuda", "cuda:1" …
+    """
+
+    folder: Path
+    painter: PainterSettings
+    tasks: Sequence[Task]
+    batch: int = 5
+    device: str = "auto"
+
+    @property
+    def method(self) -> str:
+        return self.tasks[0].method
+
+    @property
+    def store(self) -> Store:
+        return Store(self.folder)
+
+    def missing(self, processes: Processes | None = None) -> list[Task]:
+        """The pictures still to be drawn; with `processes`, those of this one's share."""
+        return self.store.missing(share(self.tasks, processes or Processes()))
+
+
+def draw(job: Job, tasks: Sequence[Task], processes: Processes | None = None) -> None:
+    """Draws tasks of a job in batches and keeps each picture as PNG.
+
+    Raises:
+        DataError: The painter cannot be made, or the folder is in use or cannot be written.
+    """
+    from tqdm import tqdm
+
+    from trainer.core.device import find_device
+
+    processes = processes or Processes()
+    painter = job.painter.make(str(find_device(job.device, processes.local_rank)))
+    with (
+        job.store.drawing(job.method, processes) as keep,
+        tqdm(total=len(tasks), unit="picture", mininterval=1) as bar,
+    ):
+        for start in range(0, len(tasks), job.batch):
+            part, began = tasks[start : start + job.batch], time.monotonic()
+            pictures = painter.draw(part)
+            seconds = (time.monotonic() - began) / len(part)
+            for task, picture in zip(part, pictures, strict=True):
+                buffer = io.BytesIO()
+                picture.save(buffer, "PNG")
+                keep(task, buffer.getvalue(), seconds)
+            bar.update(len(part))
+
+
+def complete(job: Job, processes: int = 1, title: str = "pictures") -> None:
+    """Draws what is missing of a job and writes the manifest.
+
+    Args:
+        job: The pictures.
+        processes: That draw at once.
+        title: Begins the line that says how many are missing.
+
+    Raises:
+        DataError: Pictures are still missing, or see `draw`.
+    """
+    waiting = job.missing()
+    if waiting:
+        say(f"{title}: {job.method}, {len(waiting):,} of {len(job.tasks):,} to be drawn")
+    if waiting and processes > 1:
+        draw_apart(job, processes)
+        waiting = job.missing()
+    if waiting:
+        draw(job, waiting)
+    if left := len(job.missing()):
+        raise DataError(f"{job.method}: {left:,} pictures are still missing; run the command again.")
+    job.store.merge(job.tasks)
+
+
+def draw_apart(job: Job, count: int) -> None:
+    """Shares a job out to processes of this machine. One that fails says why, and its pictures stay missing."""
+    context = multiprocessing.get_context("spawn")  # a fork would copy half of torch's threads
+    started = [context.Process(target=_draw_share, args=(job, Processes(count, n, n))) for n in range(count)]
+    try:
+        for process in started:
+            process.start()
+        for process in started:
+            process.join()
+    finally:
+        for process in started:
+            if process.is_alive():
+                process.terminate()
+
+
+def _draw_share(job: Job, processes: Processes) -> None:
+    import torch
+
+    begin_worker()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes.count))
+    sys.exit(status_of(lambda: _draw_missing(job, processes), "eval"))
+
+
+def _draw_missing(job: Job, processes: Processes) -> None:
+    if waiting := job.missing(processes):
+        draw(job, waiting, processes)

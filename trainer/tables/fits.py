@@ -1,0 +1,69 @@
+"""Fits the miniature's networks that are missing, where their own commands would put them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from emoticrafter.files import file_sha256
+from emoticrafter.research.baselines import METHODS as BASELINES
+from emoticrafter.research.baselines import baseline_training
+from trainer.core.command_line import say
+from trainer.core.rows import DataError
+from trainer.tables.rows import VARIANTS
+from trainer.tables.sources import Drawing, Miniature, fitted_as, once
+
+
+def restored(run: Path, shipped: Path) -> None:
+    """Makes a run that does not exist from the shipped weights."""
+    if not (run / "recipe.json").is_file():
+        from trainer.miniature.restore import restore
+
+        restore(shipped, run)
+        say(f"{run}: made from the shipped weights in {shipped}")
+
+
+def check_base(source: Miniature, drawings: Sequence[Drawing]) -> None:
+    """Raises DataError if a baseline was fitted to another run than the one whose pictures are compared."""
+    weights = source.run / "generator" / "unet" / "diffusion_pytorch_model.safetensors"
+    own = file_sha256(weights) if weights.is_file() else None
+    for drawing in drawings:
+        if drawing.row in BASELINES and source.is_there(drawing):
+            fitted_to = baseline_training(drawing.network).get("base", {}).get("unet_sha256")
+            if fitted_to != own:
+                raise DataError(
+                    f"{drawing.network} was fitted to another generator than that of {source.run}: give another "
+                    "--baselines folder, in which baselines of this run are fitted."
+                )
+
+
+def fit(source: Miniature, drawings: Sequence[Drawing], device: str) -> None:
+    """Fits networks one after the other; an interrupted fit goes on when it is called again."""
+    from trainer.core.device import Machine
+
+    machine, base, missing = Machine.find(device), None, once(drawings)
+    for number, drawing in enumerate(missing, start=1):
+        say(f"fit {number} of {len(missing)}: {drawing.network}")
+        if drawing.row in BASELINES:
+            base = base or _base(source.run, machine)
+            _fit_baseline(drawing, base, machine)
+        else:
+            _fit_network(source.run, drawing, machine)
+
+
+def _base(run: Path, machine):
+    from trainer.baselines.base import from_miniature
+
+    return from_miniature(run, machine)
+
+
+def _fit_baseline(drawing: Drawing, base, machine) -> None:
+    from trainer.baselines.settings import Settings
+    from trainer.baselines.train import train
+
+    train(Settings(method=drawing.row, seed=drawing.seed), *base, drawing.network.parent, machine)
+
+
+def _fit_network(run: Path, drawing: Drawing, machine) -> None:
+    from trainer.miniature.pipeline import Run, emotion
+    from trainer.miniature.recipe import read_recipe
+
+    emotion(Run(run, read_recipe(run), machine), VARIANTS[fitted_as(drawing.row)], drawing.seed)
