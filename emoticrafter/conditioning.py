@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from .interleaved import interleave, is_interleaved, keys_and_signs
 from .network import EmotionFeatures, EmotionNetwork
 from .protection import WINDOW, remove_directions
 
@@ -48,6 +49,7 @@ def inject_emotion(
 
     Each window of 77 tokens is one call of the network, up to 128 windows of an entry in one batch. What an entry
     carries beside its text stays as it is, except for what `pooled` and `steps` ask; nothing is changed in place.
+    Where NegPip has put keys and values in turn, the keys take the emotion, and each value the same with its sign.
     The keywords at their defaults change nothing, bit for bit.
 
     Args:
@@ -83,7 +85,10 @@ def inject_emotion(
             continue
         name = f"Entry {index} of the conditioning"
         _check_entry(features, extra, network.config.feature_width, name)
-        injected = _inject_windows(features, network, emotion, strength, gains, protected)
+        keys, signs = keys_and_signs(features) if is_interleaved(features) else (features, None)
+        injected = _inject_windows(keys, network, emotion, strength, gains, protected)
+        if signs is not None:
+            injected = interleave(injected, signs)
         emotional = [injected, _with_pooled(extra, pooled, len(injected), name)]
         result += _in_turn([features, extra], emotional, *steps)
     return result

@@ -26,8 +26,15 @@ def word_directions(words: Sequence[tuple[str, Tensor, int]], empty: Tensor) -> 
         the CPU.
 
     Raises:
-        ValueError: A word longer than one window of 77 tokens, or features that are not finite.
+        ValueError: The encoder does not give windows of 77 tokens, or a word is longer than one or has features that
+            are not finite.
     """
+    if empty.ndim != 3 or empty.shape[:2] != (1, WINDOW):
+        raise ValueError(
+            f"The CLIP for the protected words gives features of shape {tuple(empty.shape)} for an empty prompt: "
+            f"expected [1, {WINDOW}, width], as the CLIP of an SDXL checkpoint gives. Connect that one, before any "
+            "node that changes how it encodes."
+        )
     directions = [
         direction
         for word, features, count in words
@@ -59,11 +66,11 @@ def remove_directions(residual: Tensor, basis: Tensor) -> Tensor:
 
 
 def _directions(word: str, features: Tensor, count: int, empty: Tensor) -> tuple[Tensor, Tensor]:
-    if features.shape != empty.shape or features.shape[:2] != (1, WINDOW) or not 1 <= count <= WINDOW - 2:
+    if features.shape != empty.shape or not 1 <= count <= WINDOW - 2:
         raise ValueError(
             f"The protected word {word!r} has {count} tokens and features of shape {tuple(features.shape)}: "
             f"expected 1 to {WINDOW - 2} tokens in one window of {WINDOW}. Give single words or short phrases, "
-            "separated by commas, and the CLIP of an SDXL checkpoint."
+            "separated by commas."
         )
     change = (
         features[0].cpu().double() - empty[0].cpu().double()

@@ -5,7 +5,8 @@ import weakref
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..emoticrafter.conditioning import KEEP, ZERO
+from ..emoticrafter.conditioning import ALL_STEPS, KEEP, ZERO
+from ..emoticrafter.interleaved import is_interleaved, keys_and_signs
 from ..emoticrafter.protection import word_directions
 from .inputs import (
     CATEGORY,
@@ -23,6 +24,7 @@ from .inputs import (
     valence_input,
 )
 from .networks import ManagedNetwork, encode, inject
+from .notices import warn_of_misreaders
 
 # The last words of each CLIP and their directions, for as long as the CLIP is there: moving the point does not
 # load and run the text encoder again.
@@ -61,6 +63,7 @@ class EmotionalConditioning(io.ComfyNode):
                 *pooled_inputs(),
             ],
             outputs=[conditioning_output()],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
 
     @classmethod
@@ -84,6 +87,8 @@ class EmotionalConditioning(io.ComfyNode):
         if strength:  # without it no setting has an effect: none may ask for a link or run an encoder
             settings["protected"] = protected_directions(clip, protected_words)
             settings["pooled"] = chosen_pooled(pooled, pooled_prompt)
+            if settings["steps"] != ALL_STEPS:
+                warn_of_misreaders(cls.hidden.prompt, cls.hidden.unique_id)
         emotion = encode(network, valence, arousal)
         return io.NodeOutput(inject(conditioning, emotion, strength, **settings))
 
@@ -100,9 +105,29 @@ def protected_directions(clip, text: str) -> Tensor | None:
         )
     known, basis = _directions.get(clip, ((), None))
     if known != words:
-        encoded = [(word, clip.encode(word), _token_count(clip, word)) for word in words]
-        _directions[clip] = words, (basis := word_directions(encoded, clip.encode("")))
+        unscheduled = _at_first_keyframes(clip)
+        encoded = [(word, _encode(unscheduled, word), _token_count(clip, word)) for word in words]
+        _directions[clip] = words, (basis := word_directions(encoded, _encode(unscheduled, "")))
     return basis
+
+
+def _at_first_keyframes(clip):
+    """The CLIP itself, or a clone whose scheduled hooks stand at their first keyframe, whatever was sampled before.
+
+    The hooks of a CLIP and of its clones share their keyframes with those that the sampler moves, so the clone gets
+    keyframes of its own.
+    """
+    if clip.patcher.forced_hooks is None:
+        return clip
+    clip = clip.clone()
+    for hook in clip.patcher.forced_hooks.hooks:
+        hook.hook_keyframe = hook.hook_keyframe.clone()
+    return clip
+
+
+def _encode(clip, text: str) -> Tensor:
+    features = clip.encode(text)
+    return keys_and_signs(features)[0] if is_interleaved(features) else features
 
 
 def _token_count(clip, word: str) -> int:

@@ -15,6 +15,7 @@ from ..emoticrafter import EmotionFeatures, load_network
 from ..emoticrafter.conditioning import inject_emotion
 from ..emoticrafter.files import printable
 from ..emoticrafter.weights import DTYPES, SUFFIXES, dtype_name
+from .notices import warn_of_unreached
 
 FOLDER = "emoticrafter"
 AUTO = "auto"
@@ -65,6 +66,8 @@ def encode(network: ManagedNetwork, valence: float | torch.Tensor, arousal: floa
 
 def inject(conditioning: list, emotion: Emotion, strength: float, **settings) -> list:
     """The conditioning with the emotion (settings and errors as `inject_emotion`)."""
+    if strength:
+        warn_of_unreached(conditioning)
     return inject_emotion(conditioning, emotion.network.ready(), emotion.features, strength, **settings)
 
 

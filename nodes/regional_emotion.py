@@ -16,6 +16,7 @@ from .inputs import (
     valence_input,
 )
 from .networks import ManagedNetwork, encode
+from .notices import warn_of_unreached
 
 log = logging.getLogger("emoticrafter")
 
@@ -70,6 +71,8 @@ class RegionalEmotion(io.ComfyNode):
         strength: float,
         feather: float,
     ) -> io.NodeOutput:
+        if strength:
+            warn_of_unreached(conditioning)
         emotion = encode(network, valence, arousal)
         result = regional_emotion(
             conditioning, emotion.network.ready(), emotion.features, mask, strength, feather

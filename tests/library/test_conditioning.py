@@ -354,3 +354,43 @@ def test_strength_zero_is_the_plain_prompt_whatever_else_is_set(network):
     [[features, extra]] = inject_emotion([plain], network, network.encode(3.0, 3.0), 0.0, **settings)
     assert torch.equal(features, plain[0])
     assert extra == plain[1]
+
+
+# ---- keys and values in turn, as NegPip makes them ---------------------------------------------------
+
+
+def with_values(keys, negative=()):
+    """[B, T, D] to [B, 2T, D]: each token's key and its value, which is turned round at the negative tokens."""
+    values = keys.clone()
+    values[:, list(negative)] *= -1
+    return torch.stack([keys, values], dim=2).flatten(1, 2)
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+def test_the_keys_take_the_emotion_and_the_values_the_same_with_their_sign(network, windows):
+    keys, extra = entry(windows=windows)
+    keys[0, 3, 5] = 0.0
+    plain, negative = with_values(keys, negative=(2, 3, 76)), [2, 3, 76]
+    settings = {"strength": 1.5, "gains": (2.0, 0.5)}
+    [(expected, _)] = inject_emotion([[keys, extra]], network, network.encode(2.0, 1.0), **settings)
+    [(found, _)] = inject_emotion([[plain, extra]], network, network.encode(2.0, 1.0), **settings)
+    assert torch.equal(found, with_values(expected, negative))
+    [(same, _)] = inject_emotion([[plain, extra]], network, network.encode(2.0, 1.0), 0.0)
+    assert torch.equal(same, plain)
+
+
+def test_keys_and_values_take_many_emotions_and_a_second_node(network):
+    keys, extra = entry()
+    emotions = network.encode(torch.tensor([1.0, -2.0]), 0.5)
+    once = inject_emotion([[with_values(keys, [4]), extra]], network, emotions)
+    [(twice, _)] = inject_emotion(once, network, emotions)
+    [(expected, _)] = inject_emotion(inject_emotion([[keys, extra]], network, emotions), network, emotions)
+    assert torch.equal(twice, with_values(expected, [4]))
+
+
+def test_two_windows_of_text_and_an_emptied_prompt_are_not_taken_for_keys_and_values(network):
+    for features in (entry(windows=2)[0], torch.zeros(1, 2 * WINDOW, WIDTH)):
+        [(found, _)] = inject_emotion([[features, entry()[1]]], network, network.encode(2.0, 1.0))
+        halves = [[half, entry()[1]] for half in features.split(WINDOW, dim=1)]
+        alone = inject_emotion(halves, network, network.encode(2.0, 1.0))
+        torch.testing.assert_close(found, torch.cat([half for half, _ in alone], dim=1), rtol=0, atol=1e-5)

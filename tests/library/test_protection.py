@@ -87,3 +87,11 @@ def test_what_is_no_word_is_refused_by_name(empty, count, windows):
 def test_broken_features_are_refused_by_name(empty):
     with pytest.raises(ValueError, match="protected word 'people' hold NaN"):
         word_directions([("people", empty * float("nan"), 1)], empty)
+
+
+def test_an_encoder_that_gives_no_window_is_blamed_and_not_the_words(vectors):
+    empty = torch.zeros(1, 2 * WINDOW, WIDTH)
+    with pytest.raises(
+        ValueError, match=r"The CLIP for the protected words .*\(1, 154, 64\).* an SDXL checkpoint"
+    ):
+        word_directions([("face", empty, 1)], empty)

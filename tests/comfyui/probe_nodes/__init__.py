@@ -9,6 +9,7 @@ import tempfile
 import comfy.cldm.cldm
 import comfy.clip_vision
 import comfy.controlnet
+import comfy.hooks
 import comfy.model_management
 import comfy.ops
 import torch
@@ -241,6 +242,54 @@ class ProbeClipVision:
         return (vision,)
 
 
+class ProbeInterleavingCLIP:
+    """A CLIP that gives every token's key and value in turn, as NegPip's node makes one."""
+
+    CATEGORY = "tests"
+    FUNCTION = "make"
+    RETURN_TYPES = ("CLIP",)
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"clip": ("CLIP",)}})
+
+    def make(self, clip):
+        clip = clip.clone()
+        for name in ("clip_l", "clip_g"):
+            encode = getattr(clip.cond_stage_model, name).encode_token_weights
+            clip.patcher.add_object_patch(f"{name}.encode_token_weights", self.interleaving(encode))
+        return (clip,)
+
+    @staticmethod
+    def interleaving(encode):
+        def encode_token_weights(pairs):
+            features, *others = encode(pairs)
+            return (features.repeat_interleave(2, dim=1), *others)
+
+        return encode_token_weights
+
+
+class CoupleHook(comfy.hooks.TransformerOptionsHook):
+    """Holds the prompts of parts of the picture, as packs for attention couple do."""
+
+    def __init__(self, conds):
+        super().__init__()
+        self.conds = conds
+
+
+class ProbeCouple:
+    """Hangs a hook with prompts of its own on every entry of a conditioning."""
+
+    CATEGORY = "tests"
+    FUNCTION = "couple"
+    RETURN_TYPES = ("CONDITIONING",)
+    INPUT_TYPES = classmethod(
+        lambda cls: {"required": dict.fromkeys(("conditioning", "part"), ("CONDITIONING",))}
+    )
+
+    def couple(self, conditioning, part):
+        group = comfy.hooks.HookGroup()
+        group.add(CoupleHook([features for features, _ in part]))
+        return ([[features, {**extra, "hooks": group}] for features, extra in conditioning],)
+
+
 class RandomConditioning:
     """A conditioning without a text encoder."""
 
@@ -310,6 +359,13 @@ def every_key(features, extra, number):
     }
 
 
+def interleaved(features, extra, number):
+    """Keys and values in turn, the value of token `number` turned round."""
+    values = features.clone()
+    values[:, number] *= -1
+    return torch.stack([features, values], dim=2).flatten(1, 2), extra
+
+
 ODDITIES = {
     "no features": lambda features, extra, number: (None, extra),
     "width": lambda features, extra, number: (torch.randn(1, 77, number), extra),
@@ -322,6 +378,9 @@ ODDITIES = {
     "bfloat16": lambda features, extra, number: (features.bfloat16(), extra),
     "batch": batch,
     "every key": every_key,
+    "interleaved": interleaved,
+    "keys": lambda features, extra, number: (features[:, 0::2], extra),
+    "values": lambda features, extra, number: (features[:, 1::2], extra),
 }
 
 NODES = (
@@ -332,6 +391,8 @@ NODES = (
     ProbeTruncate,
     ProbeControlNet,
     ProbeClipVision,
+    ProbeInterleavingCLIP,
+    ProbeCouple,
     ProbeValue,
     ProbeRuns,
     ProbeRunsReport,
