@@ -22,15 +22,16 @@ SMALL = (
     "--width 64 --depth 1 --emotion-tokens 2 --emotion-hidden 16 --batch 8 --dropout 0 --log-every 1 --clip-norm 1 "
     "--ema 0.9 --validate-every 3 --save-minutes 0 --preserve 0.5"
 )
-SLOW = """
+HELD_UP = """
 import os, sys, time
 from emoticrafter.fit.loop import Fit
 from trainer import train
-step = Fit.advance
-def slow(*given):
-    time.sleep(0.2)
+step, calls = Fit.advance, []
+def held_up(*given):
+    calls.append(1)
+    time.sleep(600 if os.environ["RANK"] == "1" and len(calls) == 5 else 0)  # it is killed in here
     return step(*given)
-Fit.advance = slow
+Fit.advance = held_up
 os.write(1, f"process {os.environ['RANK']} {os.getpid()}\\n".encode())  # at once: two processes share the pipe
 sys.exit(train.main(sys.argv[1:]))
 """
@@ -50,7 +51,7 @@ def settings(data, out, more: str = "") -> list[str]:
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess:
-    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=240)
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
 
 
 def metrics(out) -> list[dict]:
@@ -84,8 +85,8 @@ def test_two_processes_in_two_parts_equal_one(alone, data_folder, tmp_path):
 def test_a_killed_process_ends_the_others_and_the_run_goes_on_from_its_checkpoint(
     alone, data_folder, tmp_path
 ):
-    out, script = tmp_path / "run", tmp_path / "slow.py"
-    script.write_text(SLOW)
+    out, script = tmp_path / "run", tmp_path / "held_up.py"
+    script.write_text(HELD_UP)
     command = torchrun(2, str(script), *settings(data_folder, out, "--steps 6"))
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -100,7 +101,7 @@ def test_a_killed_process_ends_the_others_and_the_run_goes_on_from_its_checkpoin
         assert process.poll() is None, "it ended before it was killed"
         time.sleep(0.02)
     os.kill(ids["1"], signal.SIGKILL)
-    _, error = process.communicate(timeout=120)
+    _, error = process.communicate(timeout=600)
     assert process.returncode != 0
     assert "lost another one at step" in error or "Stopped by SIGTERM at step" in error
     assert "is kept in" in error

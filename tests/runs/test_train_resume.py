@@ -86,10 +86,15 @@ def test_ten_steps_equal_four_and_six(stopped, whole, data_folder):
 
 def test_a_run_goes_on_exactly_after_kill_9(whole, data_folder, tmp_path):
     out = tmp_path / "run"
-    # Held up at every step, so that the kill hits it in the middle.
+    # Held up in its sixth step, so that the kill hits it in the middle.
     slow = (
-        "import sys, time; from emoticrafter.fit.loop import Fit; from trainer import train; step = Fit.advance\n"
-        "Fit.advance = lambda *given: (time.sleep(0.2), step(*given))[1]\n"
+        "import sys, time; from emoticrafter.fit.loop import Fit; from trainer import train\n"
+        "step, calls = Fit.advance, []\n"
+        "def held_up(*given):\n"
+        "    calls.append(1)\n"
+        "    time.sleep(600 if len(calls) == 6 else 0)\n"
+        "    return step(*given)\n"
+        "Fit.advance = held_up\n"
         "sys.exit(train.main(sys.argv[1:]))"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

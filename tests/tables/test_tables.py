@@ -28,8 +28,6 @@ from trainer.tables.rows import NETWORKS, OURS, PLAIN, REWRITING, TABLES, TITLES
 from trainer.tables.settings import table_names
 from trainer.tables.sources import Drawing, Miniature, given_networks, method_name
 
-pytestmark = pytest.mark.slow
-
 PROMPTS = 14  # with fewer, scipy tries all signs of tied differences: seconds for a test
 
 # ---- numbers ---------------------------------------------------------------------------------------
