@@ -48,8 +48,8 @@ BAD = [
     ({"seed": -1}, "seed is -1"),
     ({"method": 3}, "method expected text, got 3"),
     ({"path": "none.png"}, r"path 'none\.png' is not in the picture folder"),
-    ({"path": "../a.png"}, r"path '\.\./a\.png' leads out of the picture folder"),
-    ({"path": "/etc/passwd"}, "path '/etc/passwd' leads out"),
+    ({"path": "../a.png"}, r"path '\.\./a\.png' lies outside the picture folder"),
+    ({"path": "/etc/passwd"}, "path '/etc/passwd' lies outside"),
     ({"path": "x" * 5000}, "path 'x+' cannot be looked up"),
     ({"path": "a.png"}, r"id 'a\.png' is taken by line 1; images that share a file need an id each"),
     ({"id": 3}, "id expected text, got 3"),
@@ -79,7 +79,7 @@ def test_what_is_not_a_manifest_is_refused(tmp_path):
     for row, message in (
         ("{", r"line 1\): not JSON"),
         ("[]", "expected a JSON object, got list"),
-        ("", "there are no rows"),
+        ("", "the file has no rows"),
     ):
         with pytest.raises(DataError, match=message):
             read_manifest(manifest(tmp_path, row))
