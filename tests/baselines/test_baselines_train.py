@@ -30,7 +30,7 @@ from emoticrafter.research.baselines import (
 from trainer.baselines.__main__ import main
 from trainer.baselines.base import from_miniature, load_base
 from trainer.baselines.patches import applied, check_fit, emotional, prompt_tokens, read_prompts
-from trainer.baselines.settings import Settings
+from trainer.baselines.settings import TOKENS, Settings
 from trainer.baselines.train import make_baseline, make_loss, train
 from trainer.core.device import Machine
 from trainer.features.tokenizer import END, VOCABULARY, clip_tokenizer
@@ -86,6 +86,10 @@ def predicted(base, baseline, strength=1.0, last=False):
     with contextlib.nullcontext() if learned else applied(base.unet, scaled(effect, strength), last):
         said = base.unet(latents[order], 500, features, added_cond_kwargs=added).sample
     return said[[1, 2, 0]] if last else said
+
+
+def test_the_command_knows_every_method():
+    assert tuple(TOKENS) == tuple(METHODS)
 
 
 @pytest.mark.parametrize("method", METHODS)

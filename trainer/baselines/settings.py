@@ -3,18 +3,17 @@
 import dataclasses
 from dataclasses import dataclass
 
-from emoticrafter.research.baselines import METHODS, CrossAttention, TextualInversion, TimeEmbedding
 from trainer.core.settings import setting
 
-TOKENS = {CrossAttention.method: 4, TimeEmbedding.method: 1, TextualInversion.method: 2}
-"""K of each method, if none is asked for."""
+TOKENS = {"cross-attention": 4, "time-embedding": 1, "textual-inversion": 2}
+"""The methods of emoticrafter.research.baselines, and K of each if none is asked for."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """What decides what is learned; a run's folder goes on only with the same."""
 
-    method: str = setting(CrossAttention.method, "method", "what is fitted", tuple(METHODS))
+    method: str = setting("cross-attention", "method", "what is fitted", tuple(TOKENS))
     tokens: int = setting(
         0, "method", "K, tokens or learned words per emotion axis; 0: 4 tokens, 1 for the time, 2 words"
     )
@@ -42,8 +41,8 @@ class Settings:
             for name in ("steps", "batch", "lr", "width", "hidden", "snr_limit")
             if not getattr(self, name) > 0
         ]
-        if self.method not in METHODS:
-            problems.append(f"method is {self.method!r}: expected one of {', '.join(METHODS)}")
+        if self.method not in TOKENS:
+            problems.append(f"method is {self.method!r}: expected one of {', '.join(TOKENS)}")
         if self.seed < 0 or self.tokens < 0:
             problems.append(f"seed is {self.seed} and tokens {self.tokens}: expected 0 or more")
         if not 0 <= self.ema < 1 or not 0 <= self.empty_share <= 1:

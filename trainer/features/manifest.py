@@ -3,12 +3,10 @@
 import json
 from pathlib import Path
 
-import torch
-
 from emoticrafter.files import write_atomically
 from trainer.features.tokenizer import TOKENS
 
-DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+DTYPES = ("float16", "bfloat16")
 FORMAT = {"format": "emoticrafter-features", "version": 1}
 _SAME = {
     "encoder": "text encoders",
@@ -90,7 +88,7 @@ def _wrong_in(manifest: dict) -> str:
     for keys, fits, wanted in (
         (_TEXTS, lambda value: isinstance(value, str), "a text"),
         (_COUNTS, lambda value: type(value) is int and value > 0, "a whole number from 1"),
-        (["dtype"], lambda value: value in list(DTYPES), f"one of {', '.join(DTYPES)}"),
+        (["dtype"], lambda value: value in DTYPES, f"one of {', '.join(DTYPES)}"),
         (["tokens"], lambda value: value == TOKENS, str(TOKENS)),
         (["shards"], lambda value: isinstance(value, dict), "an object"),
     ):

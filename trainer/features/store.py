@@ -216,7 +216,7 @@ class _ShardWriter:
 
     def __init__(self, folder: Path, manifest: dict, device: torch.device):
         self.folder, self.manifest = folder, manifest
-        self.dtype = DTYPES[manifest["dtype"]]
+        self.dtype = getattr(torch, manifest["dtype"])
         cuda = device.type == "cuda"
         shape = (min(SHARD_PROMPTS, manifest["prompts"]), TOKENS, manifest["width"])
         self.rows = torch.empty(shape, dtype=self.dtype, pin_memory=cuda)
@@ -356,7 +356,7 @@ class FeatureStore:
         if not (self.folder / "manifest.json").exists():
             raise FileNotFoundError(f"{folder} holds no features: make them with python -m trainer.prepare.")
         self.manifest = read_manifest(self.folder)
-        self.width, self.dtype = self.manifest["width"], DTYPES[self.manifest["dtype"]]
+        self.width, self.dtype = self.manifest["width"], getattr(torch, self.manifest["dtype"])
         self._check(table)
         self.neutral_rows, self.emotional_rows = self._read_rows()
         self.longer = sum(entry["longer"] for entry in self.manifest["shards"].values())
