@@ -26,7 +26,7 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is fitted."""
+    """Steps, learning rates and regularisation of a fit."""
 
     steps: int
     lr: float = 1e-3
@@ -37,7 +37,7 @@ class Schedule:
     cosine: bool = False
     """Whether the rate then falls along half a cosine, or stays."""
     floor: float = 0.0
-    """Where the cosine ends, as a share of `lr`."""
+    """The cosine's end, as a share of `lr`."""
     clip_norm: float = 0.0
     """The largest norm of the gradient; 0 is no limit."""
     ema: float = 0.0
@@ -63,8 +63,8 @@ class Fit:
     """A module that is being fitted.
 
     Attributes:
-        module: What is fitted, float32; every parameter must take part in the loss.
-        model: What losses call: the module, or something around it that compiles it or shares it out to processes.
+        module: The network, float32; every parameter must take part in the loss.
+        model: Called by losses: the module, or something around it that compiles it or shares it out to processes.
         average: The moving average of the module in evaluation mode, or None.
         step: The steps that are done.
     """
@@ -78,7 +78,7 @@ class Fit:
             schedule: Steps and rates.
             bfloat16: Whether losses are computed under autocast to bfloat16.
             rank: The number of this process among those that fit together.
-            processes: How many there are; with more than one, set `model` to a DistributedDataParallel.
+            processes: Their number; with more than one, set `model` to a DistributedDataParallel.
         """
         self.module = self.model = module
         self.schedule, self.rank, self.processes, self.step = schedule, rank, processes, 0
@@ -92,7 +92,7 @@ class Fit:
 
     @property
     def result(self) -> nn.Module:
-        """What is validated and saved: the moving average, or without one the module itself."""
+        """The network to validate and save: the moving average, or without one the module itself."""
         return self.module if self.average is None else self.average
 
     def advance(self, loss: Callable[[Part], Tensor], parts: Sequence[Part]) -> tuple[Tensor, Tensor]:

@@ -141,5 +141,5 @@ def _cap(weights: Tensor, clip: float) -> float:
 
 
 def effective_size(weights: Tensor) -> float:
-    """How many equally weighted pairs the weights are worth: (sum w)^2 / sum w^2 (Kish, 1965)."""
+    """The number of equally weighted pairs that the weights are worth: (sum w)^2 / sum w^2 (Kish, 1965)."""
     return float(weights.sum().square() / weights.square().sum())

@@ -1,4 +1,4 @@
-"""How valence and arousal are put into words: phrases for body, mood, light, colour and texture.
+"""Valence and arousal in words: phrases for body, mood, light, colour and texture.
 
 Every kind of phrase is written for the 25 points of the plane with valence and arousal in
 {-3, -1.5, 0, 1.5, 3}. A point between them draws from its four neighbours with bilinear probabilities, so the
@@ -211,7 +211,7 @@ def draw_phrases(
 
     Args:
         valence, arousal: In [-3, 3].
-        random: Where chance comes from.
+        random: The source of chance.
         kinds: Kinds to choose from; the first is always there.
 
     Returns:
@@ -236,9 +236,9 @@ def emotional_prompt(
     """A neutral prompt retold with a mood that fits valence and arousal.
 
     Args:
-        neutral: What is to be seen, without emotion and without a full stop: "Two soldiers in a library".
+        neutral: The content, without emotion and without a full stop: "Two soldiers in a library".
         valence, arousal: In [-3, 3].
-        random: Where chance comes from.
+        random: The source of chance.
         kinds: Leave out "body" where nobody is in the picture.
     """
     phrases = draw_phrases(valence, arousal, random, kinds)

@@ -457,4 +457,4 @@ def test_a_model_goes_with_pictures(sdxl, tmp_path, capsys):
     assert "--sdxl and --manifest go together" in capsys.readouterr().err
     manifest = str(sdxl[0] / "manifest.jsonl")
     assert main([*command, "--sdxl", str(tmp_path), "--manifest", manifest]) == 1
-    assert "is no diffusers folder of SDXL: expected unet/config.json" in capsys.readouterr().err
+    assert "is not a diffusers folder of SDXL: expected unet/config.json" in capsys.readouterr().err

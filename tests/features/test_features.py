@@ -331,8 +331,11 @@ def test_a_manifest_that_does_not_fit_its_shards_is_refused(table, encoders, tmp
         ({"tokens": 76}, "tokens should be 77, got 76"),
         ({"data": None}, "data should be a text, got None"),
         ({"shards": []}, r"shards should be an object, got \[\]"),
-        ({"shards": {"../x": {}}}, "its entry of ../x is odd"),
-        ({"shards": {"features-00000.safetensors": None}}, "its entry of features-00000.safetensors is odd"),
+        ({"shards": {"../x": {}}}, "its entry for ../x is malformed"),
+        (
+            {"shards": {"features-00000.safetensors": None}},
+            "its entry for features-00000.safetensors is malformed",
+        ),
     ],
 )
 def test_an_odd_manifest_says_what_is_wrong(table, encoders, tmp_path, change, message):

@@ -217,7 +217,7 @@ def test_a_recipe_of_which_nothing_can_be_made_is_refused(values, told):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"unheard_of": 1}', '{"pictures": "many"}'])
 def test_a_damaged_recipe_is_named(tmp_path, text):
     (tmp_path / "recipe.json").write_text(text)
-    with pytest.raises(ValueError, match=r"recipe\.json is damaged or of another release"):
+    with pytest.raises(ValueError, match=r"recipe\.json is damaged or from another release"):
         read_recipe(tmp_path)
 
 

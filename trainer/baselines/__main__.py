@@ -5,8 +5,8 @@ python -m trainer.baselines train --method time-embedding --sdxl sdxl --manifest
 python -m trainer.baselines words --network words.safetensors --valence 2 --arousal -1 --out calm.safetensors
 python -m trainer.baselines rewrite --prompts prompts.txt --model llama3.1 --out rewritten.jsonl
 
-A command that was interrupted goes on where it stopped when it is run again. What a command runs is imported when it
-is called, so that --help is quick.
+An interrupted command goes on where it stopped when it is run again. Heavy imports happen inside the commands, so that
+--help is quick.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the baselines are fitted to: a frozen base model, and pictures whose valence and arousal are known.
+"""A frozen base model and pictures of known valence and arousal, which baselines are fitted to.
 
 The base is a diffusers folder, of the miniature or of SDXL; the pictures are the miniature's own or those of a
 manifest. Both sources end in the same two objects, so there is one way to train.
@@ -61,8 +61,8 @@ class Pictures:
         latents: float16 [N, 4, H, W], scaled as the UNet reads them.
         valence, arousal: float32 [N] in [-3, 3].
         prompts: Neutral prompts, N lists of equally many wordings.
-        name: Where they are from.
-        source: What decides what they are and what model they are for; see `keep_source`.
+        name: Of their source.
+        source: Hashes and sizes that identify the pictures and the model they are for; see `keep_source`.
     """
 
     latents: np.ndarray
@@ -81,7 +81,7 @@ def load_base(folder: Path, machine: Machine) -> Base:
     """
     if missing := [part for part in PARTS if not (folder / part / "config.json").is_file()]:
         raise FileNotFoundError(
-            f"{folder} is no diffusers folder of SDXL: expected {missing[0]}/config.json in it."
+            f"{folder} is not a diffusers folder of SDXL: expected {missing[0]}/config.json in it."
         )
     half = machine.bfloat16 and machine.device.type == "cuda"
     dtype = torch.bfloat16 if half else torch.float32
@@ -108,9 +108,9 @@ def _weights_sha256(part: Path) -> str:
 
 
 def keep_source(source: dict[str, str | int], out: Path) -> None:
-    """Writes what a folder is fitted to into its source.json, or finds that it is the same.
+    """Writes the source of a fit into the folder's source.json, or checks that it is the same.
 
-    A folder of an earlier release has none and gets one.
+    A folder from an earlier release lacks the file and gets one.
 
     Raises:
         ValueError: The folder was begun with another model or other pictures.
@@ -152,10 +152,10 @@ def from_manifest(
 
     Args:
         folder: SDXL in diffusers' layout, with vae/.
-        manifest: See trainer/manifest.py; the prompts are neutral ones.
+        manifest: See trainer/evaluation/manifest.py; the prompts are neutral ones.
         size: Pixels of the squares that are cut from the pictures' middle, a multiple of 8.
         out: Gets source.json and latents.npy; an interrupted run goes on with them.
-        machine: Where to encode.
+        machine: To encode on.
 
     Raises:
         DataError: The manifest cannot be used.

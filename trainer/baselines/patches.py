@@ -1,4 +1,4 @@
-"""Baselines on models of diffusers and transformers: what emoticrafter/baselines.py gives, put where it belongs.
+"""Puts the effects of emoticrafter/research/baselines.py into models of diffusers and transformers.
 
     with applied(unet, baseline(valence, arousal)):     # cross attention, time embedding
         predicted = unet(...)
@@ -71,7 +71,7 @@ def applied(unet: nn.Module, effect: Attention | Tensor, last: bool = False) -> 
 
     Args:
         unet: diffusers' UNet2DConditionModel.
-        effect: What `CrossAttention` or `TimeEmbedding` gave for N rows, perhaps `scaled`.
+        effect: Of `CrossAttention` or `TimeEmbedding` for N rows, perhaps `scaled`.
         last: Whether the N rows are the last of the UNet's batch, as in diffusers' pipelines with guidance, or the
             first. The other rows, which are the unconditional ones, get no emotion.
     """
@@ -150,7 +150,7 @@ def inserted(text: nn.Module, places: Tensor, words: Words) -> Iterator[None]:
 
     Args:
         text: `SDXLText`, or the miniature's `TextEncoders`.
-        places: Where the words are in the tokens that it is going to be given, [B, 2K] int64.
+        places: Of the words in the tokens that will be encoded, [B, 2K] int64.
         words: Their embeddings, [B, 2K, W] for each encoder.
     """
     hooks = [
@@ -173,7 +173,7 @@ def _insertion(places: Tensor, words: Tensor):
 
 
 def prompt_tokens(baseline: Baseline | None, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """What the text encoders are given for prompts, by any baseline.
+    """The tokens of prompts, as any baseline changes them.
 
     Args:
         baseline: A `TextualInversion` puts its template round every prompt; with any other, or none, it stays as it is.
@@ -248,7 +248,7 @@ def conditioning(
     strength: float = 1.0,
     last: bool = False,
 ) -> tuple[Tensor, Tensor, AbstractContextManager]:
-    """Everything that drawing with a baseline takes, whichever it is.
+    """Everything that drawing with a baseline takes, whatever its method.
 
     Args:
         unet: diffusers' UNet2DConditionModel.
@@ -280,7 +280,7 @@ def read_prompts(
     effect: Effect | None,
     strength: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """What the UNet is told of prompts: changed by learned words, as they are with the other baselines.
+    """The UNet's conditioning for prompts: changed by learned words, plain with the other baselines.
 
     A strength of learned words goes from what the plain prompts give towards what the template gives, and beyond.
 
@@ -288,7 +288,7 @@ def read_prompts(
         text: `SDXLText`, or the miniature's `TextEncoders`.
         baseline: Any, or none.
         prompts: B of them.
-        effect: What the baseline gave for B values.
+        effect: Of the baseline for B values.
         strength: Of learned words.
 
     Returns:

@@ -11,7 +11,7 @@ TOKENS = {"cross-attention": 4, "time-embedding": 1, "textual-inversion": 2}
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides what is learned; a run's folder goes on only with the same."""
+    """The settings that decide what is learned; a run's folder goes on only with the same."""
 
     method: str = setting("cross-attention", "method", "what is fitted", tuple(TOKENS))
     tokens: int = setting(

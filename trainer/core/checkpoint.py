@@ -38,8 +38,8 @@ def save_checkpoint(out: Path, fit: Fit, **state) -> None:
 
     Args:
         out: The run's folder.
-        fit: What is being fitted.
-        state: What else the run needs, anything that JSON can hold.
+        fit: The fit.
+        state: Anything else that the run needs and JSON can hold.
 
     Raises:
         TrainingError: The disk is full or cannot be written.
@@ -104,11 +104,11 @@ RUN = PROGRESS | {"best": dict | None, "settings": dict, "data": str}
 
 
 def read_state(out: Path, keys: dict = PROGRESS) -> dict:
-    """What a run's checkpoint says of itself, without its tensors.
+    """The metadata of a run's checkpoint.
 
     Args:
         out: The run's folder.
-        keys: What it has to say, with the types: PROGRESS for any training, RUN for the emotion network's.
+        keys: Its entries with their types: PROGRESS for any training, RUN for the emotion network's.
 
     Raises:
         TrainingError: There is no checkpoint, or it is damaged or another kind of file.

@@ -1,4 +1,4 @@
-"""What a command computes on: the device, and the precision there."""
+"""The device that a command computes on, and its precision."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ def setting(default, group: str, text: str, choices: tuple = ()):
         default: Of the option; its type is how the option is read.
         group: The heading that help lists it under.
         text: Its help; the default is added.
-        choices: What a text may be.
+        choices: Allowed values of a text.
     """
     return dataclasses.field(default=default, metadata={"group": group, "help": text, "choices": choices})
 
@@ -26,7 +26,7 @@ def flag(name: str) -> str:
 def add_settings(parser: argparse.ArgumentParser, cls: type) -> None:
     """Adds an option for every field of a dataclass made with `setting`.
 
-    Numbers stay text until `read_settings`, so that all that is wrong with a command line is told at once.
+    Numbers stay text until `read_settings`, so that everything wrong with a command line is told at once.
     """
     groups = {}
     for f in dataclasses.fields(cls):

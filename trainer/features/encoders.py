@@ -37,9 +37,9 @@ class TextEncoders:
     """CLIP-L and OpenCLIP bigG, cut off before their last layers, with CLIP's tokenizer.
 
     Attributes:
-        name: What was loaded, for people to read.
+        name: Of the source, for people to read.
         width: D, the features per token.
-        device: Where the encoders are and the features come out.
+        device: Of the encoders and the features.
     """
 
     def __init__(self, clip_l: nn.Module, clip_g: nn.Module, fingerprint: str, name: str):
@@ -50,7 +50,7 @@ class TextEncoders:
         self._fingerprint = fingerprint
 
     def fingerprint(self) -> str:
-        """Gives a sha256 over the weights that the features depend on, alike for any file and dtype."""
+        """A sha256 over the weights that the features depend on, alike for any file and dtype."""
         return self._fingerprint
 
     def tokenize(self, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -94,8 +94,8 @@ def load_encoders(source: str | Path, device: str | torch.device = "cpu", dtype=
             text_encoder_2/), the id of such a folder on the Hugging Face hub (such as
             "stabilityai/stable-diffusion-xl-base-1.0"), or "tiny": untrained stand-ins of the same widths, made
             on the spot from a seed.
-        device: Where to run.
-        dtype: What to compute in, a dtype or its name; None: float16 on CUDA, else float32.
+        device: To run on.
+        dtype: To compute in, a dtype or its name; None: float16 on CUDA, else float32.
 
     Raises:
         FileNotFoundError: The source, or a part of the folder, does not exist.
@@ -120,7 +120,7 @@ def load_encoders(source: str | Path, device: str | torch.device = "cpu", dtype=
 
 
 def _read(source: str | Path) -> tuple[str, list[dict], list[dict]]:
-    """Gives the source's name, the two state dicts, and what it says of their configs (empty: SDXL's own)."""
+    """The source's name, the two state dicts, and their configs as far as the source has any (empty: SDXL's own)."""
     path = Path(source)
     if str(source) == "tiny":
         return "tiny (untrained)", [_tiny_state(768, seed=0), _tiny_state(1280, seed=1)], [{}, {}]
@@ -211,7 +211,7 @@ def _read_folder(folder: Path) -> tuple[list[dict], list[dict]]:
         files = [plain] if plain.is_file() else sorted(part.glob("model*.safetensors"))
         if not files or not (part / "config.json").is_file():
             raise FileNotFoundError(
-                f"{folder} is no diffusers folder of SDXL: expected {part.name}/config.json and "
+                f"{folder} is not a diffusers folder of SDXL: expected {part.name}/config.json and "
                 f"{part.name}/model.safetensors in it."
             )
         config = json.loads((part / "config.json").read_text(encoding="utf-8"))
@@ -230,7 +230,7 @@ def _download(hub_id: str) -> Path:
         return Path(snapshot_download(hub_id, allow_patterns=wanted))
     except (OSError, HfHubHTTPError) as error:
         raise OSError(
-            f"The text encoders {hub_id} could not be had from the Hugging Face hub. Check the id and the "
+            f"The text encoders {hub_id} could not be downloaded from the Hugging Face hub. Check the id and the "
             f"connection, or give a checkpoint file or a diffusers folder. ({error})"
         ) from error
 
@@ -268,7 +268,7 @@ def _build(state: dict, config: dict, name: str) -> nn.Module:
     Args:
         state: The weights in transformers' names without "text_model."; more than needed may be in it.
         config: hidden_act and, unless heads are 64 wide as in both of SDXL's encoders, num_attention_heads.
-        name: What the weights are called in errors.
+        name: Of the weights in errors.
     """
     with torch.device("meta"):
         model = CLIPTextModel(CLIPTextConfig(**_sizes(state, config, name)))
@@ -287,7 +287,7 @@ def _build(state: dict, config: dict, name: str) -> nn.Module:
 
 
 def _sizes(state: dict, config: dict, name: str) -> dict:
-    """What transformers has to know of an encoder to build it, read off its weights where `config` does not say."""
+    """The config that transformers builds an encoder from, read off its weights where `config` is silent."""
     needed = [f"embeddings.{kind}_embedding.weight" for kind in ("token", "position")]
     needed.append("encoder.layers.1.mlp.fc1.weight")
     if missing := [key for key in needed if key not in state]:

@@ -15,7 +15,7 @@ _SAME = {
     "width": "width",
     "shard_prompts": "shard size",
 }
-"""What must be the same for a run to go on, as its refusal calls it."""
+"""Entries that must be the same for a run to go on, by the names that a refusal gives them."""
 _TEXTS, _COUNTS = ("encoder", "encoder_name", "data"), ("width", "pairs", "prompts", "shard_prompts")
 
 
@@ -77,14 +77,14 @@ def read_manifest(folder: Path) -> dict:
 
 
 def damaged(path: Path, why: str) -> ValueError:
-    """The error for a file of the folder that cannot be what was written."""
+    """The error for a file of the folder that is not as it was written."""
     return ValueError(
         f"{path} is damaged: {why}. Delete {path.parent} and run python -m trainer.prepare to make the features anew."
     )
 
 
 def _wrong_in(manifest: dict) -> str:
-    """What is wrong with a manifest; "" if nothing is."""
+    """Says what is wrong with a manifest; "" if nothing is."""
     for keys, fits, wanted in (
         (_TEXTS, lambda value: isinstance(value, str), "a text"),
         (_COUNTS, lambda value: type(value) is int and value > 0, "a whole number from 1"),
@@ -96,7 +96,7 @@ def _wrong_in(manifest: dict) -> str:
             if not fits(manifest.get(key)):
                 return f"{key} should be {wanted}, got {str(manifest.get(key))[:40]}"
     names = (name for name, entry in manifest["shards"].items() if not _is_entry(manifest, name, entry))
-    return next((f"its entry of {name[:40]} is odd" for name in names), "")
+    return next((f"its entry for {name[:40]} is malformed" for name in names), "")
 
 
 def _is_entry(manifest: dict, name: str, entry) -> bool:

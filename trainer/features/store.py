@@ -89,15 +89,15 @@ def write_features(
     Args:
         table: The pairs, a `trainer.data.pairs.PairTable`.
         encoders: From `load_encoders`.
-        folder: Where to write; made if it does not exist.
-        dtype: What to store, "float16" or "bfloat16".
+        folder: To write to; made if it does not exist.
+        dtype: To store, "float16" or "bfloat16".
         batch_size: Prompts that are encoded together.
         progress: Whether to show a bar with prompts/s and the time left.
 
     Raises:
         ValueError: The folder holds features of other encoders, another table or dtype; an argument is out of
             range; or the encoders gave numbers that the dtype cannot hold.
-        OSError: The disk has, or got, no room. What was finished stays and is used by the next run.
+        OSError: The disk is full, or would be. Finished shards stay and are used by the next run.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype should be one of {', '.join(DTYPES)}, got {dtype!r}.")
@@ -302,7 +302,7 @@ def _finished_shards(folder: Path, wanted: dict, progress: bool) -> dict:
 
 
 def _is_whole(path: Path, entry: dict) -> bool:
-    """Says whether a shard has the bytes that were written."""
+    """Whether a shard has the bytes that were written."""
     if not path.exists() or path.stat().st_size != entry["bytes"]:
         return False
     checksum = 0
@@ -342,7 +342,7 @@ class FeatureStore:
         width: D, the features per token.
         dtype: torch.float16 or torch.bfloat16.
         longer: How many distinct prompts have more than 75 tokens and were cut.
-        neutral_rows, emotional_rows: [N] int64, where each pair's prompts are in `pool`.
+        neutral_rows, emotional_rows: [N] int64, the rows of each pair's prompts in `pool`.
     """
 
     def __init__(self, folder: str | Path, table=None):
@@ -373,7 +373,7 @@ class FeatureStore:
                 found = "nothing" if column is None else f"{column.dtype} {list(column.shape)}"
                 raise damaged(path, f"{name} should be int64 [{pairs}], got {found}")
             if column.min() < 0 or column.max() >= prompts:
-                raise damaged(path, f"{name} should be from 0 to {prompts - 1}, got others")
+                raise damaged(path, f"{name} should be from 0 to {prompts - 1}, got other rows")
         return [rows["neutral"], rows["emotional"]]
 
     def _check(self, table) -> None:
@@ -420,8 +420,8 @@ class FeatureStore:
 
         Args:
             indexes: A list, array or tensor.
-            out: Where to put them, a contiguous CPU tensor of that shape and of the stored dtype. Using one again
-                is several times faster than a new one for every batch.
+            out: A contiguous CPU tensor of that shape and of the stored dtype to put them in. Reusing one is several
+                times faster than a new one for every batch.
 
         Raises:
             ValueError: A shard was damaged since the store was opened.

@@ -19,7 +19,7 @@ from trainer.runs.run import fit, small_schedule
 EDGES = 1.0
 """Weight of the error between neighbouring pixels' differences: outlines count as much as areas."""
 STATISTICS = 0.01
-"""Weight of what pulls each latent channel to mean 0 and deviation 1."""
+"""Weight of the pull of each latent channel to mean 0 and deviation 1."""
 ENCODED_AT_ONCE = 16
 
 
@@ -61,14 +61,14 @@ def random_squares(pictures: np.ndarray, count: int, crop: int, random: np.rando
 def train_autoencoder(
     recipe: Recipe, pictures: np.ndarray, folder: Path, training: Path, machine: Machine
 ) -> AutoencoderTiny:
-    """Trains the autoencoder, or reads it if it is there.
+    """Trains the autoencoder, or reads it if it exists.
 
     Args:
         recipe: Its settings.
         pictures: uint8 [N, H, W, 3].
-        folder: Where the finished one goes, in diffusers' layout; its config holds mean and deviation.
-        training: Where the checkpoint goes.
-        machine: What to train on.
+        folder: For the finished one, in diffusers' layout; its config holds mean and deviation.
+        training: For the checkpoint.
+        machine: To train on.
     """
     if folder.exists():
         return load_autoencoder(folder)

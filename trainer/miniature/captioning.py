@@ -1,4 +1,4 @@
-"""What is said of the painted pictures: moods without content, and every caption as tokens."""
+"""Captions of the painted pictures: moods without content, and every caption as tokens."""
 
 from pathlib import Path
 

@@ -97,7 +97,7 @@ def _unet_name(name: str, recipe: Recipe) -> str:
 
 
 def _unet_place(block: str, kind: str, number: int, recipe: Recipe) -> str:
-    """Where ComfyUI keeps a resnet, an attention or a resampler: numbered blocks, each a list of parts."""
+    """ComfyUI's name for a resnet, an attention or a resampler: numbered blocks, each a list of parts."""
     layers, levels = recipe.unet_layers, len(recipe.unet_channels)
     if block == "mid_block":
         return f"middle_block.{1 if kind == 'attentions' else 2 * number}"

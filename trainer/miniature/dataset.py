@@ -60,7 +60,7 @@ def make_plan(name: str, count: int, recipe: Recipe, split: Split = "train", neu
 
     Args:
         name: A key of SEEDS.
-        count: How many.
+        count: Pictures.
         recipe: For its seed and the spread of neutral pictures.
         split: Which scenes.
         neutral: The share of neutral pictures, whose valence and arousal are near 0 instead of anywhere.
@@ -91,7 +91,7 @@ def fill(
         shape: Of the array; the first axis is filled in order.
         dtype: Of the array.
         produce: Gives the parts for ranges of the first axis, in their order.
-        part: How many entries of the first axis a part has.
+        part: Entries of the first axis in a part.
 
     Returns:
         The array, mapped from the file and read-only.
@@ -136,17 +136,17 @@ def filled(path: Path, shape: tuple[int, ...], dtype: str, mode: Literal["r", "r
         ) from error
     if (array.shape, array.dtype) != (shape, np.dtype(dtype)):
         raise ValueError(
-            f"{path} holds {array.dtype} of {list(array.shape)}, expected {dtype} of {list(shape)}: it is of something "
-            "else. Choose another folder, or delete it to make it anew."
+            f"{path} holds {array.dtype} of {list(array.shape)}, expected {dtype} of {list(shape)}: it belongs to "
+            "something else. Choose another folder, or delete it to make it anew."
         )
     return array
 
 
 def _reserve(path: Path) -> None:
-    """Takes a new file's whole space: where a disk is full, writing to a mapped file ends the process with no word.
+    """Takes a new file's whole space: on a full disk, writing to a mapped file ends the process without a word.
 
     Raises:
-        OSError: There is not so much space.
+        OSError: The disk has less space.
     """
     if not hasattr(os, "posix_fallocate"):  # not on macOS and Windows
         return

@@ -65,10 +65,10 @@ def prepare_data(recipe: Recipe, encoders: Path, folder: Path, machine: Machine)
     """Makes the data folder as `python -m trainer.prepare` does; what is there already is kept.
 
     Args:
-        recipe: How many pairs, and the seed.
+        recipe: For the number of pairs and the seed.
         encoders: The generator's diffusers folder.
         folder: Gets pairs.jsonl (as it is handed over) and data/.
-        machine: Where to encode.
+        machine: To encode on.
 
     Returns:
         The data folder.

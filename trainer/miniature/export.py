@@ -63,7 +63,7 @@ def export(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
     """Writes everything that is shipped, with its data card, and prints the sizes.
 
     All files are written beside their places first, so that nothing changes if one cannot be made. Then they are moved
-    one after another, the card at last: `restore` refuses a folder whose card was not written with its files.
+    one after another, the card last: `restore` refuses a folder whose card was not written with its files.
 
     Args:
         out: The run's folder.
@@ -72,7 +72,7 @@ def export(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
         to: The folder; files that are there are replaced.
 
     Raises:
-        FileNotFoundError: A stage is not done, or there is no such network.
+        FileNotFoundError: A stage is not done, or the network does not exist.
         ValueError: The files are larger together than may be shipped.
     """
     needs(out, "autoencoder", "generator", "readers")
@@ -106,7 +106,7 @@ def _write_all(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
 
 
 def data_card(recipe: Recipe, figures: dict, training: dict, files: list[Path]) -> str:
-    """What the weights are, what they were made from, how well they do, and what may be done with them."""
+    """The weights' data card: contents, origin, quality and licence."""
     sizes = "\n".join(
         f"| {path.name} | {path.stat().st_size / 1e6:.1f} MB | `{file_sha256(path)}` |" for path in files
     )

@@ -1,4 +1,4 @@
-"""Where a run of the miniature keeps what, and how a folder is written whole or not at all."""
+"""The folders of a run of the miniature, each written whole or not at all."""
 
 import shutil
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from trainer.miniature.recipe import Recipe
 
 
 def needs(out: Path, *stages: str) -> None:
-    """Sees that a run has done what a command reads.
+    """Checks that a run has done the stages that a command reads.
 
     Raises:
-        FileNotFoundError: It has not; with the stage to be run.
+        FileNotFoundError: It has not; the text names the stage to run.
     """
     for stage in stages:
         if not (out / stage).exists():
@@ -27,7 +27,7 @@ def needs(out: Path, *stages: str) -> None:
 
 
 def write_folder(path: Path, write: Callable[[Path], None]) -> None:
-    """Calls `write` with a temporary folder, then moves it to `path`, which must not be there yet."""
+    """Calls `write` with a temporary folder, then moves it to `path`, which must not exist yet."""
     temporary = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)

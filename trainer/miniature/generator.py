@@ -61,7 +61,7 @@ def denoising_loss(
 
     Args:
         unet: With SDXL's conditioning.
-        schedule: The noise that it knows.
+        schedule: The noise that it was trained with.
         latents: [B, 4, H, W].
         features: Of the text, [B, 77, D].
         pooled: [B, P].
@@ -90,15 +90,15 @@ def train_generator(
     training: Path,
     machine: Machine,
 ) -> tuple[UNet2DConditionModel, TextEncoders]:
-    """Trains UNet and text encoders, or reads them if they are there.
+    """Trains UNet and text encoders, or reads them if they exist.
 
     Args:
         recipe: Their settings.
         latents: float16 [N, 4, H, W].
         tokens: From `caption_tokens`.
-        folder: Where the finished ones go, in diffusers' layout.
-        training: Where the checkpoint goes.
-        machine: What to train on.
+        folder: For the finished ones, in diffusers' layout.
+        training: For the checkpoint.
+        machine: To train on.
     """
     if not folder.exists():
         torch.manual_seed(recipe.seed)
@@ -128,7 +128,7 @@ def train_generator(
 
 
 def draw_captions(tokens: dict[str, Tensor], recipe: Recipe, step: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Draws a step's pictures and what is said of them.
+    """Draws a step's pictures and their captions.
 
     Returns:
         The pictures' rows [B], the captions' tokens [B, 77] and those of the pooled vectors' captions, cut after the

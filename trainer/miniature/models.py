@@ -1,4 +1,4 @@
-"""The miniature's networks: SDXL's plan at small size, in the classes of diffusers and transformers.
+"""The miniature's networks: SDXL's architecture at small size, in the classes of diffusers and transformers.
 
 Shapes: B batch, T = 77 tokens, D features (64 + 64), P pooled (64); latents are [B, 4, 16, 16] with deviation 1,
 pictures [B, 3, 128, 128] in [0, 1].
@@ -86,7 +86,7 @@ class TextEncoders(nn.Module):
         return whole
 
     def load_clip_l(self, whole: CLIPTextModel) -> None:
-        """Takes over an encoder that `whole_clip_l` gave."""
+        """Takes the weights of an encoder that `whole_clip_l` gave."""
         wanted, state = self.clip_l.state_dict(), whole.state_dict()
         self.clip_l.load_state_dict({name: state[name] for name in wanted})
 

@@ -38,7 +38,7 @@ def split_scores(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Sight:
-    """What the readers learn from: pictures, their round trips (of the even ones), and what is to be read."""
+    """The readers' data: pictures, round trips of the even ones, and the numbers to be read from them."""
 
     def __init__(self, plan: Plan, painted: np.ndarray, returned: np.ndarray):
         """
@@ -72,7 +72,7 @@ class Sight:
 
 
 def vary(pictures: Tensor, random: np.random.Generator) -> Tensor:
-    """Mirrors, shifts, blurs and roughens a batch [B, 3, H, W]: what changes neither content nor emotion."""
+    """Mirrors, shifts, blurs and roughens a batch [B, 3, H, W]: which changes neither content nor emotion."""
     if random.random() < 0.5:
         pictures = pictures.flip(-1)
     shift = tuple(int(n) for n in random.integers(-6, 7, size=2))
@@ -95,15 +95,15 @@ def reading_loss(kind: str, found: Tensor, emotion: Tensor, content: Tensor) -> 
 def train_reader(
     kind: str, recipe: Recipe, sight: Sight, path: Path, training: Path, machine: Machine
 ) -> Reader:
-    """Trains a reader, or reads it if it is there; its file says its held-out figures.
+    """Trains a reader, or reads it if it exists; its file holds its held-out figures.
 
     Args:
         kind: "emotion" or "content".
         recipe: Its settings.
-        sight: What it learns from.
+        sight: Its data.
         path: The reader's file.
-        training: Where the checkpoint goes.
-        machine: What to train on.
+        training: For the checkpoint.
+        machine: To train on.
     """
     if not path.exists():
         torch.manual_seed(recipe.seed)

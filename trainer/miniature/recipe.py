@@ -27,7 +27,7 @@ class Recipe:
     pictures: int = 20_000
     """Painted pictures that the autoencoder and the generator learn from."""
     neutral_share: float = 0.3
-    """How many of them are near valence and arousal 0 and have neutral captions."""
+    """Share of them near valence and arousal 0, with neutral captions."""
     neutral_spread: float = 0.3
     """The standard deviation of valence and arousal among those."""
     captions: int = 4
@@ -62,7 +62,7 @@ class Recipe:
     pairs: int = 6_000
     """Pairs of prompts that the emotion network learns from."""
     mood_pairs: float = 0.06
-    """How many of them have no content, so that an empty prompt can be given a mood."""
+    """Share of them without content, so that an empty prompt can be given a mood."""
     emotion_width: int = 128
     emotion_depth: int = 4
     emotion_tokens: int = 8
@@ -84,7 +84,7 @@ class Recipe:
     guidance: float = 3.0
 
     def __post_init__(self) -> None:
-        """Raises ValueError for numbers that nothing can be made of."""
+        """Raises ValueError for numbers that cannot be used."""
         if problems := list(self._problems()):
             raise ValueError(f"the recipe cannot be used: {'; '.join(problems)}")
 
@@ -140,7 +140,7 @@ def is_tiny(recipe: Recipe) -> bool:
 
 
 def keep(recipe: Recipe, out: Path) -> None:
-    """Writes the recipe into a run's folder, or finds that it is there already.
+    """Writes the recipe into a run's folder, or checks that it is the one the folder was begun with.
 
     Raises:
         ValueError: The folder was begun with another recipe.
@@ -153,7 +153,7 @@ def keep(recipe: Recipe, out: Path) -> None:
 
 
 def note(path: Path, values: dict) -> list[str]:
-    """Writes what a folder is begun with, as JSON; where it is there already, what differs from it.
+    """Writes what a folder is begun with, as JSON; if the file exists, lists what differs from it.
 
     Raises:
         ValueError: The file is damaged.
@@ -178,8 +178,8 @@ def read_recipe(out: Path) -> Recipe:
     """The recipe that a run's folder was begun with.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: It is damaged, or of another release.
+        FileNotFoundError: The folder has no recipe.
+        ValueError: It is damaged, or from another release.
     """
     path = out / "recipe.json"
     if not path.is_file():
@@ -191,5 +191,5 @@ def read_recipe(out: Path) -> Recipe:
         return Recipe(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path} is damaged or of another release ({error}): choose another --out"
+            f"{path} is damaged or from another release ({error}): choose another --out"
         ) from error

@@ -2,8 +2,8 @@
 
     python -m trainer.miniature restore --from miniature --out runs/miniature
 
-The inverse of `export`: exporting the folder again gives the same files. What a run has beyond them (pictures,
-latents, pairs) is made by whatever needs it. The shipped weights are in float16, so pictures of a restored run differ a
+The inverse of `export`: exporting the folder again gives the same files. Whatever else a run has (pictures, latents,
+pairs) is made by the command that needs it. The shipped weights are in float16, so pictures of a restored run differ a
 little from those of the run that was shipped.
 """
 
@@ -36,7 +36,7 @@ def restore(shipped: Path, out: Path) -> None:
     """Writes a run's folder: recipe.json, generator/, autoencoder/, readers/ and emotion/default-0/.
 
     Args:
-        shipped: What `export` wrote.
+        shipped: A folder that `export` wrote.
         out: The folder, whole or not at all; it must not be there yet, or be empty.
 
     Raises:
@@ -57,17 +57,17 @@ def restore(shipped: Path, out: Path) -> None:
 
 
 def check_sums(card: Path) -> None:
-    """Sees that the files beside a data card are those that it was written with.
+    """Checks that the files beside a data card are those that it was written with.
 
     Raises:
-        ValueError: One is another, or the card does not tell.
+        ValueError: A file differs, or the card does not list it.
     """
     told = dict(re.findall(r"^\| (\S+) \|.*\| `([0-9a-f]{64})` \|$", card.read_text("utf-8"), re.MULTILINE))
     for name in FILES:
         if told.get(name) != file_sha256(card.with_name(name)):
             raise ValueError(
-                f"{card.with_name(name)} is not the file that {card.name} beside it tells of (by its sha256): it is "
-                "damaged, or of another export. Take the whole folder from one export."
+                f"{card.with_name(name)} is not the file that {card.name} beside it lists (by its sha256): it is "
+                "damaged, or from another export. Take the whole folder from one export."
             )
 
 

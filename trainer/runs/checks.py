@@ -16,10 +16,10 @@ def check(settings: Settings, processes: Processes, unread: Sequence[str] = ()) 
     Args:
         settings: Of the run.
         processes: That train together.
-        unread: What is already known to be wrong with the settings.
+        unread: Problems of the settings found earlier.
 
     Returns:
-        What to train on.
+        The machine to train on.
 
     Raises:
         TrainingError: Lists all problems.
@@ -79,7 +79,7 @@ def _wrong_folders(settings: Settings) -> list[str]:
 
 
 def holds_run(settings: Settings) -> str:
-    """What to say where a new run would overwrite another one; "" where it would not."""
+    """Says how a new run would overwrite another one; "" where it would not."""
     if checkpoint_path(settings.out).exists():
         advice = "add --resume to go on with it, or choose another folder"
         return "" if settings.resume else f"--out is {settings.out}, which holds a run already: {advice}"

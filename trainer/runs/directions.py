@@ -1,4 +1,4 @@
-"""Where the data moves features: along valence, along arousal, and where prompts differ by their content.
+"""Directions of the data's features: along valence, along arousal, and along differences of content.
 
 The first two say which way the network's output should go when V or A grows (validation), the last is what the
 semantic-preservation term protects. Shapes: B batch, T tokens, D feature width, R content directions.
@@ -48,7 +48,7 @@ def data_directions(
         valence: Of all rows of the table; arousal likewise.
         rank: R; fewer come out if the width does not hold as many.
         seed: Chooses the pairs.
-        device: Where it is computed.
+        device: To compute on.
 
     Returns:
         float32 on the CPU; the content directions are orthonormal.

@@ -26,7 +26,7 @@ def _figure(columns: int = 1) -> tuple[plt.Figure, list[Axes]]:
 
 
 def data(table: PairTable) -> plt.Figure:
-    """Where the pairs lie; the area of a dot is the number of pairs there."""
+    """The pairs in the plane; the area of a dot is the number of pairs there."""
     figure, axes = _figure(2)
     for one, split, colour in zip(axes, ("train", "validation"), (TRAIN, VALIDATION), strict=True):
         rows = table.indexes(split)
@@ -63,7 +63,7 @@ def density(fitted, valence: np.ndarray, arousal: np.ndarray, weight: np.ndarray
 
 
 def weights(values: np.ndarray, effective: float) -> plt.Figure:
-    """How the weights of the training pairs spread."""
+    """A histogram of the training pairs' weights."""
     figure, (axes,) = _figure()
     low, high = values.min() * 0.9, values.max() * 1.1
     axes.hist(values, bins=np.geomspace(low, high, 50), color=TRAIN)
@@ -104,7 +104,7 @@ def losses(training: list[dict], validations: list[dict]) -> plt.Figure:
 
 
 def sensitivity(maps: dict) -> plt.Figure:
-    """How far the output moves per unit of an axis, at each point of the plane."""
+    """The output's movement per unit of an axis, at each point of the plane."""
     figure, axes = _figure(2)
     highest = max(np.max(maps["valence"]), np.max(maps["arousal"]))
     for one, name in zip(axes, ("valence", "arousal"), strict=True):
@@ -126,7 +126,7 @@ def sensitivity(maps: dict) -> plt.Figure:
 
 
 def directions(validations: list[dict]) -> plt.Figure:
-    """Whether the movement has a consistent direction, over the steps."""
+    """The consistency of the movement's direction, over the steps."""
     figure, axes = plt.subplots(1, 2, figsize=WIDE, layout="constrained", sharey=True)
     steps = [line["step"] for line in validations]
     for one, name in zip(axes, ("valence", "arousal"), strict=True):

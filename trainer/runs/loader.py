@@ -23,12 +23,12 @@ from trainer.features.store import FeatureStore
 from trainer.runs.directions import Directions, data_directions
 from trainer.runs.settings import Settings
 
-# --- what a run learns from ------------------------------------------------------------------------------------------
+# --- pairs, features, weights ----------------------------------------------------------------------------------------
 
 
 @dataclass
 class Data:
-    """What a run learns from; the training and validation rows are int64."""
+    """The pairs of a run with their features; the training and validation rows are int64."""
 
     table: PairTable
     store: FeatureStore
@@ -38,7 +38,7 @@ class Data:
     """float32 [len(table)], mean 1 over the training pairs."""
     directions: Directions
     summary: dict
-    """What run.json and the network's file say of the data."""
+    """A description of the data for run.json and the network's file."""
 
 
 def read_data(settings: Settings, device: torch.device) -> Data:
@@ -121,7 +121,7 @@ def batch_indexes(pairs: np.ndarray, batch: int, step: int, seed: int) -> np.nda
 
     Args:
         pairs: The rows to train on, int64 [N].
-        batch: How many a step takes; more than N is allowed.
+        batch: Pairs a step; more than N is allowed.
         step: From 0.
         seed: Of the run.
 
@@ -153,7 +153,7 @@ class Loader:
             table: The pairs.
             store: Their features.
             weights: Of every row of the table, float32 [len(table)].
-            device: Where the batches go.
+            device: The batches' device.
             pool: Holds all features on the device.
         """
         self.store, self.device = store, device

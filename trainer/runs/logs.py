@@ -37,7 +37,7 @@ class Logs:
         """
         Args:
             folder: The run's.
-            step: Where the run goes on: lines of later steps, which will be taken again, are dropped.
+            step: The step that the run goes on from; lines of later steps, which will be taken again, are dropped.
         """
         self.metrics = folder / "metrics.jsonl"
         kept = "".join(json.dumps(line) + "\n" for line in read_metrics(self.metrics) if line["step"] <= step)

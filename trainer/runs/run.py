@@ -52,7 +52,7 @@ class Run:
     def __init__(self, fit: Fit, folder: Path, batch: int, log_every: int = 25, save_minutes: float = 2.0):
         """
         Args:
-            fit: What is fitted; it also says which of how many processes this is.
+            fit: The fit; it also knows its process among several.
             folder: The run's.
             batch: Samples a step, all processes together.
             log_every: Steps between two lines of metrics.
@@ -224,7 +224,7 @@ def fit(
         module: On the machine's device, in float32; every parameter must take part in the loss.
         loss: Gives the loss of a step, called with the (compiled) module and the step.
         schedule: Steps and rates.
-        machine: Where and in what precision.
+        machine: Its precision, and whether to compile.
         folder: For the checkpoint and metrics.jsonl.
         batch: Samples a step.
 

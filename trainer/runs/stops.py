@@ -65,9 +65,9 @@ def not_finite(
         step: Counted from 1.
         rows: Of the table, in the step's batch.
         store: Their features.
-        path: Where the first process writes the rows down.
-        first: Whether this is it.
-        kept: What is said of the checkpoint.
+        path: The file that the first process lists the rows in.
+        first: Whether this is the first process.
+        kept: A sentence about the checkpoint.
     """
     both = [f(rows).float().sum((1, 2)) for f in (store.neutral, store.emotional)]
     broken = rows[~torch.isfinite(sum(both)).numpy()].tolist()

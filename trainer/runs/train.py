@@ -50,8 +50,8 @@ def train(settings: Settings, say: Callable[[str], None] = print, unread: Sequen
 
     Args:
         settings: Of the run.
-        say: Gets what the first process tells people, a few lines at the start and at the end.
-        unread: What is already known to be wrong with the settings, to be told with the rest.
+        say: Takes what the first process tells people: a few lines at the start and at the end.
+        unread: Problems of the settings found earlier, to be told with the rest.
 
     Raises:
         TrainingError: The run cannot start or go on.
@@ -215,7 +215,7 @@ def _validate(training: Training) -> None:
 
 
 def _state(training: Training) -> dict:
-    """What the checkpoint says beside the fit."""
+    """The checkpoint's entries beside the fit."""
     return {
         "best": training.best if math.isfinite(training.best["loss"]) else None,
         "settings": training.settings.as_json(),
@@ -320,7 +320,7 @@ def _explained(training: Training):
 
 
 def provenance(training: Training) -> dict:
-    """How a network was trained, as it goes into its file."""
+    """The account of a training that goes into the network's file."""
     settings, step = training.settings.as_json(), training.fit.step
     for name in ("data", "out", "resume", "device"):  # of this machine, not of the network
         del settings[name]
@@ -339,7 +339,7 @@ def provenance(training: Training) -> dict:
 
 
 def describe(training: Training) -> dict:
-    """What run.json says of a run."""
+    """The description of a run that goes into run.json."""
     device, parameters = training.machine.device, sum(p.numel() for p in training.fit.parameters)
     return {
         "settings": training.settings.as_json(),

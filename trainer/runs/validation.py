@@ -1,4 +1,4 @@
-"""What a network has learned: its loss on the validation pairs, and how its output moves with valence and arousal.
+"""Measures a network: its loss on the validation pairs, and how its output moves with valence and arousal.
 
 Shapes: B batch, T tokens, D feature width, P prompts, G the values of an axis.
 """
