@@ -9,14 +9,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
-    AutoencoderKL,
-    EulerDiscreteScheduler,
-    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from emoticrafter.fit.loop import Fit
 from emoticrafter.research.baselines import (
@@ -27,13 +23,14 @@ from emoticrafter.research.baselines import (
     save_baseline,
     scaled,
 )
+from tests.tiny_sdxl import make_tiny_sdxl
 from trainer.baselines.__main__ import main
 from trainer.baselines.base import from_miniature, load_base
 from trainer.baselines.patches import applied, check_fit, emotional, prompt_tokens, read_prompts
 from trainer.baselines.settings import TOKENS, Settings
 from trainer.baselines.train import make_baseline, make_loss, train
 from trainer.core.device import Machine
-from trainer.features.tokenizer import END, VOCABULARY, clip_tokenizer
+from trainer.features.tokenizer import END, clip_tokenizer
 from trainer.miniature.__main__ import main as miniature
 from trainer.miniature.models import size_and_crop
 from trainer.miniature.pipeline import train as train_miniature
@@ -258,40 +255,8 @@ def test_the_words_command_writes_an_embedding(source, tmp_path, capsys):
 @pytest.fixture(scope="module")
 def sdxl(tmp_path_factory):
     """A tiny untrained SDXL in diffusers' layout, and a manifest of three pictures."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("sdxl")
-    sizes = {"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 3}
-    text = CLIPTextConfig(**sizes, num_attention_heads=2, projection_dim=32, eos_token_id=END)
-    pipeline = StableDiffusionXLPipeline(
-        AutoencoderKL(
-            block_out_channels=(32, 32, 32, 32),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            latent_channels=4,
-            norm_num_groups=8,
-        ),
-        CLIPTextModel(text),
-        CLIPTextModelWithProjection(text),
-        None,
-        None,
-        UNet2DConditionModel(
-            sample_size=4,
-            block_out_channels=(32, 64),
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-            layers_per_block=1,
-            attention_head_dim=(2, 4),
-            cross_attention_dim=64,
-            norm_num_groups=8,
-            use_linear_projection=True,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=8,
-            projection_class_embeddings_input_dim=32 + 6 * 8,
-        ),
-        EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
-    )
-    for part in ("vae", "text_encoder", "text_encoder_2", "unet", "scheduler"):
-        getattr(pipeline, part).save_pretrained(folder / part)
+    folder, pipeline = tmp_path_factory.mktemp("sdxl"), make_tiny_sdxl()
+    pipeline.save_pretrained(folder)
     lines = []
     for number in range(3):
         pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), np.uint8)

@@ -1,6 +1,5 @@
 """Generation: what is planned, drawn, kept, resumed and shared out, by three painters at sizes that draw nothing."""
 
-import copy
 import io
 import json
 import subprocess
@@ -16,6 +15,7 @@ import torch
 from PIL import Image as Pillow
 
 from emoticrafter import EmotionNetwork, NetworkConfig, save_network
+from tests.tiny_sdxl import make_tiny_sdxl
 from trainer.core.processes import Processes
 from trainer.core.rows import DataError
 from trainer.evaluation.manifest import read_manifest
@@ -231,24 +231,21 @@ def test_a_dry_run_draws_nothing_and_says_what_it_takes(painted, capsys):
     assert "s a picture so far" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["sdxl"], "give --network"),
-        (["sdxl", "--network", "none.safetensors"], "--network none.safetensors does not exist"),
-        (["sdxl", "--plain", "--method", "../x"], "expected letters, digits"),
-        (["sdxl", "--method", "plain"], "give --plain"),
-        (["sdxl", "--plain", "--seeds", "1", "1"], "different numbers"),
-        (["sdxl", "--plain", "--model", "nowhere"], "could not be loaded as SDXL"),
-        (["miniature", "--run", "nowhere"], "nowhere"),
-        (["comfyui", "--workflow", "none.json"], "none.json: cannot be read"),
-    ],
-)
-def test_what_is_wrong_is_said_in_a_line(tmp_path, capsys, monkeypatch, arguments, said):
+def test_what_is_wrong_is_said_in_a_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert main([*arguments, "--out", str(tmp_path / "images")]) == 1
-    error = capsys.readouterr().err
-    assert "error: " in error and said in error and "Traceback" not in error
+    for words, said in (
+        ("sdxl", "give --network"),
+        ("sdxl --network none.safetensors", "--network none.safetensors does not exist"),
+        ("sdxl --plain --method ../x", "expected letters, digits"),
+        ("sdxl --method plain", "give --plain"),
+        ("sdxl --plain --seeds 1 1", "different numbers"),
+        ("sdxl --plain --model nowhere", "could not be loaded as SDXL"),
+        ("miniature --run nowhere", "nowhere"),
+        ("comfyui --workflow none.json", "none.json: cannot be read"),
+    ):
+        assert main([*words.split(), "--out", str(tmp_path / "images")]) == 1
+        error = capsys.readouterr().err
+        assert "error: " in error and said in error and "Traceback" not in error
 
 
 # ---- SDXL ------------------------------------------------------------------------------------------
@@ -256,58 +253,8 @@ def test_what_is_wrong_is_said_in_a_line(tmp_path, capsys, monkeypatch, argument
 
 @pytest.fixture(scope="module")
 def sdxl(tmp_path_factory):
-    """A folder with an untrained SDXL pipeline, text 32 + 32 wide."""
-    from diffusers import (
-        AutoencoderKL,
-        EulerDiscreteScheduler,
-        StableDiffusionXLPipeline,
-        UNet2DConditionModel,
-    )
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
-    from trainer.features.tokenizer import clip_tokenizer
-
     folder = tmp_path_factory.mktemp("models") / "sdxl"
-    torch.manual_seed(0)
-    small = {"hidden_size": 32, "intermediate_size": 37, "num_attention_heads": 4, "num_hidden_layers": 3}
-    text = CLIPTextConfig(
-        vocab_size=49408, projection_dim=32, bos_token_id=49406, eos_token_id=49407, **small
-    )
-    unet = UNet2DConditionModel(
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=(2, 4),
-        use_linear_projection=True,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        transformer_layers_per_block=(1, 2),
-        projection_class_embeddings_input_dim=32 + 6 * 8,
-        cross_attention_dim=64,
-    )
-    vae = AutoencoderKL(
-        block_out_channels=(32, 64),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        latent_channels=4,
-        sample_size=32,
-    )
-    tokenizer = copy.deepcopy(clip_tokenizer())
-    tokenizer.model_max_length = 77
-    StableDiffusionXLPipeline(
-        vae=vae,
-        text_encoder=CLIPTextModel(text),
-        text_encoder_2=CLIPTextModelWithProjection(text),
-        tokenizer=tokenizer,
-        tokenizer_2=tokenizer,
-        unet=unet,
-        scheduler=EulerDiscreteScheduler(),
-        add_watermarker=False,
-    ).save_pretrained(folder)
+    make_tiny_sdxl().save_pretrained(folder)
     return folder
 
 
@@ -370,17 +317,8 @@ def run(tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_miniature_draws_its_held_out_prompts(run, tmp_path):
-    common = [
-        "miniature",
-        "--run",
-        str(run),
-        "--out",
-        str(tmp_path / "images"),
-        "--limit",
-        "2",
-        "--device",
-        "cpu",
-    ]
+    common = ["miniature", "--run", str(run), "--out", str(tmp_path / "images"), "--limit", "2"]
+    common += ["--device", "cpu"]
     assert main([*common, "--levels=-3,3", "--seeds", "0", "1"]) == 0
     assert main([*common, "--plain", "--seeds", "0", "1"]) == 0
     images = read_manifest(tmp_path / "images" / "manifest.jsonl")
@@ -499,23 +437,18 @@ def test_what_the_server_says_comes_through(comfyui, capsys):
     assert "is ComfyUI running there?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda w: {"nodes": [], "links": []}, r"Export (API)"),
-        (
-            lambda w: {**w, "1": {"class_type": "CLIPTextEncode", "inputs": {"text": "a dog"}}},
-            "write {prompt} in the text",
-        ),
-        (lambda w: {k: v for k, v in w.items() if k != "3"}, "no sampler with a seed"),
-        (lambda w: {k: v for k, v in w.items() if k != "2"}, "no EmotiCrafter node"),
-        (lambda w: [], "is not a ComfyUI workflow"),
-    ],
-)
-def test_a_workflow_without_a_place_is_refused(comfyui, capsys, change, said):
-    comfyui.workflow.write_text(json.dumps(change(WORKFLOW)))
-    assert main(comfyui.arguments) == 1
-    assert said in capsys.readouterr().err
+def test_a_workflow_without_a_place_is_refused(comfyui, capsys):
+    no_place = {"class_type": "CLIPTextEncode", "inputs": {"text": "a dog"}}
+    for workflow, said in (
+        ({"nodes": [], "links": []}, "Export (API)"),
+        (WORKFLOW | {"1": no_place}, "write {prompt} in the text"),
+        ({key: node for key, node in WORKFLOW.items() if key != "3"}, "no sampler with a seed"),
+        ({key: node for key, node in WORKFLOW.items() if key != "2"}, "no EmotiCrafter node"),
+        ([], "is not a ComfyUI workflow"),
+    ):
+        comfyui.workflow.write_text(json.dumps(workflow))
+        assert main(comfyui.arguments) == 1
+        assert said in capsys.readouterr().err
 
 
 def test_levels_that_would_share_a_picture_s_name_are_refused(capsys):
