@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
-from scripts.comfyui import CACHE, SetupError, python_in  # noqa: E402
+from scripts.comfyui import CACHE, SetupError, comfyui_folder, python_in  # noqa: E402
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
 PACKAGE = "chromium"
 WITHOUT = "Without a browser, make test-fast runs lint and the fast tests."
 
 PINNED_FRONTEND = "1.32.9"
-"""The interface that the packaged ComfyUI brings; a server shows it by itself."""
+"""The interface that the packaged ComfyUI brings; a server shows its own by itself."""
 NEWEST_FRONTEND = "1.58.1"
 FRONTEND_SHA256 = "37912597537a731a8f421179618a736c24184c5bdbfa327f38b2fb7c291852d9"
 
@@ -97,6 +98,12 @@ def _apt_get(*arguments: str) -> None:
 
 
 # ---- the interface ---------------------------------------------------------------------------------
+
+
+def bundled_frontend() -> str:
+    """The version of the interface that the ComfyUI in use brings."""
+    requirements = (comfyui_folder() / "requirements.txt").read_text(encoding="utf-8")
+    return re.search(r"^comfyui-frontend-package==([\d.]+)", requirements, re.MULTILINE)[1]
 
 
 def frontend(version: str = NEWEST_FRONTEND) -> Path:

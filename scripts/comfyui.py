@@ -92,6 +92,14 @@ def install() -> None:
         _unpack_comfyui(comfyui_folder())
 
 
+def prepare() -> None:
+    """Do what a server needs: `install`, or nothing where both variables name another. Raises SetupError."""
+    if os.environ.get("COMFYUI_PATH") and os.environ.get("COMFYUI_PYTHON"):
+        comfyui_folder(), comfyui_python()
+    else:
+        install()
+
+
 def _wanted_stamp() -> str:
     parts = REQUIREMENTS.read_bytes() + TORCHVISION_SHIM.read_bytes()
     return hashlib.sha256(parts).hexdigest()
@@ -244,11 +252,11 @@ def serve(options: argparse.Namespace, extra: list[str]) -> None:
     from scripts.server import check_port, prepare_base, server_command
 
     check_port(options.port)
-    install()
+    prepare()
     base = prepare_base(options.base.resolve(), stand_ins=options.stand_ins)
     if options.stand_ins:
         script = ROOT / "scripts" / "stand_ins.py"
-        subprocess.run([python_in(ENVIRONMENT), script, base], check=True)
+        subprocess.run([comfyui_python(), script, base], check=True)
     command = server_command(base, options.port, [*_device_arguments(extra), *extra])
     _say(f"ComfyUI {comfyui_folder()}\nmodels, input, output: {base}\nopen http://127.0.0.1:{options.port}")
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:

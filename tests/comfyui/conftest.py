@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.comfyui import comfyui_folder, install
+from scripts.comfyui import comfyui_folder, prepare
 from scripts.server import Server
 from scripts.stand_ins import write_stand_ins
 
@@ -12,7 +12,7 @@ from scripts.stand_ins import write_stand_ins
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """A running server with this pack, the untrained stand-ins and the probe nodes in it."""
-    install()
+    prepare()
     base = tmp_path_factory.mktemp("comfyui")
     with Server(base, nodes=(Path(__file__).parent / "probe_nodes",)) as running:
         write_stand_ins(base)

@@ -214,6 +214,17 @@ def test_comfyui_path_is_used_with_its_own_python(machine, tmp_path):
     assert comfyui.comfyui_python() == Path(sys.executable)
 
 
+def test_a_server_of_ones_own_wants_nothing_of_the_packaged_one(machine, tmp_path):
+    (tmp_path / "main.py").write_text("")
+    machine.monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    machine.monkeypatch.setenv("COMFYUI_PYTHON", sys.executable)
+    comfyui.prepare()  # pip would be an error
+    assert not machine.environment.exists() and not machine.cache.exists()
+    machine.monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "none"))
+    with pytest.raises(comfyui.SetupError, match=r"no main.py in it"):
+        comfyui.prepare()
+
+
 def test_wrong_paths_are_named(machine, tmp_path):
     machine.monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
     with pytest.raises(comfyui.SetupError, match=r"COMFYUI_PATH is .*no main.py in it"):

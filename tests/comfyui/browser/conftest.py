@@ -6,7 +6,7 @@ them outlives the folder: Playwright runs once at a time, and other tests have a
 
 import pytest
 
-from scripts.browser import NEWEST_FRONTEND, PINNED_FRONTEND, frontend, launched
+from scripts.browser import NEWEST_FRONTEND, bundled_frontend, frontend, launched
 from scripts.server import Server
 from scripts.stand_ins import write_stand_ins
 from tests.comfyui.interface import Interface
@@ -27,15 +27,15 @@ def newest(tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="package", params=[PINNED_FRONTEND, NEWEST_FRONTEND])
+@pytest.fixture(scope="package", params=["bundled", "newest"])
 def version(request):
-    return request.param
+    return bundled_frontend() if request.param == "bundled" else NEWEST_FRONTEND
 
 
 @pytest.fixture(scope="package")
 def shown_by(version, request):
     """The server that shows one version of the interface."""
-    return request.getfixturevalue("server" if version == PINNED_FRONTEND else "newest")
+    return request.getfixturevalue("newest" if version == NEWEST_FRONTEND else "server")
 
 
 @pytest.fixture(scope="package", params=["canvas", "vue"])
