@@ -1,4 +1,4 @@
-"""The models of the evaluation, each at a size that knows nothing: image models, readers, scores, and fitting."""
+"""The evaluation's models, tiny and untrained: image models, readers, scores, and fitting."""
 
 import base64
 import io
@@ -66,7 +66,8 @@ def dinov2(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_features_do_not_depend_on_the_batch(clip, dinov2):
+def test_features_do_not_depend_on_the_batch_and_a_model_is_loaded_once(clip, dinov2):
+    assert load_backbone(clip) is load_backbone(clip)
     for source, width in ((clip, 16), (dinov2, 24)):
         backbone = load_backbone(source)
         together = backbone.images(PICTURES)
@@ -74,17 +75,13 @@ def test_features_do_not_depend_on_the_batch(clip, dinov2):
         torch.testing.assert_close(together[2:3], backbone.images(PICTURES[2:3]), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 40), (3, 3)])
-def test_the_smallest_pictures_are_not_taken_for_channels(clip, dinov2, size):
-    pixels = np.random.default_rng(0).integers(256, size=(*size, 3), dtype=np.uint8)
-    larger = np.kron(pixels, np.ones((8, 8, 1), np.uint8))
-    for source in (clip, dinov2):
-        small, large = load_backbone(source).images([pixels])[0], load_backbone(source).images([larger])[0]
-        assert torch.cosine_similarity(small, large, dim=0) > 0.9
-
-
-def test_a_model_is_loaded_once(clip):
-    assert load_backbone(clip) is load_backbone(clip)
+def test_the_smallest_pictures_are_not_taken_for_channels(clip, dinov2):
+    for size in ((1, 1), (3, 1), (1, 40), (3, 3)):
+        pixels = np.random.default_rng(0).integers(256, size=(*size, 3), dtype=np.uint8)
+        larger = np.kron(pixels, np.ones((8, 8, 1), np.uint8))
+        for backbone in map(load_backbone, (clip, dinov2)):
+            small, large = backbone.images([pixels])[0], backbone.images([larger])[0]
+            assert torch.cosine_similarity(small, large, dim=0) > 0.9, size
 
 
 def test_a_missing_model_says_which_id_to_get(monkeypatch):
@@ -212,15 +209,13 @@ def test_heads_in_the_published_form(clip, tmp_path):
     assert published.fingerprint == reader.fingerprint
 
 
-def test_heads_of_another_width_are_refused(clip, tmp_path):
+def test_heads_of_another_width_and_other_files_are_refused(clip, tmp_path):
     save_heads(ClipHeads(512), tmp_path / "heads.safetensors")
     with pytest.raises(DataError, match=r"512 wide .*gives 16: give --backbone openai/clip-vit-base-patch32"):
         load_va_reader(tmp_path / "heads.safetensors", clip)
-
-
-def test_a_file_that_is_no_reader_says_how_one_is_made(alexnet):
+    save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(DataError, match="fit-reader"):
-        load_va_reader(alexnet)
+        load_va_reader(tmp_path / "other.safetensors")
 
 
 def test_batches_end_where_the_size_changes():
@@ -369,17 +364,18 @@ def test_answers_are_kept_as_they_come_and_no_picture_is_paid_for_twice(chat, tm
     assert len(requests) == 5 and "secret" not in (tmp_path / "out" / "results.json").read_text()
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", "null", '{"valence": 1}', '{"valence": true, "arousal": 0}', '{"valence": NaN, "arousal": 0}'],
-)
-def test_answers_that_are_no_ratings(text):
-    with pytest.raises(ValueError, match=r"it is not|expected a number"):
-        parse_answer(text)
-
-
-def test_a_fenced_answer_is_read():
+def test_what_is_taken_for_a_rating():
     assert parse_answer('```json\n{"valence": -3, "arousal": 0.25}\n```') == (-3.0, 0.25)
+    for text in (
+        "",
+        "[]",
+        "null",
+        '{"valence": 1}',
+        '{"valence": true, "arousal": 0}',
+        '{"valence": NaN, "arousal": 0}',
+    ):
+        with pytest.raises(ValueError, match=r"it is not|expected a number"):
+            parse_answer(text)
 
 
 # ---- fitting ---------------------------------------------------------------------------------------
@@ -402,11 +398,16 @@ def rated(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_reader_learns_what_is_in_the_features(rated, clip, tmp_path, capsys):
+def fit(rated, clip: str, out, *more: str) -> int:
     table, folder = rated
+    words = ["fit-reader", str(table), "--folder", str(folder), "--out", str(out), "--backbone", clip]
+    return main([*words, "--device", "cpu", *more])
+
+
+@pytest.mark.slow
+def test_a_reader_learns_what_is_in_the_features(rated, clip, tmp_path, capsys):
     out = tmp_path / "reader.safetensors"
-    arguments = ["fit-reader", str(table), "--folder", str(folder), "--out", str(out), "--backbone", clip]
-    assert main([*arguments, "--device", "cpu"]) == 0
+    assert fit(rated, clip, out) == 0
     printed = capsys.readouterr().out
     assert "always the mean rating" in printed
     training = json.loads(_metadata(out)["training"])
@@ -415,9 +416,9 @@ def test_a_reader_learns_what_is_in_the_features(rated, clip, tmp_path, capsys):
     assert abs(arousal["tau"]) < 0.6 and arousal["error"] > 0.5 * arousal["constant"]
     assert sum(training["pictures"].values()) == 240
     (tmp_path / "reader.features.json").write_text("{")  # a damaged note costs time alone
-    assert main([*arguments, "--device", "cpu"]) == 0
+    assert fit(rated, clip, out) == 0
     first = load_emotion_reader(out).state_dict()
-    assert main([*arguments, "--device", "cpu"]) == 0  # from the kept features
+    assert fit(rated, clip, out) == 0  # from the kept features
     torch.testing.assert_close(load_emotion_reader(out).state_dict(), first, atol=0, rtol=0)
     blue, red = (np.full((32, 32, 3), colour, np.uint8) for colour in ((30, 128, 226), (226, 128, 30)))
     values = load_va_reader(out).read([blue, red])[:, 0]
@@ -458,7 +459,7 @@ def test_the_calibration_of_few_pictures_is_not_their_error():
 
 @pytest.mark.slow
 def test_a_reader_that_is_no_better_than_the_mean_says_so(rated, clip, tmp_path, capsys):
-    table, folder = rated
+    table, _ = rated
     rows = [json.loads(line) for line in table.read_text().splitlines()]
     values = np.random.default_rng(5).uniform(-2.5, 2.5, (240, 2)).tolist()
     table.write_text(
@@ -468,31 +469,26 @@ def test_a_reader_that_is_no_better_than_the_mean_says_so(rated, clip, tmp_path,
         )
     )
     out = tmp_path / "reader.safetensors"
-    assert (
-        main(["fit-reader", str(table), "--folder", str(folder), "--out", str(out), "--backbone", clip]) == 0
-    )
+    assert fit(rated, clip, out) == 0
     assert "no better than always saying the mean rating" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_pictures_that_cannot_be_read_are_named(rated, clip, tmp_path, capsys):
-    table, folder = rated
+    _, folder = rated
     (folder / "7.png").write_bytes(b"no")
     out = tmp_path / "reader.safetensors"
-    arguments = ["fit-reader", str(table), "--folder", str(folder), "--out", str(out), "--backbone", clip]
-    assert main(arguments) == 1
+    assert fit(rated, clip, out) == 1
     said = capsys.readouterr().err
     assert "7.png cannot be read as an image" in said and "--skip-bad" in said and not out.exists()
-    assert main([*arguments, "--skip-bad"]) == 0
+    assert fit(rated, clip, out, "--skip-bad") == 0
     assert sum(json.loads(_metadata(out)["training"])["pictures"].values()) == 239
 
 
 def test_too_few_pictures_make_no_reader(rated, clip, tmp_path, capsys):
-    table, folder = rated
+    table, _ = rated
     table.write_text("".join(table.read_text().splitlines(True)[:10]))
     out = tmp_path / "reader.safetensors"
-    assert (
-        main(["fit-reader", str(table), "--folder", str(folder), "--out", str(out), "--backbone", clip]) == 1
-    )
+    assert fit(rated, clip, out) == 1
     assert "needs at least 40" in capsys.readouterr().err
     assert not out.exists()
