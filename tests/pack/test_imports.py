@@ -41,11 +41,6 @@ ALONE = {"emoticrafter/fit", "trainer/world"}  # import nothing of the other roo
 FIT_NEEDS = {"torch", "numpy", "scipy", "safetensors"}  # a node fits networks, too
 COMFYUI = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "execution", "server"}
 READ_OPTIONS = {"trainer/core/options.py", "trainer/core/settings.py"}
-# Still to be untangled; these files are not judged.
-KNOWN = {
-    "trainer/miniature/commands.py",
-}
-
 FILES = {
     path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
     for part in ("emoticrafter", "nodes", "trainer")
@@ -103,7 +98,7 @@ def test_a_room_imports_only_those_below_it():
             apart = other != room and (room in ALONE or other == "nodes")
             if up or apart:
                 wrong.append(f"{file}:{node.lineno} imports {target}")
-    assert [text for text in wrong if text.partition(":")[0] not in KNOWN] == []
+    assert wrong == []
 
 
 def test_no_two_files_import_each_other():
@@ -134,7 +129,7 @@ def test_other_packages_are_imported_only_where_they_belong():
                 wrong.append(
                     f"{file}:{node.lineno} imports {target}: fitting needs {sorted(FIT_NEEDS)} alone"
                 )
-    assert [text for text in wrong if text.partition(":")[0] not in KNOWN] == []
+    assert wrong == []
 
 
 @pytest.mark.slow

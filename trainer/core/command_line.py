@@ -54,6 +54,15 @@ def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Ex
     return 1
 
 
+def quiet() -> None:
+    """Keeps diffusers and transformers from noting every file they read, which would bury the progress."""
+    import diffusers
+    import transformers
+
+    diffusers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
 @contextlib.contextmanager
 def held_back() -> Iterator[list[KeyboardInterrupt]]:
     """Holds Ctrl-C and SIGTERM back until a step is done, so that no checkpoint holds half a step.

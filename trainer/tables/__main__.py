@@ -72,7 +72,7 @@ def read_settings(words: list[str]) -> TablesSettings:
 
 
 def make(settings: TablesSettings) -> int:
-    from trainer.miniature.commands import quiet
+    from trainer.core.command_line import quiet
     from trainer.tables.make import make_tables
 
     quiet()
