@@ -7,8 +7,8 @@
     python -m trainer.generate comfyui --server http://127.0.0.1:8188 --workflow mine.json --out images --method mine
     torchrun --nproc-per-node 4 -m trainer.generate sdxl --network network.safetensors --out images --method ours
 
-An interrupted command goes on when it is run again: pictures that exist are checked by their hash and kept. Run it
-once for each method, with the same --out: the manifest holds them all. --dry-run says what it would take.
+An interrupted command continues when it is run again: pictures that exist are checked by their hash and kept. Run it
+once for each method with the same --out: the manifest lists them all. --dry-run estimates time and disk space.
 """
 
 from __future__ import annotations
@@ -81,12 +81,18 @@ def _command(commands, name: str, text: str, settings) -> argparse.ArgumentParse
     command = commands.add_parser(name, help=text, description=text)
     command.set_defaults(settings=settings)
     add = command.add_argument
-    add("--out", type=Path, required=True, metavar="FOLDER", help="of all methods that are compared")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="gets the pictures of all methods that are compared",
+    )
     _add_method(add)
     _add_asked(add)
     add("--batch", type=int, default=5, metavar="N", help="pictures drawn together (%(default)s)")
     add("--device", default="auto", help=DEVICE_HELP)
-    add("--dry-run", action="store_true", help="print how many pictures, how long and how large, and end")
+    add("--dry-run", action="store_true", help="only print how many pictures, how long and how large")
     return command
 
 
@@ -99,7 +105,7 @@ def _add_method(add) -> None:
     text = "the prompts without emotion: one picture for each prompt and seed"
     add("--plain", action="store_true", help=text)
     text = (
-        "draw each prompt in the words that this file has for the point, without an emotion network "
+        "draw each prompt in the words that this file has for each point, without an emotion network "
         "(python -m trainer.baselines rewrite)"
     )
     add("--rewritten", type=Path, metavar="FILE", help=text)
@@ -108,7 +114,7 @@ def _add_method(add) -> None:
 def _add_asked(add) -> None:
     text = "one a line (default: the protocol's 132)"
     add("--prompts", type=Path, default=PROMPTS, metavar="FILE", help=text)
-    add("--limit", type=int, metavar="N", help="the first N prompts alone")
+    add("--limit", type=int, metavar="N", help="only the first N prompts")
     text = "of both axes: --levels=-3,-1.5,0,1.5,3"
     add("--levels", type=_levels, default=LEVELS, metavar="LIST", help=text)
     text = "pictures of every prompt and point (0)"
@@ -155,7 +161,7 @@ def check(options: argparse.Namespace, method: str) -> None:
         problems.append(f"--method {method!r}: expected letters, digits, - and _")
     if method == "plain" and not options.plain:
         problems.append(
-            "--method plain is the name of the prompts without emotion: give --plain, or another name"
+            "--method plain is the name of the prompts without emotion: give --plain or another name"
         )
     if options.rewritten and (options.plain or getattr(options, "network", None)):
         problems.append("--rewritten draws other words, without a network: leave out --plain and --network")
@@ -241,7 +247,7 @@ def generate(options: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one painter; everything that a user can put right is said in a line, without a traceback."""
+    """Runs one painter; a user's mistake is told in one line, without a traceback."""
     options = parser().parse_args(arguments)
     return status_of(lambda: generate(options), "eval")
 

@@ -216,7 +216,7 @@ def test_processes_draw_a_job_together(run, tmp_path):
 def test_two_commands_do_not_draw_the_same(painted, tmp_path, capsys):
     with Store(tmp_path / "images").drawing("ours", Processes()):
         assert painted().code == 1
-    assert "start all of them with torchrun" in capsys.readouterr().err
+    assert "start all processes with torchrun" in capsys.readouterr().err
 
 
 def test_a_dry_run_draws_nothing_and_says_what_it_takes(painted, capsys):

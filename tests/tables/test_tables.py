@@ -161,9 +161,9 @@ def test_networks_are_where_their_commands_put_them(tmp_path):
     assert source.drawings(PLAIN) == [Drawing(PLAIN, PLAIN)]
     first.network.parent.mkdir(parents=True)
     first.network.touch()
-    assert not source.is_there(first)  # training writes the best so far before it has ended
+    assert not source.is_fitted(first)  # training writes the best so far before it has ended
     first.network.with_name("finished").touch()
-    assert source.is_there(first)
+    assert source.is_fitted(first)
 
 
 def test_given_networks_are_checked(tmp_path):
@@ -242,7 +242,7 @@ def nine_points(monkeypatch):
 
 
 @pytest.mark.slow
-def test_every_table_is_made_and_made_again_from_what_is_there(tables, nine_points, tmp_path, capsys):
+def test_every_table_is_made_and_made_again_from_what_is_fitted(tables, nine_points, tmp_path, capsys):
     document = tmp_path / "docs" / "results.md"
     document.parent.mkdir()
     document.write_text("# Results\n\n## One\n\n<!-- table 1: begin -->\n<!-- table 1: end -->\n\nAfter.\n")
@@ -398,7 +398,7 @@ def test_without_a_network_of_ours_there_is_no_table(tables, run, capsys):
     for name in ("default-0", "default-1"):
         (run / "emotion" / name / "finished").unlink()
     assert tables("1", "--no-fit")[0] == 1
-    assert "There is no network of ours" in capsys.readouterr().err
+    assert "A network of ours is missing" in capsys.readouterr().err
 
 
 # ---- fits ------------------------------------------------------------------------------------------
@@ -426,10 +426,10 @@ def test_what_is_missing_is_fitted_by_the_baselines_and_the_miniatures_own_comma
     monkeypatch.setattr("trainer.baselines.settings.Settings", partial(Settings, steps=2, batch=2))
     source = Miniature(run, tmp_path / "baselines", 1)
     missing = [*source.drawings("time-embedding"), *source.drawings("improved")]
-    assert not any(map(source.is_there, missing))
+    assert not any(map(source.is_fitted, missing))
     fit(source, missing, "cpu")
     check_base(source, missing)
-    assert all(map(source.is_there, missing))
+    assert all(map(source.is_fitted, missing))
     assert (run / "latents.npy").is_file()
     settings = json.loads((missing[1].network.parent / "run.json").read_text())["settings"]
     assert (settings["weight_clip"], settings["preserve"]) == (5.0, 0.25)

@@ -48,7 +48,7 @@ def find_readers(folder: Path) -> tuple[Path, Path]:
     """The files of the emotion reader and the content reader of a run, or of the shipped folder.
 
     Raises:
-        DataError: they are not there.
+        DataError: They are missing.
     """
     for names in FILES:
         emotion, content = (folder / name for name in names)
@@ -65,7 +65,7 @@ def named_subject(prompt: str) -> str | None:
     words = [
         (len(word), name) for name, all_ in SUBJECT_WORDS.items() for word in all_ if word in prompt.lower()
     ]
-    return max(words)[1] if words else None  # the longest: "a house cat" is no house
+    return max(words)[1] if words else None  # the longest: "a house cat" is a cat
 
 
 def content_score(path: Path, device: Device = "cpu") -> Measure:

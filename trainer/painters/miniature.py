@@ -28,7 +28,7 @@ class MiniaturePainter:
     """The generator of a run and an emotion network on one device.
 
     Raises:
-        DataError: A part of the run is not there.
+        DataError: A part of the run is missing.
     """
 
     def __init__(self, settings: "MiniatureSettings", device: str):

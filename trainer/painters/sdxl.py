@@ -34,7 +34,7 @@ class SdxlPainter:
     """A pipeline and an emotion network on one device: in float16 on a GPU, in float32 elsewhere.
 
     Raises:
-        DataError: The model is not there, or the network reads features of another width.
+        DataError: The model is missing, or the network reads features of another width.
     """
 
     def __init__(self, settings: "SdxlSettings", device: str):
@@ -69,7 +69,7 @@ class SdxlPainter:
 
     @torch.no_grad()
     def draw(self, tasks: Sequence[Task]) -> list[Pillow.Image]:
-        """Pictures of a batch; each one's noise follows from its seed alone."""
+        """Pictures of a batch; each one's noise follows only from its seed."""
         if self.baseline is not None:
             prompts, *at = zip(*((task.text, task.valence, task.arousal) for task in tasks), strict=True)
             strength = self.settings.strength

@@ -20,7 +20,7 @@ SDXL_FLOPS_A_STEP = 12e12
 
 class Painter(Protocol):
     def draw(self, tasks: Sequence[Task]) -> list[Image]:
-        """One picture for each task; each depends on its own task alone."""
+        """One picture for each task, whatever else is in the batch."""
 
 
 class PainterSettings(Protocol):
@@ -35,7 +35,7 @@ class PainterSettings(Protocol):
     flops: float | None
 
     def as_json(self) -> dict:
-        """Everything besides the task that a picture depends on; pictures of other values are drawn again."""
+        """Everything besides the task that a picture depends on; with other values, pictures are drawn again."""
 
     def make(self, device: str) -> Painter:
         """Loads the models."""

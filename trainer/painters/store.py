@@ -1,7 +1,7 @@
-"""The folder of generated images: each whole or not there, with its hash, so that drawing goes on where it stopped.
+"""The folder of generated images. Each is whole or absent, with its hash, so that drawing continues where it stopped.
 
-Every process notes what it drew in parts/<method>-<rank>-of-<count>.jsonl. Whichever finds all pictures of the plan
-there writes manifest.jsonl, and SHA256SUMS, which `sha256sum --check` reads.
+Every process notes what it drew in parts/<method>-<rank>-of-<count>.jsonl. The one that finds all
+planned pictures in it writes manifest.jsonl, and SHA256SUMS for `sha256sum --check`.
 """
 
 import time
@@ -64,7 +64,7 @@ class Store:
         """
         part = self.folder / "parts" / f"{method}-{processes.rank}-of-{processes.count}.jsonl"
         busy = DataError(
-            f"{self.folder}: another process is drawing {method} there. Wait for it, or start all of them with "
+            f"{self.folder}: another process is drawing {method} there. Wait for it, or start all processes with "
             "torchrun, which shares the pictures out."
         )
         try:

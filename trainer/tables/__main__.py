@@ -7,7 +7,7 @@ python -m trainer.tables 1 --sdxl sdxl --network ours=network.safetensors --read
 
 Table 1 compares five methods, 2 their smoothness, 3 is the user study, 4 density weighting; figure 10 is the scale
 factor, settings the published block order, the paper's recipe and the improved one. Without --sdxl it is the miniature:
-a run's folder that does not exist is made from the shipped weights. An interrupted command goes on when it is run
+a run's folder that does not exist is made from the shipped weights. An interrupted command continues when it is run
 again.
 """
 
@@ -31,12 +31,16 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, default=Path("runs/tables"), help="pictures and results (%(default)s)")
     text = "a document that gets the tables between its marks"
     add("--table", type=Path, metavar="FILE", dest="document", help=text)
-    add("--prompts", type=int, metavar="N", help="the first N prompts alone (default: 42, or SDXL's 132)")
+    add("--prompts", type=int, metavar="N", help="only the first N prompts (default: 42, or SDXL's 132)")
     add("--seeds", type=int, default=1, help="pictures of every prompt and point (%(default)s)")
     add("--device", default="auto", help=DEVICE_HELP)
-    add("--processes", type=int, default=1, metavar="N", help="that draw at once (%(default)s)")
+    add("--processes", type=int, default=1, metavar="N", help="processes that draw at once (%(default)s)")
     add("--no-fit", action="store_false", dest="fit", help="leave out networks that are not fitted")
-    add("--dry-run", action="store_true", help="say what is missing, how long it takes and how large it is")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="only say what is missing, how long it takes and how large it is",
+    )
     _add_miniature(top.add_argument_group("on the miniature").add_argument)
     _add_sdxl(top.add_argument_group("on SDXL").add_argument)
     add = top.add_argument_group("on both").add_argument
@@ -80,7 +84,7 @@ def make(settings: TablesSettings) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; everything that a user can put right is said in a line, without a traceback."""
+    """Runs the command; a user's mistake is told in one line, without a traceback."""
     words = sys.argv[1:] if arguments is None else arguments
     settings = read_settings(words)
     return status_of(lambda: make(settings), "eval,miniature", RuntimeError)

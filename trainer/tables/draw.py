@@ -47,8 +47,8 @@ FLOP_A_SECOND = 1e14
 
 
 def estimate(source: Source, drawings: Sequence[Drawing], settings: TablesSettings) -> str:
-    """What is missing, and about how long it takes and how large it is, in words."""
-    lines, absent = [], once([drawing for drawing in drawings if not source.is_there(drawing)])
+    """The missing networks and pictures, about how long they take and how large they are, in words."""
+    lines, absent = [], once([drawing for drawing in drawings if not source.is_fitted(drawing)])
     if isinstance(source, Miniature) and not (source.run / "recipe.json").is_file():
         lines.append(f"{source.run} does not exist: it is made from the shipped weights, in seconds")
         absent = [drawing for drawing in absent if drawing.network != source.network(OURS, 0)]
@@ -92,7 +92,7 @@ def _pictures(source: Source, drawings: Sequence[Drawing], settings: TablesSetti
 
 def _of_row(source: Source, drawing: Drawing, settings: TablesSettings) -> tuple[int, int, float, float]:
     """How many pictures a row has, how many are missing, and seconds and bytes of one."""
-    if isinstance(source, Miniature) and not (source.has_generator and source.is_there(drawing)):
+    if isinstance(source, Miniature) and not (source.has_generator and source.is_fitted(drawing)):
         points = 1 if drawing.row == PLAIN else len(POINTS)
         count = len(source.prompts(settings.prompts)) * settings.seeds * points
         return count, count, PICTURE_SECONDS, 1.6 * source.pixels

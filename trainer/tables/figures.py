@@ -44,7 +44,7 @@ class Row:
     seeds: tuple[int, ...] = ()
 
     def over_networks(self, figure: str, seeds: Sequence[int] = ()) -> np.ndarray:
-        """[P], the mean over networks; over those of `seeds` alone, if any are of them."""
+        """[P], the mean over networks; only over those of `seeds`, if any are of them."""
         own = [index for index, seed in enumerate(self.seeds) if seed in seeds]
         return self.figures[figure][own or slice(None)].mean(0)
 
@@ -116,7 +116,7 @@ class Found:
         return self._tested(self.pairs)
 
     def _tested(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, tuple[str, str]], Tested]:
-        """Tests of the rows that are there, with Holm's correction over those of each figure."""
+        """Tests of the rows that were drawn, with Holm's correction over those of each figure."""
         found = {}
         for figure in self.columns:
             tests = {pair: self._compared(figure, *pair) for pair in pairs}
@@ -160,7 +160,7 @@ def score_all(manifest: Path, images: Sequence[Image], measures: Measures) -> Sc
 
 
 def find(table: Table, manifest: Path, drawings: Sequence[Drawing], measures: Measures) -> Found:
-    """Measures the rows of a table that are there."""
+    """Measures the rows of a table, as far as they are drawn."""
     scores = score(manifest, drawings, measures)
     results = measured(scores, PLAIN)
     rows = {

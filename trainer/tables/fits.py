@@ -26,7 +26,7 @@ def check_base(source: Miniature, drawings: Sequence[Drawing]) -> None:
     weights = source.run / "generator" / "unet" / "diffusion_pytorch_model.safetensors"
     own = file_sha256(weights) if weights.is_file() else None
     for drawing in drawings:
-        if drawing.row in BASELINES and source.is_there(drawing):
+        if drawing.row in BASELINES and source.is_fitted(drawing):
             fitted_to = baseline_training(drawing.network).get("base", {}).get("unet_sha256")
             if fitted_to != own:
                 raise DataError(

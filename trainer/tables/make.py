@@ -90,14 +90,14 @@ def _fitted(settings: TablesSettings, source: Source, drawings: list[Drawing]) -
     if isinstance(source, Miniature):
         restored(source.run, settings.shipped)
         check_base(source, drawings)
-    missing = [drawing for drawing in drawings if not source.is_there(drawing)]
+    missing = [drawing for drawing in drawings if not source.is_fitted(drawing)]
     if missing and settings.fit:
         fit(source, missing, settings.device)
     elif missing:
         say("left out, because they are not fitted: " + ", ".join(drawing.method for drawing in missing))
-    there = [drawing for drawing in drawings if source.is_there(drawing)]
+    there = [drawing for drawing in drawings if source.is_fitted(drawing)]
     if not any(drawing.row == OURS for drawing in there):
-        raise DataError(f"There is no network of {OURS}, which the other rows are compared with.")
+        raise DataError(f"A network of {OURS} is missing, which the other rows are compared with.")
     return there
 
 

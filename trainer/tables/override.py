@@ -29,7 +29,7 @@ STRENGTHS = (1.0, 2.0)
 
 
 def override(settings: MeasureSettings, network: Path) -> str:
-    """The table with how it was made, as Markdown: by the words' axis and place, words alone and words against values.
+    """The table as Markdown, with how it was made: a row for each axis and place of the words.
 
     Raises:
         DataError: The network or a part of the run cannot be used.

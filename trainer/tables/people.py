@@ -82,7 +82,7 @@ def simulated(out: Path, scores: Scores, drawings: Sequence[Drawing]) -> dict:
         replace(image, method=firsts[image.method]) for image in scores.images if image.method in firsts
     ]
     if {image.method for image in chosen} != {OURS, REWRITING}:
-        raise DataError(f"Table 3 compares {OURS} and {REWRITING}, and there are no pictures of one of them.")
+        raise DataError(f"Table 3 compares {OURS} and {REWRITING}, but one of them has no pictures.")
     key, folder = _study(out, chosen)
     read = np.stack([scores.columns["valence"], scores.columns["arousal"]], axis=1)
     readings = {image.id: read[row] for row, image in enumerate(scores.images)}
@@ -92,7 +92,7 @@ def simulated(out: Path, scores: Scores, drawings: Sequence[Drawing]) -> dict:
 
 
 def _study(out: Path, images: Sequence[Image]) -> tuple[Key, Path]:
-    """The study of these very pictures, made if it is not there."""
+    """The study of these very pictures, made if it does not exist."""
     digest = hashlib.sha256()
     for image in sorted(images, key=lambda image: image.id):
         digest.update(f"{image.id} {image.method} ".encode() + image.path.read_bytes())

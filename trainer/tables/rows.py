@@ -22,7 +22,7 @@ VARIANTS = {
 STRONGER = "ours-1.25"
 STRENGTHS = {STRONGER: 1.25}
 """Rows that are the networks of ours, drawn with another strength: the one at which the miniature's pictures reach as
-far as rewriting's. Of the miniature alone."""
+far as rewriting's. Only on the miniature."""
 
 FITTED = (*VARIANTS, "scale-1.0", *BASELINES)
 """Rows with networks of their own, emotion networks and baselines. Ours has scale 1.0 on the miniature already."""

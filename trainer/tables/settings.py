@@ -22,9 +22,9 @@ class TablesSettings:
         processes: That draw at once.
         fit: Whether missing networks are fitted, or left out.
         dry_run: Only say what is missing.
-        run, baselines, shipped, networks: On the miniature: the run, the baselines' runs, the weights that a missing
+        run, baselines, shipped, networks: Of the miniature: the run, the baselines' runs, the weights that a missing
             run is restored from, and the networks of each row.
-        sdxl, network, rewritten: On SDXL: the model, NAME=FILE words of its networks, and the rewritten prompts.
+        sdxl, network, rewritten: Of SDXL: the model, NAME=FILE words of its networks, and the rewritten prompts.
         reader, backbone, clip, lpips, lpips_weights: What measures, as in `trainer.evaluate`.
         answers, key: People's answers to a study and its key, for table 3.
     """
@@ -86,7 +86,7 @@ def table_names(words: list[str]) -> list[str]:
     """The tables that the words name: "1" and "figure 10".
 
     Raises:
-        DataError: There is no such table.
+        DataError: A word names no table.
     """
     joined = " ".join(words).replace("figure 10", "figure-10").replace("table ", "").split()
     names = [{"figure-10": "figure 10"}.get(w, w if w == "settings" else f"table {w}") for w in joined]

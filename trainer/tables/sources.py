@@ -69,7 +69,7 @@ class Miniature:
         )
         return folder / "network.safetensors"
 
-    def is_there(self, drawing: Drawing) -> bool:
+    def is_fitted(self, drawing: Drawing) -> bool:
         """Whether the network is fitted: an emotion network's file exists before its training has ended."""
         if drawing.network is None:
             return True
@@ -104,7 +104,7 @@ class Sdxl:
     Attributes:
         model: A diffusers folder, hub id or checkpoint.
         files: Networks by row.
-        rewritten: The rewritten prompts, if there are any.
+        rewritten: The rewritten prompts, if given.
     """
 
     model: str
@@ -120,7 +120,7 @@ class Sdxl:
             for seed, path in enumerate(self.files.get(row, []))
         ]
 
-    def is_there(self, drawing: Drawing) -> bool:
+    def is_fitted(self, drawing: Drawing) -> bool:
         return drawing.network is None or drawing.network.is_file()
 
     def painter(self, drawing: Drawing) -> SdxlSettings:
