@@ -158,9 +158,7 @@ def find_network(name: str, folder: str = FOLDER, kind: str = "network") -> str:
         return path
     problem = f"There is no emotion {kind} {name!r}."
     if listed:
-        problem = (
-            f"{name!r} is a link that leads nowhere." if readable else f"{name!r} is no UTF-8: rename it."
-        )
+        problem = f"{name!r} is a broken symlink." if readable else f"{name!r} is not valid UTF-8: rename it."
     searched = "; ".join(f"{path} ({_state(Path(path))})" for path in folder_paths.get_folder_paths(folder))
     found = f"Found: {', '.join(names)}." if names else f"No {kind} file was found."
     raise FileNotFoundError(
