@@ -128,7 +128,7 @@ def test_damage_is_named_and_leaves_nothing(shipped, tmp_path):
     copy = tmp_path / "shipped"
     shutil.copytree(shipped, copy)
     (copy / "vae.safetensors").write_bytes((copy / "vae.safetensors").read_bytes()[:-9])
-    with pytest.raises(ValueError, match=r"vae\.safetensors is not the file that README\.md beside it tells"):
+    with pytest.raises(ValueError, match=r"vae\.safetensors is not the file that README\.md beside it lists"):
         restore(copy, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

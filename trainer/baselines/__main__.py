@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from trainer.baselines.settings import Settings
-from trainer.core.command_line import status_of
+from trainer.core.command_line import quiet, status_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,17 +59,12 @@ def train_command(args: argparse.Namespace) -> None:
     if bool(args.sdxl) != bool(args.manifest):
         raise ValueError("--sdxl and --manifest go together: a model, and the pictures to fit to.")
     settings = Settings(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Settings)})
-    import diffusers
-    import transformers
-
     from trainer.baselines.base import from_manifest, from_miniature
     from trainer.baselines.train import train
     from trainer.core.device import Machine
     from trainer.core.lock import alone
 
-    # Their notes about every file they read would bury the progress.
-    diffusers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    quiet()
     machine = Machine.find(args.device, args.precision)
     with alone(args.out):
         if args.miniature:

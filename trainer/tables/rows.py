@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from emoticrafter.research.baselines import METHODS as BASELINES
+from trainer.baselines.settings import TOKENS as BASELINES
 
 OURS, REWRITING, PLAIN = "ours", "rewriting", "plain"
 
