@@ -63,7 +63,7 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 def read_header(path: Path) -> dict[str, str]:
     """The metadata of a safetensors file, {} if it has none; errors as `read_safetensors`."""
-    with _open(path) as file:
+    with open_safetensors(path) as file:
         return file.metadata() or {}
 
 
@@ -78,7 +78,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         ValueError: It is damaged or another kind of file, or holds a dtype that torch does not have. The cause is
             what safetensors says.
     """
-    with _open(path) as file:
+    with open_safetensors(path) as file:
         try:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
@@ -86,7 +86,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         return file.metadata() or {}, tensors
 
 
-def _open(path: Path) -> safe_open:
+def open_safetensors(path: Path) -> safe_open:
+    """Opens a safetensors file, to read some of its tensors; errors as `read_safetensors`."""
     size = path.stat().st_size
     try:
         return safe_open(path, framework="pt")

@@ -331,7 +331,7 @@ def test_a_full_disk_keeps_what_was_saved(data_folder, tmp_path, capsys, monkeyp
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint, "save_tensors", full)
     assert fit(data_folder, tmp_path / "run", "--steps 4 --resume") == 1
     error = error_of(capsys)
     assert "last.safetensors could not be written: the disk is full" in error

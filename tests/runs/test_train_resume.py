@@ -165,11 +165,11 @@ def test_a_kill_in_the_middle_of_a_checkpoint_leaves_nothing_after_the_next_run(
     out = tmp_path / "run"
     dies = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from trainer import train; from trainer.core import checkpoint\n"
+        "from trainer import train; from emoticrafter.weights import files\n"
         "def half(tensors, path, metadata):\n"
         "    Path(path).write_bytes(b'half'); Path(path).with_name('.tmpAbC').write_bytes(b'half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "checkpoint.save_file = half; train.main(sys.argv[1:])"
+        "files.save_file = half; train.main(sys.argv[1:])"
     )
     command = [sys.executable, "-c", dies, *arguments(data_folder, out, "--steps 4")]
     killed = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True)

@@ -11,12 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from emoticrafter.files import write_atomically
 from emoticrafter.fit.loop import Fit
+from emoticrafter.weights import read_header, read_safetensors, save_tensors
 from trainer.core.command_line import TrainingError
 
 FORMAT = "emoticrafter-checkpoint"
@@ -51,11 +49,10 @@ def save_checkpoint(out: Path, fit: Fit, **state) -> None:
         for moment in MOMENTS:
             if parameter in fit.optimizer.state:
                 tensors[f"{moment}.{name}"] = fit.optimizer.state[parameter][moment]
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     state = json.dumps({"step": fit.step, **state})
     metadata = {"format": FORMAT, "version": VERSION, "state": state}
     with writing(checkpoint_path(out)):
-        write_atomically(checkpoint_path(out), lambda temporary: save_file(tensors, temporary, metadata))
+        save_tensors(checkpoint_path(out), tensors, metadata)
 
 
 @contextmanager
@@ -63,11 +60,11 @@ def writing(path: Path):
     """Turns what goes wrong while a file is written into one line that says what to do."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        # safetensors reports its own errors, with the system's text inside.
-        full = "No space left" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    except OSError as error:
+        reason = error.__cause__ or error  # safetensors reports its own errors, with the system's text inside
+        full = "No space left" in str(reason) or error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise TrainingError(
-            f"{path} could not be written: {'the disk is full' if full else error}. What was saved before is whole: "
+            f"{path} could not be written: {'the disk is full' if full else reason}. What was saved before is whole: "
             f"{'free some space' if full else 'check the folder'} and run the same command again, trainer.train with "
             "--resume."
         ) from error
@@ -115,12 +112,11 @@ def read_state(out: Path, keys: dict = PROGRESS) -> dict:
     """
     path = checkpoint_path(out)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
-                raise TrainingError(f"{path} is not a checkpoint of this trainer: choose another --out.")
-            state = json.loads(metadata.get("state", "null"))
-    except (OSError, SafetensorError, ValueError) as error:
+        metadata = read_header(path)
+        if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
+            raise TrainingError(f"{path} is not a checkpoint of this trainer: choose another --out.")
+        state = json.loads(metadata.get("state", "null"))
+    except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
     if wrong := _wrong_in(state, keys):
         raise _damaged(path, wrong)
@@ -143,15 +139,17 @@ def _wrong_in(state, keys: dict) -> str:
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+        return read_safetensors(path)[1]
+    except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, error: Exception | str) -> TrainingError:
+    reason = (
+        getattr(error, "__cause__", None) or error
+    )  # what safetensors says, without the advice for networks
     return TrainingError(
-        f"{path} cannot be read ({error}). It is damaged: move it away to start the run anew, or put back a copy of it."
+        f"{path} cannot be read ({reason}). It is damaged: move it away to start the run anew, or put back a copy."
     )
 
 

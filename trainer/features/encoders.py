@@ -26,10 +26,10 @@ import numpy as np
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
-from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from emoticrafter.weights import open_safetensors
 from trainer.features.tokenizer import END, START, TOKENS, VOCABULARY, WORDS, clip_tokenizer
 
 
@@ -139,10 +139,7 @@ def _read(source: str | Path) -> tuple[str, list[dict], list[dict]]:
 def _open(path: Path):
     if path.suffix != ".safetensors":
         raise ValueError(f"{path} is not a .safetensors file. Pickles can run code: save it as safetensors.")
-    try:
-        return safe_open(path, "pt")
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or half downloaded ({error}). Get the file again.") from error
+    return open_safetensors(path)
 
 
 _CLIP_L = "conditioner.embedders.0.transformer.text_model."
