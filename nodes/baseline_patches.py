@@ -1,7 +1,7 @@
-"""The paper's baselines as patches of ComfyUI's MODEL, and as tokens of its CLIP.
+"""Applies the paper's baselines: as patches of ComfyUI's MODEL, or as tokens of its CLIP.
 
-Keys, values and vectors depend on valence and arousal alone: they are computed once, on the processor, and the patches
-hold these few numbers instead of the baseline's weights.
+Keys, values and vectors depend on valence and arousal alone: they are computed once, on the CPU, and the patches hold
+these few numbers instead of the baseline's weights.
 """
 
 import comfy.utils
@@ -32,10 +32,10 @@ def patched(
     arousal: float,
     strength: float,
 ) -> ModelPatcher:
-    """A MODEL whose positive prompt has the emotion; strength 0 gives the model as it is.
+    """A MODEL whose positive prompt has the emotion; strength 0 returns the model as it is.
 
     Raises:
-        ValueError: The baseline was fitted to a model of other sizes, or a value lies outside [-3, 3].
+        ValueError: The baseline was fitted to a model with other sizes, or a value lies outside [-3, 3].
     """
     effect = scaled(baseline(valence, arousal), strength)
     sizes = getattr(model.model.model_config, "unet_config", {})
@@ -63,7 +63,7 @@ def patched(
 
 
 def _attention_places(sizes: dict) -> dict[str, tuple[str, int, int]]:
-    """Where ComfyUI has each cross-attention layer: the block's kind and number, and the transformer in it."""
+    """ComfyUI's place of each cross-attention layer: the block's kind and number, and the transformer in it."""
     found = {}
     for name, key in comfy.utils.unet_to_diffusers(sizes).items() if sizes else ():
         layer, ours, _ = name.partition(".attn2.to_q.weight")
@@ -78,9 +78,7 @@ def _add_attention(model: ModelPatcher, effect: Attention, places: dict[str, tup
     others = model.model_options["transformer_options"].get("patches_replace", {}).get("attn2", {})
     for name, (keys, values) in effect.items():
         place = places[name]
-        before = others.get(place) or others.get(
-            place[:2]
-        )  # another pack's patch of this layer keeps its say
+        before = others.get(place) or others.get(place[:2])  # another pack's patch of this layer still counts
         model.set_model_attn2_replace(_AddedAttention(keys, values, before), *place)
 
 
@@ -92,7 +90,7 @@ def _positive_rows(count: int, options: dict) -> list[slice]:
 
 
 class _AddedAttention:
-    """What takes the place of a layer's attention to the text: that, and attention to the emotion."""
+    """Replaces a layer's attention to the text by that plus attention to the emotion."""
 
     def __init__(self, keys: Tensor, values: Tensor, before=None):
         self.keys, self.values, self.before = keys, values, before
@@ -110,7 +108,7 @@ class _AddedAttention:
         return optimized_attention(q, k, v, options["n_heads"], attn_precision=options.get("attn_precision"))
 
     def to(self, target):
-        """Moved to a device or a dtype, as ComfyUI asks for when it loads the model."""
+        """A copy on a device or in a dtype, as ComfyUI asks for when it loads the model."""
         before = self.before.to(target) if hasattr(self.before, "to") else self.before
         return _AddedAttention(self.keys.to(target), self.values.to(target), before)
 

@@ -63,7 +63,7 @@ class EmotionBaseline(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, baseline_name: str | None = None) -> bool | str:
-        if baseline_name is None:  # linked, and known only when it runs; or not given, which ComfyUI tells
+        if baseline_name is None:  # linked, so known only when it runs; or missing, which ComfyUI reports
             return True
         try:
             networks.find_network(baseline_name, FOLDER, "baseline")
@@ -73,7 +73,7 @@ class EmotionBaseline(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, baseline_name: str | None, **_others) -> str:
-        # A linked name is not known yet: then a change of any file counts.
+        # a linked name is not known yet: then a change to any file counts
         names = networks.network_names(FOLDER) if baseline_name is None else [baseline_name]
         return " ".join(networks.file_version(name, FOLDER) for name in names)
 

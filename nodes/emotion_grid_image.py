@@ -57,7 +57,7 @@ class EmotionGridImage(io.ComfyNode):
         cell_size: list[int],
         columns: list[int],
     ) -> io.NodeOutput:
-        from ..emoticrafter.figures import drawing  # with parts of Pillow that ComfyUI has not loaded yet
+        from ..emoticrafter.figures import drawing  # loads parts of Pillow that ComfyUI has not
 
         shown = join(points)
         pictures = [picture for batch in images for picture in drawing.to_pictures(batch)]

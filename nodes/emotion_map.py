@@ -37,10 +37,7 @@ class EmotionMap(io.ComfyNode):
     def execute(
         cls, size: list[int], asked: list[Points] | None = None, read: list[Points] | None = None
     ) -> io.NodeOutput:
-        from ..emoticrafter.figures import (  # with parts of Pillow that ComfyUI has not loaded yet
-            drawing,
-            plane,
-        )
+        from ..emoticrafter.figures import drawing, plane  # loads parts of Pillow that ComfyUI has not
 
         asked, read = (join(points) if points else Points((), ()) for points in (asked, read))
         places = [list(zip(points.valence, points.arousal, strict=True)) for points in (asked, read)]

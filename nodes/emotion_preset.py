@@ -18,8 +18,8 @@ class EmotionPreset(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         problems = own_problems()
-        # The list is where one looks for an emotion that did not come, so it tells the mistakes. It may cut long
-        # lines off; the tooltip shows them whole.
+        # The list is where people look for an emotion that is missing, so it shows the mistakes. It may cut off long
+        # lines; the tooltip shows them whole.
         options = [*problems, *(emotion.label for emotion in known_emotions())]
         return io.Schema(
             node_id="EmotiCrafterPreset",
@@ -72,9 +72,11 @@ class EmotionPreset(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, emotion: str | None = None) -> bool | str:
-        """Looks at emotion alone, and blend_with is looked at when the node runs: ComfyUI blames every input that
-        is named here, whichever is wrong."""
-        if emotion is None:  # linked, and known only when it runs
+        """Checks emotion alone; blend_with is checked when the node runs.
+
+        ComfyUI blames every input that is named here, whichever is wrong.
+        """
+        if emotion is None:  # linked, so known only when it runs
             return True
         try:
             named_point(emotion)

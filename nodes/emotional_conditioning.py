@@ -26,8 +26,8 @@ from .inputs import (
 from .networks import ManagedNetwork, encode, inject
 from .notices import warn_of_misreaders
 
-# The last words of each CLIP and their directions, for as long as the CLIP is there: moving the point does not
-# load and run the text encoder again.
+# Each CLIP's last words and their directions, for as long as the CLIP exists: moving the point does not run the text
+# encoder again.
 _directions: weakref.WeakKeyDictionary[object, tuple[tuple[str, ...], Tensor]] = weakref.WeakKeyDictionary()
 
 
@@ -94,7 +94,7 @@ class EmotionalConditioning(io.ComfyNode):
 
 
 def protected_directions(clip, text: str) -> Tensor | None:
-    """The directions of the words in a text with commas, None if there are none."""
+    """The directions of comma-separated words, None without words."""
     words = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
     if not words:
         return None
@@ -131,14 +131,14 @@ def _encode(clip, text: str) -> Tensor:
 
 
 def _token_count(clip, word: str) -> int:
-    [windows, *_] = clip.tokenize(word, return_word_ids=True).values()  # of the first of its encoders
+    [windows, *_] = clip.tokenize(word, return_word_ids=True).values()  # from the first of its encoders
     return sum(word_id != 0 for window in windows for _token, _weight, word_id in window)
 
 
 def chosen_pooled(pooled: str, prompt: list | None) -> str | Tensor:
     if pooled in (KEEP, ZERO):
         return pooled
-    if pooled != FROM_PROMPT:  # the list is checked by the browser, not by the server
+    if pooled != FROM_PROMPT:  # only the browser checks the list
         raise ValueError(f"pooled is {pooled!r}: expected {KEEP!r}, {ZERO!r} or {FROM_PROMPT!r}.")
     for _features, extra in prompt or []:
         if extra.get("pooled_output") is not None:

@@ -122,7 +122,7 @@ def pooled_inputs() -> list[io.Input]:
 
 
 def _advanced(widget: io.Input) -> io.Input:
-    widget.extra_dict = {"advanced": True}  # ComfyUI 0.3 takes it in no widget's constructor
+    widget.extra_dict = {"advanced": True}  # no widget's constructor takes it in ComfyUI 0.3
     return widget
 
 

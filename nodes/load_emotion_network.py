@@ -40,7 +40,7 @@ class LoadEmotionNetwork(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, network_name: str | None = None) -> bool | str:
-        if network_name is None:  # linked, and known only when it runs; or not given, which ComfyUI tells
+        if network_name is None:  # linked, so known only when it runs; or missing, which ComfyUI reports
             return True
         try:
             networks.find_network(network_name)
@@ -50,7 +50,7 @@ class LoadEmotionNetwork(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, network_name: str, dtype: str) -> str:
-        # A linked name is not known yet: then a change of any file counts.
+        # a linked name is not known yet: then a change to any file counts
         names = networks.network_names() if network_name is None else [network_name]
         return " ".join(networks.file_version(name) for name in names)
 

@@ -1,14 +1,13 @@
-"""The miniature's MODEL, CLIP and VAE: ComfyUI's own SDXL classes at small size, filled with the weights in miniature/.
+"""Builds the miniature's MODEL, CLIP and VAE: ComfyUI's own SDXL classes at small size, with the weights in miniature/.
 
-trainer/miniature/comfyui_layout.py writes the names and sizes that are read here.
+trainer/miniature/comfyui_layout.py writes the names and sizes that this file reads.
 """
 
 import json
 import logging
-import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import comfy.model_management as memory
 import comfy.sd
@@ -25,17 +24,18 @@ FOLDER = Path(__file__).resolve().parents[1] / "miniature"
 FORMAT, VERSION = "emoticrafter-miniature", 1
 FILES = tuple(f"{name}.safetensors" for name in ("unet", "text_encoders", "vae", "emotion_network"))
 UNUSED = ("logit_scale", "clip_l.transformer.text_projection.weight")
-"""Ends of names that ComfyUI's text encoders have and SDXL does not read; the file is without them."""
+"""Ends of names in ComfyUI's text encoders that SDXL does not read; the file leaves them out."""
 GET_THEM = (
     "The weights (40 MB) come with a git checkout of the project, not with the registry's package: clone the "
     "project, or copy its folder miniature/ there."
 )
 
+T = TypeVar("T")
 log = logging.getLogger("emoticrafter")
 
 
 class Miniature(NamedTuple):
-    """What the node gives."""
+    """The node's outputs."""
 
     model: ModelPatcher
     clip: comfy.sd.CLIP
@@ -43,24 +43,20 @@ class Miniature(NamedTuple):
     network: networks.ManagedNetwork
 
 
-# The parts in use, by file version: every loader gives the same ones, and nothing is kept that no graph holds any more.
-_in_use: weakref.WeakValueDictionary[tuple, object] = weakref.WeakValueDictionary()
-
-
 def load_miniature(folder: Path = FOLDER) -> Miniature:
-    """Builds the miniature from its files, or gives what is already built.
+    """Builds the miniature from its files, or returns what is already built.
 
     Raises:
         FileNotFoundError: Files are missing; says where to get them.
-        ValueError: One is damaged, of another kind or version, or does not fit.
+        ValueError: A file is damaged, of another kind or version, or does not fit.
     """
     if missing := [name for name in FILES if not (folder / name).is_file()]:
         raise FileNotFoundError(f"The miniature lacks {', '.join(missing)} in {folder}. {GET_THEM}")
     unet, text_encoders, vae, network = (folder / name for name in FILES)
     return Miniature(
-        _shared(unet, make_model),
-        _shared(text_encoders, make_clip),
-        _shared(vae, make_vae),
+        _part(unet, make_model),
+        _part(text_encoders, make_clip),
+        _part(vae, make_vae),
         networks.share_network(str(network), networks.AUTO),
     )
 
@@ -70,18 +66,17 @@ def files_version(folder: Path = FOLDER) -> str:
     return " ".join(networks.version_of(str(folder / name)) for name in FILES)
 
 
-def _shared(path: Path, make: Callable[[dict[str, Tensor], dict], object]):
-    key = (str(path), networks.version_of(str(path)))
-    part = _in_use.get(key)
-    if part is None:
+def _part(path: Path, make: Callable[[dict[str, Tensor], dict], T]) -> T:
+    def load() -> T:
         log.info("[EmotiCrafter] Loading the miniature's %s", path.name)
         try:
-            part = _in_use[key] = make(*read_file(path))
+            return make(*read_file(path))
         except KeyError as error:
             raise _unusable(path, f"it has no {error}, and may be another part under this name") from error
         except (TypeError, ValueError) as error:
             raise _unusable(path, error) from error
-    return part
+
+    return networks.shared((str(path), networks.version_of(str(path))), load)
 
 
 def _unusable(path: Path, why: object) -> ValueError:
@@ -92,20 +87,20 @@ def read_file(path: Path) -> tuple[dict[str, Tensor], dict]:
     """Reads one of the miniature's files: its tensors by name, cast to float32, and the sizes of what they fill.
 
     Raises:
-        ValueError: It is cut short, of another kind or version, or holds NaN or infinity.
+        ValueError: It is damaged, of another kind or version, or holds NaN or infinity.
     """
     metadata, weights = read_safetensors(path)
     refusal = f"its metadata lacks format={FORMAT}"
     sizes = parse_metadata(
         metadata, (FORMAT, VERSION), path.name, refusal, lambda told: json.loads(told["config"])
     )
-    # What a damaged file draws is a black picture, and nothing else would say why.
+    # a damaged file would draw black pictures, and nothing else would say why
     check_numbers(weights, torch.float32, path.name)
     # In the dtype of the modules: with DynamicVRAM, ComfyUI's layers take a tensor as it comes.
     return {name: tensor.float() for name, tensor in weights.items()}, sizes
 
 
-# float32 everywhere, whatever the card prefers: at this size it costs nothing, and the pictures are the same.
+# float32 everywhere, whatever the card prefers: it costs nothing at this size, and gives the same pictures everywhere.
 
 
 def make_model(weights: dict[str, Tensor], sizes: dict) -> ModelPatcher:

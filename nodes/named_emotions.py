@@ -1,4 +1,4 @@
-"""The named emotions that the nodes offer: people's own from models/emoticrafter/emotions.json, then the built-in."""
+"""The named emotions that the nodes offer: the user's own from models/emoticrafter/emotions.json, then the built-in."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from ..emoticrafter.files import printable
 from ..emoticrafter.va import Point
 from . import networks
 
-PROBLEM = f"! {OWN_SOURCE}, "  # begins an entry of the list that tells a mistake
+PROBLEM = f"! {OWN_SOURCE}, "  # starts an entry of the list that reports a mistake
 
 
 def own_emotions() -> OwnEmotions:
-    """What models/emoticrafter/emotions.json holds, or that of another folder of extra_model_paths.yaml."""
+    """The contents of emotions.json in models/emoticrafter, or in another folder of extra_model_paths.yaml."""
     path = folder_paths.get_full_path(networks.FOLDER, OWN_SOURCE)
     return read_own_emotions(Path(path)) if path else OwnEmotions()
 
@@ -24,7 +24,7 @@ def own_version() -> str:
 
 
 def known_emotions() -> list[NamedEmotion]:
-    """People's own before the built-in ones."""
+    """The user's own, then the built-in ones."""
     return [*own_emotions().emotions, *EMOTIONS]
 
 
@@ -37,7 +37,7 @@ def named_point(label: str) -> Point:
     for emotion in known_emotions():
         if emotion.label == label:
             return emotion.point
-    if str(label).startswith(PROBLEM):  # whoever calls the server may send no text at all
+    if str(label).startswith(PROBLEM):  # a caller of the server may send something other than text
         problem = printable(label.removeprefix("! "))
         raise ValueError(f"{problem}. Correct the file, press R, and choose an emotion.")
     raise ValueError(f"There is no emotion {label!r} any more. {_own_state()} Choose one of the list.")

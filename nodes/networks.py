@@ -1,10 +1,11 @@
-"""Files in the model folders, and networks under ComfyUI's memory management."""
+"""Finds files in the model folders, and loads networks under ComfyUI's memory management."""
 
 import logging
 import os
 import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import comfy.model_management as memory
 import comfy.model_patcher
@@ -19,6 +20,7 @@ from .notices import warn_of_unreached
 
 FOLDER = "emoticrafter"
 AUTO = "auto"
+T = TypeVar("T")
 
 log = logging.getLogger("emoticrafter")
 
@@ -34,24 +36,24 @@ def make_patcher(model: torch.nn.Module, load_device: torch.device, offload_devi
 
 
 class ManagedNetwork:
-    """A network that ComfyUI moves between devices; an EMOTION_NETWORK link carries one of an EmotionNetwork."""
+    """A network that ComfyUI moves between devices; EMOTION_NETWORK links carry one of an EmotionNetwork."""
 
     def __init__(self, network: torch.nn.Module):
-        # Treated as a text encoder: with little video memory it runs on the processor, where one prompt
-        # takes a fraction of a second.
+        # Treated as a text encoder: with little video memory it runs on the CPU, where one prompt takes a fraction of
+        # a second.
         load_device, offload_device = memory.text_encoder_device(), memory.text_encoder_offload_device()
         self.patcher = make_patcher(network.requires_grad_(False), load_device, offload_device)
 
     def ready(self) -> torch.nn.Module:
-        """The network, on the device where it is to run."""
-        # Whole or not at all: its layers cannot be cast one by one as ComfyUI's own layers are. With DynamicVRAM
-        # the option has no effect, and layers that are not ComfyUI's are always loaded whole.
+        """The network, on the device where it will run."""
+        # Whole or not at all: unlike ComfyUI's own layers, its layers cannot be cast one by one. With DynamicVRAM the
+        # option has no effect, and layers that are not ComfyUI's are always loaded whole.
         memory.load_models_gpu([self.patcher], force_full_load=True)
         return self.patcher.model
 
 
 class Emotion(NamedTuple):
-    """What an EMOTION link carries: the features, and the network that made them and can read them."""
+    """Carried by EMOTION links: the features, and the network that made them and can read them."""
 
     network: ManagedNetwork
     features: EmotionFeatures
@@ -71,31 +73,38 @@ def inject(conditioning: list, emotion: Emotion, strength: float, **settings) ->
     return inject_emotion(conditioning, emotion.network.ready(), emotion.features, strength, **settings)
 
 
-# The networks in use, by file version and dtype: two loaders of one file share one network, and nothing is kept
-# that no graph holds any more.
-_in_use: weakref.WeakValueDictionary[tuple, ManagedNetwork] = weakref.WeakValueDictionary()
+# What is in use, by file version and more: two loaders of one file share one network, and nothing stays once no graph
+# holds it.
+_in_use: weakref.WeakValueDictionary[tuple, object] = weakref.WeakValueDictionary()
+
+
+def shared(key: tuple, make: Callable[[], T]) -> T:
+    """What `make` returns, or what it returned for the same key if that is still in use."""
+    found = _in_use.get(key)
+    if found is None:
+        found = _in_use[key] = make()
+    return found
 
 
 def load_managed(name: str, dtype: str) -> ManagedNetwork:
-    """Loads a network file of the model folders, or gives the one that is already loaded.
+    """Loads a network file from the model folders, or returns the one that is already loaded.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no emotion network (see `emoticrafter.load_network`), or `dtype` is none of DTYPES.
+        ValueError: It is not an emotion network (see `emoticrafter.load_network`), or `dtype` is not known.
     """
     return share_network(find_network(name), dtype)
 
 
 def share_network(path: str, dtype: str) -> ManagedNetwork:
-    """Loads a network file, or gives the one that is already loaded (errors as `load_managed`)."""
+    """Loads a network file, or returns the one that is already loaded (errors as `load_managed`)."""
     torch_dtype = _torch_dtype(dtype)
-    key = (path, version_of(path), torch_dtype)
-    network = _in_use.get(key)
-    if network is None:
+
+    def load() -> ManagedNetwork:
         log.info("[EmotiCrafter] Loading %s as %s", path, dtype_name(torch_dtype))
-        loaded = load_network(path, memory.text_encoder_offload_device(), torch_dtype)
-        network = _in_use[key] = ManagedNetwork(loaded)
-    return network
+        return ManagedNetwork(load_network(path, memory.text_encoder_offload_device(), torch_dtype))
+
+    return shared((path, version_of(path), torch_dtype), load)
 
 
 def _torch_dtype(name: str) -> torch.dtype:
@@ -104,13 +113,13 @@ def _torch_dtype(name: str) -> torch.dtype:
         if memory.should_use_fp16(device):
             return torch.float16
         return torch.bfloat16 if memory.should_use_bf16(device) else torch.float32
-    if name not in DTYPES:  # the list is checked by the browser, not by the server
+    if name not in DTYPES:  # only the browser checks the list
         raise ValueError(f"dtype is {name!r}: expected one of {', '.join([AUTO, *DTYPES])}.")
     return DTYPES[name]
 
 
 def register_folder(folder: str = FOLDER) -> None:
-    """Makes models/<folder> known, beside what extra_model_paths.yaml names, for network files only."""
+    """Registers models/<folder>, beside what extra_model_paths.yaml names, for network files only."""
     default = Path(folder_paths.models_dir) / folder
     folder_paths.add_model_folder_path(folder, str(default))
     paths, _every_extension = folder_paths.folder_names_and_paths[folder]
@@ -118,7 +127,7 @@ def register_folder(folder: str = FOLDER) -> None:
     try:
         default.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        log.warning("[EmotiCrafter] %s cannot be made: %s", default, error)
+        log.warning("[EmotiCrafter] %s cannot be created: %s", default, error)
 
 
 def network_names(folder: str = FOLDER) -> list[str]:
@@ -145,11 +154,11 @@ def find_network(name: str, folder: str = FOLDER, kind: str = "network") -> str:
 
     Args:
         name: As the folder lists it.
-        folder: One that `register_folder` made known.
-        kind: What the file is, for the error: an emotion `kind`.
+        folder: One that `register_folder` has registered.
+        kind: For the error: an emotion `kind`.
 
     Raises:
-        FileNotFoundError: It is not there, or has a name that cannot be read; says where was searched, and what
+        FileNotFoundError: It is missing, or its name cannot be read; says which folders were searched, and what
             to do.
     """
     names = network_names(folder)
@@ -173,5 +182,5 @@ def _state(folder: Path) -> str:
     if not folder.exists():
         return "not there"
     if not folder.is_dir():
-        return "no folder"
+        return "not a folder"
     return "searched" if os.access(folder, os.R_OK | os.X_OK) else "not readable"

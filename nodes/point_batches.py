@@ -68,7 +68,7 @@ def batch_output(
 
 
 def _missing(name: str, input_id: str, source: str, output: str) -> ExecutionBlocker:
-    """Stops what hangs on one output, and nothing else."""
+    """Stops whatever depends on one output, and nothing else."""
     return ExecutionBlocker(
         f"{name} gives no {output}, because nothing is connected to its {input_id} input. Connect {source} there."
     )

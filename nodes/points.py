@@ -1,4 +1,4 @@
-"""Points of the valence-arousal plane, in an order: what Emotion Grid and Emotion Path make and others show."""
+"""Ordered points of the valence-arousal plane: Emotion Grid and Emotion Path make them, other nodes show them."""
 
 from typing import NamedTuple
 
@@ -6,22 +6,22 @@ from comfy_api.latest import io
 
 
 class Points(NamedTuple):
-    """What an EMOTION_POINTS link carries: one point per image, frame or run.
+    """Carried by EMOTION_POINTS links: one point per image, frame or run.
 
-    Of a grid they come row by row as one reads: valence rises to the right, arousal falls downwards.
+    A grid's points come row by row: valence rises to the right, arousal falls downwards.
     """
 
     valence: tuple[float, ...]
     arousal: tuple[float, ...]
     columns: int = 0
-    """The columns of a grid; 0 where the points are none."""
+    """The columns of a grid; 0 if the points do not form one."""
 
 
 PointsType = io.Custom("EMOTION_POINTS")
 
 
 def join(points: list[Points]) -> Points:
-    """What a node with list inputs was given as one: a list of several comes from a node that ran for each."""
+    """Joins the inputs of a node that takes lists: several come from a node that ran several times."""
     if len(points) == 1:
         return points[0]
     return Points(

@@ -34,14 +34,14 @@ def find_reader(name: str) -> Path:
         return Path(networks.find_network(name, FOLDER, "reader"))
     if not MINIATURE_FILE.is_file():
         raise FileNotFoundError(
-            f"The miniature's reader {MINIATURE_FILE} is not there. It comes with a git checkout of the project: clone "
+            f"The miniature's reader {MINIATURE_FILE} is missing. It comes with a git checkout of the project: clone "
             "it, or choose another reader."
         )
     return MINIATURE_FILE
 
 
 def encode_with(clip_vision, name: str, heads: ClipHeads):
-    """Images to image features, by a CLIP_VISION."""
+    """A function from images to image features, by a CLIP_VISION."""
     if clip_vision is None:
         raise ValueError(
             f"{name} reads CLIP's image features, and no vision model is connected: connect Load CLIP Vision to "
@@ -51,9 +51,9 @@ def encode_with(clip_vision, name: str, heads: ClipHeads):
 
 
 def read_all(reader: Reader | ClipHeads, images: list[torch.Tensor], encode) -> torch.Tensor:
-    """Readings [N, 2] of the pictures of all batches, in their order."""
+    """Readings [N, 2] of all batches' pictures, in order."""
     if not images:
-        raise ValueError("There is no picture to read: images is an empty list.")
+        raise ValueError("There are no pictures to read: images is an empty list.")
     readings = torch.empty(0, 2)
     for batch in images:
         readings = torch.cat([readings, read_pictures(reader, batch, encode, first=1 + len(readings))])
@@ -105,7 +105,7 @@ class ReadEmotion(io.ComfyNode):
     def validate_inputs(cls, reader: list[str | None] | None = None) -> bool | str:
         try:
             for name in reader or []:
-                if name is not None:  # else it is linked, and known only when it runs
+                if name is not None:  # else it is linked, so known only when it runs
                     find_reader(name)
         except FileNotFoundError as error:
             return str(error)

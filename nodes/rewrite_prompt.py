@@ -14,8 +14,8 @@ from .inputs import CATEGORY, arousal_input, searched_as, valence_input
 
 log = logging.getLogger("emoticrafter")
 
-# How many questions had no answer. ComfyUI keeps what a failed run gave as well, so each failure makes the next run
-# another one; the answers that came are on disk.
+# How many questions failed. ComfyUI caches the result of a failed run, too; with this in the fingerprint the next run
+# asks again. Answers that did come are on disk.
 _failures = 0
 
 
@@ -75,11 +75,11 @@ class RewritePrompt(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, base_url: str | None = None) -> bool | str:
-        """Looks at the address alone: ComfyUI blames every input that is named here, whichever is wrong."""
-        if base_url is None:  # linked, and known only when it runs
+        """Checks the address alone: ComfyUI blames every input that is named here, whichever is wrong."""
+        if base_url is None:  # linked, so known only when it runs
             return True
         try:
-            chat_settings(base_url, "any", 1, os.environ)  # of the model the run tells
+            chat_settings(base_url, "any", 1, os.environ)  # the model is checked by the run
         except RewriteError as error:
             return str(error)
         return True
@@ -109,10 +109,10 @@ class RewritePrompt(io.ComfyNode):
 
 
 def _blocked(message: str) -> io.NodeOutput:
-    """Stops what hangs on the prompt, and nothing else: the pictures that it is to be compared with are drawn.
+    """Stops whatever depends on the prompt, and nothing else: the pictures to compare it with are still drawn.
 
-    ComfyUI shows the message on the nodes behind, in the browser only; so it is put into the log and into the
-    history, too.
+    ComfyUI shows the message on the later nodes, and only in the browser; so it goes into the log and the history,
+    too.
     """
     global _failures
     _failures += 1

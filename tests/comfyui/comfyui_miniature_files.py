@@ -27,7 +27,7 @@ def outcome(path: Path) -> str:
 whole = folder / "whole"
 told = {path.name: outcome(path) for path in sorted(folder.iterdir()) if path.name != "base"}
 gc.collect()
-told["kept when nobody holds it"] = len(module._in_use)
+told["kept when nobody holds it"] = len(module.networks._in_use)
 
 first, second = module.load_miniature(whole), module.load_miniature(whole)
 told["shared"] = [a is b for a, b in zip(first, second, strict=True)]

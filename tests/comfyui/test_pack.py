@@ -141,9 +141,9 @@ def test_without_any_network_the_nodes_are_there_and_the_error_names_every_folde
     assert "There is no emotion network 'my.safetensors'" in message
     assert "No network file was found." in message
     assert f"{bare.base / 'extra one'} (searched)" in message
-    assert f"{bare.base / 'a file'} (no folder)" in message
+    assert f"{bare.base / 'a file'} (not a folder)" in message
     assert f"{bare.base / 'never made'} (not there)" in message
-    assert f"{bare.models / 'emoticrafter'} (no folder)" in message
+    assert f"{bare.models / 'emoticrafter'} (not a folder)" in message
 
 
 def test_a_model_folder_that_cannot_be_made_is_told_and_does_no_harm(bare):
