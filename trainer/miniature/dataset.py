@@ -5,10 +5,7 @@ it stopped. This module is what painting processes load, so it stays clear of di
 """
 
 import multiprocessing
-import multiprocessing.connection
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +19,7 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from emoticrafter.files import write_atomically
+from trainer.core.processes import begin_worker
 from trainer.miniature.recipe import Recipe
 from trainer.world.painter import paint
 from trainer.world.scene import Scene, Split, sample_scenes
@@ -182,16 +180,8 @@ def paint_set(plan: Plan, path: Path, size: int, processes: int | None = None) -
 
 
 def _begin_painting() -> None:
-    """Sets up a painting process: one thread, and its end when the command's own process ends, however that is."""
     cv2.setNumThreads(1)
-    # Ctrl-C reaches all of a terminal's processes; the first one decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+    begin_worker()
 
 
 def paint_part(plan: Plan, size: int, rows: range) -> np.ndarray:
