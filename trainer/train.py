@@ -12,7 +12,6 @@ Source: Dang et al., ICCV 2025, arXiv 2501.05710, section 3.
 
 import argparse
 import sys
-from functools import partial
 
 from trainer.core.command_line import TrainingError, status_of
 from trainer.core.processes import Processes
@@ -38,7 +37,7 @@ def _train(settings: Settings, unread: list[str]) -> int:
     from trainer.runs.train import train
 
     try:
-        train(settings, partial(print, flush=True), unread)
+        train(settings, unread=unread)
     except TrainingError:
         # Until the processes have met, all find the same, and the first says it.
         if Processes.launched().first or dist.is_initialized():

@@ -35,6 +35,7 @@ from emoticrafter.research.baselines import (
 from trainer.baselines.base import Base, Pictures, keep_source
 from trainer.baselines.patches import applied, attention_layers, inserted, prompt_tokens
 from trainer.baselines.settings import TOKENS, Settings
+from trainer.core.command_line import say
 from trainer.core.device import Machine
 from trainer.features.tokenizer import clip_tokenizer
 from trainer.miniature.generator import denoising_loss
@@ -141,14 +142,13 @@ def train(settings: Settings, base: Base, pictures: Pictures, out: Path, machine
         )
     keep_source(pictures.source, out)
     if finished:
-        print(f"{path} is finished.")
+        say(f"{path} is finished.")
         return path
     baseline = make_baseline(settings, base).to(machine.device)
     count = sum(weight.numel() for weight in baseline.parameters())
-    print(
+    say(
         f"{settings.method}: {count:,} parameters on {base.name}; {pictures.name} pictures; on {machine.device} in "
-        f"{'bfloat16' if machine.bfloat16 else 'float32'}",
-        flush=True,
+        f"{'bfloat16' if machine.bfloat16 else 'float32'}"
     )
     loss = make_loss(settings, base, pictures, baseline, machine.device)
     schedule = small_schedule(settings.steps, settings.lr, settings.ema, seed=settings.seed)
@@ -159,5 +159,5 @@ def train(settings: Settings, base: Base, pictures: Pictures, out: Path, machine
         "pictures": pictures.name,
     }
     save_baseline(trained, path, training)
-    print(path)
+    say(str(path))
     return path

@@ -161,7 +161,8 @@ def export_command(args: argparse.Namespace) -> None:
 
     quiet()
     network = args.network or args.out / "emotion" / "default-0" / "network.safetensors"
-    export(args.out, begun_recipe(args.out), network, args.to)
+    size = export(args.out, begun_recipe(args.out), network, args.to)
+    print(f"{args.to}: {size / 1e6:.1f} MB")
 
 
 def restore_command(args: argparse.Namespace) -> None:

@@ -59,8 +59,8 @@ def export_model(
     write_part(to / "vae.safetensors", latents, {"latent_channels": 4})
 
 
-def export(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
-    """Writes everything that is shipped, with its data card, and prints the sizes.
+def export(out: Path, recipe: Recipe, network: Path, to: Path) -> int:
+    """Writes everything that is shipped, with its data card.
 
     All files are written beside their places first, so that nothing changes if one cannot be made. Then they are moved
     one after another, the card last: `restore` refuses a folder whose card was not written with its files.
@@ -70,6 +70,9 @@ def export(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
         recipe: The run's.
         network: The emotion network that goes with it.
         to: The folder; files that are there are replaced.
+
+    Returns:
+        The bytes of all files together.
 
     Raises:
         FileNotFoundError: A stage is not done, or the network does not exist.
@@ -87,7 +90,7 @@ def export(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
             )
         for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == CARD_NAME):
             path.replace(to / path.name)
-    print(f"{to}: {total / 1e6:.1f} MB")
+    return total
 
 
 def _write_all(out: Path, recipe: Recipe, network: Path, to: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from diffusers import AutoencoderTiny
 
+from trainer.core.command_line import say
 from trainer.core.device import Machine
 from trainer.core.lock import alone
 from trainer.miniature.autoencoder import cache_latents, round_trip, train_autoencoder
@@ -119,13 +120,13 @@ def train(out: Path, recipe: Recipe, machine: Machine, stages: Sequence[str] = S
     if unknown := [name for name in stages if name not in STAGES]:
         raise ValueError(f"unknown stage {unknown[0]!r}: use one of {', '.join(STAGES)}")
     run = Run(out, recipe, machine)
-    print(f"{out}: on {machine.device} in {'bfloat16' if machine.bfloat16 else 'float32'}", flush=True)
+    say(f"{out}: on {machine.device} in {'bfloat16' if machine.bfloat16 else 'float32'}")
     for stage in (stage for stage in STAGES if stage in stages):
         began = time.monotonic()
         # The emotion networks have locks of their own: several may be fitted at once (see trainer/runs/train.py).
         with contextlib.nullcontext() if stage == "emotion" else alone(out):
             RUN[stage](run)
-        print(f"{stage}: {time.monotonic() - began:.0f} s", flush=True)
+        say(f"{stage}: {time.monotonic() - began:.0f} s")
 
 
 def ablate(out: Path, recipe: Recipe, machine: Machine, seeds: int, variants: Sequence[str] = ()) -> None:
@@ -139,4 +140,4 @@ def ablate(out: Path, recipe: Recipe, machine: Machine, seeds: int, variants: Se
     run = Run(out, recipe, machine)
     for seed in range(seeds):
         for variant in variants or VARIANTS:
-            print(f"{emotion(run, variant, seed)}", flush=True)
+            say(f"{emotion(run, variant, seed)}")

@@ -22,7 +22,7 @@ from emoticrafter.files import remove_leftovers
 from emoticrafter.fit.loop import Fit, Schedule
 from emoticrafter.fit.loss import weighted_loss
 from trainer.core.checkpoint import RUN, checkpoint_path, finished_path, read_state, writing
-from trainer.core.command_line import TrainingError
+from trainer.core.command_line import TrainingError, say
 from trainer.core.device import Machine
 from trainer.core.lock import alone
 from trainer.core.processes import Processes
@@ -45,7 +45,7 @@ WRITTEN = (
 """The files that a run writes whole."""
 
 
-def train(settings: Settings, say: Callable[[str], None] = print, unread: Sequence[str] = ()) -> None:
+def train(settings: Settings, say: Callable[[str], None] = say, unread: Sequence[str] = ()) -> None:
     """A whole run, as one of its processes; a finished run is left as it is.
 
     Args:
