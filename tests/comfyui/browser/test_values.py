@@ -6,6 +6,8 @@ from pathlib import Path
 from tests.comfyui.interface import PADS
 
 ROOT = Path(__file__).parents[3]
+STEPS = "app.extensionManager.workflow.activeWorkflow.changeTracker.undoQueue.length"
+"""How many steps can be undone."""
 
 
 def test_it_shows_values_that_were_set_without_it(ui):
@@ -18,10 +20,11 @@ def test_it_shows_values_that_were_set_without_it(ui):
 def test_a_drag_is_one_step_for_undo(ui):
     node = ui.add("EmotiCrafterConditioning")
     pad = ui.pad(node)
-    pad.drag((0, 0), (1.5, 1.5))
-    ui.settle()  # the interface notes a step a moment after the mouse was let go
-    pad.drag((1.5, 1.5), (-2, 1))
-    ui.settle()
+    for start, end in [((0, 0), (1.5, 1.5)), ((1.5, 1.5), (-2, 1))]:
+        before = ui.run(f"() => {STEPS}")
+        pad.drag(start, end)
+        ui.until(f"(before) => {STEPS} > before", before)  # noted a moment after the mouse was let go
+        ui.settle()
     for key, values in [("Control+z", (1.5, 1.5)), ("Control+z", (0, 0)), ("Control+y", (1.5, 1.5))]:
         ui.page.keyboard.press(key)
         ui.pad_of_first_node().shows(*values)
