@@ -8,59 +8,64 @@ Writes report.html and results.json into --out and prints the table. Measurement
 interrupted command goes on where it stopped, and only new images are measured. docs/evaluation.md explains the numbers.
 """
 
-import argparse
-import os
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.core.command_line import status_of
+from trainer.core.command_line import key_from, status_of
 from trainer.core.device import DEVICE_HELP, find_device
-from trainer.core.rows import DataError
+from trainer.core.rows import DataError, listed, refuse_options
+from trainer.core.settings import option, read_command
 from trainer.evaluation.scoring import LPIPS
 
-LISTED = 20  # problems spelled out; the rest are counted
+FIT_READER = """Fits linear heads on a frozen CLIP or DINOv2 to rated pictures, and tells how they do on held-out
+ones."""
+MEASURES, CHAT = "what measures", "a vision-language model as reader"
 
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """What is evaluated, and by what.
+    """What is evaluated, and by what; None for `clip` and `lpips` is the usual one: none for the miniature."""
 
-    Attributes:
-        manifests: Files, or the folders that hold a manifest.jsonl.
-        out: Gets the report.
-        device: Where models run.
-        plain: The method that got the plain prompts.
-        common: Whether to compare only the images that all methods have.
-        skip_bad: Whether to leave out images that cannot be used.
-        shown: Prompts whose pictures are in the report.
-        reader, backbone: File of a reader of valence and arousal, and its image model.
-        clip: CLIP of the scores, or "none"; None for the usual one, which is none for the miniature.
-        lpips, lpips_weights: Network of LPIPS and its file; None as for `clip`.
-        miniature: Folder with the readers of a miniature.
-        chat_url, chat_model, key_from, answer_format, per_minute, workers: A vision-language model as reader.
-    """
+    manifests: list[Path] = option(
+        "manifest.jsonl, or the folder that holds it", metavar="MANIFEST", positional=True
+    )
+    out: Path = option("gets report.html and results.json", metavar="FOLDER")
+    device: str = option(DEVICE_HELP, "auto")
+    plain: str = option("the method that got the plain prompts (%(default)s)", "plain", metavar="METHOD")
+    common: bool = option("compare only the images that all methods have", False)
+    skip_bad: bool = option("leave out images that cannot be used", False)
+    shown: int = option("prompts shown with pictures in the report (%(default)s)", 3, metavar="N")
 
-    manifests: list[Path]
-    out: Path
-    device: str = "auto"
-    plain: str = "plain"
-    common: bool = False
-    skip_bad: bool = False
-    shown: int = 3
-    reader: str | None = None
-    backbone: str | None = None
-    clip: str | None = None
-    lpips: str | None = None
-    lpips_weights: Path | None = None
-    miniature: Path | None = None
-    chat_url: str | None = None
-    chat_model: str = ""
-    key_from: str | None = None
-    answer_format: str = "json_schema"
-    per_minute: float = 0
-    workers: int = 4
+    reader: str | None = option(
+        "reads valence and arousal: made by fit-reader, or published heads", None, MEASURES, metavar="FILE"
+    )
+    backbone: str | None = option(
+        "the reader's image model, a folder or hub id (default: as its file says)",
+        None,
+        MEASURES,
+        metavar="ID",
+    )
+    clip: str | None = option(
+        "CLIP for CLIPScore and CLIP-IQA, a folder or hub id, or none", None, MEASURES, metavar="ID"
+    )
+    lpips: str | None = option("network of LPIPS (alex)", None, MEASURES, choices=LPIPS)
+    lpips_weights: Path | None = option(
+        "its weights, if torchvision cannot download them", None, MEASURES, metavar="FILE"
+    )
+    miniature: Path | None = option(
+        "measure the miniature's pictures with its own readers", None, MEASURES, metavar="FOLDER"
+    )
+
+    chat_url: str | None = option(
+        "the address before /chat/completions, such as https://api.openai.com/v1", None, CHAT, metavar="URL"
+    )
+    chat_model: str = option("the model's name there", "", CHAT, metavar="NAME")
+    key_from: str | None = option("environment variable that holds the key", None, CHAT, metavar="VARIABLE")
+    answer_format: str = option(None, "json_schema", CHAT, choices=("json_schema", "json_object", "none"))
+    per_minute: float = option("requests started per minute, 0 for no limit", 0, CHAT, metavar="N")
+    workers: int = option("requests under way at once (%(default)s)", 4, CHAT, metavar="N")
 
     def check(self) -> None:
         """Raises DataError with everything that is wrong, before anything is measured."""
@@ -76,21 +81,24 @@ class EvaluateSettings:
             tempfile.TemporaryFile(dir=self.out).close()
         except OSError as error:
             problems.append(f"--out {self.out}: expected a folder that can be written ({error.strerror})")
-        if problems:
-            raise DataError("These options cannot be used:\n" + "\n".join(f"  {text}" for text in problems))
+        refuse_options(problems)
 
 
 @dataclass(frozen=True)
 class FitReaderSettings:
-    """Rated pictures, and the reader that is made of them; `scale` is that of the ratings if it is not -3..3."""
+    """Rated pictures, and the reader that is made of them."""
 
-    ratings: Path
-    folder: Path
-    out: Path
-    backbone: str = "openai/clip-vit-base-patch32"
-    scale: str | None = None
-    device: str = "auto"
-    skip_bad: bool = False
+    ratings: Path = option(
+        "CSV or JSONL with image, valence, arousal (python -m trainer.prepare images)", positional=True
+    )
+    folder: Path = option("where the pictures are")
+    out: Path = option("the reader, .safetensors", metavar="FILE")
+    backbone: str = option("folder or hub id (%(default)s)", "openai/clip-vit-base-patch32", metavar="ID")
+    scale: str | None = option(
+        "the ratings' scale if it is not -3..3, such as --scale=1..9 or --scale=oasis", None
+    )
+    device: str = option(DEVICE_HELP, "auto")
+    skip_bad: bool = option("leave out pictures that cannot be used", False)
 
 
 # ---- evaluating ------------------------------------------------------------------------------------
@@ -159,28 +167,17 @@ def reader_of(settings: EvaluateSettings, device):
     chat = ChatSettings(
         settings.chat_url,
         settings.chat_model,
-        _key(settings.key_from),
+        key_from(settings.key_from),
         per_minute=settings.per_minute,
         answer_format=settings.answer_format,
     )
     return connect(chat, settings.workers)
 
 
-def _key(variable: str | None) -> str:
-    if not variable:
-        return ""
-    if not os.environ.get(variable):
-        raise DataError(f"The environment variable {variable} is not set: export {variable}=... first.")
-    return os.environ[variable]
-
-
 def _list_problems(problems: list[str]) -> None:
     count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
     print(f"error: {count} with images:", file=sys.stderr)
-    for problem in problems[:LISTED]:
-        print(f"  {problem}", file=sys.stderr)
-    if len(problems) > LISTED:
-        print(f"  ... and {len(problems) - LISTED:,} more", file=sys.stderr)
+    print(listed(problems), file=sys.stderr)
 
 
 # ---- fitting a reader ------------------------------------------------------------------------------
@@ -219,82 +216,15 @@ def fit_reader(settings: FitReaderSettings) -> int:
 # ---- the command line ------------------------------------------------------------------------------
 
 
-def evaluate_parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m trainer.evaluate", description=__doc__, formatter_class=raw)
-    add = parser.add_argument
-    add(
-        "manifests",
-        nargs="+",
-        type=Path,
-        metavar="MANIFEST",
-        help="manifest.jsonl, or the folder that holds it",
-    )
-    add("--out", type=Path, required=True, metavar="FOLDER", help="gets report.html and results.json")
-    add("--device", default="auto", help=DEVICE_HELP)
-    plain = "the method that got the plain prompts (%(default)s)"
-    add("--plain", default="plain", metavar="METHOD", help=plain)
-    add("--common", action="store_true", help="compare only the images that all methods have")
-    add("--skip-bad", action="store_true", help="leave out images that cannot be used")
-    add(
-        "--shown",
-        type=int,
-        default=3,
-        metavar="N",
-        help="prompts shown with pictures in the report (%(default)s)",
-    )
-    add = parser.add_argument_group("what measures").add_argument
-    add("--reader", metavar="FILE", help="reads valence and arousal: made by fit-reader, or published heads")
-    add(
-        "--backbone",
-        metavar="ID",
-        help="the reader's image model, a folder or hub id (default: as its file says)",
-    )
-    add("--clip", metavar="ID", help="CLIP for CLIPScore and CLIP-IQA, a folder or hub id, or none")
-    add("--lpips", choices=LPIPS, help="network of LPIPS (alex)")
-    add("--lpips-weights", type=Path, metavar="FILE", help="its weights, if torchvision cannot download them")
-    own = "measure the miniature's pictures with its own readers"
-    add("--miniature", type=Path, metavar="FOLDER", help=own)
-    add = parser.add_argument_group("a vision-language model as reader").add_argument
-    url = "the address before /chat/completions, such as https://api.openai.com/v1"
-    add("--chat-url", metavar="URL", help=url)
-    add("--chat-model", metavar="NAME", default="", help="the model's name there")
-    add("--key-from", metavar="VARIABLE", help="environment variable that holds the key")
-    add("--answer-format", choices=("json_schema", "json_object", "none"), default="json_schema")
-    add(
-        "--per-minute", type=float, default=0, metavar="N", help="requests started per minute, 0 for no limit"
-    )
-    add("--workers", type=int, default=4, metavar="N", help="requests under way at once (%(default)s)")
-    return parser
-
-
-def fit_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m trainer.evaluate fit-reader",
-        description="Fits linear heads on a frozen CLIP or DINOv2 to rated pictures, and tells how they do on held-out "
-        "ones.",
-    )
-    add, default = parser.add_argument, FitReaderSettings
-    ratings = "CSV or JSONL with image, valence, arousal (python -m trainer.prepare images)"
-    add("ratings", type=Path, help=ratings)
-    add("--folder", type=Path, required=True, help="where the pictures are")
-    add("--out", type=Path, required=True, metavar="FILE", help="the reader, .safetensors")
-    add("--backbone", default=default.backbone, metavar="ID", help="folder or hub id (%(default)s)")
-    add("--scale", help="the ratings' scale if it is not -3..3, such as --scale=1..9 or --scale=oasis")
-    add("--device", default=default.device, help=DEVICE_HELP)
-    add("--skip-bad", action="store_true", help="leave out pictures that cannot be used")
-    return parser
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; a user's mistake is told in one line, without a traceback."""
     from emoticrafter.language.chat import FatalError
 
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["fit-reader"]:
-        fitting = FitReaderSettings(**vars(fit_parser().parse_args(arguments[1:])))
+        fitting = read_command("trainer.evaluate fit-reader", FIT_READER, FitReaderSettings, arguments[1:])
         return status_of(lambda: fit_reader(fitting), "eval", FatalError)
-    settings = EvaluateSettings(**vars(evaluate_parser().parse_args(arguments)))
+    settings = read_command("trainer.evaluate", __doc__, EvaluateSettings, arguments)
     return status_of(lambda: evaluate(settings), "eval", FatalError)
 
 

@@ -11,17 +11,18 @@ An interrupted command continues when it is run again: pictures that exist are c
 once for each method with the same --out: the manifest lists them all. --dry-run estimates time and disk space.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.core.command_line import status_of
 from trainer.core.device import DEVICE_HELP
 from trainer.core.processes import Processes
-from trainer.core.rows import DataError
+from trainer.core.rows import DataError, refuse_options
+from trainer.core.settings import option, read_commands
 from trainer.painters.plan import (
     LEVELS,
     PLAIN,
@@ -40,87 +41,6 @@ if TYPE_CHECKING:  # needs what --help should not
     from trainer.painters.draw import Job
 
 
-def parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    top = argparse.ArgumentParser("python -m trainer.generate", description=__doc__, formatter_class=raw)
-    commands = top.add_subparsers(required=True, metavar="painter")
-    _add_sdxl(_command(commands, "sdxl", "through diffusers", _sdxl).add_argument)
-    text = "with a run of trainer.miniature: its own held-out prompts"
-    _add_miniature(_command(commands, "miniature", text, _miniature).add_argument)
-    text = "through a running server, with a workflow of Workflow > Export (API)"
-    _add_comfyui(_command(commands, "comfyui", text, _comfyui).add_argument)
-    return top
-
-
-def _add_sdxl(add) -> None:
-    text = "diffusers folder, hub id or .safetensors (%(default)s)"
-    add("--model", default=SdxlSettings.model, help=text)
-    add("--network", type=Path, metavar="FILE", help="the emotion network")
-    add("--size", type=int, default=SdxlSettings.size, help="pixels of a side (%(default)s)")
-    add("--steps", type=int, default=SdxlSettings.steps, help="(%(default)s)")
-    add("--guidance", type=float, default=SdxlSettings.guidance, help="guidance scale (%(default)s)")
-    add("--strength", type=float, default=SdxlSettings.strength, help="of the emotion (%(default)s)")
-
-
-def _add_miniature(add) -> None:
-    add("--run", type=Path, default=Path("runs/miniature"), help="the run's folder (%(default)s)")
-    add("--network", type=Path, metavar="FILE", help="the emotion network (default: the run's first)")
-    add("--strength", type=float, default=MiniatureSettings.strength, help="of the emotion (%(default)s)")
-
-
-def _add_comfyui(add) -> None:
-    add("--server", default="http://127.0.0.1:8188", metavar="URL", help="(%(default)s)")
-    text = "{prompt} stands where the prompt belongs"
-    add("--workflow", type=Path, required=True, metavar="FILE", help=text)
-    text = "seconds for one picture (%(default)s)"
-    add("--timeout", type=float, default=ComfyuiSettings.timeout, help=text)
-
-
-def _command(commands, name: str, text: str, settings) -> argparse.ArgumentParser:
-    """A subcommand with the options that all three have; `settings` reads its own."""
-    command = commands.add_parser(name, help=text, description=text)
-    command.set_defaults(settings=settings)
-    add = command.add_argument
-    add(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FOLDER",
-        help="gets the pictures of all methods that are compared",
-    )
-    _add_method(add)
-    _add_asked(add)
-    add("--batch", type=int, default=5, metavar="N", help="pictures drawn together (%(default)s)")
-    add("--device", default="auto", help=DEVICE_HELP)
-    add("--dry-run", action="store_true", help="only print how many pictures, how long and how large")
-    return command
-
-
-def _add_method(add) -> None:
-    text = (
-        "the method's name in the manifest; letters, digits, - and _ (ours; plain with --plain, rewriting with "
-        "--rewritten)"
-    )
-    add("--method", help=text)
-    text = "the prompts without emotion: one picture for each prompt and seed"
-    add("--plain", action="store_true", help=text)
-    text = (
-        "draw each prompt in the words that this file has for each point, without an emotion network "
-        "(python -m trainer.baselines rewrite)"
-    )
-    add("--rewritten", type=Path, metavar="FILE", help=text)
-
-
-def _add_asked(add) -> None:
-    text = "one a line (default: the protocol's 132)"
-    add("--prompts", type=Path, default=PROMPTS, metavar="FILE", help=text)
-    add("--limit", type=int, metavar="N", help="only the first N prompts")
-    text = "of both axes: --levels=-3,-1.5,0,1.5,3"
-    add("--levels", type=_levels, default=LEVELS, metavar="LIST", help=text)
-    text = "pictures of every prompt and point (0)"
-    add("--seeds", type=int, nargs="+", default=[0], metavar="N", help=text)
-
-
 def _levels(text: str) -> tuple[float, ...]:
     try:
         levels = tuple(sorted({float(word) for word in text.split(",")}))
@@ -134,98 +54,139 @@ def _levels(text: str) -> tuple[float, ...]:
     return levels
 
 
-# ---- from options to a job -------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """What is drawn; `painter` has the options of each painter's own."""
+
+    out: Path = option("gets the pictures of all methods that are compared", metavar="FOLDER")
+    method: str | None = option(
+        "the method's name in the manifest; letters, digits, - and _ (ours; plain with --plain, rewriting with "
+        "--rewritten)",
+        None,
+    )
+    plain: bool = option("the prompts without emotion: one picture for each prompt and seed", False)
+    rewritten: Path | None = option(
+        "draw each prompt in the words that this file has for each point, without an emotion network "
+        "(python -m trainer.baselines rewrite)",
+        None,
+        metavar="FILE",
+    )
+    prompts: Path = option("one a line (default: the protocol's 132)", PROMPTS, metavar="FILE")
+    limit: int | None = option("only the first N prompts", None, metavar="N")
+    levels: tuple[float, ...] = option(
+        "of both axes: --levels=-3,-1.5,0,1.5,3", LEVELS, type=_levels, metavar="LIST"
+    )
+    seeds: list[int] = option("pictures of every prompt and point (0)", [0], metavar="N")
+    batch: int = option("pictures drawn together (%(default)s)", 5, metavar="N")
+    device: str = option(DEVICE_HELP, "auto")
+    dry_run: bool = option("only print how many pictures, how long and how large", False)
+    painter: PainterSettings
+
+    @property
+    def name(self) -> str:
+        """The method's."""
+        return self.method or ("plain" if self.plain else "rewriting" if self.rewritten else "ours")
+
+    @property
+    def without_network(self) -> bool:
+        return self.plain or bool(self.rewritten)
+
+    def settings(self) -> PainterSettings:
+        """The painter's, with the network that it draws with."""
+        return replace(self.painter, network=None) if self.without_network else self.painter
+
+    def texts(self) -> list[str]:
+        """The prompts."""
+        return read_prompts(self.prompts, self.limit)
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong with the options."""
+        found = []
+        if not is_method_name(self.name):
+            found.append(f"--method {self.name!r}: expected letters, digits, - and _")
+        if self.name == "plain" and not self.plain:
+            found.append(
+                "--method plain is the name of the prompts without emotion: give --plain or another name"
+            )
+        if self.rewritten and (self.plain or getattr(self.painter, "network", None)):
+            found.append("--rewritten draws other words, without a network: leave out --plain and --network")
+        if any(seed < 0 for seed in self.seeds) or len(set(self.seeds)) < len(self.seeds):
+            found.append(f"--seeds {self.seeds}: expected different numbers from 0")
+        if self.batch < 1 or (self.limit is not None and self.limit < 1):
+            found.append("--batch and --limit must be at least 1")
+        return found
 
 
-def read_job(options: argparse.Namespace) -> Job:
-    """Plans the pictures that the options ask for; no model is loaded yet.
+@dataclass(frozen=True, kw_only=True)
+class Sdxl(Drawing):
+    """Through diffusers."""
+
+    painter: SdxlSettings
+
+    def problems(self) -> list[str]:
+        found, network = super().problems(), self.painter.network
+        if not self.without_network and not network:
+            found.append(
+                "give --network, the emotion network, --plain for the prompts without emotion, or --rewritten"
+            )
+        if self.painter.size % 8:
+            found.append(f"--size {self.painter.size}: expected a multiple of 8")
+        if network and not network.is_file():
+            found.append(f"--network {network} does not exist")
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Miniature(Drawing):
+    """With a run of trainer.miniature: its own held-out prompts."""
+
+    painter: MiniatureSettings
+
+    def settings(self) -> PainterSettings:
+        from trainer.miniature.held_out import default_network
+
+        network = self.painter.network or default_network(self.painter.run)
+        return replace(self.painter, network=None if self.without_network else network)
+
+    def texts(self) -> list[str]:
+        from trainer.miniature.held_out import held_out_prompts
+
+        if self.prompts != PROMPTS:
+            raise DataError("The miniature draws its own held-out prompts: leave out --prompts.")
+        return held_out_prompts(self.limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comfyui(Drawing):
+    """Through a running server, with a workflow of Workflow > Export (API)."""
+
+    painter: ComfyuiSettings
+
+    def settings(self) -> PainterSettings:
+        return replace(self.painter, plain=self.without_network)
+
+
+def read_job(drawing: Drawing) -> "Job":
+    """Plans the pictures that are asked for; no model is loaded yet.
 
     Raises:
         DataError: The options, prompts, networks or folders cannot be used.
     """
     from trainer.painters.draw import Job
 
-    method = options.method or ("plain" if options.plain else "rewriting" if options.rewritten else "ours")
-    check(options, method)
-    painter, prompts = options.settings(options)
-    points = PLAIN if options.plain else grid(options.levels)
-    words = read_rewritten(options.rewritten) if options.rewritten else None
-    tasks = plan(prompts, points, options.seeds, method, painter.as_json(), words)
-    return Job(options.out, painter, tasks, options.batch, options.device)
+    refuse_options(drawing.problems())
+    painter, prompts = drawing.settings(), drawing.texts()
+    points = PLAIN if drawing.plain else grid(drawing.levels)
+    words = read_rewritten(drawing.rewritten) if drawing.rewritten else None
+    tasks = plan(prompts, points, drawing.seeds, drawing.name, painter.as_json(), words)
+    return Job(drawing.out, painter, tasks, drawing.batch, drawing.device)
 
 
-def check(options: argparse.Namespace, method: str) -> None:
-    """Raises DataError with everything that is wrong with the options."""
-    problems = []
-    if not is_method_name(method):
-        problems.append(f"--method {method!r}: expected letters, digits, - and _")
-    if method == "plain" and not options.plain:
-        problems.append(
-            "--method plain is the name of the prompts without emotion: give --plain or another name"
-        )
-    if options.rewritten and (options.plain or getattr(options, "network", None)):
-        problems.append("--rewritten draws other words, without a network: leave out --plain and --network")
-    if any(seed < 0 for seed in options.seeds) or len(set(options.seeds)) < len(options.seeds):
-        problems.append(f"--seeds {options.seeds}: expected different numbers from 0")
-    if options.batch < 1 or (options.limit is not None and options.limit < 1):
-        problems.append("--batch and --limit must be at least 1")
-    if options.settings is _sdxl:
-        problems += _sdxl_problems(options)
-    if problems:
-        raise DataError("These options cannot be used:\n" + "\n".join(f"  {text}" for text in problems))
-
-
-def _sdxl_problems(options: argparse.Namespace) -> list[str]:
-    problems = []
-    if not _without_network(options) and not options.network:
-        problems.append(
-            "give --network, the emotion network, --plain for the prompts without emotion, or --rewritten"
-        )
-    if options.size % 8:
-        problems.append(f"--size {options.size}: expected a multiple of 8")
-    if options.network and not options.network.is_file():
-        problems.append(f"--network {options.network} does not exist")
-    return problems
-
-
-def _without_network(options: argparse.Namespace) -> bool:
-    return options.plain or bool(options.rewritten)
-
-
-def _sdxl(options: argparse.Namespace) -> tuple[PainterSettings, list[str]]:
-    network = None if _without_network(options) else options.network
-    settings = SdxlSettings(
-        options.model, network, options.size, options.steps, options.guidance, options.strength
-    )
-    return settings, read_prompts(options.prompts, options.limit)
-
-
-def _miniature(options: argparse.Namespace) -> tuple[PainterSettings, list[str]]:
-    from trainer.miniature.held_out import default_network, held_out_prompts
-
-    if options.prompts != PROMPTS:
-        raise DataError("The miniature draws its own held-out prompts: leave out --prompts.")
-    network = None if _without_network(options) else options.network or default_network(options.run)
-    return MiniatureSettings(options.run, network, options.strength), held_out_prompts(options.limit)
-
-
-def _comfyui(options: argparse.Namespace) -> tuple[PainterSettings, list[str]]:
-    from trainer.painters.comfyui import read_workflow
-
-    without = _without_network(options)
-    workflow = read_workflow(options.workflow, without)
-    prompts = read_prompts(options.prompts, options.limit)
-    return ComfyuiSettings(options.server, workflow, without, options.timeout), prompts
-
-
-# ---- the command -----------------------------------------------------------------------------------
-
-
-def generate(options: argparse.Namespace) -> None:
+def generate(drawing: Drawing) -> None:
     """Draws what is missing, and writes the manifest once all pictures are there."""
     from trainer.painters.draw import draw
 
-    job, processes = read_job(options), Processes.launched()
+    job, processes = read_job(drawing), Processes.launched()
     waiting = job.missing(processes)
     prompts, mine = len({task.number for task in job.tasks}), len(share(job.tasks, processes))
     print(
@@ -233,7 +194,7 @@ def generate(options: argparse.Namespace) -> None:
         f"{len(waiting):,} of {mine:,} to be drawn here",
         flush=True,
     )
-    if options.dry_run:
+    if drawing.dry_run:
         seconds, size = job.store.measured(job.method)
         print(estimate(len(waiting), job.painter.pixels, seconds, size, job.painter.flops))
         return
@@ -248,8 +209,9 @@ def generate(options: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one painter; a user's mistake is told in one line, without a traceback."""
-    options = parser().parse_args(arguments)
-    return status_of(lambda: generate(options), "eval")
+    painters = {"sdxl": Sdxl, "miniature": Miniature, "comfyui": Comfyui}
+    drawing = read_commands("trainer.generate", __doc__, painters, arguments, kind="painter")
+    return status_of(partial(generate, drawing), "eval")
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from pathlib import Path
 from emoticrafter.language.chat import ChatSettings
 from trainer.core.command_line import status_of
 from trainer.core.device import find_device
-from trainer.core.options import count, seed, share
 from trainer.core.rows import LISTED, DataError
+from trainer.core.settings import count, seed, share
 from trainer.data.data_folder import (
     FINDINGEMO,
     SDXL,

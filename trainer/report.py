@@ -6,28 +6,33 @@ makes runs/paper/report.html and runs/paper/report/*.png. The figures show the d
 if it was moved.
 """
 
-import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.core.command_line import status_of
+from trainer.core.settings import option, read_command
 
 
-def report(run: Path, data: Path | None) -> None:
+@dataclass(frozen=True)
+class Report:
+    """Write a run's report."""
+
+    run: Path = option("the run's folder", positional=True)
+    data: Path | None = option("the data folder, if it was moved", None)
+
+
+def report(options: Report) -> None:
     """Writes a run's report and prints where it is."""
     from trainer.runs.report import write_report
 
-    path = write_report(run, data)
-    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB); figures in {run / 'report'}")
+    path = write_report(options.run, options.data)
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB); figures in {options.run / 'report'}")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m trainer.report", description=__doc__, formatter_class=raw)
-    parser.add_argument("run", type=Path, help="the run's folder")
-    parser.add_argument("--data", type=Path, help="the data folder, if it was moved")
-    options = parser.parse_args(arguments)
-    return status_of(lambda: report(options.run, options.data), "train")
+    options = read_command("trainer.report", __doc__, Report, arguments)
+    return status_of(lambda: report(options), "train")
 
 
 if __name__ == "__main__":

@@ -10,12 +10,11 @@ was stopped goes on exactly with --resume.
 Source: Dang et al., ICCV 2025, arXiv 2501.05710, section 3.
 """
 
-import argparse
 import sys
 
 from trainer.core.command_line import TrainingError, status_of
 from trainer.core.processes import Processes
-from trainer.core.settings import add_settings, read_settings
+from trainer.core.settings import add_options, parser_of, read_settings
 from trainer.runs.settings import Settings
 
 
@@ -25,9 +24,8 @@ def read(arguments: list[str] | None = None) -> tuple[Settings, list[str]]:
     Returns:
         The settings, and what could not be read as a number, to be told together with everything else that is wrong.
     """
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m trainer.train", description=__doc__, formatter_class=raw)
-    add_settings(parser, Settings)
+    parser = parser_of("trainer.train", __doc__)
+    add_options(parser, Settings, lenient=True)
     return read_settings(Settings, parser.parse_args(arguments))
 
 

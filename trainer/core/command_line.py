@@ -28,6 +28,18 @@ def say_error(text: str) -> None:
     print(f"error: {text}", file=sys.stderr)
 
 
+def key_from(variable: str | None) -> str:
+    """The key of a server in this environment variable; empty without one.
+
+    Raises:
+        ValueError: It is not set.
+    """
+    key = os.environ.get(variable, "").strip() if variable else ""
+    if variable and not key:
+        raise ValueError(f"The environment variable {variable} is not set: export {variable}=... first.")
+    return key
+
+
 def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Exception]) -> int:
     """Runs a command; a mistake that the user can correct is one line, without a traceback.
 

@@ -12,7 +12,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,18 @@ class DataError(ValueError):
     """A data file that cannot be used as it is; the message says where, why and what to do."""
 
 
+def listed(problems: Sequence[str]) -> str:
+    """A line for each problem, the first of them in full and the rest as a number."""
+    more = [f"... and {len(problems) - LISTED:,} more"] if len(problems) > LISTED else []
+    return "\n".join(f"  {text}" for text in (*problems[:LISTED], *more))
+
+
+def refuse_options(problems: Sequence[str]) -> None:
+    """Raises DataError with everything that is wrong with options, if anything is."""
+    if problems:
+        raise DataError("These options cannot be used:\n" + "\n".join(f"  {text}" for text in problems))
+
+
 @dataclass
 class Problems:
     """Everything wrong with a file, to be reported at once."""
@@ -43,12 +55,6 @@ class Problems:
         self.rows.add(row.number)
         self.found.append(f"{row.place}: {text}")
 
-    def summary(self) -> str:
-        lines = [f"  {text}" for text in self.found[:LISTED]]
-        if len(self.found) > LISTED:
-            lines.append(f"  ... and {len(self.found) - LISTED} more")
-        return "\n".join(lines)
-
     def advice(self) -> str:
         """What to do about rows of a user's file."""
         advice = "Correct these rows, or leave them out with --skip-bad."
@@ -60,7 +66,7 @@ class Problems:
         """Raises :class:`DataError` with every problem when there are any."""
         if self.found:
             count = "1 problem" if len(self.found) == 1 else f"{len(self.found)} problems"
-            raise DataError(f"{self.path}: {count}\n{self.summary()}" + (f"\n{advice}" if advice else ""))
+            raise DataError(f"{self.path}: {count}\n{listed(self.found)}" + (f"\n{advice}" if advice else ""))
 
 
 @dataclass(frozen=True)

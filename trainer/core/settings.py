@@ -1,48 +1,158 @@
-"""Settings as dataclasses: one description of a field is its default, its option and its help."""
+"""Commands as dataclasses: a field is an option, and says its default, its type and its help once."""
 
 import argparse
 import dataclasses
-from typing import TypeVar
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+OURS = ("group", "flag", "positional", "exclusive")
+"""What argparse does not take."""
 
 
-def setting(default, group: str, text: str, choices: tuple = ()):
-    """A dataclass field that becomes an option.
+def option(text: str = "", default: Any = dataclasses.MISSING, group: str = "", **how):
+    """A dataclass field that becomes an option of a command, of the field's type.
 
     Args:
-        default: Of the option; its type is how the option is read.
+        text: Its help; "%(default)s" in it stands for the default.
+        default: Without one, the option is required.
         group: The heading that help lists it under.
-        text: Its help; the default is added.
-        choices: Allowed values of a text.
+        how: What argparse's `add_argument` takes besides; `flag`, where it is not the field's name; `positional`; and
+            `exclusive`, for options of which exactly one is given.
     """
-    return dataclasses.field(default=default, metadata={"group": group, "help": text, "choices": choices})
+    metadata = {"help": text, "group": group, **how}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def setting(default: Any, group: str, text: str, choices: tuple = ()):
+    """An option whose help ends with its default; a bool can be switched off with --no-."""
+    how = {"action": argparse.BooleanOptionalAction} if isinstance(default, bool) else {}
+    how |= {"choices": choices} if choices else {}
+    return option(f"{text} (default: {default})", default, group, **how)
 
 
 def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def add_settings(parser: argparse.ArgumentParser, cls: type) -> None:
-    """Adds an option for every field of a dataclass made with `setting`.
+# ---- adding options to a parser --------------------------------------------------------------------
 
-    Numbers stay text until `read_settings`, so that everything wrong with a command line is told at once.
+
+def add_options(parser: argparse.ArgumentParser, cls: type, lenient: bool = False) -> None:
+    """Adds an option for every field made with `option`, and those of fields that are such dataclasses themselves.
+
+    Args:
+        parser: Gets the options.
+        cls: The dataclass.
+        lenient: Numbers and choices stay text until `read_settings`, so that everything wrong is told at once.
     """
-    groups = {}
-    for f in dataclasses.fields(cls):
-        name = f.metadata["group"]
-        group = groups[name] = groups.get(name) or parser.add_argument_group(name)
-        options = {"default": f.default, "help": f"{f.metadata['help']} (default: {f.default})"}
-        if f.type is bool:
-            group.add_argument(flag(f.name), action=argparse.BooleanOptionalAction, **options)
-        else:
-            choices = f.metadata["choices"]
-            metavar = "{" + ",".join(choices) + "}" if choices else f.name.upper()
-            group.add_argument(flag(f.name), metavar=metavar, **options)
+    groups = {"": parser}
+    for f, kind in _options_of(cls):
+        title = f.metadata.get("group", "")
+        if dataclasses.is_dataclass(kind):
+            add_options(parser.add_argument_group(title, f.metadata["help"]) if title else parser, kind)
+            continue
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        if "exclusive" in f.metadata and "exclusive" not in groups:
+            groups["exclusive"] = parser.add_mutually_exclusive_group(required=True)
+        group = groups["exclusive" if "exclusive" in f.metadata else title]
+        _add(group.add_argument, f, kind, lenient)
+
+
+def _options_of(cls: type) -> list[tuple[dataclasses.Field, Any]]:
+    kinds = get_type_hints(cls)
+    described = [(f, kinds[f.name]) for f in dataclasses.fields(cls)]
+    return [(f, kind) for f, kind in described if "help" in f.metadata or dataclasses.is_dataclass(kind)]
+
+
+def _add(add, f: dataclasses.Field, kind: Any, lenient: bool) -> None:
+    how = {name: value for name, value in f.metadata.items() if name not in OURS}
+    if lenient and kind is not bool:
+        choices = how.pop("choices", ())
+        add(
+            flag(f.name), default=f.default, metavar="{" + ",".join(choices) + "}" if choices else None, **how
+        )
+    elif "positional" in f.metadata:
+        add(f.name, **_reading(kind) | how)
+    else:
+        required = f.default is f.default_factory  # when both are missing
+        default = f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
+        how = {**_reading(kind), "default": None if required else default, "required": required, **how}
+        add(f.metadata.get("flag", flag(f.name)), dest=f.name, **how)
+
+
+def _reading(kind: Any) -> dict[str, Any]:
+    """How argparse reads a bool, a sequence, "X | None" or X."""
+    if kind is bool:
+        return {"action": "store_true"}
+    inner = [part for part in get_args(kind) if part is not types.NoneType]
+    if get_origin(kind) in (list, Sequence):
+        return {"nargs": "+", "type": inner[0]}
+    return {"type": inner[0] if inner else kind}
+
+
+# ---- reading a command line ------------------------------------------------------------------------
+
+
+def parser_of(name: str, text: str) -> argparse.ArgumentParser:
+    """A parser of `python -m <name>` whose help says `text` as it stands."""
+    raw = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(f"python -m {name}", description=text, formatter_class=raw)
+
+
+def read_command(name: str, text: str, cls: type[T], arguments: Sequence[str] | None) -> T:
+    """The dataclass of a command line."""
+    parser = parser_of(name, text)
+    add_options(parser, cls)
+    return read_options(cls, parser.parse_args(arguments))
+
+
+def read_commands(
+    name: str, text: str, commands: Mapping[str, type], arguments: Sequence[str] | None, kind: str = "command"
+) -> Any:
+    """The dataclass of the subcommand that a command line names; their docstrings tell what they do.
+
+    Args:
+        name: Of the command.
+        text: Its help.
+        commands: Name of a subcommand -> its dataclass.
+        arguments: The command line; None for the process's own.
+        kind: What help calls a subcommand.
+    """
+    parser = parser_of(name, text)
+    subcommands = parser.add_subparsers(required=True, metavar=kind)
+    for word, cls in commands.items():
+        command = subcommands.add_parser(word, help=summary(cls), description=summary(cls))
+        add_options(command, cls)
+        command.set_defaults(command=cls)
+    options = parser.parse_args(arguments)
+    return read_options(options.command, options)
+
+
+def summary(cls: type) -> str:
+    """The first line of a docstring, as help has it: "Build the page." is "build the page"."""
+    first = cls.__doc__.partition("\n")[0].rstrip(".")
+    return first[0].lower() + first[1:]
+
+
+def read_options(cls: type[T], options: argparse.Namespace) -> T:
+    """The dataclass of parsed options; a field that is not an option keeps its default."""
+    return cls(
+        **{
+            f.name: read_options(kind, options)
+            if dataclasses.is_dataclass(kind)
+            else getattr(options, f.name)
+            for f, kind in _options_of(cls)
+        }
+    )
 
 
 def read_settings(cls: type[T], options: argparse.Namespace) -> tuple[T, list[str]]:
-    """The dataclass of parsed options.
+    """The dataclass of options that were added with `lenient`.
 
     Returns:
         The settings, and what could not be read as a number (the default stands in for it).
@@ -57,3 +167,27 @@ def read_settings(cls: type[T], options: argparse.Namespace) -> tuple[T, list[st
             unread.append(f"{flag(f.name)} is {value!r}: expected {wanted}")
             values[f.name] = f.default
     return cls(**values), unread
+
+
+# ---- types of options: each reads a text or says what it expected ----------------------------------
+
+
+def count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
+    return value
+
+
+def seed(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or a positive integer, got {text}")
+    return value
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to below 1, got {text}")
+    return value

@@ -21,6 +21,7 @@ from trainer.core.rows import (
     DataError,
     Problems,
     Row,
+    listed,
     match_columns,
     number_value,
     parse_each,
@@ -285,7 +286,7 @@ def load_table(
         skipped.extend(problems.found)
         records = [record for record in records if record["row"].number not in problems.rows]
         if not records:
-            raise DataError(f"{path}: none of its {len(rows)} rows can be used\n{problems.summary()}")
+            raise DataError(f"{path}: none of its {len(rows)} rows can be used\n{listed(problems.found)}")
     if "split" not in columns:
         splits = assign_split([record["neutral"] for record in records], fraction, seed)
         records = [record | {"split": split} for record, split in zip(records, splits, strict=True)]

@@ -27,8 +27,8 @@ import numpy as np
 from emoticrafter.files import write_atomically
 from trainer.core.command_line import quiet, status_of
 from trainer.core.markdown import put_between_marks
-from trainer.core.options import count, seed
 from trainer.core.rows import write_jsonl
+from trainer.core.settings import count, seed
 from trainer.miniature.recipe import TINY, Recipe, is_tiny, read_recipe
 from trainer.world.captions import emotional_caption, neutral_caption
 from trainer.world.painter import paint

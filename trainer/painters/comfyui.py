@@ -95,11 +95,12 @@ class ComfyuiPainter:
     def __init__(self, settings: "ComfyuiSettings"):
         """
         Raises:
-            DataError: Nobody answers there.
+            DataError: The workflow cannot be used, or nobody answers there.
         """
         if urlsplit(settings.server).scheme not in ("http", "https"):
             raise DataError(f"--server {settings.server}: expected an address such as http://127.0.0.1:8188.")
         self.settings, self.server = settings, settings.server.rstrip("/")
+        self.workflow = read_workflow(settings.workflow, settings.plain)
         self._opener = urllib.request.build_opener(proxies(settings.server))
         self._get("/system_stats")
 
@@ -107,7 +108,7 @@ class ComfyuiPainter:
         return [self._draw_one(task) for task in tasks]
 
     def _draw_one(self, task: Task) -> Pillow.Image:
-        body = json.dumps({"prompt": filled(self.settings.workflow, task, self.settings.plain)}).encode()
+        body = json.dumps({"prompt": filled(self.workflow, task, self.settings.plain)}).encode()
         queued = json.loads(self._ask("/prompt", body))
         image = self._wait(queued["prompt_id"])
         where = {name: image.get(name, "") for name in ("filename", "subfolder", "type")}

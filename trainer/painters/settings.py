@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from emoticrafter.files import file_sha256
 from trainer.core.rows import DataError
+from trainer.core.settings import option
 from trainer.painters.plan import SDXL, Task
 
 if TYPE_CHECKING:
@@ -43,22 +44,14 @@ class PainterSettings(Protocol):
 
 @dataclass(frozen=True)
 class SdxlSettings:
-    """SDXL through diffusers.
+    """SDXL through diffusers; the sampler is the model's own. Without a network, prompts are drawn as they are."""
 
-    Attributes:
-        model: A diffusers folder, a hub id, or a single .safetensors checkpoint.
-        network: The emotion network's file, or a baseline's; None draws the prompts as they are.
-        size: Pixels of a side, a multiple of 8.
-        steps, guidance: Of the sampler, which is the model's own.
-        strength: Of the emotion.
-    """
-
-    model: str = SDXL
-    network: Path | None = None
-    size: int = 1024
-    steps: int = 25
-    guidance: float = 7.5
-    strength: float = 1.0
+    model: str = option("diffusers folder, hub id or .safetensors (%(default)s)", SDXL)
+    network: Path | None = option("the emotion network", None, metavar="FILE")
+    size: int = option("pixels of a side (%(default)s)", 1024)
+    steps: int = option("(%(default)s)", 25)
+    guidance: float = option("guidance scale (%(default)s)", 7.5)
+    strength: float = option("of the emotion (%(default)s)", 1.0)
 
     @property
     def pixels(self) -> int:
@@ -86,18 +79,11 @@ class SdxlSettings:
 
 @dataclass(frozen=True)
 class MiniatureSettings:
-    """The miniature.
+    """The miniature. Without a network, prompts are drawn as they are; precision is auto, float32 or bfloat16."""
 
-    Attributes:
-        run: Folder of a run of `trainer.miniature`.
-        network: The emotion network's file, or a baseline's; None draws the prompts as they are.
-        strength: Of the emotion.
-        precision: "auto", "float32" or "bfloat16".
-    """
-
-    run: Path
-    network: Path | None = None
-    strength: float = 1.0
+    run: Path = option("the run's folder (%(default)s)", Path("runs/miniature"))
+    network: Path | None = option("the emotion network (default: the run's first)", None, metavar="FILE")
+    strength: float = option("of the emotion (%(default)s)", 1.0)
     precision: str = "auto"
     flops = None
 
@@ -133,29 +119,27 @@ class MiniatureSettings:
         return MiniaturePainter(self, device)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComfyuiSettings:
-    """A running ComfyUI server.
+    """A running ComfyUI server, and a workflow in the API format; `plain` draws without emotion."""
 
-    Attributes:
-        server: Its address, such as "http://127.0.0.1:8188".
-        workflow: From `trainer.painters.comfyui.read_workflow`.
-        plain: Draw without emotion.
-        timeout: Seconds for one picture.
-    """
-
-    server: str
-    workflow: dict
+    server: str = option("(%(default)s)", "http://127.0.0.1:8188", metavar="URL")
+    workflow: Path = option("{prompt} stands where the prompt belongs", metavar="FILE")
     plain: bool = False
-    timeout: float = 600
+    timeout: float = option("seconds for one picture (%(default)s)", 600)
     pixels = 1024**2
     flops = None
 
     def as_json(self) -> dict:
-        """Models are known by the names that the workflow gives them: their files are on the server."""
-        from trainer.painters.comfyui import fingerprint
+        """Models are known by the names that the workflow gives them: their files are on the server.
 
-        return {"painter": "comfyui", "workflow": fingerprint(self.workflow), "plain": self.plain}
+        Raises:
+            DataError: The workflow cannot be used, see `trainer.painters.comfyui.read_workflow`.
+        """
+        from trainer.painters.comfyui import fingerprint, read_workflow
+
+        workflow = read_workflow(self.workflow, self.plain)
+        return {"painter": "comfyui", "workflow": fingerprint(workflow), "plain": self.plain}
 
     def make(self, device: str) -> Painter:
         from trainer.painters.comfyui import ComfyuiPainter

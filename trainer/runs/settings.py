@@ -1,7 +1,5 @@
 """The settings of a run: one dataclass, which makes the command line and which a resume is checked against."""
 
-# ruff: noqa: RUF009 - `setting` is dataclasses.field with the metadata spelt shorter
-
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -107,7 +105,7 @@ class Settings:
         return [
             f"{flag(f.name)} is {getattr(self, f.name)!r}: expected one of {', '.join(f.metadata['choices'])}"
             for f in dataclasses.fields(self)
-            if f.metadata["choices"] and getattr(self, f.name) not in f.metadata["choices"]
+            if "choices" in f.metadata and getattr(self, f.name) not in f.metadata["choices"]
         ]
 
     def _wrong_together(self) -> list[str]:

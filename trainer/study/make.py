@@ -16,6 +16,7 @@ import numpy as np
 from trainer.core.html import render
 from trainer.core.pictures import PictureError, data_url, decode, jpeg
 from trainer.core.rows import LISTED, DataError
+from trainer.core.settings import option
 from trainer.evaluation.manifest import Image, read_manifest
 from trainer.study.key import Key, Picture, Task, without_none
 from trainer.study.plan import Amounts, make_plan, minutes, shuffled, take_stock
@@ -27,27 +28,18 @@ LARGEST_PAGE = 40_000_000  # bytes of one HTML file: beyond it, phones give up
 
 @dataclass(frozen=True)
 class StudySettings:
-    """A study's settings.
+    """A study's settings; `consent` is the text itself, its paragraphs separated by blank lines."""
 
-    Attributes:
-        seed: Everything that is drawn follows from it.
-        participants: How many plans the page holds.
-        amounts: How much each participant is asked.
-        title: Heading of the page.
-        contact: Whom participants ask and send their answers to.
-        consent: The consent text, paragraphs separated by blank lines; "{minutes}" and "{contact}" are filled in.
-        image_size: Longer side in pixels that pictures are shrunk to.
-        single_file: Whether the pictures are put into the HTML file.
-    """
-
-    seed: int = 0
-    participants: int = 24
+    participants: int = option("plans to make (%(default)s)", 24)
+    seed: int = option("draws pictures, orders and names (%(default)s)", 0)
     amounts: Amounts = field(default_factory=Amounts)
-    title: str = "Pictures and feelings"
-    contact: str = "the person who sent you this page"
+    title: str = option("heading of the page (%(default)s)", "Pictures and feelings")
+    contact: str = option(
+        "whom participants ask and send the file to (%(default)s)", "the person who sent you this page"
+    )
     consent: str | None = None
-    image_size: int = 640
-    single_file: bool = False
+    image_size: int = option("longer side in pixels (%(default)s)", 640)
+    single_file: bool = option("put the pictures into the HTML file", False)
 
 
 def make_study(manifest: Path, out: Path, settings: StudySettings) -> Key:

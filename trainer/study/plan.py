@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from trainer.core.rows import DataError
+from trainer.core.settings import option
 from trainer.evaluation.manifest import Image
 from trainer.study.key import AXES, Task
 
@@ -38,19 +39,16 @@ Part = tuple[str, str | None]  # kind, axis
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much each participant is asked.
+    """How much each participant is asked, for each method; in smoothness, the axes take turns."""
 
-    Attributes:
-        order: Series to put in order, for each method along each axis.
-        estimate: Pictures to estimate, for each method.
-        consistency: Pictures to rate against their prompt, for each method.
-        smoothness: Series to rate, for each method; the axes take turns.
-    """
-
-    order: int = 2
-    estimate: int = 5
-    consistency: int = 4
-    smoothness: int = 2
+    order: int = option(
+        "series of five to put in order, along each axis, for each method (%(default)s)", 2, metavar="N"
+    )
+    estimate: int = option("pictures to estimate, for each method (%(default)s)", 5, metavar="N")
+    consistency: int = option(
+        "pictures to rate against their prompt, for each method (%(default)s)", 4, metavar="N"
+    )
+    smoothness: int = option("series to rate, for each method (%(default)s)", 2, metavar="N")
 
     def problems(self) -> list[str]:
         """Everything that is wrong with the amounts."""

@@ -3,56 +3,61 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.core.rows import DataError
-from trainer.tables.rows import OURS, TABLES
+from trainer.core.device import DEVICE_HELP
+from trainer.core.rows import DataError, refuse_options
+from trainer.core.settings import option
+from trainer.evaluation.scoring import LPIPS
+from trainer.tables.rows import FITTED, OURS, TABLES
+
+MINIATURE, SDXL, BOTH = "on the miniature", "on SDXL", "on both"
 
 
 @dataclass(frozen=True)
 class TablesSettings:
-    """Settings of `make_tables`.
+    """Settings of `make_tables`; `command` is as it was typed: the tables say that they were made by it."""
 
-    Attributes:
-        what: Words that name the tables: "1", "figure", "10".
-        command: As it was typed; the tables say that they were made by it.
-        out: Folder of pictures and results.
-        document: Gets the tables between its marks, if given.
-        prompts: The first so many; None for all.
-        seeds: Pictures of every prompt and point.
-        device: Where to fit, draw and measure.
-        processes: That draw at once.
-        fit: Whether missing networks are fitted, or left out.
-        dry_run: Only say what is missing.
-        run, baselines, shipped, networks: Of the miniature: the run, the baselines' runs, the weights that a missing
-            run is restored from, and the networks of each row.
-        sdxl, network, rewritten: Of SDXL: the model, NAME=FILE words of its networks, and the rewritten prompts.
-        reader, backbone, clip, lpips, lpips_weights: What measures, as in `trainer.evaluate`.
-        answers, key: People's answers to a study and its key, for table 3.
-    """
+    what: list[str] = option(
+        "1, 2, 3, 4, figure 10, settings; several are made together", metavar="TABLE", positional=True
+    )
+    out: Path = option("pictures and results (%(default)s)", Path("runs/tables"))
+    document: Path | None = option(
+        "a document that gets the tables between its marks", None, flag="--table", metavar="FILE"
+    )
+    prompts: int | None = option("only the first N prompts (default: 42, or SDXL's 132)", None, metavar="N")
+    seeds: int = option("pictures of every prompt and point (%(default)s)", 1)
+    device: str = option(DEVICE_HELP, "auto")
+    processes: int = option("processes that draw at once (%(default)s)", 1, metavar="N")
+    fit: bool = option("leave out networks that are not fitted", True, flag="--no-fit", action="store_false")
+    dry_run: bool = option("only say what is missing, how long it takes and how large it is", False)
 
-    what: list[str]
-    command: str
-    out: Path
-    document: Path | None
-    prompts: int | None
-    seeds: int
-    device: str
-    processes: int
-    fit: bool
-    dry_run: bool
-    run: Path
-    baselines: Path
-    shipped: Path
-    networks: int
-    sdxl: str | None
-    network: list[str]
-    rewritten: Path | None
-    reader: str | None
-    backbone: str | None
-    clip: str | None
-    lpips: str | None
-    lpips_weights: Path | None
-    answers: Path | None
-    key: Path | None
+    run: Path = option("the run's folder (%(default)s)", Path("runs/miniature"), MINIATURE)
+    baselines: Path = option("the baselines' runs (%(default)s)", Path("runs/baselines"), MINIATURE)
+    shipped: Path = option("weights to restore a run from (%(default)s)", Path("miniature"), MINIATURE)
+    networks: int = option("networks of each row, seeds of the fit (%(default)s)", 3, MINIATURE)
+
+    sdxl: str | None = option("diffusers folder, hub id or .safetensors", None, SDXL, metavar="MODEL")
+    network: list[str] = option(
+        f"a fitted network; several of a name are several seeds. Names: {', '.join(FITTED)}",
+        [],
+        SDXL,
+        metavar="NAME=FILE",
+        action="extend",
+    )
+    rewritten: Path | None = option("of python -m trainer.baselines rewrite", None, SDXL, metavar="FILE")
+    reader: str | None = option(
+        "reads valence and arousal (see trainer.evaluate)", None, SDXL, metavar="FILE"
+    )
+    backbone: str | None = option("the reader's image model", None, SDXL, metavar="ID")
+    lpips: str | None = option("network of LPIPS (alex)", None, SDXL, choices=LPIPS)
+    lpips_weights: Path | None = option("its weights", None, SDXL, metavar="FILE")
+
+    clip: str | None = option(
+        "CLIP for CLIPScore and CLIP-IQA (none on the miniature)", None, BOTH, metavar="ID"
+    )
+    answers: Path | None = option("table 3: people's files, with --key", None, BOTH, metavar="FOLDER")
+    key: Path | None = option("table 3: the study's key.json", None, BOTH, metavar="FILE")
+
+    command: str = ""
 
     @property
     def images(self) -> Path:
@@ -78,8 +83,7 @@ class TablesSettings:
             problems.append(f"--sdxl needs --network {OURS}=FILE, which the other rows are compared with")
         if not self.sdxl and (self.network or self.rewritten or self.reader):
             problems.append("--network, --rewritten and --reader are for --sdxl; the miniature has its own")
-        if problems:
-            raise DataError("These options cannot be used:\n" + "\n".join(f"  {text}" for text in problems))
+        refuse_options(problems)
 
 
 def table_names(words: list[str]) -> list[str]:
