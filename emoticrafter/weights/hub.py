@@ -40,7 +40,7 @@ def endpoint() -> str:
     """The hub's address: HF_ENDPOINT, or https://huggingface.co.
 
     Raises:
-        ValueError: HF_ENDPOINT is no http(s) address, or holds a user or a password.
+        ValueError: HF_ENDPOINT is not an http(s) address, or holds a user or a password.
     """
     address = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or "https://huggingface.co"
     if "@" in address:  # not shown: what is before it may be a password
