@@ -224,6 +224,7 @@ const WORDS = {
 
 /** Words in the language that ComfyUI is set to. */
 export function say(english) {
-  const language = app.extensionManager?.setting?.get("Comfy.Locale");
-  return WORDS[language]?.[english] ?? english;
+  const language = app.extensionManager?.setting?.get("Comfy.Locale") ?? "en";
+  const words = WORDS[language] ?? WORDS[language.split("-")[0]]; // zh-TW reads zh
+  return words?.[english] ?? english;
 }

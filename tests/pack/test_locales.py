@@ -10,6 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 LANGUAGES = ("zh", "ja", "ko", "fr", "de", "es")
 ENGLISH = json.loads((ROOT / "tests" / "reference" / "node_texts.json").read_text("utf-8"))
+COPIES = {"zh-TW": "zh"}
+"""Languages that read another one's texts until somebody translates them: ComfyUI itself falls back to English."""
 FILES = sorted((ROOT / "locales").glob("*/*.json"))
 OWN_SCRIPT = {"zh": r"[\u4e00-\u9fff]", "ja": r"[\u3040-\u30ff\u4e00-\u9fff]", "ko": r"[\uac00-\ud7a3]"}
 LITERAL = re.compile(
@@ -71,11 +73,19 @@ def test_every_text_is_there_and_none_is_stale():
 
 
 def test_the_languages_are_those_of_the_glossary_and_hold_the_same_keys():
-    assert {path.parent.name for path in FILES} == set(LANGUAGES) == set(GLOSSARY["valence"])
+    assert {path.parent.name for path in FILES} == {*LANGUAGES, *COPIES}
+    assert set(LANGUAGES) == set(GLOSSARY["valence"])
     others = [
         json.loads((ROOT / "locales" / language / "main.json").read_text("utf-8")) for language in LANGUAGES
     ]
     assert all(flat(other).keys() == flat(others[0]).keys() for other in others)
+
+
+def test_a_language_that_reads_anothers_texts_has_the_same():
+    for copy, original in COPIES.items():
+        for name in ("main.json", "nodeDefs.json"):
+            texts = [(ROOT / "locales" / language / name).read_bytes() for language in (copy, original)]
+            assert texts[0] == texts[1], f"copy locales/{original}/{name} over locales/{copy}/{name}"
 
 
 def test_no_text_holds_what_comfyui_reads_as_a_variable_a_link_or_a_plural():
