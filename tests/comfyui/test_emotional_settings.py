@@ -228,6 +228,10 @@ def test_each_setting_changes_the_features_or_the_pooled_vector(server):
     assert len({pooled[name] for name in ("as it is", "zero", "storm")}) == 3
 
 
+# Ours where the node is run, and that of newer ComfyUIs, which look at lists before.
+NO_SUCH_POOLED = "expected 'keep', 'zero' or 'from pooled_prompt'|Value not in list: pooled: 'none' not in"
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -238,7 +242,7 @@ def test_each_setting_changes_the_features_or_the_pooled_vector(server):
         ({"pooled": "from pooled_prompt"}, "connected to pooled_prompt: connect a CLIP Text Encode"),
         ({"start_percent": 0.7, "end_percent": 0.2}, "the start not after the end"),
         ({"arousal_gain": 2.5}, "Value 2.5 bigger than max of 2.0: arousal_gain"),
-        ({"pooled": "none"}, "expected 'keep', 'zero' or 'from pooled_prompt'"),
+        ({"pooled": "none"}, NO_SUCH_POOLED),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_on_the_node(server, values, message):
@@ -246,5 +250,5 @@ def test_a_setting_that_cannot_be_is_refused_on_the_node(server, values, message
     graph.report(graph.emotional(graph.text(), "emotional", **values), "report")
     with pytest.raises(PromptError) as caught:
         server.queue(graph)
-    assert message in str(caught.value)
+    assert re.search(message, str(caught.value))
     assert "emotional" in (caught.value.node_id, *(caught.value.node_errors or {}))
