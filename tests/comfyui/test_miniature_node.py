@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 
 from scripts import demo, workflow
-from scripts.server import PromptError
+from scripts.comfyui import comfyui_folder
+from scripts.server import PromptError, Server
 from scripts.stand_ins import IMAGE_NAME, NETWORK_NAME, write_lora
 from tests.comfyui.graphs import Graph, pictures, report
+from tests.comfyui.pack import DYNAMIC_VRAM
 
 TEXT = "a windmill in a meadow at sunset"
 SIZE = 128
@@ -86,6 +88,14 @@ def test_the_shipped_workflow_draws_a_picture_that_follows_both_values(server):
     assert len({first, drawn(valence=0.5), drawn(arousal=-0.5), drawn(strength=0.0)}) == 4
     server.free()
     assert drawn() == first
+
+
+def test_it_draws_the_same_picture_with_dynamic_vram(server, tmp_path):
+    if not (comfyui_folder() / "comfy" / "memory_management.py").is_file():
+        pytest.skip("this ComfyUI has no DynamicVRAM")
+    prompt = demo.base_prompt(server.object_info())
+    with Server(tmp_path, nodes=(DYNAMIC_VRAM,)) as dynamic:
+        assert dynamic.queue(prompt).images == server.queue(prompt).images
 
 
 def test_moving_a_value_keeps_the_miniature_and_the_prompt(server):
