@@ -462,7 +462,7 @@ def test_the_command_reports_failures_and_what_to_do(pictures, tmp_path, monkeyp
         arguments = command(server, tmp_path, tmp_path / "written.jsonl")
         monkeypatch.delenv("TEST_KEY", raising=False)
         assert prepare.main(arguments) == 1
-        assert "the environment variable TEST_KEY is not set" in capsys.readouterr().err
+        assert "The environment variable TEST_KEY is not set" in capsys.readouterr().err
         monkeypatch.setenv("TEST_KEY", KEY)
         assert prepare.main(arguments) == 1
         text = capsys.readouterr().out

@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from trainer.core.settings import setting
+from trainer.core.settings import option
 
 TOKENS = {"cross-attention": 4, "time-embedding": 1, "textual-inversion": 2}
 """The methods of emoticrafter.research.baselines, and K of each if none is asked for."""
@@ -13,27 +13,27 @@ TOKENS = {"cross-attention": 4, "time-embedding": 1, "textual-inversion": 2}
 class Settings:
     """The settings that decide what is learned; a run's folder goes on only with the same."""
 
-    method: str = setting("cross-attention", "method", "what is fitted", tuple(TOKENS))
-    tokens: int = setting(
-        0, "method", "K, tokens or learned words per emotion axis; 0: 4 tokens, 1 for the time, 2 words"
+    method: str = option(
+        "what is fitted (%(default)s)", "cross-attention", choices=tuple(TOKENS), required=True
     )
-    width: int = setting(256, "method", "E, the width of the V-A encoder")
-    hidden: int = setting(256, "method", "the hidden width of its two MLPs")
-    word: str = setting("mood", "method", "the word that every learned word begins as")
-    template: str = setting(
-        "{prompt}, {emotion}", "method", "what textual inversion encodes in place of a prompt"
+    tokens: int = option(
+        "K, tokens or learned words per emotion axis; 0: 4 tokens, 1 for the time, 2 words (%(default)s)", 0
     )
-    steps: int = setting(600, "optimisation", "steps of AdamW")
-    batch: int = setting(32, "optimisation", "pictures a step")
-    lr: float = setting(1e-3, "optimisation", "AdamW's largest learning rate")
-    ema: float = setting(0.99, "optimisation", "decay of the moving average that is saved")
-    seed: int = setting(
-        0, "optimisation", "decides the first weights, the order of the pictures and the noise"
+    width: int = option("E, the width of the V-A encoder (%(default)s)", 256)
+    hidden: int = option("the hidden width of its two MLPs (%(default)s)", 256)
+    word: str = option("the word that every learned word begins as (%(default)s)", "mood")
+    template: str = option(
+        "what textual inversion encodes in place of a prompt (%(default)s)", "{prompt}, {emotion}"
     )
-    empty_share: float = setting(
-        0.05, "optimisation", "samples without a prompt, so that an empty one can have an emotion too"
+    steps: int = option("steps of AdamW (%(default)s)", 600)
+    batch: int = option("pictures a step (%(default)s)", 32)
+    lr: float = option("AdamW's largest learning rate (%(default)s)", 1e-3)
+    ema: float = option("decay of the moving average that is saved (%(default)s)", 0.99)
+    seed: int = option("decides the first weights, the order of the pictures and the noise (%(default)s)", 0)
+    empty_share: float = option(
+        "samples without a prompt, so that an empty one can have an emotion too (%(default)s)", 0.05
     )
-    snr_limit: float = setting(5.0, "optimisation", "the largest weight of a noise level")
+    snr_limit: float = option("the largest weight of a noise level (%(default)s)", 5.0)
 
     def __post_init__(self):
         problems = [

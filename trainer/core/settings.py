@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -170,6 +170,18 @@ def read_settings(cls: type[T], options: argparse.Namespace) -> tuple[T, list[st
 
 
 # ---- types of options: each reads a text or says what it expected ----------------------------------
+
+
+def told(read: Callable[[str], T]) -> Callable[[str], T]:
+    """A type whose ValueErrors are told to the user."""
+
+    def reading(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return reading
 
 
 def count(text: str) -> int:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from trainer.core.device import find_device
 from trainer.core.rows import DataError, replacing
+from trainer.core.settings import count, option, seed, share, told
 from trainer.data.findingemo import LICENCE, findingemo_table
-from trainer.data.pairs import PairTable, Scale, concatenate, load_table, resplit, sample, save_table
+from trainer.data.pairs import SCALES, PairTable, Scale, concatenate, load_table, resplit, sample, save_table
 
 if TYPE_CHECKING:
     from trainer.features.store import FeatureStore
@@ -22,35 +23,51 @@ SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 
 @dataclass(frozen=True)
 class PrepareSettings:
-    """Which pairs a data folder gets, and how they are encoded.
+    """Which pairs a data folder gets, and how they are encoded."""
 
-    Attributes:
-        out: The folder.
-        pairs: Files of pairs; "findingemo" stands for its ratings.
-        scale: The scale of the files' ratings; [-3, 3] if None.
-        skip_bad: Leave bad rows out instead of refusing the file.
-        limit: How many pairs to keep, spread over valence and arousal; all if None.
-        validation: Share of neutral prompts kept for validation.
-        scenes: Share of FindingEmo's pairs without people.
-        seed: Decides wording, split and sample.
-        encoder: Source of the text encoders, see `trainer.features.encoders.load_encoders`.
-        dtype: What features are stored in: float16 or bfloat16.
-        batch_size: Prompts encoded at once.
-        device: auto, cpu, cuda, cuda:1 ...
-    """
-
-    out: Path
-    pairs: Sequence[str | Path] = (FINDINGEMO,)
-    scale: Scale | None = None
-    skip_bad: bool = False
-    limit: int | None = None
-    validation: float = 0.01
-    scenes: float = 0.1
-    seed: int = 0
-    encoder: str | Path = SDXL
-    dtype: str = "float16"
-    batch_size: int = 32
-    device: str = "auto"
+    out: Path = option("default: %(default)s", Path("data/findingemo"), metavar="FOLDER")
+    pairs: Sequence[str | Path] = option(
+        "CSV or JSONL files with neutral, emotional, valence, arousal (and id, source, split), or in the authors' "
+        "layout (prompt_mapping.csv); the word findingemo stands for its ratings (default)",
+        (FINDINGEMO,),
+        type=str,
+        metavar="FILE",
+    )
+    scale: Scale | None = option(
+        "scale of the files' ratings: --scale=1..9 for both, --scale=-3..3,0..6 for valence,arousal, "
+        f"or one of {', '.join(SCALES)} (default: -3..3)",
+        None,
+        type=told(Scale.parse),
+    )
+    skip_bad: bool = option("leave out bad rows and list them, instead of refusing the file", False)
+    limit: int | None = option(
+        "keep N pairs, spread over valence and arousal as all of them are", None, type=count, metavar="N"
+    )
+    validation: float = option(
+        "share of neutral prompts kept for validation; a file's own split column counts where it is the only file "
+        "(default: %(default)s)",
+        0.01,
+        type=share,
+        metavar="SHARE",
+    )
+    scenes: float = option(
+        "of FindingEmo: share of pairs with nobody in them, so that emotion does not come to mean people "
+        "(default: %(default)s)",
+        0.1,
+        type=share,
+        metavar="SHARE",
+    )
+    seed: int = option("decides wording, split and sample (default: %(default)s)", 0, type=seed)
+    pairs_only: bool = option("stop before the features", False)
+    encoder: str | Path = option(
+        "SDXL's text encoders: a checkpoint (.safetensors) as ComfyUI has it, a diffusers folder, a hub id, or "
+        "tiny for untrained ones to try things out (default: %(default)s)",
+        SDXL,
+        metavar="SOURCE",
+    )
+    dtype: str = option("of the stored features (%(default)s)", "float16", choices=("float16", "bfloat16"))
+    batch_size: int = option("prompts encoded at once (default: %(default)s)", 32, type=count, metavar="N")
+    device: str = option("auto, cpu, cuda, cuda:1 ... (default: %(default)s)", "auto")
 
 
 def prepare(settings: PrepareSettings) -> PairTable:
@@ -62,7 +79,8 @@ def prepare(settings: PrepareSettings) -> PairTable:
     """
     table, _ = collect_pairs(settings)
     write_pairs(table, settings)
-    write_features(table, settings)
+    if not settings.pairs_only:
+        write_features(table, settings)
     return table
 
 

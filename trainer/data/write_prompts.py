@@ -34,6 +34,7 @@ from trainer.core.journal import Journal, opened
 from trainer.core.lock import locked
 from trainer.core.pictures import data_url, decode, jpeg, path_inside
 from trainer.core.rows import DataError
+from trainer.core.settings import count, option
 from trainer.data.images import RatedImage
 
 NEUTRAL_LIMIT, EMOTIONAL_LIMIT = 300, 500  # characters; 77 tokens are about 350
@@ -66,22 +67,14 @@ Answer with one JSON object with exactly these two keys."""
 
 @dataclass
 class WriterSettings:
-    """What is asked of the model, and what it may cost.
+    """What is asked of the model, and what it may cost; after `asks` answers that don't fit, a picture is given up."""
 
-    Attributes:
-        workers: Requests under way at once.
-        asks: Answers for one picture before it is given up, where they don't fit the schema.
-        image_size: Longer side in pixels that pictures are shrunk to.
-        price_in, price_out: Price of a million tokens read and written.
-        budget: Stop when the cost of this run has reached this; 0 for no limit.
-    """
-
-    workers: int = 4
+    workers: int = option("requests under way at once (default: %(default)s)", 4, type=count)
     asks: int = 3
-    image_size: int = 768
-    price_in: float = 0
-    price_out: float = 0
-    budget: float = 0
+    image_size: int = option("longer side sent (default: %(default)s)", 768, type=count, metavar="PIXELS")
+    price_in: float = option("of a million tokens read", 0, metavar="PRICE")
+    price_out: float = option("of a million tokens written", 0, metavar="PRICE")
+    budget: float = option("stop when this run has cost so much", 0, metavar="PRICE")
 
     def problems(self) -> list[str]:
         """Everything that is wrong with the settings."""

@@ -14,25 +14,33 @@ A command that was interrupted goes on where it stopped when it is run again. Wh
 called, so that painting pictures needs neither diffusers nor transformers.
 """
 
-from __future__ import annotations
-
-import argparse
 import dataclasses
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from emoticrafter.files import write_atomically
 from trainer.core.command_line import quiet, status_of
+from trainer.core.device import DEVICE_HELP, PRECISIONS, Machine
 from trainer.core.markdown import put_between_marks
 from trainer.core.rows import write_jsonl
-from trainer.core.settings import count, seed
+from trainer.core.settings import count, option, read_commands, seed
 from trainer.miniature.recipe import TINY, Recipe, is_tiny, read_recipe
 from trainer.world.captions import emotional_caption, neutral_caption
 from trainer.world.painter import paint
 from trainer.world.scene import SETTINGS, SUBJECTS, TIMES, Scene
+
+if TYPE_CHECKING:
+    from trainer.tables.miniature import MeasureSettings
+
+RUN = Path("runs/miniature")
+
+
+# ---- painting --------------------------------------------------------------------------------------
 
 
 def contact_sheet(scene: Scene, seed: int, steps: int = 5, size: int = 128) -> np.ndarray:
@@ -42,233 +50,234 @@ def contact_sheet(scene: Scene, seed: int, steps: int = 5, size: int = 128) -> n
     return np.vstack(rows)
 
 
-def save_png(picture: np.ndarray, path: Path) -> None:
-    """Writes RGB uint8 [H, W, 3]."""
-    content = cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes()
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+@dataclass(frozen=True)
+class Paint:
+    """Write contact sheets over valence and arousal."""
+
+    out: Path = option("folder for the pictures")
+    subject: str | None = option("default: every subject", None, choices=SUBJECTS)
+    setting: str | None = option("default: another for each subject", None, choices=SETTINGS)
+    time: str | None = option("default: another for each subject", None, choices=TIMES)
+    steps: int = option("pictures along each axis (5)", 5, type=count)
+    size: int = option("pixels a picture (128)", 128, type=count)
+    seed: int = option("layout, hues and wording (0)", 0, type=seed)
+
+    def run(self) -> None:
+        """Writes one contact sheet per subject and prints what each shows."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        for number, subject in enumerate([self.subject] if self.subject else SUBJECTS):
+            setting = self.setting or SETTINGS[number % len(SETTINGS)]
+            scene = Scene(subject, setting, self.time or TIMES[number % len(TIMES)])
+            path = self.out / f"{scene.subject}-{scene.setting}-{scene.time}-{self.seed}.png"
+            sheet = contact_sheet(scene, self.seed, self.steps, self.size)
+            write_atomically(path, cv2.imencode(".png", sheet[:, :, ::-1])[1].tofile)
+            print(f"{path}: {neutral_caption(scene, self.seed)}")
+            for v, a in ((-3, 3), (3, 3), (-3, -3), (3, -3)):
+                print(f"  V {v:+d} A {a:+d}: {emotional_caption(scene, v, a, self.seed)}")
 
 
-def paint_command(args: argparse.Namespace) -> None:
-    """Writes one contact sheet per subject and prints what each shows."""
-    args.out.mkdir(parents=True, exist_ok=True)
-    for number, subject in enumerate([args.subject] if args.subject else SUBJECTS):
-        scene = Scene(
-            subject, args.setting or SETTINGS[number % len(SETTINGS)], args.time or TIMES[number % len(TIMES)]
-        )
-        path = args.out / f"{scene.subject}-{scene.setting}-{scene.time}-{args.seed}.png"
-        save_png(contact_sheet(scene, args.seed, args.steps, args.size), path)
-        print(f"{path}: {neutral_caption(scene, args.seed)}")
-        for valence, arousal in ((-3, 3), (3, 3), (-3, -3), (3, -3)):
-            print(f"  V {valence:+d} A {arousal:+d}: {emotional_caption(scene, valence, arousal, args.seed)}")
+# ---- training --------------------------------------------------------------------------------------
 
 
-def add_training(commands) -> None:
-    command = add_command(commands, "train", "train all parts, going on from where they are", train_command)
-    command.add_argument(
-        "--stages", nargs="+", metavar="STAGE", help="pictures, autoencoder ... (default: all)"
+@dataclass(frozen=True)
+class Command:
+    """A command on a run's folder."""
+
+    out: Path = option("the run's folder (%(default)s)", RUN)
+    device: str = option(DEVICE_HELP, "auto")
+    precision: str = option("(%(default)s)", "auto", choices=PRECISIONS)
+    compile: bool = option("compile what is trained with torch.compile", False)
+
+    def machine(self) -> Machine:
+        import torch
+
+        quiet()
+        machine = Machine.find(self.device, self.precision, self.compile)
+        if machine.device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
+        return machine
+
+    def begun_recipe(self) -> Recipe:
+        """The recipe of the run's folder; if it is of tiny sizes, that is said."""
+        recipe = read_recipe(self.out)
+        if is_tiny(recipe):
+            tiny = "was begun with --tiny: tiny sizes: learns nothing"
+            print(f"{self.out} {tiny}. Choose another --out for a real run.")
+        return recipe
+
+
+NUMBERS = [f for f in dataclasses.fields(Recipe) if f.type in (int, float)]
+Changes = dataclasses.make_dataclass(
+    "Changes", [(f.name, f.type | None, option(f"default: {f.default}", None)) for f in NUMBERS], frozen=True
+)
+"""What is not None replaces a number of the recipe."""
+
+
+@dataclass(frozen=True)
+class Train(Command):
+    """Train all parts, going on from where they are."""
+
+    stages: list[str] | None = option(
+        "pictures, autoencoder ... (default: all)", None, nargs="+", metavar="STAGE"
     )
-    command.add_argument("--tiny", action="store_true", help="sizes that learn nothing, to see that all runs")
-    group = command.add_argument_group("recipe", "of a new run; one that was begun keeps its own")
-    for field in dataclasses.fields(Recipe):
-        if field.type in (int, float):
-            flag = "--" + field.name.replace("_", "-")
-            text = f"default: {field.default}"
-            group.add_argument(flag, type=field.type, metavar=field.name.upper(), help=text)
+    tiny: bool = option("sizes that learn nothing, to see that all runs", False)
+    changes: Changes = option("of a new run; one that was begun keeps its own", Changes(), group="recipe")
 
-    command = add_command(commands, "ablate", "fit the emotion networks that are compared", ablate_command)
-    command.add_argument("--networks", type=count, default=2, help="networks of every variant (%(default)s)")
-    command.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="default: all")
+    def run(self) -> None:
+        from trainer.miniature.pipeline import STAGES, train
 
+        train(self.out, self.recipe(), self.machine(), self.stages or STAGES)
 
-def add_shipping(commands) -> None:
-    command = add_command(commands, "export", "write the weights for shipping", export_command)
-    command.add_argument("--to", type=Path, default=Path("miniature"), help="folder (%(default)s)")
-    command.add_argument("--network", type=Path, metavar="FILE", help="default: the run's first")
+    def recipe(self) -> Recipe:
+        """The recipe of the run's folder, or of a new run, with the given settings in it.
 
-    command = commands.add_parser("restore", help="make a run's folder of the shipped weights")
-    add = command.add_argument
-    add("--from", type=Path, default=Path("miniature"), dest="shipped", help="what is shipped (%(default)s)")
-    add("--out", type=Path, default=Path("runs/miniature"), help="the run's folder (%(default)s)")
-    command.set_defaults(run=restore_command)
-
-
-def add_command(commands, name: str, text: str, run) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=text)
-    add = command.add_argument
-    add("--out", type=Path, default=Path("runs/miniature"), help="the run's folder (%(default)s)")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (%(default)s)")
-    add("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="(%(default)s)")
-    add("--compile", action="store_true", help="compile what is trained with torch.compile")
-    command.set_defaults(run=run)
-    return command
+        Raises:
+            ValueError: --tiny, for a run that was begun without.
+        """
+        begun = (self.out / "recipe.json").is_file()
+        recipe = self.begun_recipe() if begun else TINY if self.tiny else Recipe()
+        if self.tiny and not is_tiny(recipe):
+            raise ValueError(
+                f"{self.out} was begun without --tiny: leave it out to go on, or choose another --out."
+            )
+        if self.tiny and not begun:
+            print(f"{self.out}: tiny sizes: learns nothing")
+        given = {name: value for name, value in vars(self.changes).items() if value is not None}
+        return dataclasses.replace(recipe, **given)
 
 
-def _machine(args: argparse.Namespace):
-    import torch
+@dataclass(frozen=True)
+class Ablate(Command):
+    """Fit the emotion networks that are compared."""
 
-    from trainer.core.device import Machine
+    networks: int = option("networks of every variant (%(default)s)", 2, type=count)
+    variants: list[str] = option("default: all", [], metavar="NAME")
 
-    quiet()
-    machine = Machine.find(args.device, args.precision, args.compile)
-    if machine.device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-    return machine
+    def run(self) -> None:
+        from trainer.miniature.pipeline import ablate
 
-
-def _recipe(args: argparse.Namespace) -> Recipe:
-    """The recipe of the run's folder, or of a new run, with the given settings in it.
-
-    Raises:
-        ValueError: --tiny, for a run that was begun without.
-    """
-    begun = (args.out / "recipe.json").is_file()
-    recipe = begun_recipe(args.out) if begun else TINY if args.tiny else Recipe()
-    if args.tiny and not is_tiny(recipe):
-        raise ValueError(
-            f"{args.out} was begun without --tiny: leave it out to go on, or choose another --out."
-        )
-    if args.tiny and not begun:
-        print(f"{args.out}: tiny sizes: learns nothing")
-    names = [field.name for field in dataclasses.fields(Recipe)]
-    given = {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
-    return dataclasses.replace(recipe, **given)
+        ablate(self.out, self.begun_recipe(), self.machine(), self.networks, self.variants)
 
 
-def begun_recipe(out: Path) -> Recipe:
-    """The recipe of a run's folder; if it is of tiny sizes, that is said."""
-    recipe = read_recipe(out)
-    if is_tiny(recipe):
-        print(
-            f"{out} was begun with --tiny: tiny sizes: learns nothing. Choose another --out for a real run."
-        )
-    return recipe
+# ---- shipping --------------------------------------------------------------------------------------
 
 
-def train_command(args: argparse.Namespace) -> None:
-    from trainer.miniature.pipeline import STAGES, train
+@dataclass(frozen=True)
+class Export(Command):
+    """Write the weights for shipping."""
 
-    train(args.out, _recipe(args), _machine(args), args.stages or STAGES)
+    to: Path = option("folder (%(default)s)", Path("miniature"))
+    network: Path | None = option("default: the run's first", None, metavar="FILE")
 
+    def run(self) -> None:
+        from trainer.miniature.export import export
+        from trainer.miniature.held_out import default_network
 
-def ablate_command(args: argparse.Namespace) -> None:
-    from trainer.miniature.pipeline import ablate
-
-    ablate(args.out, begun_recipe(args.out), _machine(args), args.networks, args.variants)
-
-
-def export_command(args: argparse.Namespace) -> None:
-    from trainer.miniature.export import export
-
-    quiet()
-    network = args.network or args.out / "emotion" / "default-0" / "network.safetensors"
-    size = export(args.out, begun_recipe(args.out), network, args.to)
-    print(f"{args.to}: {size / 1e6:.1f} MB")
+        quiet()
+        export(self.out, self.begun_recipe(), self.network or default_network(self.out), self.to)
 
 
-def restore_command(args: argparse.Namespace) -> None:
-    from trainer.miniature.restore import restore
+@dataclass(frozen=True)
+class Restore:
+    """Make a run's folder of the shipped weights."""
 
-    quiet()
-    restore(args.shipped, args.out)
-    print(f"{args.out}: next, python -m trainer.miniature measure --out {args.out}")
+    shipped: Path = option("what is shipped (%(default)s)", Path("miniature"), flag="--from")
+    out: Path = option("the run's folder (%(default)s)", RUN)
 
+    def run(self) -> None:
+        from trainer.miniature.restore import restore
 
-def add_measuring(commands) -> None:
-    """Adds measure, override and captions to argparse's subcommands."""
-    text = "draw held-out prompts over the plane and read them"
-    add = add_command(commands, "measure", text, measure_command).add_argument
-    add("--prompts", type=count, default=42, help="held-out prompts (%(default)s)")
-    add("--seeds", type=count, default=2, help="pictures of every prompt and point (%(default)s)")
-    add("--networks", nargs="+", type=Path, default=[], metavar="FILE", help="default: the run's default-*")
-    add("--table", type=Path, metavar="FILE", help="a document that gets the table")
-
-    text = "draw emotional captions with the opposite value asked, and read what wins"
-    add = add_command(commands, "override", text, override_command).add_argument
-    add("--prompts", type=count, default=42, help="held-out scenes (%(default)s)")
-    add("--network", type=Path, metavar="FILE", help="default: the run's first")
-    add("--table", type=Path, metavar="FILE", help="a document that gets the table")
-
-    text = "write the painter's emotional captions of the held-out prompts, as rewritten prompts"
-    command = commands.add_parser("captions", help=text)
-    command.add_argument("--out", type=Path, required=True, help="the .jsonl file, for trainer.generate")
-    command.set_defaults(run=captions_command)
+        quiet()
+        restore(self.shipped, self.out)
+        print(f"{self.out}: next, python -m trainer.miniature measure --out {self.out}")
 
 
-def measure_command(args: argparse.Namespace) -> None:
-    from trainer.tables.miniature import MeasureSettings, find_networks, measure
-
-    _ready(args.out)
-    networks = find_networks(args.out, args.networks)
-    settings = MeasureSettings(args.out, _prompts(args), args.seeds, args.device, args.precision)
-    _show(measure(settings, networks), args.table, "measured")
+# ---- measuring -------------------------------------------------------------------------------------
 
 
-def override_command(args: argparse.Namespace) -> None:
-    from trainer.tables.miniature import MeasureSettings, find_networks
-    from trainer.tables.override import override
+class Measuring(Command):
+    """A command that draws and reads held-out prompts, and shows a table."""
 
-    _ready(args.out)
-    network, *_ = find_networks(args.out, [args.network] if args.network else []).values()
-    settings = MeasureSettings(args.out, _prompts(args), 1, args.device, args.precision)
-    _show(override(settings, network), args.table, "override")
+    def settings(self, seeds: int) -> "MeasureSettings":
+        """What is drawn.
 
+        Raises:
+            FileNotFoundError: The run is not begun, or lacks what pictures are drawn and read with.
+        """
+        from trainer.miniature.folders import needs
+        from trainer.miniature.held_out import held_out_prompts
+        from trainer.tables.miniature import MeasureSettings
 
-def _ready(run: Path) -> None:
-    """Raises FileNotFoundError for a run that is not begun, or lacks what pictures are drawn and read with."""
-    from trainer.miniature.folders import needs
+        self.begun_recipe()
+        quiet()
+        needs(self.out, "autoencoder", "generator", "readers")
+        most = len(held_out_prompts())
+        if self.prompts > most:
+            print(f"note: there are {most} held-out prompts; --seeds draws more pictures of each")
+        return MeasureSettings(self.out, min(self.prompts, most), seeds, self.device, self.precision)
 
-    begun_recipe(run)
-    quiet()
-    needs(run, "autoencoder", "generator", "readers")
-
-
-def _prompts(args: argparse.Namespace) -> int:
-    from trainer.miniature.held_out import held_out_prompts
-
-    most = len(held_out_prompts())
-    if args.prompts > most:
-        print(f"note: there are {most} held-out prompts; --seeds draws more pictures of each")
-    return min(args.prompts, most)
-
-
-def _show(text: str, document: Path | None, name: str) -> None:
-    print(text)
-    if document:
-        put_between_marks(document, text, name, "# The miniature, measured")
+    def show(self, text: str, name: str) -> None:
+        print(text)
+        if self.table:
+            put_between_marks(self.table, text, name, "# The miniature, measured")
 
 
-def captions_command(args: argparse.Namespace) -> None:
-    from trainer.miniature.held_out import emotional_captions
-    from trainer.painters.plan import grid
+@dataclass(frozen=True)
+class Measure(Measuring):
+    """Draw held-out prompts over the plane and read them."""
 
-    rows = emotional_captions(grid())
-    write_jsonl(args.out, rows)
-    print(f"{args.out}: {len(rows):,} captions")
+    prompts: int = option("held-out prompts (%(default)s)", 42, type=count)
+    seeds: int = option("pictures of every prompt and point (%(default)s)", 2, type=count)
+    networks: list[Path] = option("default: the run's default-*", [], metavar="FILE")
+    table: Path | None = option("a document that gets the table", None, metavar="FILE")
 
+    def run(self) -> None:
+        from trainer.tables.miniature import find_networks, measure
 
-def parser() -> argparse.ArgumentParser:
-    """The command line; each subcommand stores its function as `run`."""
-    top = argparse.ArgumentParser(prog="python -m trainer.miniature", description="The miniature world.")
-    commands = top.add_subparsers(required=True, metavar="command")
-    sheet = commands.add_parser("paint", help="write contact sheets over valence and arousal")
-    sheet.add_argument("--out", type=Path, required=True, help="folder for the pictures")
-    sheet.add_argument("--subject", choices=SUBJECTS, help="default: every subject")
-    sheet.add_argument("--setting", choices=SETTINGS, help="default: another for each subject")
-    sheet.add_argument("--time", choices=TIMES, help="default: another for each subject")
-    sheet.add_argument("--steps", type=count, default=5, help="pictures along each axis (5)")
-    sheet.add_argument("--size", type=count, default=128, help="pixels a picture (128)")
-    sheet.add_argument("--seed", type=seed, default=0, help="layout, hues and wording (0)")
-    sheet.set_defaults(run=paint_command)
-    add_training(commands)
-    add_shipping(commands)
-    add_measuring(commands)
-    return top
+        settings = self.settings(self.seeds)
+        self.show(measure(settings, find_networks(self.out, self.networks)), "measured")
 
 
-def main(argv: list[str] | None = None) -> int:
+@dataclass(frozen=True)
+class Override(Measuring):
+    """Draw emotional captions with the opposite value asked, and read what wins."""
+
+    prompts: int = option("held-out scenes (%(default)s)", 42, type=count)
+    network: Path | None = option("default: the run's first", None, metavar="FILE")
+    table: Path | None = option("a document that gets the table", None, metavar="FILE")
+
+    def run(self) -> None:
+        from trainer.tables.miniature import find_networks
+        from trainer.tables.override import override
+
+        settings = self.settings(seeds=1)
+        network, *_ = find_networks(self.out, [self.network] if self.network else []).values()
+        self.show(override(settings, network), "override")
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Write the painter's emotional captions of the held-out prompts, as rewritten prompts."""
+
+    out: Path = option("the .jsonl file, for trainer.generate")
+
+    def run(self) -> None:
+        from trainer.miniature.held_out import emotional_captions
+        from trainer.painters.plan import grid
+
+        rows = emotional_captions(grid())
+        write_jsonl(self.out, rows)
+        print(f"{self.out}: {len(rows):,} captions")
+
+
+COMMANDS = (Paint, Train, Ablate, Export, Restore, Measure, Override, Captions)
+
+
+def main(arguments: list[str] | None = None) -> int:
     """Runs one subcommand; everything that a user can put right is said in a line, without a traceback."""
-    args = parser().parse_args(argv)
-    return status_of(lambda: args.run(args), "train,eval,miniature")
+    commands = {command.__name__.lower(): command for command in COMMANDS}
+    command = read_commands("trainer.miniature", "The miniature world.", commands, arguments)
+    return status_of(command.run, "train,eval,miniature")
 
 
 if __name__ == "__main__":
