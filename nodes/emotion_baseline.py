@@ -63,19 +63,11 @@ class EmotionBaseline(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, baseline_name: str | None = None) -> bool | str:
-        if baseline_name is None:  # linked, so known only when it runs; or missing, which ComfyUI reports
-            return True
-        try:
-            networks.find_network(baseline_name, FOLDER, "baseline")
-        except FileNotFoundError as error:
-            return str(error)
-        return True
+        return networks.name_problem(baseline_name, FOLDER, "baseline")
 
     @classmethod
     def fingerprint_inputs(cls, baseline_name: str | None, **_others) -> str:
-        # a linked name is not known yet: then a change to any file counts
-        names = networks.network_names(FOLDER) if baseline_name is None else [baseline_name]
-        return " ".join(networks.file_version(name, FOLDER) for name in names)
+        return networks.chosen_version(baseline_name, FOLDER)
 
     @classmethod
     def execute(

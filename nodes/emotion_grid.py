@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..emoticrafter.va import VA_MAX, VA_MIN, grid_points
-from .inputs import CATEGORY, searched_as
+from .inputs import CATEGORY, axis_input, searched_as
 from .networks import ManagedNetwork
 from .point_batches import batch_inputs, batch_output, batch_outputs
 
@@ -23,10 +23,10 @@ class EmotionGrid(io.ComfyNode):
             inputs=[
                 _count_input("columns", "Points along valence. A single one stands in the middle."),
                 _count_input("rows", "Points along arousal. A single one stands in the middle."),
-                _bound_input("valence_min", VA_MIN, "Valence of the left column."),
-                _bound_input("valence_max", VA_MAX, "Valence of the right column."),
-                _bound_input("arousal_min", VA_MIN, "Arousal of the bottom row."),
-                _bound_input("arousal_max", VA_MAX, "Arousal of the top row."),
+                axis_input("valence_min", "Valence of the left column.", VA_MIN),
+                axis_input("valence_max", "Valence of the right column.", VA_MAX),
+                axis_input("arousal_min", "Arousal of the bottom row.", VA_MIN),
+                axis_input("arousal_max", "Arousal of the top row.", VA_MAX),
                 *batch_inputs(),
             ],
             outputs=batch_outputs(),
@@ -50,7 +50,3 @@ class EmotionGrid(io.ComfyNode):
 
 def _count_input(name: str, tooltip: str) -> io.Input:
     return io.Int.Input(name, default=5, min=1, max=MOST_COLUMNS, tooltip=tooltip)
-
-
-def _bound_input(name: str, default: float, tooltip: str) -> io.Input:
-    return io.Float.Input(name, default=default, min=VA_MIN, max=VA_MAX, step=0.05, tooltip=tooltip)

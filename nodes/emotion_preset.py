@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..emoticrafter.emotions import EMOTIONS
 from ..emoticrafter.va import INTENSITY_MAX, blended, intensified
-from .inputs import CATEGORY, searched_as
+from .inputs import CATEGORY, point_outputs, searched_as, slider
 from .named_emotions import known_emotions, named_point, own_problems, own_version
 from .points import Points, PointsType
 
@@ -35,14 +35,11 @@ class EmotionPreset(io.ComfyNode):
                     default=EMOTIONS[0].label,
                     tooltip="\n".join([EMOTION_TOOLTIP, *problems]),
                 ),
-                io.Float.Input(
+                slider(
                     "intensity",
-                    default=1.0,
-                    min=0.0,
-                    max=INTENSITY_MAX,
-                    step=0.05,
-                    tooltip="How far from neutral: 0 is neutral, 1 as named, 2 twice as far, up to the edge of the "
-                    "plane.",
+                    1.0,
+                    (0.0, INTENSITY_MAX),
+                    "How far from neutral: 0 is neutral, 1 as named, 2 twice as far, up to the edge of the plane.",
                 ),
                 io.Combo.Input(
                     "blend_with",
@@ -50,20 +47,15 @@ class EmotionPreset(io.ComfyNode):
                     default=NONE,
                     tooltip="A second emotion to mix in.",
                 ),
-                io.Float.Input(
+                slider(
                     "blend",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="How much of the second emotion: 0 is the first alone, 1 the second alone.",
+                    0.5,
+                    (0.0, 1.0),
+                    "How much of the second emotion: 0 is the first alone, 1 the second alone.",
                 ),
             ],
             outputs=[
-                io.Float.Output(
-                    display_name="valence", tooltip="Pleasantness, -3 to 3: for a valence input."
-                ),
-                io.Float.Output(display_name="arousal", tooltip="Intensity, -3 to 3: for an arousal input."),
+                *point_outputs(),
                 PointsType.Output(
                     display_name="points", tooltip="The same point, for nodes that show points."
                 ),

@@ -35,58 +35,42 @@ def conditioning_input() -> io.Input:
     )
 
 
+def slider(
+    name: str, default: float, bounds: tuple[float, float], tooltip: str, step: float = 0.05, **more
+) -> io.Input:
+    low, high = bounds
+    return io.Float.Input(name, default=default, min=low, max=high, step=step, tooltip=tooltip, **more)
+
+
+def axis_input(name: str, tooltip: str, default: float = 0.0) -> io.Input:
+    return slider(name, default, (VA_MIN, VA_MAX), tooltip)
+
+
 def valence_input() -> io.Input:
-    return io.Float.Input(
-        "valence",
-        default=0.0,
-        min=VA_MIN,
-        max=VA_MAX,
-        step=0.05,
-        tooltip="Pleasantness: -3 misery, 0 neutral, +3 joy.",
-    )
+    return axis_input("valence", "Pleasantness: -3 misery, 0 neutral, +3 joy.")
 
 
 def arousal_input() -> io.Input:
-    return io.Float.Input(
-        "arousal",
-        default=0.0,
-        min=VA_MIN,
-        max=VA_MAX,
-        step=0.05,
-        tooltip="Intensity: -3 sleepy and still, 0 neutral, +3 alarmed or elated.",
-    )
+    return axis_input("arousal", "Intensity: -3 sleepy and still, 0 neutral, +3 alarmed or elated.")
 
 
 def strength_input() -> io.Input:
-    return io.Float.Input(
-        "strength",
-        default=1.0,
-        min=0.0,
-        max=3.0,
-        step=0.05,
-        tooltip="How much of the emotion to add: 0 is exactly the plain prompt, 1 is as trained, more exaggerates.",
+    tooltip = (
+        "How much of the emotion to add: 0 is exactly the plain prompt, 1 is as trained, more exaggerates."
     )
+    return slider("strength", 1.0, (0.0, 3.0), tooltip)
 
 
 def gain_input(axis: str) -> io.Input:
-    return _advanced(
-        io.Float.Input(
-            f"{axis}_gain",
-            default=1.0,
-            min=0.0,
-            max=2.0,
-            step=0.05,
-            optional=True,
-            tooltip=f"Scales the effect of {axis} alone: 0 as if {axis} were 0, 1 as trained, more exaggerates it, "
-            "even past the end of the slider.",
-        )
+    tooltip = (
+        f"Scales the effect of {axis} alone: 0 as if {axis} were 0, 1 as trained, more exaggerates it, "
+        "even past the end of the slider."
     )
+    return _advanced(slider(f"{axis}_gain", 1.0, (0.0, 2.0), tooltip, optional=True))
 
 
 def step_input(name: str, default: float, tooltip: str) -> io.Input:
-    return _advanced(
-        io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, optional=True, tooltip=tooltip)
-    )
+    return _advanced(slider(name, default, (0.0, 1.0), tooltip, step=0.01, optional=True))
 
 
 def protection_inputs() -> list[io.Input]:
@@ -126,7 +110,12 @@ def _advanced(widget: io.Input) -> io.Input:
     return widget
 
 
-def conditioning_output() -> io.Output:
-    return io.Conditioning.Output(
-        display_name="CONDITIONING", tooltip="The prompt with the emotion, for a KSampler."
-    )
+def conditioning_output(tooltip: str = "The prompt with the emotion, for a KSampler.") -> io.Output:
+    return io.Conditioning.Output(display_name="CONDITIONING", tooltip=tooltip)
+
+
+def point_outputs() -> list[io.Output]:
+    return [
+        io.Float.Output(display_name="valence", tooltip="Pleasantness, -3 to 3: for a valence input."),
+        io.Float.Output(display_name="arousal", tooltip="Intensity, -3 to 3: for an arousal input."),
+    ]

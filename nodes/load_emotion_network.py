@@ -40,20 +40,12 @@ class LoadEmotionNetwork(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, network_name: str | None = None) -> bool | str:
-        if network_name is None:  # linked, so known only when it runs; or missing, which ComfyUI reports
-            return True
-        try:
-            networks.find_network(network_name)
-        except FileNotFoundError as error:
-            return str(error)
-        return True
+        return networks.name_problem(network_name)
 
     @classmethod
     def fingerprint_inputs(cls, network_name: str, dtype: str) -> str:
-        # a linked name is not known yet: then a change to any file counts
-        names = networks.network_names() if network_name is None else [network_name]
-        return " ".join(networks.file_version(name) for name in names)
+        return networks.chosen_version(network_name)
 
     @classmethod
     def execute(cls, network_name: str, dtype: str) -> io.NodeOutput:
-        return io.NodeOutput(networks.load_managed(network_name, dtype))
+        return io.NodeOutput(networks.share_network(networks.find_network(network_name), dtype))

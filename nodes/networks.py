@@ -86,18 +86,12 @@ def shared(key: tuple, make: Callable[[], T]) -> T:
     return found
 
 
-def load_managed(name: str, dtype: str) -> ManagedNetwork:
-    """Loads a network file from the model folders, or returns the one that is already loaded.
+def share_network(path: str, dtype: str) -> ManagedNetwork:
+    """Loads a network file, or returns the one that is already loaded.
 
     Raises:
-        FileNotFoundError: There is no such file.
         ValueError: It is not an emotion network (see `emoticrafter.load_network`), or `dtype` is not known.
     """
-    return share_network(find_network(name), dtype)
-
-
-def share_network(path: str, dtype: str) -> ManagedNetwork:
-    """Loads a network file, or returns the one that is already loaded (errors as `load_managed`)."""
     torch_dtype = _torch_dtype(dtype)
 
     def load() -> ManagedNetwork:
@@ -132,6 +126,22 @@ def register_folder(folder: str = FOLDER) -> None:
 
 def network_names(folder: str = FOLDER) -> list[str]:
     return folder_paths.get_filename_list(folder)
+
+
+def name_problem(name: str | None, folder: str = FOLDER, kind: str = "network") -> bool | str:
+    """A node's answer to ComfyUI's question whether a file can be chosen: True, or why not."""
+    if name is None:  # linked, so known only when it runs; or missing, which ComfyUI reports
+        return True
+    try:
+        find_network(name, folder, kind)
+    except FileNotFoundError as error:
+        return str(error)
+    return True
+
+
+def chosen_version(name: str | None, folder: str = FOLDER) -> str:
+    """The version of the file that a list offers; of all of them while a linked name is not known."""
+    return " ".join(file_version(one, folder) for one in (network_names(folder) if name is None else [name]))
 
 
 def file_version(name: str, folder: str = FOLDER) -> str:

@@ -10,8 +10,10 @@ from .inputs import (
     CATEGORY,
     arousal_input,
     conditioning_input,
+    conditioning_output,
     network_input,
     searched_as,
+    slider,
     strength_input,
     valence_input,
 )
@@ -42,20 +44,18 @@ class RegionalEmotion(io.ComfyNode):
                 valence_input(),
                 arousal_input(),
                 strength_input(),
-                io.Float.Input(
+                slider(
                     "feather",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
+                    0.0,
+                    (0.0, 1.0),
+                    "How softly the mood sets in at the mask's edge, as a fraction of the mask's shorter side: 0 is "
+                    "the mask as it is, 0.1 a soft transition.",
                     step=0.01,
-                    tooltip="How softly the mood sets in at the mask's edge, as a fraction of the mask's shorter "
-                    "side: 0 is the mask as it is, 0.1 a soft transition.",
                 ),
             ],
             outputs=[
-                io.Conditioning.Output(
-                    display_name="CONDITIONING",
-                    tooltip="The prompt with the mood inside the mask, for a KSampler or the next Regional Emotion.",
+                conditioning_output(
+                    "The prompt with the mood inside the mask, for a KSampler or the next Regional Emotion."
                 )
             ],
         )

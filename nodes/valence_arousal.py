@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from .inputs import CATEGORY, arousal_input, searched_as, valence_input
+from .inputs import CATEGORY, arousal_input, point_outputs, searched_as, valence_input
 
 
 class ValenceArousal(io.ComfyNode):
@@ -15,12 +15,7 @@ class ValenceArousal(io.ComfyNode):
             **searched_as("pad", "slider", "2D"),
             description="One point of the valence-arousal plane, to share between any number of nodes.",
             inputs=[valence_input(), arousal_input()],
-            outputs=[
-                io.Float.Output(
-                    display_name="valence", tooltip="Pleasantness, -3 to 3: for a valence input."
-                ),
-                io.Float.Output(display_name="arousal", tooltip="Intensity, -3 to 3: for an arousal input."),
-            ],
+            outputs=point_outputs(),
         )
 
     @classmethod
