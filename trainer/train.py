@@ -14,7 +14,7 @@ import sys
 
 from trainer.core.command_line import TrainingError, status_of
 from trainer.core.processes import Processes
-from trainer.core.settings import add_options, parser_of, read_settings
+from trainer.core.settings import numbers_of, read_command
 from trainer.runs.settings import Settings
 
 
@@ -24,9 +24,7 @@ def read(arguments: list[str] | None = None) -> tuple[Settings, list[str]]:
     Returns:
         The settings, and what could not be read as a number, to be told together with everything else that is wrong.
     """
-    parser = parser_of("trainer.train", __doc__)
-    add_options(parser, Settings, lenient=True)
-    return read_settings(Settings, parser.parse_args(arguments))
+    return numbers_of(read_command("trainer.train", __doc__, Settings, arguments))
 
 
 def _train(settings: Settings, unread: list[str]) -> int:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
-OURS = ("group", "flag", "positional", "exclusive")
-"""What argparse does not take."""
+OURS = ("group", "flag", "positional", "exclusive", "allowed")
+"""What argparse does not take of a field's description."""
 
 
 def option(text: str = "", default: Any = dataclasses.MISSING, group: str = "", **how):
@@ -28,10 +28,25 @@ def option(text: str = "", default: Any = dataclasses.MISSING, group: str = "", 
 
 
 def setting(default: Any, group: str, text: str, choices: tuple = ()):
-    """An option whose help ends with its default; a bool can be switched off with --no-."""
-    how = {"action": argparse.BooleanOptionalAction} if isinstance(default, bool) else {}
-    how |= {"choices": choices} if choices else {}
-    return option(f"{text} (default: {default})", default, group, **how)
+    """An option that keeps what it cannot read, so that `numbers_of` and the settings' own check tell all at once.
+
+    Its help ends with its default; a bool can be switched off with --no-.
+    """
+    if isinstance(default, bool):
+        how = {"action": argparse.BooleanOptionalAction}
+    else:
+        how = {"type": _or_text(type(default)), "metavar": "{" + ",".join(choices) + "}" if choices else None}
+    return option(f"{text} (default: {default})", default, group, allowed=choices, **how)
+
+
+def _or_text(kind: type) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            return text
+
+    return read
 
 
 def flag(name: str) -> str:
@@ -41,14 +56,8 @@ def flag(name: str) -> str:
 # ---- adding options to a parser --------------------------------------------------------------------
 
 
-def add_options(parser: argparse.ArgumentParser, cls: type, lenient: bool = False) -> None:
-    """Adds an option for every field made with `option`, and those of fields that are such dataclasses themselves.
-
-    Args:
-        parser: Gets the options.
-        cls: The dataclass.
-        lenient: Numbers and choices stay text until `read_settings`, so that everything wrong is told at once.
-    """
+def add_options(parser: argparse.ArgumentParser, cls: type) -> None:
+    """Adds an option for every field made with `option`, and those of fields that are such dataclasses themselves."""
     groups = {"": parser}
     for f, kind in _options_of(cls):
         title = f.metadata.get("group", "")
@@ -57,10 +66,10 @@ def add_options(parser: argparse.ArgumentParser, cls: type, lenient: bool = Fals
             continue
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
-        if "exclusive" in f.metadata and "exclusive" not in groups:
-            groups["exclusive"] = parser.add_mutually_exclusive_group(required=True)
-        group = groups["exclusive" if "exclusive" in f.metadata else title]
-        _add(group.add_argument, f, kind, lenient)
+        if "exclusive" in f.metadata:
+            title = "exclusive"
+            groups[title] = groups.get(title) or parser.add_mutually_exclusive_group(required=True)
+        _add(groups[title].add_argument, f, kind)
 
 
 def _options_of(cls: type) -> list[tuple[dataclasses.Field, Any]]:
@@ -69,20 +78,15 @@ def _options_of(cls: type) -> list[tuple[dataclasses.Field, Any]]:
     return [(f, kind) for f, kind in described if "help" in f.metadata or dataclasses.is_dataclass(kind)]
 
 
-def _add(add, f: dataclasses.Field, kind: Any, lenient: bool) -> None:
-    how = {name: value for name, value in f.metadata.items() if name not in OURS}
-    if lenient and kind is not bool:
-        choices = how.pop("choices", ())
-        add(
-            flag(f.name), default=f.default, metavar="{" + ",".join(choices) + "}" if choices else None, **how
-        )
-    elif "positional" in f.metadata:
-        add(f.name, **_reading(kind) | how)
+def _add(add, f: dataclasses.Field, kind: Any) -> None:
+    how = _reading(kind) | {name: value for name, value in f.metadata.items() if name not in OURS}
+    if "positional" in f.metadata:
+        add(f.name, **how)
+    elif f.default is f.default_factory:  # both are missing
+        add(f.metadata.get("flag", flag(f.name)), dest=f.name, required=True, **how)
     else:
-        required = f.default is f.default_factory  # when both are missing
         default = f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
-        how = {**_reading(kind), "default": None if required else default, "required": required, **how}
-        add(f.metadata.get("flag", flag(f.name)), dest=f.name, **how)
+        add(f.metadata.get("flag", flag(f.name)), dest=f.name, default=default, **how)
 
 
 def _reading(kind: Any) -> dict[str, Any]:
@@ -151,22 +155,16 @@ def read_options(cls: type[T], options: argparse.Namespace) -> T:
     )
 
 
-def read_settings(cls: type[T], options: argparse.Namespace) -> tuple[T, list[str]]:
-    """The dataclass of options that were added with `lenient`.
-
-    Returns:
-        The settings, and what could not be read as a number (the default stands in for it).
-    """
-    values, unread = {}, []
-    for f in dataclasses.fields(cls):
-        value = getattr(options, f.name)
-        try:
-            values[f.name] = value if f.type is bool else f.type(value)
-        except ValueError:
-            wanted = "a whole number" if f.type is int else "a number"
-            unread.append(f"{flag(f.name)} is {value!r}: expected {wanted}")
-            values[f.name] = f.default
-    return cls(**values), unread
+def numbers_of(settings: T) -> tuple[T, list[str]]:
+    """Settings with the default for whatever could not be read as a number, and what that was."""
+    unread = [
+        f
+        for f in dataclasses.fields(settings)
+        if f.type in (int, float) and isinstance(getattr(settings, f.name), str)
+    ]
+    wanted = {int: "a whole number", float: "a number"}
+    told = [f"{flag(f.name)} is {getattr(settings, f.name)!r}: expected {wanted[f.type]}" for f in unread]
+    return dataclasses.replace(settings, **{f.name: f.default for f in unread}), told
 
 
 # ---- types of options: each reads a text or says what it expected ----------------------------------

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -78,14 +79,10 @@ def load_images(
     Raises:
         DataError: everything that is wrong with it, with row and line numbers.
     """
-    scale, rows = scale or Scale(), read_rows(path)
+    rows = read_rows(path)
     columns = match_columns(path, rows, ("image", "valence", "arousal"), TABLE_ALIASES)
-    problems, images = Problems(Path(path)), []
-    for row in rows:
-        cell = {name: row.values.get(column) for name, column in columns.items()}
-        image = _rated(row, problems, cell, scale, folder, Path(path).stem)
-        images.extend([image] if image else [])
-    return _accepted(images, problems, skipped)
+    cells = [(row, {name: row.values.get(column) for name, column in columns.items()}) for row in rows]
+    return _rated(Path(path), cells, scale or Scale(), folder, Path(path).stem, skipped)
 
 
 def load_oasis(path: Path, folder: Path, skipped: list[str] | None = None) -> list[RatedImage]:
@@ -99,10 +96,9 @@ def load_oasis(path: Path, folder: Path, skipped: list[str] | None = None) -> li
     Raises:
         DataError: everything that is wrong with it, with row and line numbers.
     """
-    rows, scale = read_rows(path), Scale(*SCALES["oasis"])
+    rows = read_rows(path)
     columns = match_columns(path, rows, ("theme", "valence", "arousal"), OASIS_COLUMNS)
-    files = _pictures_by_stem(folder)
-    problems, images = Problems(Path(path)), []
+    files, cells = _pictures_by_stem(folder), []
     for row in rows:
         theme = str(row.values.get(columns["theme"]) or "").strip()
         cell = {
@@ -112,9 +108,8 @@ def load_oasis(path: Path, folder: Path, skipped: list[str] | None = None) -> li
             "arousal": row.values.get(columns["arousal"]),
             "caption": upper_first(re.sub(r"\s*\d+$", "", theme)).strip(),
         }
-        image = _rated(row, problems, cell, scale, folder, "oasis")
-        images.extend([image] if image else [])
-    return _accepted(images, problems, skipped)
+        cells.append((row, cell))
+    return _rated(Path(path), cells, Scale(*SCALES["oasis"]), folder, "oasis", skipped)
 
 
 def load_emotic(path: Path, folder: Path, skipped: list[str] | None = None) -> list[RatedImage]:
@@ -143,15 +138,13 @@ def load_emotic(path: Path, folder: Path, skipped: list[str] | None = None) -> l
     entries = [entry for name in ("train", "val", "test") for entry in np.atleast_1d(lists.get(name, []))]
     if not entries:
         raise DataError(f"{path}: expected EMOTIC's lists train, val and test, found none of them.")
-    scale, problems, images = Scale(*SCALES["emotic"]), Problems(path), []
+    cells = []
     for number, entry in enumerate(entries, start=1):
-        row = Row(number, number, {})
         image = f"{getattr(entry, 'folder', '')}/{getattr(entry, 'filename', '')}"
         valence, arousal = _emotic_rating(entry)
         cell = {"id": f"emotic-{image}", "image": image, "valence": valence, "arousal": arousal}
-        rated = _rated(row, problems, cell, scale, folder, "emotic")
-        images.extend([rated] if rated else [])
-    return _accepted(images, problems, skipped)
+        cells.append((Row(number, number, {}), cell))
+    return _rated(path, cells, Scale(*SCALES["emotic"]), folder, "emotic", skipped)
 
 
 def _emotic_rating(entry: Any) -> tuple[float, float]:
@@ -181,40 +174,39 @@ def _pictures_by_stem(folder: Path) -> dict[str, str]:
 
 
 def _rated(
-    row: Row, problems: Problems, cell: dict[str, Any], scale: Scale, folder: Path | None, source: str
-) -> RatedImage | None:
-    def image() -> str:
-        name = text_value(cell["image"])
-        if folder is not None:
-            path_inside(folder, name)
-        return name
-
-    values = parse_each(
-        row,
-        problems,
-        {
-            "id": lambda: text_value(str(cell.get("id") or cell["image"])),
-            "image": image,
-            "valence": lambda: scale.to_valence(cell["valence"]),
-            "arousal": lambda: scale.to_arousal(cell["arousal"]),
-        },
-    )
-    if values is None:
-        return None
-    return RatedImage(source=cell.get("source") or source, caption=cell.get("caption") or None, **values)
-
-
-def _accepted(images: list[RatedImage], problems: Problems, skipped: list[str] | None) -> list[RatedImage]:
-    seen: set[str] = set()
-    for image in images:
-        if image.id in seen:
-            problems.found.append(f"id {image.id!r} is taken more than once")
-        seen.add(image.id)
+    path: Path,
+    cells: Iterable[tuple[Row, dict[str, Any]]],
+    scale: Scale,
+    folder: Path | None,
+    source: str,
+    skipped: list[str] | None,
+) -> list[RatedImage]:
+    """The pictures of a file's rows, given with their cells; `source` is theirs where no cell names another."""
+    problems, images, twice = Problems(path), {}, []
+    for row, cell in cells:
+        readers = {
+            "id": lambda cell=cell: text_value(str(cell.get("id") or cell["image"])),
+            "image": lambda cell=cell: _image(cell["image"], folder),
+            "valence": lambda cell=cell: scale.to_valence(cell["valence"]),
+            "arousal": lambda cell=cell: scale.to_arousal(cell["arousal"]),
+        }
+        if values := parse_each(row, problems, readers):
+            given = {"source": cell.get("source") or source, "caption": cell.get("caption") or None}
+            twice += [f"id {values['id']!r} is taken more than once"] if values["id"] in images else []
+            images[values["id"]] = RatedImage(**values, **given)
+    problems.found += twice
     if skipped is None or not images:
         problems.refuse(problems.advice())
     else:
         skipped.extend(problems.found)
-    return list({image.id: image for image in images}.values())
+    return list(images.values())
+
+
+def _image(value: Any, folder: Path | None) -> str:
+    name = text_value(value)
+    if folder is not None:
+        path_inside(folder, name)
+    return name
 
 
 def caption_pairs(

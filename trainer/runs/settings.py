@@ -103,9 +103,9 @@ class Settings:
 
     def _wrong_choices(self) -> list[str]:
         return [
-            f"{flag(f.name)} is {getattr(self, f.name)!r}: expected one of {', '.join(f.metadata['choices'])}"
+            f"{flag(f.name)} is {getattr(self, f.name)!r}: expected one of {', '.join(f.metadata['allowed'])}"
             for f in dataclasses.fields(self)
-            if "choices" in f.metadata and getattr(self, f.name) not in f.metadata["choices"]
+            if f.metadata["allowed"] and getattr(self, f.name) not in f.metadata["allowed"]
         ]
 
     def _wrong_together(self) -> list[str]:
