@@ -291,9 +291,6 @@ Other commands, each with its own --help:
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; everything that a user can put right is said in a line, without a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if broken := [argument for argument in arguments if "\0" in argument]:
-        print(f"error: {broken[0]!r} holds a NUL character, which no path or option can", file=sys.stderr)
-        return 2
     if not arguments or arguments[0].startswith("-"):
         settings = read_command("trainer.prepare", HELP, PrepareSettings, arguments)
         return status_of(lambda: data_folder(settings), "train")

@@ -129,11 +129,6 @@ def test_an_encoder_that_cannot_be_read_keeps_the_pairs(pairs, tmp_path, capsys)
     assert len(load_table(out)) == 72
 
 
-def test_a_nul_in_a_path_is_named(capsys):
-    assert prepare.main(["--pairs", "a\0b.csv"]) == 2
-    assert r"'a\x00b.csv' holds a NUL character" in capsys.readouterr().err
-
-
 def test_unknown_commands_name_the_known_ones(capsys):
     assert prepare.main(["write-prompt"]) == 2
     assert "write-prompts" in capsys.readouterr().err

@@ -93,8 +93,6 @@ def read_utf8(path: Path) -> str:
     Raises:
         DataError: no such file, or bytes that are not UTF-8 (with their offset and line).
     """
-    if "\0" in str(path):
-        raise DataError(f"{str(path)!r}: a path cannot hold a NUL character.")
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -344,13 +342,17 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def parse_each(
-    row: Row, problems: Problems, fields: Mapping[str, Callable[[], Any]]
+    row: Row, problems: Problems, readers: Mapping[str, Callable[[Any], Any]], cells: Mapping | None = None
 ) -> dict[str, Any] | None:
-    """Runs one reader per field; notes every failure as "<field> <why>" and gives None if there was any."""
-    values, before = {}, len(problems.found)
-    for name, read in fields.items():
+    """Reads a row's cells, or the given ones.
+
+    Returns:
+        Name -> value; None if a reader failed, which is noted as "<name> <why>".
+    """
+    cells, values, before = cells or row.values, {}, len(problems.found)
+    for name, read in readers.items():
         try:
-            values[name] = read()
+            values[name] = read(cells.get(name))
         except ValueError as error:
             problems.add(row, f"{name} {error}")
     return values if len(problems.found) == before else None

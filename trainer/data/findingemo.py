@@ -244,21 +244,17 @@ def findingemo_table(seed: int = 0, fraction: float = 0.01, scene_share: float =
     rows = read_rows(path, suffix=".csv")
     match_columns(path, rows, COLUMNS, {name: name for name in COLUMNS})
     scale, problems = Scale(*SCALES["findingemo"]), Problems(path)
+    readers = {
+        "index": text_value,
+        "image_path": parse_query,
+        "valence": scale.to_valence,
+        "arousal": scale.to_arousal,
+    }
     pairs = []
     for row in rows:
-        cell = row.values
-        rating = parse_each(
-            row,
-            problems,
-            {
-                "index": lambda cell=cell: text_value(cell["index"]),
-                "image_path": lambda cell=cell: parse_query(cell["image_path"]),
-                "valence": lambda cell=cell: scale.to_valence(cell["valence"]),
-                "arousal": lambda cell=cell: scale.to_arousal(cell["arousal"]),
-            },
-        )
-        if rating:
-            pairs.append(_pair(rating, "NoPeople" in cell["tags"].split(","), seed, scene_share))
+        if rating := parse_each(row, problems, readers):
+            deserted = "NoPeople" in row.values["tags"].split(",")
+            pairs.append(_pair(rating, deserted, seed, scene_share))
     problems.refuse("Expected the annotations of findingemo-light 1.0.0.")
     columns = {name: [pair[name] for pair in pairs] for name in pairs[0]}
     split = assign_split(columns["neutral"], fraction, seed)

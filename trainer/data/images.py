@@ -15,6 +15,7 @@ import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -183,14 +184,15 @@ def _rated(
 ) -> list[RatedImage]:
     """The pictures of a file's rows, given with their cells; `source` is theirs where no cell names another."""
     problems, images, twice = Problems(path), {}, []
+    readers = {
+        "id": text_value,
+        "image": partial(_image, folder=folder),
+        "valence": scale.to_valence,
+        "arousal": scale.to_arousal,
+    }
     for row, cell in cells:
-        readers = {
-            "id": lambda cell=cell: text_value(str(cell.get("id") or cell["image"])),
-            "image": lambda cell=cell: _image(cell["image"], folder),
-            "valence": lambda cell=cell: scale.to_valence(cell["valence"]),
-            "arousal": lambda cell=cell: scale.to_arousal(cell["arousal"]),
-        }
-        if values := parse_each(row, problems, readers):
+        name = str(cell.get("id") or cell["image"])
+        if values := parse_each(row, problems, readers, cell | {"id": name}):
             given = {"source": cell.get("source") or source, "caption": cell.get("caption") or None}
             twice += [f"id {values['id']!r} is taken more than once"] if values["id"] in images else []
             images[values["id"]] = RatedImage(**values, **given)

@@ -141,17 +141,11 @@ class PairTable:
 
     def rows(self) -> Iterable[dict[str, Any]]:
         """One dict per pair, as written to pairs.jsonl."""
-        for index in range(len(self)):
-            yield {
-                "id": self.id[index],
-                "neutral": self.neutral[index],
-                "emotional": self.emotional[index],
-                # The shortest decimal that gives the same float32 back.
-                "valence": float(str(self.valence[index])),
-                "arousal": float(str(self.arousal[index])),
-                "source": self.source[index],
-                "split": self.split[index],
-            }
+        names = ("id", "neutral", "emotional", "valence", "arousal", "source", "split")
+        for values in zip(*(getattr(self, name) for name in names), strict=True):
+            # The shortest decimal that gives the same float32 back.
+            plain = [float(str(value)) if isinstance(value, np.float32) else value for value in values]
+            yield dict(zip(names, plain, strict=True))
 
     def fingerprint(self) -> str:
         """SHA-256 over every value and the order, so that features and runs can tell whose data they hold."""
@@ -166,11 +160,7 @@ class PairTable:
 
     def subset(self, indexes: Sequence[int]) -> PairTable:
         """The pairs at these positions, in this order."""
-        indexes = np.asarray(indexes, dtype=np.int64)
-        columns = {
-            name: column[indexes] if isinstance(column, np.ndarray) else [column[i] for i in indexes]
-            for name, column in vars(self).items()
-        }
+        columns = {name: [column[index] for index in indexes] for name, column in vars(self).items()}
         return PairTable(**columns)
 
 
@@ -231,13 +221,8 @@ def concatenate(tables: Sequence[PairTable]) -> PairTable:
     ids = [name for table in tables for name in table.id]
     if len(set(ids)) < len(ids):
         ids = [f"{number}/{name}" for number, table in enumerate(tables, start=1) for name in table.id]
-    columns: dict[str, Any] = {
-        name: [value for table in tables for value in getattr(table, name)]
-        for name in ("neutral", "emotional", "source", "split")
-    }
-    for name in ("valence", "arousal"):
-        columns[name] = np.concatenate([getattr(table, name) for table in tables])
-    return PairTable(id=ids, **columns)
+    columns = {name: [v for table in tables for v in getattr(table, name)] for name in vars(tables[0])}
+    return PairTable(**{**columns, "id": ids})
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -274,10 +259,22 @@ def load_table(
     """
     path, rows = _read_pairs(Path(path))
     scale = scale or Scale()
-    columns = match_columns(path, rows, REQUIRED, ALIASES)
-    problems = Problems(path)
-    records = [_read_pair(row, columns, scale, path.stem, problems) for row in rows]
-    records = [record for record in records if record]
+    columns, problems, records = match_columns(path, rows, REQUIRED, ALIASES), Problems(path), []
+    readers = {
+        "neutral": text_value,
+        "emotional": text_value,
+        "valence": scale.to_valence,
+        "arousal": scale.to_arousal,
+        "id": lambda value: text_value(_as_text(value)),
+        "source": text_value,
+        "split": _split_value,
+    }
+    readers = {name: read for name, read in readers.items() if name in columns}
+    for row in rows:
+        cells = {name: row.values.get(column) for name, column in columns.items()}
+        if values := parse_each(row, problems, readers, cells):
+            missing = {"id": f"row-{row.number}", "source": path.stem, "split": None}
+            records.append({**missing, "row": row, **values})
     _check_ids(records, problems)
     _check_split(records, problems)
     if skipped is None:
@@ -310,30 +307,6 @@ def _read_pairs(path: Path) -> tuple[Path, list[Row]]:
             "python -m trainer.prepare write-prompts --help (or caption-pairs, if they have captions)."
         )
     return path, rows
-
-
-def _read_pair(
-    row: Row, columns: dict[str, str], scale: Scale, source: str, problems: Problems
-) -> dict | None:
-    def cell(name: str) -> Any:
-        return row.values.get(columns[name])
-
-    readers = {
-        "neutral": lambda: text_value(cell("neutral")),
-        "emotional": lambda: text_value(cell("emotional")),
-        "valence": lambda: scale.to_valence(cell("valence")),
-        "arousal": lambda: scale.to_arousal(cell("arousal")),
-    }
-    if "id" in columns:
-        readers["id"] = lambda: text_value(_as_text(cell("id")))
-    if "source" in columns:
-        readers["source"] = lambda: text_value(cell("source"))
-    if "split" in columns:
-        readers["split"] = lambda: _split_value(cell("split"))
-    values = parse_each(row, problems, readers)
-    if values is None:
-        return None
-    return {"id": f"row-{row.number}", "source": source, "split": None, "row": row, **values}
 
 
 def _as_text(value: Any) -> Any:

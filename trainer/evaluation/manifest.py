@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,20 +97,19 @@ def read_manifest(path: Path, skipped: list[str] | None = None, advice: str = ""
 
 
 def _image(row: Row, problems: Problems, folder: Path) -> Image | None:
-    cell = row.values
-    fields = {
-        "path": lambda: _file(folder, cell.get("path")),
-        "prompt": lambda: text_value(cell.get("prompt")),
-        "valence": lambda: _number(cell.get("valence")),
-        "arousal": lambda: _number(cell.get("arousal")),
-        "seed": lambda: _seed(cell.get("seed")),
-        "method": lambda: text_value(cell.get("method")),
-        "id": lambda: text_value(cell.get("id", cell.get("path"))),
+    readers = {
+        "path": partial(_file, folder),
+        "prompt": text_value,
+        "valence": _number,
+        "arousal": _number,
+        "seed": _seed,
+        "method": text_value,
+        "id": text_value,
     }
-    if "id" not in cell:
-        del fields["id"]  # a bad path is one problem, not two
-    values = parse_each(row, problems, fields)
-    return Image(**{"id": cell["path"].strip(), **values}) if values else None
+    if "id" not in row.values:
+        del readers["id"]  # a bad path is one problem, not two
+    values = parse_each(row, problems, readers)
+    return Image(**{"id": row.values["path"].strip(), **values}) if values else None
 
 
 def _file(folder: Path, value: Any) -> Path:

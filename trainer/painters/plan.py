@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from trainer.core.processes import Processes
@@ -91,17 +92,10 @@ def read_rewritten(path: Path) -> Words:
     Raises:
         DataError: Every line that cannot be used, and why.
     """
-    problems, found = Problems(path), []
-    for row in read_rows(path, suffix=".jsonl"):
-        cell = row.values
-        fields = {
-            "prompt": lambda cell=cell: text_value(cell.get("prompt")),
-            "valence": lambda cell=cell: number_value(cell.get("valence"), -3, 3),
-            "arousal": lambda cell=cell: number_value(cell.get("arousal"), -3, 3),
-            "rewritten": lambda cell=cell: text_value(cell.get("rewritten")),
-        }
-        if values := parse_each(row, problems, fields):
-            found.append(values)
+    number = partial(number_value, low=-3, high=3)
+    readers = {"prompt": text_value, "valence": number, "arousal": number, "rewritten": text_value}
+    problems = Problems(path)
+    found = [parse_each(row, problems, readers) for row in read_rows(path, suffix=".jsonl")]
     problems.refuse("Every line needs prompt, valence, arousal and rewritten.")
     return words_of(found)
 
