@@ -147,7 +147,7 @@ def test_without_any_network_the_nodes_are_there_and_the_error_names_every_folde
 
 
 def test_a_model_folder_that_cannot_be_made_is_told_and_does_no_harm(bare):
-    assert f"[EmotiCrafter] {bare.models / 'emoticrafter'} cannot be made" in bare.log()
+    assert f"[EmotiCrafter] {bare.models / 'emoticrafter'} cannot be created" in bare.log()
 
 
 def test_a_file_in_a_folder_of_extra_model_paths_is_found_and_loaded(bare):
