@@ -8,7 +8,7 @@ Shapes: B batch, T tokens (77), D feature width of the text encoder (2048 for SD
 H heads of size 64, K tokens per emotion axis (16).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import torch
@@ -359,6 +359,18 @@ class EmotionNetwork(nn.Module):
                 f"{len(emotion[1])} arousal features: expected one, or as many of each."
             )
         return max(batches, default=1)
+
+
+def weight_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a network's weights, from a network of one block that stands for all."""
+    with torch.device("meta"):
+        single = EmotionNetwork(replace(config, depth=1)).state_dict()
+    first = "blocks.0."
+    shapes = {key: tuple(tensor.shape) for key, tensor in single.items() if not key.startswith(first)}
+    block = {key.removeprefix(first): tuple(t.shape) for key, t in single.items() if key.startswith(first)}
+    for number in range(config.depth):
+        shapes |= {f"blocks.{number}.{key}": shape for key, shape in block.items()}
+    return shapes
 
 
 def axis_encoder(tokens: int, width: int, hidden: int) -> nn.Sequential:

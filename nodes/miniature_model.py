@@ -17,7 +17,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ..emoticrafter.weights import check_numbers, parse_metadata, read_safetensors
+from ..emoticrafter.weights.files import check_numbers, parse_metadata, read_safetensors
 from . import networks
 
 FOLDER = Path(__file__).resolve().parents[1] / "miniature"

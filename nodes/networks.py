@@ -15,7 +15,7 @@ import torch
 from ..emoticrafter import EmotionFeatures, load_network
 from ..emoticrafter.conditioning import inject_emotion
 from ..emoticrafter.files import printable
-from ..emoticrafter.weights import DTYPES, SUFFIXES, dtype_name
+from ..emoticrafter.weights.files import DTYPES, SUFFIXES, dtype_name
 from .notices import warn_of_unreached
 
 FOLDER = "emoticrafter"

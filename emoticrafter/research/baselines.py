@@ -17,7 +17,7 @@ Shapes: B batch, K tokens per emotion axis, E width of the V-A encoder, C channe
 import json
 import math
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from ..network import axis_encoder
 from ..options import MOST
 from ..va import va_tensor
-from ..weights import (
+from ..weights.files import (
     check_numbers,
+    described,
     existing_file,
     fill,
     parse_metadata,
@@ -259,13 +260,7 @@ def save_baseline(baseline: Baseline, path: str | os.PathLike, training: dict | 
     path = target_file(path)
     state = baseline.state_dict()
     check_numbers(state, torch.float32, path.name)
-    metadata = {
-        "format": FORMAT,
-        "version": str(VERSION),
-        "method": baseline.method,
-        "config": json.dumps(asdict(baseline.config)),
-        "training": json.dumps(training or {}),
-    }
+    metadata = described((FORMAT, VERSION), asdict(baseline.config), training, method=baseline.method)
     save_tensors(path, state, metadata)
 
 
@@ -325,9 +320,8 @@ def _parse(metadata: dict[str, str]) -> tuple:
 
 def _check_sizes(config, tensors: int, name: str) -> None:
     """Refuses sizes that a file merely claims: building them could keep the machine busy."""
-    sizes = [getattr(config.encoder, size.name) for size in fields(config.encoder)]
     layers = getattr(config, "layers", {})
-    sizes += [*layers.values(), *getattr(config, "text_widths", ())]
+    sizes = [*asdict(config.encoder).values(), *layers.values(), *getattr(config, "text_widths", ())]
     sizes += [getattr(config, kind, 1) for kind in ("text_width", "time_width")]
     whole = all(isinstance(size, int) and 1 <= size <= MOST for size in sizes)
     if not whole or 2 * len(layers) > tensors or math.prod(sizes[:2]) > MOST:

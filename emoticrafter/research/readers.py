@@ -19,7 +19,15 @@ from torch import Tensor, nn
 
 from ..images import colours
 from ..va import VA_MAX, VA_MIN
-from ..weights import existing_file, fill, parse_metadata, read_pickle, read_safetensors, save_tensors
+from ..weights.files import (
+    described,
+    existing_file,
+    fill,
+    parse_metadata,
+    read_pickle,
+    read_safetensors,
+    save_tensors,
+)
 
 READ_SIZE = 64
 GROUP = 16
@@ -142,12 +150,7 @@ def save_heads(heads: ClipHeads, path: Path, training: dict | None = None) -> No
         path: An existing file is replaced.
         training: How they were trained (data, held-out errors, licence); anything that JSON can hold.
     """
-    metadata = {
-        "format": HEADS_FORMAT,
-        "version": str(HEADS_VERSION),
-        "config": json.dumps({"features": heads.features}),
-        "training": json.dumps(training or {}),
-    }
+    metadata = described((HEADS_FORMAT, HEADS_VERSION), {"features": heads.features}, training)
     save_tensors(path, heads.state_dict(), metadata)
 
 

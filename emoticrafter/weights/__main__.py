@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from ..files import file_sha256
-from . import DTYPES, dtype_name, existing_file, hub, load_network, read_metadata, save_network, target_file
+from . import hub, load_network, read_metadata, save_network
+from .files import DTYPES, dtype_name, existing_file, target_file
 
 
 def convert(source: Path, target: Path, dtype: torch.dtype) -> None:

@@ -130,6 +130,14 @@ def parse_metadata(
         raise ValueError(f"The metadata of {name} cannot be used: {error}") from error
 
 
+def described(
+    form: tuple[str, int], config: dict, training: dict | None = None, **more: str
+) -> dict[str, str]:
+    """The metadata of a file of ours: its format and version, its sizes, and how it was trained."""
+    texts = {"config": json.dumps(config), "training": json.dumps(training or {})}
+    return {"format": form[0], "version": str(form[1]), **more, **texts}
+
+
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Writes a safetensors file whole or not at all, of tensors on any device; equal contents are equal files.
 

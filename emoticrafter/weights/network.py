@@ -6,16 +6,17 @@ it was trained, as JSON.
 
 import json
 import os
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import torch
 from torch import Tensor
 
-from ..network import EmotionNetwork, NetworkConfig
+from ..network import EmotionNetwork, NetworkConfig, weight_shapes
 from .files import (
     check_dtypes,
     check_layout,
     check_numbers,
+    described,
     existing_file,
     fill,
     parse_metadata,
@@ -75,13 +76,7 @@ def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dic
     state = network.state_dict()
     check_dtypes(state, path.name)
     check_numbers(state, network.input_projection.weight.dtype, path.name)
-    metadata = {
-        "format": FORMAT,
-        "version": str(VERSION),
-        "config": json.dumps(asdict(network.config)),
-        "training": json.dumps(training or {}),
-    }
-    save_tensors(path, state, metadata)
+    save_tensors(path, state, described((FORMAT, VERSION), asdict(network.config), training))
 
 
 def read_metadata(path: str | os.PathLike) -> dict:
@@ -121,20 +116,8 @@ def _build(
     # By names and shapes first: building what a file merely claims to hold could keep the machine busy.
     if config.depth > len(state):
         raise ValueError(f"{name} says that it has {config.depth} blocks, and holds {len(state)} tensors.")
-    check_layout(_shapes(config), state, name)
+    check_layout(weight_shapes(config), state, name)
     with torch.device("meta"):
         network = EmotionNetwork(config)
     network = fill(network, state, dtype or state["input_projection.weight"].dtype, name)
     return network.requires_grad_(True)
-
-
-def _shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a network's weights, from a network of one block that stands for all."""
-    with torch.device("meta"):
-        single = EmotionNetwork(replace(config, depth=1)).state_dict()
-    first = "blocks.0."
-    shapes = {key: tuple(tensor.shape) for key, tensor in single.items() if not key.startswith(first)}
-    block = {key.removeprefix(first): tuple(t.shape) for key, t in single.items() if key.startswith(first)}
-    for number in range(config.depth):
-        shapes |= {f"blocks.{number}.{key}": shape for key, shape in block.items()}
-    return shapes

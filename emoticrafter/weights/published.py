@@ -9,7 +9,7 @@ import re
 import torch
 from torch import Tensor
 
-from ..network import NetworkConfig
+from ..network import NetworkConfig, weight_shapes
 from .files import check_layout, some
 
 
@@ -103,29 +103,18 @@ def _published_config(state: dict[str, Tensor], name: str) -> NetworkConfig:
 
 def _published_shapes(config: NetworkConfig, state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
     """The published layout at the size of `config`; the unused word embedding may be there or not."""
-    width, features = config.width, config.feature_width
-    tokens, hidden = config.emotion_tokens * width, config.emotion_hidden
-    shapes: dict[str, tuple[int, ...]] = {
-        "wpe.weight": (len(state["wpe.weight"]), width),
-        "xl_feature2gpt_feature.weight": (width, features),
-        "gpt_feature2xl_feature.weight": (features, width),
-        "attn_proj.weight": (width, width),
-    }
+    ours, width = weight_shapes(config), config.width
+    shapes = {"wpe.weight": (len(state["wpe.weight"]), width)}
     if "wte.weight" in state:
         shapes["wte.weight"] = tuple(state["wte.weight"].shape)
-    for norm, size in (("ln_f", width), ("ln_xl_feature", features)):
-        shapes |= {f"{norm}.weight": (size,), f"{norm}.bias": (size,)}
-    for axis in ("v_f", "a_f"):
-        shapes |= {f"{axis}.0.weight": (hidden, 1), f"{axis}.0.bias": (hidden,)}
-        shapes |= {f"{axis}.2.weight": (tokens, hidden), f"{axis}.2.bias": (tokens,)}
+    shapes |= {published: ours[key] for published, key in _PUBLISHED_NAMES.items()}
     for number in range(config.depth):
-        for norm in ("ln_1", "ln_a", "ln_v", "ln_2"):
-            shapes |= {f"h.{number}.{norm}.weight": (width,), f"h.{number}.{norm}.bias": (width,)}
-        layers = {f"{a}.{m}": (width, n * width) for a in _PUBLISHED_ATTENTION for m, n in _ATTENTION_PARTS}
-        layers |= {"mlp.c_fc": (width, 4 * width), "mlp.c_proj": (4 * width, width)}
-        for layer, shape in layers.items():
-            shapes |= {f"h.{number}.{layer}.weight": shape, f"h.{number}.{layer}.bias": shape[1:]}
+        there, here = f"h.{number}.", f"blocks.{number}."
+        for published, key in _PUBLISHED_BLOCK_NAMES.items():
+            for part in ("weight", "bias"):
+                shapes[f"{there}{published}.{part}"] = ours[f"{here}{key}.{part}"][::-1]
+        for published in _PUBLISHED_ATTENTION:
+            for matrix, size in (("c_attn", 3 * width), ("c_z", 2 * width)):
+                shapes[f"{there}{published}.{matrix}.weight"] = (width, size)
+                shapes[f"{there}{published}.{matrix}.bias"] = (size,)
     return shapes
-
-
-_ATTENTION_PARTS = (("c_attn", 3), ("c_z", 2), ("c_proj", 1))

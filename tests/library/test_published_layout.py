@@ -8,7 +8,8 @@ import torch
 
 from benchmarks.plain import PlainNetwork
 from emoticrafter import EmotionNetwork, NetworkConfig
-from emoticrafter.weights import check_layout, published_state
+from emoticrafter.weights import published_state
+from emoticrafter.weights.files import check_layout
 
 CONFIG = NetworkConfig(
     feature_width=40, width=64, depth=2, emotion_tokens=3, emotion_hidden=8, positions=20, block="published"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from emoticrafter.fit.loop import Fit
-from emoticrafter.weights import read_header, read_safetensors, save_tensors
+from emoticrafter.weights.files import read_header, read_safetensors, save_tensors
 from trainer.core.command_line import TrainingError
 
 FORMAT = "emoticrafter-checkpoint"

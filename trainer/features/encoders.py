@@ -29,7 +29,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from emoticrafter.weights import open_safetensors
+from emoticrafter.weights.files import open_safetensors
 from trainer.features.tokenizer import END, START, TOKENS, VOCABULARY, WORDS, clip_tokenizer
 
 

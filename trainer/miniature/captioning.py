@@ -6,7 +6,7 @@ import numpy as np
 from safetensors.torch import load_file
 from torch import Tensor
 
-from emoticrafter.weights import save_tensors
+from emoticrafter.weights.files import save_tensors
 from trainer.miniature.dataset import Plan
 from trainer.miniature.models import tokenize
 from trainer.miniature.recipe import Recipe

@@ -17,7 +17,8 @@ from torch import Tensor
 from emoticrafter import load_network, save_network
 from emoticrafter.files import file_sha256, write_atomically
 from emoticrafter.research.readers import load_reader
-from emoticrafter.weights import existing_file, read_metadata, save_tensors
+from emoticrafter.weights import read_metadata
+from emoticrafter.weights.files import existing_file, save_tensors
 from trainer.miniature.comfyui_layout import text_sizes, text_state, unet_sizes, unet_state, vae_state
 from trainer.miniature.folders import load_autoencoder, load_generator, needs
 from trainer.miniature.models import TextEncoders

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from emoticrafter.fit.loop import step_random
 from emoticrafter.research.readers import Reader, load_reader
-from emoticrafter.weights import save_tensors
+from emoticrafter.weights.files import save_tensors
 from trainer.core.device import Machine
 from trainer.miniature.dataset import Plan
 from trainer.miniature.models import as_floats
