@@ -100,8 +100,11 @@ class Rewrite:
 def main(arguments: list[str] | None = None) -> int:
     """Runs one subcommand; everything that a user can put right is said in a line, without a traceback."""
     commands = {"train": Train, "words": Words, "rewrite": Rewrite}
-    command = read_commands("trainer.baselines", "The paper's baselines.", commands, arguments)
-    return status_of(command.run, "eval", RuntimeError)
+    text = "The paper's baselines."
+    # The settings refuse what is out of range as soon as they are read.
+    return status_of(
+        lambda: read_commands("trainer.baselines", text, commands, arguments).run(), "eval", RuntimeError
+    )
 
 
 if __name__ == "__main__":

@@ -90,13 +90,14 @@ def _add(add, f: dataclasses.Field, kind: Any) -> None:
 
 
 def _reading(kind: Any) -> dict[str, Any]:
-    """How argparse reads a bool, a sequence, "X | None" or X."""
+    """How argparse reads a bool, a sequence, X, or one of them "| None"."""
+    if types.NoneType in get_args(kind):
+        kind = next(part for part in get_args(kind) if part is not types.NoneType)
     if kind is bool:
         return {"action": "store_true"}
-    inner = [part for part in get_args(kind) if part is not types.NoneType]
     if get_origin(kind) in (list, Sequence):
-        return {"nargs": "+", "type": inner[0]}
-    return {"type": inner[0] if inner else kind}
+        return {"nargs": "+", "type": get_args(kind)[0]}
+    return {"type": kind}
 
 
 # ---- reading a command line ------------------------------------------------------------------------

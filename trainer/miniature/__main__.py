@@ -117,9 +117,7 @@ Changes = dataclasses.make_dataclass(
 class Train(Command):
     """Train all parts, going on from where they are."""
 
-    stages: list[str] | None = option(
-        "pictures, autoencoder ... (default: all)", None, nargs="+", metavar="STAGE"
-    )
+    stages: list[str] | None = option("pictures, autoencoder ... (default: all)", None, metavar="STAGE")
     tiny: bool = option("sizes that learn nothing, to see that all runs", False)
     changes: Changes = option("of a new run; one that was begun keeps its own", Changes(), group="recipe")
 
