@@ -1,5 +1,7 @@
 """Emotion on CONDITIONING: windows, batches, what must survive, what is refused."""
 
+import math
+
 import pytest
 import torch
 
@@ -30,12 +32,7 @@ def test_each_window_is_read_on_its_own(network):
         window = [long[0][:, start : start + WINDOW], long[1]]
         [(alone, _)] = inject_emotion([window], network, emotion)
         torch.testing.assert_close(whole[:, start : start + WINDOW], alone, rtol=0, atol=1e-5)
-
-
-def test_the_token_count_stays(network):
-    for windows in (1, 2, 3, 4):
-        [(features, _)] = inject_emotion([entry(3, windows)], network, network.encode(1.0, 1.0))
-        assert features.shape == (3, WINDOW * windows, WIDTH)
+    assert whole.shape == long[0].shape
 
 
 def test_everything_beside_the_features_survives_as_the_same_object(network):
@@ -59,42 +56,21 @@ def test_the_input_is_never_changed_in_place(network):
     assert "added" not in conditioning[0][1]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_strength_zero_is_the_plain_prompt_bit_for_bit(network, dtype):
-    plain = entry(2, 2, dtype=dtype)
-    [(features, _)] = inject_emotion([plain], network, network.encode(3.0, 3.0), strength=0.0)
-    assert features.dtype == dtype
-    assert torch.equal(features, plain[0])
+def test_an_entry_without_features_passes_and_nothing_stays_nothing(network):
+    extra, emotion = {"pooled_output": None, "control": object()}, network.encode(1.0, 0.0)
+    assert inject_emotion([[None, extra]], network, emotion) == [[None, extra]]
+    assert inject_emotion([], network, emotion) == []
 
 
-def test_an_entry_without_features_passes(network):
-    extra = {"pooled_output": None, "control": object()}
-    [[features, kept]] = inject_emotion([[None, extra]], network, network.encode(1.0, 0.0))
-    assert features is None
-    assert kept == extra
-
-
-def test_an_empty_conditioning_stays_empty(network):
-    assert inject_emotion([], network, network.encode(1.0, 0.0)) == []
-
-
-def test_one_prompt_with_many_emotions_is_a_batch_in_their_order(network):
+@pytest.mark.parametrize("settings", [{}, {"gains": (0.5, 1.5)}])
+def test_one_prompt_takes_many_emotions_in_their_order_and_a_batch_one_each(network, settings):
     valence = torch.tensor([-3.0, 0.0, 3.0])
-    plain = entry(windows=2)
-    [(batch, _)] = inject_emotion([plain], network, network.encode(valence, 1.0))
-    for index, value in enumerate(valence.tolist()):
-        [(alone, _)] = inject_emotion([plain], network, network.encode(value, 1.0))
-        torch.testing.assert_close(batch[index : index + 1], alone, rtol=0, atol=1e-5)
-
-
-def test_a_batch_takes_one_emotion_each(network):
-    plain = entry(batch=3, windows=2)
-    valence = torch.tensor([-3.0, 0.0, 3.0])
-    [(batch, _)] = inject_emotion([plain], network, network.encode(valence, -1.0))
-    for index, value in enumerate(valence.tolist()):
-        one = [plain[0][index : index + 1], plain[1]]
-        [(alone, _)] = inject_emotion([one], network, network.encode(value, -1.0))
-        torch.testing.assert_close(batch[index : index + 1], alone, rtol=0, atol=1e-5)
+    for plain, pooled in (entry(windows=2), entry(batch=3, windows=2)):
+        [(batch, _)] = inject_emotion([[plain, pooled]], network, network.encode(valence, -1.0), **settings)
+        for index, value in enumerate(valence.tolist()):
+            one = [plain[index : index + 1] if len(plain) > 1 else plain, pooled]
+            [(alone, _)] = inject_emotion([one], network, network.encode(value, -1.0), **settings)
+            torch.testing.assert_close(batch[index : index + 1], alone, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("settings", [{}, {"gains": (1.5, 0.5)}])
@@ -134,25 +110,26 @@ def test_the_text_of_another_model_is_refused_by_name(width, name):
         inject_emotion([entry(width=width)], network, network.encode(0.0, 0.0))
 
 
-@pytest.mark.parametrize("tokens", [0, 76, 78, 100])
-def test_a_token_count_that_is_no_window_is_refused(network, tokens):
-    broken = [torch.zeros(1, tokens, WIDTH), {"pooled_output": torch.zeros(1, 32)}]
-    with pytest.raises(ValueError, match=f"Entry 1 of the conditioning has {tokens} tokens.*multiple of 77"):
-        inject_emotion([entry(), broken], network, network.encode(0.0, 0.0))
+BAD_ENTRIES = (
+    *(
+        (torch.zeros(1, tokens, WIDTH), rf"Entry 1 of .* has {tokens} tokens.*multiple of 77")
+        for tokens in (0, 76, 78, 100)
+    ),
+    *((torch.full((1, WINDOW, WIDTH), value), "holds NaN or infinite") for value in (math.nan, math.inf)),
+    ("a house", "Entry 1 of the conditioning does not hold text features"),
+    (torch.zeros(1, WINDOW, WIDTH, dtype=torch.int64), "Entry 1 of .* does not hold text features"),
+    (torch.zeros(0, WINDOW, WIDTH), "Entry 1 of .* does not hold text features"),
+)
 
 
-@pytest.mark.parametrize("extra", [{}, {"pooled_output": None}])
-def test_a_missing_pooled_vector_is_refused(network, extra):
-    with pytest.raises(ValueError, match="no pooled vector"):
-        inject_emotion([[torch.zeros(1, WINDOW, WIDTH), extra]], network, network.encode(0.0, 0.0))
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_broken_features_are_refused(network, value):
-    broken = entry()
-    broken[0][0, 5, 7] = value
-    with pytest.raises(ValueError, match="holds NaN or infinite numbers"):
-        inject_emotion([broken], network, network.encode(0.0, 0.0))
+def test_an_entry_that_cannot_take_an_emotion_is_refused_by_its_number(network):
+    emotion = network.encode(0.0, 0.0)
+    for features, told in BAD_ENTRIES:
+        with pytest.raises(ValueError, match=told):
+            inject_emotion([entry(), [features, entry()[1]]], network, emotion)
+    for extra in ({}, {"pooled_output": None}):
+        with pytest.raises(ValueError, match="no pooled vector"):
+            inject_emotion([[entry()[0], extra]], network, emotion)
 
 
 def test_a_result_that_overflows_is_refused_instead_of_drawn_black(network):
@@ -162,20 +139,11 @@ def test_a_result_that_overflows_is_refused_instead_of_drawn_black(network):
         inject_emotion([large], network, network.encode(3.0, 3.0), strength=1e4)
 
 
-@pytest.mark.parametrize(
-    "features", ["a house", torch.zeros(1, WINDOW, WIDTH, dtype=torch.int64), torch.zeros(0, WINDOW, WIDTH)]
-)
-def test_what_is_no_text_feature_is_refused(network, features):
-    with pytest.raises(ValueError, match="Entry 0 of the conditioning does not hold text features"):
-        inject_emotion([[features, {"pooled_output": torch.zeros(1, 32)}]], network, network.encode(0.0, 0.0))
-
-
 # ---- gains -----------------------------------------------------------------------------------------
 
 
-def with_gains(network, *gains, valence=2.0, arousal=-1.5, batch=1, windows=1):
-    plain = entry(batch, windows)
-    [(features, _)] = inject_emotion([plain], network, network.encode(valence, arousal), gains=gains)
+def with_gains(network, *gains, valence=2.0, arousal=-1.5):
+    [(features, _)] = inject_emotion([entry()], network, network.encode(valence, arousal), gains=gains)
     return features
 
 
@@ -205,14 +173,6 @@ def test_a_gain_goes_on_past_the_end_of_the_slider_and_leaves_the_other_axis(net
     torch.testing.assert_close(
         still, with_gains(network, 1.0, 1.0, valence=1.0, arousal=0.0), rtol=0, atol=1e-5
     )
-
-
-def test_gains_take_many_emotions_and_long_prompts(network):
-    valence = torch.tensor([-3.0, 0.5, 3.0])
-    together = with_gains(network, 0.5, 1.5, valence=valence, windows=2)
-    for index, value in enumerate(valence.tolist()):
-        alone = with_gains(network, 0.5, 1.5, valence=value, windows=2)
-        torch.testing.assert_close(together[index : index + 1], alone, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("gain", [-0.5, float("nan"), float("inf")])
@@ -350,10 +310,11 @@ def test_strength_zero_is_the_plain_prompt_whatever_else_is_set(network):
         "pooled": "zero",
         "steps": (0.2, 0.7),
     }
-    plain = entry(2, 2)
-    [[features, extra]] = inject_emotion([plain], network, network.encode(3.0, 3.0), 0.0, **settings)
-    assert torch.equal(features, plain[0])
-    assert extra == plain[1]
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        plain = entry(2, 2, dtype=dtype)
+        [[features, extra]] = inject_emotion([plain], network, network.encode(3.0, 3.0), 0.0, **settings)
+        assert features.dtype == dtype and torch.equal(features, plain[0])
+        assert extra == plain[1]
 
 
 # ---- keys and values in turn, as NegPip makes them ---------------------------------------------------

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image, ImageFont
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from PIL import Image
 
 from emoticrafter.figures import drawing
 from emoticrafter.figures.drawing import draw_grid, to_images, to_pictures, value_text, width_of, wrapped
@@ -161,71 +163,70 @@ def test_letters_are_never_too_small_and_grow_with_the_pictures(monkeypatch):
     assert sizes[16] >= 11 and sizes[128] == 14 and sizes[1024] == 77
 
 
-@pytest.mark.parametrize("title", ["Straße, café, Žižkov", "Тишина", "Ένα σπίτι", "“quoted” — −1 → +1 …"])
-def test_titles_of_european_languages_have_all_their_letters(title):
-    assert [face.path for face, _ in drawing._runs(title, 20)] == [str(drawing.FONT)]
+def font(path, letters, advance):
+    """A font whose every letter is a full box, `advance` thousandths of the letters' size wide."""
+    builder, names = FontBuilder(1000, isTTF=True), [".notdef", *(f"u{ord(letter):x}" for letter in letters)]
+    pens = [TTGlyphPen(None) for _ in names]
+    for pen in pens[1:]:
+        pen.moveTo((0, 0))
+        for corner in ((0, 800), (advance, 800), (advance, 0)):
+            pen.lineTo(corner)
+        pen.closePath()
+    builder.setupGlyphOrder(names)
+    builder.setupCharacterMap({ord(letter): name for letter, name in zip(letters, names[1:], strict=True)})
+    builder.setupGlyf({name: pen.glyph() for name, pen in zip(names, pens, strict=True)})
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (advance, 0)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": path.stem, "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(path)
+    return str(path)
 
 
 @pytest.fixture
-def system_faces(monkeypatch):
-    """Puts faces in place of the system's: what each holds, beside what the figures' own does."""
-    own = ImageFont.truetype(str(drawing.FONT), 40)
-    caches = (drawing._holder, drawing._runs)
-
-    def put(**holds):
-        for cached in caches:
-            cached.cache_clear()
-        monkeypatch.setattr(drawing, "OTHER_FONTS", tuple(holds))
-        faces = {name: ImageFont.truetype(str(drawing.FONT), 40) for name in holds}
-        letters = {id(face): holds[name] for name, face in faces.items()}
-        monkeypatch.setattr(drawing, "_face", lambda name, size: faces.get(name, own))
-        monkeypatch.setattr(
-            drawing, "_has", lambda face, letter: letter in letters.get(id(face), "") or letter.isascii()
-        )
-        return faces
-
-    yield put
-    for cached in caches:
-        cached.cache_clear()
+def system_fonts(monkeypatch, tmp_path):
+    """Two fonts in place of the system's. Looked-up letters are remembered, so no other test may use these."""
+    fonts = (font(tmp_path / "signs.ttf", "☃", 3000), font(tmp_path / "cjk.ttf", "灯台夜☃", 1000))
+    monkeypatch.setattr(drawing, "OTHER_FONTS", fonts)
 
 
-def test_each_letter_of_a_title_is_drawn_by_a_face_that_holds_it(system_faces):
-    """One that nothing holds leaves the others alone."""
-    faces = system_faces(signs="→", cjk="灯台夜感情")
-    runs = drawing._runs("Sea 灯台 夜 → 🏮", 40)
-    own = drawing._face("", 40)
-    expected = "Sea ", "灯台", " ", "夜", " ", "→", " 🏮"
-    by = own, faces["cjk"], own, faces["cjk"], own, faces["signs"], own
-    assert runs == list(zip(by, expected, strict=True))
+def test_titles_of_european_languages_have_all_their_letters_in_the_figures_own_font(caplog, monkeypatch):
+    monkeypatch.setattr(drawing, "OTHER_FONTS", ())
+    for title in ("Straße, café, Žižkov", "Тишина", "Ένα σπίτι", "“quoted” — −1 → +1 …"):
+        draw_grid(colours(4), *grid((-1.0, 1.0)), columns=2, title=title)
+    assert not caplog.records
 
 
-def test_letters_that_no_face_holds_are_named_in_the_log(system_faces, caplog):
-    system_faces(cjk="灯台")
-    draw_grid(colours(4), *grid((-1.0, 1.0)), columns=2, title="灯台 夜 🏮 夜")
+def test_each_letter_of_a_title_is_drawn_by_the_first_font_that_holds_it(system_fonts, texts):
+    own = width_of("Sea ", 20) + 2 * width_of(" ", 20)
+    assert width_of("Sea 灯台 夜 ☃", 20) == pytest.approx(own + 3 * 20 + 60, abs=3)
+    draw_grid(colours(4), *grid((-1.0, 1.0)), columns=2, title="a 灯台 b 夜 c")
+    assert_readable(texts)
+    [(left, _, right, _)] = [box for text, box, _ in texts if text == "a 灯台 b 夜 c"]
+    assert right - left == pytest.approx(width_of("a 灯台 b 夜 c", 14), abs=4)
+
+
+def test_letters_that_no_font_holds_are_named_in_the_log_and_leave_the_others_alone(system_fonts, caplog):
+    draw_grid(colours(4), *grid((-1.0, 1.0)), columns=2, title="灯台 朝 🏮 朝")
     [message] = [record.message for record in caplog.records]
-    assert (
-        "No font of this system has the letters 夜 🏮 of the title: they become empty boxes. Install one"
-        in message
-    )
+    told = "No font of this system has the letters 朝 🏮 of the title: they become empty boxes. Install one"
+    assert told in message
+    assert width_of("灯🏮", 20) == width_of("灯", 20) + width_of("🏮", 20)
     caplog.clear()
     draw_grid(colours(4), *grid((-1.0, 1.0)), columns=2, title="灯台")
     assert not caplog.records
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["DroidSansFallbackFull.ttf", "NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc", "msyh.ttc", "PingFang.ttc"],
-)
-def test_common_faces_for_chinese_japanese_and_korean_are_looked_for(name):
-    assert name in drawing.OTHER_FONTS
-
-
-def test_a_title_of_several_faces_is_as_wide_as_it_is_measured(texts, system_faces):
-    system_faces(cjk="灯台夜")
-    draw_grid(colours(4), *grid((-1.0, 1.0)), columns=2, title="a 灯台 b 夜 c")
-    assert_readable(texts)
-    [(left, _, right, _)] = [box for text, box, _ in texts if text == "a 灯台 b 夜 c"]
-    assert right - left == pytest.approx(width_of("a 灯台 b 夜 c", 14), abs=4)
+def test_common_fonts_for_chinese_japanese_and_korean_are_looked_for():
+    names = [
+        "DroidSansFallbackFull.ttf",
+        "NotoSansCJK-Regular.ttc",
+        "wqy-zenhei.ttc",
+        "msyh.ttc",
+        "PingFang.ttc",
+    ]
+    assert set(names) <= set(drawing.OTHER_FONTS)
 
 
 def test_a_title_is_wrapped_and_even_one_long_word_stays_inside():
@@ -240,12 +241,10 @@ def test_a_title_is_wrapped_and_even_one_long_word_stays_inside():
     assert len(wrapped("two\nlines", 20, 200)) == 2 and wrapped("  ", 20, 200) == []
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (-0.0, "0"), (0.001, "0"), (1.5, "+1.5"), (-3, "−3"), (0.15000000000000002, "+0.15")],
-)
-def test_values_are_written_as_people_do(value, text):
-    assert value_text(value) == text
+def test_values_are_written_as_people_do():
+    assert value_text(-0.0) == "0"
+    written = {0: "0", 0.001: "0", 1.5: "+1.5", -3: "−3", 0.15000000000000002: "+0.15"}
+    assert {value: value_text(value) for value in written} == written
 
 
 # --- sizes -----------------------------------------------------------------------------------------------------------
@@ -270,39 +269,28 @@ def test_a_picture_of_another_shape_is_shown_whole_in_its_own_shape():
     assert largest_block(figure, pictures[3]) == (64, 32)
 
 
-def test_a_figure_that_nothing_could_show_is_refused_with_what_to_do():
-    with pytest.raises(
-        ValueError,
-        match=r"would have 3\d,\d{3} x .* Choose a smaller cell_size, a shorter title or, for a path, other columns",
-    ):
+def test_a_figure_with_too_long_a_side_or_too_large_an_area_is_refused_with_what_to_do():
+    told = (
+        r"would have 3\d,\d{3} x .* Choose a smaller cell_size, a shorter title or, for a path, other columns"
+    )
+    with pytest.raises(ValueError, match=told):
         draw_grid(colours(31), *path(31), cell_size=1024, in_a_row=31)
-
-
-def test_a_figure_within_both_sides_may_still_be_too_large():
     levels = [-3 + 0.2 * n for n in range(31)]
-    with pytest.raises(
-        ValueError, match=r"would have 1\d,\d{3} x 1\d,\d{3} pixels: .* 134,217,728 in all. Choose"
-    ):
+    with pytest.raises(ValueError, match=r"would have 1\d,\d{3} x 1\d,\d{3} .* 134,217,728 in all. Choose"):
         draw_grid(colours(31 * 31), *grid(levels), columns=31, cell_size=480)
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 
-def test_another_number_of_pictures_than_points_is_refused():
+def test_bad_pictures_are_refused():
     with pytest.raises(ValueError, match=r"1 picture came for 25 points.*set the latent's batch_size"):
         draw_grid(colours(1), *grid(), columns=5)
-
-
-def test_no_picture_is_refused():
     with pytest.raises(ValueError, match="images is empty"):
         draw_grid([], [], [])
-
-
-@pytest.mark.parametrize("shape", [(0, 8, 8, 3), (8, 8, 3), (1, 8, 8, 2), (1, 0, 8, 3)])
-def test_images_of_another_shape_are_refused(shape):
-    with pytest.raises(ValueError, match=re.escape(str(shape))):
-        to_pictures(torch.zeros(shape))
+    for shape in ((0, 8, 8, 3), (8, 8, 3), (1, 8, 8, 2), (1, 0, 8, 3)):
+        with pytest.raises(ValueError, match=re.escape(str(shape))):
+            to_pictures(torch.zeros(shape))
 
 
 def test_images_keep_their_pixels():

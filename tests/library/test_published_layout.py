@@ -115,7 +115,7 @@ def test_the_state_dict_of_another_model_is_refused():
     for key in ("conv_in.weight", "model.diffusion_model.input_blocks.0.0.weight", "transformer.wte.weight"):
         message = told({key: torch.zeros(4, 4)})
         assert "broken.pth is a state dict of another model" in message and key in message
-        assert "Expected the layout of the published EmotiCrafter weights" in message
+        assert f"Expected the layout of the published EmotiCrafter weights; it begins with {key}." in message
 
 
 def test_all_differences_are_told_and_long_lists_cut():
