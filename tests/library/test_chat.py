@@ -10,37 +10,17 @@ from tests.library.chat_server import serving, status, trickle
 QUESTION = [{"role": "user", "content": "Hello"}]
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "http://127.0.0.1:8188/prompt?x=",
-        "http://127.0.0.1/a#b",
-        "http://host/v1 ",
-        "http://host\\@other/v1",
-        "http://host/\n",
-        "http://[::1/v1",
-        "http://host:99999/v1",
-        "http:///v1",
-        "file:///etc/hostname",
-        "ftp://host/v1",
-        "host/v1",
-        "",
-    ],
-)
-def test_what_is_no_plain_http_address_is_refused(address):
-    assert ChatSettings(address, "tester").problems()
-
-
-def test_an_address_with_a_password_is_refused_without_showing_it():
+def test_an_address_is_plain_http_without_a_password_or_a_trick():
+    for address in ("http://127.0.0.1:11434/v1", "https://[::1]/v1", "https://host.test/a/b/"):
+        assert ChatSettings(address, "tester").problems() == []
+    tricks = "http://127.0.0.1:8188/prompt?x= http://127.0.0.1/a#b http://host\\@other/v1 http://[::1/v1 http:///v1"
+    tricks += (
+        " http://host:99999/v1 file:///etc/hostname ftp://host/v1 gopher://127.0.0.1 host/v1 127.0.0.1:8000"
+    )
+    for address in (*tricks.split(), "http://host/v1 ", "http://host/\r\nX-Header: 1", "http://host/\n", ""):
+        assert ChatSettings(address, "tester").problems(), address
     [problem] = ChatSettings("http://me:secret@host/v1", "tester").problems()
     assert problem == "base url: take the name and password out of it"
-
-
-@pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:11434/v1", "https://[::1]/v1", "https://host.test/a/b/"]
-)
-def test_a_plain_address_passes(address):
-    assert ChatSettings(address, "tester").problems() == []
 
 
 def test_a_question_without_a_schema_asks_for_words_and_sends_a_seed_if_there_is_one():
@@ -65,15 +45,12 @@ def proxy(monkeypatch):
         yield server
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_what_stays_on_this_computer_goes_through_no_proxy(proxy, host):
+def test_what_leaves_this_computer_goes_through_the_proxy_and_nothing_else(proxy):
     with serving() as server:
-        url = server.url.replace("127.0.0.1", host)
-        assert Server(ChatSettings(url, "tester", tries=1)).chat(QUESTION)[0] == "A red square"
+        for host in ("127.0.0.1", "localhost"):
+            url = server.url.replace("127.0.0.1", host)
+            assert Server(ChatSettings(url, "tester", tries=1)).chat(QUESTION)[0] == "A red square"
     assert proxy.requests == []
-
-
-def test_what_leaves_this_computer_goes_through_the_proxy(proxy):
     chat = Server(ChatSettings("http://models.example/v1", "tester", tries=1))
     assert chat.chat(QUESTION)[0] == "The proxy's"
     assert [path for path, _, _ in proxy.requests] == ["http://models.example/v1/chat/completions"]

@@ -127,20 +127,17 @@ def complete(folder, name=FILE.path):
 # --- what goes well ----------------------------------------------------------------------------------------
 
 
-def test_a_file_is_listed_and_downloaded_with_progress_and_without_a_token(fake, tmp_path, capsys):
+def test_a_file_is_listed_and_downloaded_by_a_redirect_with_progress_and_without_a_token(
+    fake, tmp_path, capsys
+):
     file, small = listed()
     assert (file, small) == (FILE, hub.HubFile("more/small.safetensors", 5, None))
     folder = tmp_path / "models" / "emoticrafter"
+    fake.faults = ["redirect"]
     assert fetch(folder, file) == folder / FILE.path
     assert complete(folder)
     assert "scale_factor_1.5.pth 0.1 of 0.1 MB (100%)" in capsys.readouterr().err
     assert fake.headers and not any("authorization" in headers for headers in fake.headers)
-
-
-def test_a_redirect_is_followed(fake, tmp_path):
-    fake.faults = ["redirect"]
-    fetch(tmp_path)
-    assert complete(tmp_path)
 
 
 def test_a_complete_file_is_not_fetched_again_and_another_is_replaced(fake, tmp_path):

@@ -1,6 +1,8 @@
 """The network: agreement with the reference values and the plain oracle, batches, strength, refusals."""
 
+import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,9 +59,8 @@ def network():
 
 def reference_values():
     io = load_file(REFERENCE / "published_layout_tiny_io.safetensors")
-    return [io[f"{name}"] for name in ("neutral_prompt_feature", "valence", "arousal")], io[
-        "emotional_prompt_feature"
-    ]
+    arguments = [io[name] for name in ("neutral_prompt_feature", "valence", "arousal")]
+    return arguments, io["emotional_prompt_feature"]
 
 
 @torch.no_grad()
@@ -136,14 +137,6 @@ def test_prompts_and_emotions_broadcast(prompts, emotions, block):
 
 
 @torch.no_grad()
-def test_each_element_of_a_batch_is_what_it_is_alone(network):
-    neutral, valence, arousal = inputs(TINY, 4, 4)
-    together = network(neutral, valence, arousal)
-    for n in range(4):
-        same(together[n : n + 1], network(neutral[n : n + 1], valence[n], arousal[n]))
-
-
-@torch.no_grad()
 def test_one_number_goes_with_many_of_the_other_axis(network):
     emotion = network.encode(1.5, torch.tensor([-1.0, 0.0, 1.0]))
     assert emotion.valence.shape == emotion.arousal.shape == (3, 16, 64)
@@ -170,26 +163,13 @@ def test_folded_and_plain_attention_give_the_same(prompts, emotions):
     same(network.train()(*arguments), folded)
 
 
-@pytest.mark.parametrize(
-    ("prompts", "valences", "arousals", "told"),
-    [
-        (2, 3, 3, "2 prompts cannot be joined with 3 valence and 3 arousal features"),
-        (2, 3, 1, "2 prompts cannot be joined with 3 valence and 1 arousal features"),
-        (1, 2, 3, "1 prompts cannot be joined with 2 valence and 3 arousal features"),
-    ],
-)
-def test_batches_that_do_not_go_together_are_refused(network, prompts, valences, arousals, told):
+def test_batches_that_do_not_go_together_are_refused(network):
     tokens = torch.zeros(3, 16, 64)
-    with pytest.raises(ValueError, match="cannot be joined") as error:
-        network.inject(torch.zeros(prompts, 77, 96), (tokens[:valences], tokens[:arousals]))
-    assert told in str(error.value)
-    assert "expected one, or as many of each" in str(error.value)
-
-
-def test_axes_with_different_numbers_of_values_are_refused(network):
-    with pytest.raises(
-        ValueError, match="There are 2 valence and 3 arousal values: expected as many of both"
-    ):
+    for prompts, valences, arousals in ((2, 3, 3), (2, 3, 1), (1, 2, 3)):
+        told = f"{prompts} prompts cannot be joined with {valences} valence and {arousals} arousal features: expected"
+        with pytest.raises(ValueError, match=f"{told} one, or as many of each"):
+            network.inject(torch.zeros(prompts, 77, 96), (tokens[:valences], tokens[:arousals]))
+    with pytest.raises(ValueError, match="are 2 valence and 3 arousal values: expected as many of both"):
         network.encode(torch.zeros(2), torch.zeros(3))
 
 
@@ -214,26 +194,18 @@ def test_strength_0_gives_the_input_bit_for_bit(dtype, network_dtype):
 
 
 @torch.no_grad()
-def test_strength_0_still_broadcasts(network):
-    neutral = inputs(TINY, 1)[0]
-    out = network.inject(neutral, network.encode(torch.zeros(3), 0.0), strength=0)
-    assert torch.equal(out, neutral.repeat(3, 1, 1))
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("strength", [0.5, 2.0, 3.0, -1.0])
-def test_strength_scales_the_residual(network, strength):
+def test_strength_scales_the_residual(network):
     neutral, valence, arousal = inputs(TINY)
     emotion = network.encode(valence, arousal)
     residual = network.residual(neutral, emotion)
-    same(network.inject(neutral, emotion, strength), neutral + strength * residual)
+    for strength in (0.5, 2.0, 3.0, -1.0):
+        same(network.inject(neutral, emotion, strength), neutral + strength * residual)
     same(network.inject(neutral, emotion), network(neutral, valence, arousal), atol=0)
-
-
-@pytest.mark.parametrize("strength", [float("nan"), float("inf"), -float("inf")])
-def test_a_strength_that_is_no_number_is_refused(network, strength):
-    with pytest.raises(ValueError, match=f"strength is {strength}: expected a finite number"):
-        network.inject(torch.zeros(1, 77, 96), network.encode(0, 0), strength)
+    many = network.inject(neutral[:1], network.encode(torch.zeros(3), 0.0), strength=0)
+    assert torch.equal(many, neutral[:1].repeat(3, 1, 1))
+    for strength in (float("nan"), float("inf"), -float("inf")):
+        with pytest.raises(ValueError, match=f"strength is {strength}: expected a finite number"):
+            network.inject(neutral, emotion, strength)
 
 
 # --- dtypes ------------------------------------------------------------------------------------------------
@@ -364,24 +336,20 @@ def test_the_default_sizes_are_the_papers():
     assert (config.emotion_hidden, config.positions, config.dropout, config.block) == (256, 77, 0.1, "paper")
 
 
-@pytest.mark.parametrize(
-    ("sizes", "told"),
-    [
-        ({"width": 100}, "width is 100: expected a multiple of 64"),
-        ({"depth": 0}, "depth is 0: expected a whole number"),
-        ({"feature_width": "2048"}, "feature_width is '2048': expected a whole number"),
-        ({"emotion_tokens": 16.0}, "emotion_tokens is 16.0: expected a whole number"),
-        ({"positions": True}, "positions is True: expected a whole number"),
-        ({"dropout": 1.0}, "dropout is 1.0: expected a number in [0, 1)"),
-        ({"dropout": float("nan")}, "dropout is nan: expected a number in [0, 1)"),
-        ({"block": "other"}, "block is 'other': expected one of paper, published"),
-        ({"block": None}, "block is None: expected one of paper, published"),
-    ],
-)
-def test_a_size_that_cannot_be_built_is_named(sizes, told):
-    with pytest.raises(ValueError, match="This network cannot be built") as error:
-        NetworkConfig(**sizes)
-    assert told in str(error.value)
+def test_a_size_that_cannot_be_built_is_named():
+    for name, size, expected in (
+        ("width", 100, "a multiple of 64"),
+        ("depth", 0, "a whole number"),
+        ("feature_width", "2048", "a whole number"),
+        ("emotion_tokens", 16.0, "a whole number"),
+        ("positions", True, "a whole number"),
+        ("dropout", 1.0, r"a number in \[0, 1\)"),
+        ("dropout", float("nan"), r"a number in \[0, 1\)"),
+        ("block", "other", "one of paper, published"),
+        ("block", None, "one of paper, published"),
+    ):
+        with pytest.raises(ValueError, match=f"cannot be built: {name} is {size!r}: expected {expected}"):
+            NetworkConfig(**{name: size})
 
 
 def test_all_problems_of_a_config_are_told_at_once():
@@ -391,19 +359,15 @@ def test_all_problems_of_a_config_are_told_at_once():
         assert f" {name} is " in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("shape", "told"),
-    [
+def test_features_of_another_shape_are_refused(network):
+    for shape, told in (
         ((1, 77, 768), "(1, 77, 768): this network expects [batch, tokens, 96]"),
         ((77, 96), "(77, 96): this network expects [batch, tokens, 96]"),
         ((1, 154, 96), "154 tokens: this network reads windows of 1 to 77; give a longer prompt window by"),
         ((1, 0, 96), "0 tokens: this network reads windows of 1 to 77"),
-    ],
-)
-def test_features_of_another_shape_are_refused(network, shape, told):
-    with pytest.raises(ValueError, match="The text features have") as error:
-        network.inject(torch.zeros(shape), network.encode(0.0, 0.0))
-    assert told in str(error.value)
+    ):
+        with pytest.raises(ValueError, match=re.escape(told)):
+            network.inject(torch.zeros(shape), network.encode(0.0, 0.0))
 
 
 def test_the_emotion_of_another_network_is_refused(network):
@@ -414,11 +378,10 @@ def test_the_emotion_of_another_network_is_refused(network):
     assert "expects [batch, 16, 64]; encode them with the same network" in str(error.value)
 
 
-@pytest.mark.parametrize("axis", ["valence", "arousal"])
-@pytest.mark.parametrize("value", [3.01, -4.0, float("nan"), float("inf")])
-def test_the_network_refuses_values_out_of_range(network, axis, value):
-    values = {"valence": 0.0, "arousal": 0.0, axis: value}
-    with pytest.raises(ValueError, match=f"{axis} is {value:g}: expected a number from -3 to 3"):
-        network.encode(**values)
-    with pytest.raises(ValueError, match=f"{axis} is"):
-        network(torch.zeros(1, 77, 96), **values)
+def test_the_network_refuses_values_out_of_range(network):
+    """test_va has all of them."""
+    for values in ({"valence": 3.01, "arousal": 0.0}, {"valence": 0.0, "arousal": float("nan")}):
+        told = r"(valence is 3\.01|arousal is nan): expected a number from -3 to 3"
+        for use in (network.encode, partial(network, torch.zeros(1, 77, 96))):
+            with pytest.raises(ValueError, match=told):
+                use(**values)

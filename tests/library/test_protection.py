@@ -73,18 +73,12 @@ def test_what_is_removed_is_the_protected_part_and_nothing_else(vectors, empty):
     torch.testing.assert_close(remove_directions(mood + people, basis), mood, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("count", [1, 75])
-def test_a_word_may_fill_a_window(vectors, empty, count):
-    assert len(directions(vectors[:2], empty, count)) == 2
-
-
-@pytest.mark.parametrize(("count", "windows"), [(0, 1), (76, 1), (80, 2)])
-def test_what_is_no_word_is_refused_by_name(empty, count, windows):
-    with pytest.raises(ValueError, match=f"protected word 'far too long' has {count} tokens.*1 to 75 tokens"):
-        word_directions([("far too long", empty.repeat(1, windows, 1), count)], empty)
-
-
-def test_broken_features_are_refused_by_name(empty):
+def test_a_word_may_fill_a_window_and_is_refused_by_name_beyond(vectors, empty):
+    for count in (1, 75):
+        assert len(directions(vectors[:2], empty, count)) == 2
+    for count, windows in ((0, 1), (76, 1), (80, 2)):
+        with pytest.raises(ValueError, match=f"protected word 'too long' has {count} tokens.*1 to 75 tokens"):
+            word_directions([("too long", empty.repeat(1, windows, 1), count)], empty)
     with pytest.raises(ValueError, match="protected word 'people' hold NaN"):
         word_directions([("people", empty * float("nan"), 1)], empty)
 

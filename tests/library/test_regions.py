@@ -40,12 +40,8 @@ def box(top, left, bottom, right, side=SIDE):
     return mask
 
 
-LEFT, RIGHT, ALL, NONE = (
-    box(0, 0, SIDE, 16),
-    box(0, 16, SIDE, SIDE),
-    box(0, 0, SIDE, SIDE),
-    box(0, 0, 0, 0),
-)
+LEFT, RIGHT = box(0, 0, SIDE, 16), box(0, 16, SIDE, SIDE)
+ALL, NONE = box(0, 0, SIDE, SIDE), box(0, 0, 0, 0)
 
 
 def emotional(network, plain, emotion, strength=1.0):
@@ -79,24 +75,17 @@ def shares(conditioning, candidates, latent=SIDE):
 def test_inside_is_the_emotional_prompt_and_outside_the_plain_one(network, joy):
     plain = entry()
     result = regional_emotion([plain], network, joy, LEFT, strength=1.5)
-    assert len(result) == 2
+    assert len(result) == 2 and result[0][0] is plain[0]
     outside, inside = shares(result, [plain[0], emotional(network, plain, joy, 1.5)])
     assert torch.equal(inside, LEFT)
     assert torch.equal(outside, RIGHT)
 
 
-def test_outside_the_mask_nothing_but_the_very_same_features_counts(network, joy):
-    plain = entry()
-    (features, _), _ = regional_emotion([plain], network, joy, LEFT)
-    assert features is plain[0]
-
-
 def test_a_grey_mask_mixes(network, joy):
     plain = entry()
     result = regional_emotion([plain], network, joy, 0.25 * ALL)
-    assert torch.equal(
-        shares(result, [plain[0], emotional(network, plain, joy)]), torch.stack([0.75 * ALL, 0.25 * ALL])
-    )
+    mixed = shares(result, [plain[0], emotional(network, plain, joy)])
+    assert torch.equal(mixed, torch.stack([0.75 * ALL, 0.25 * ALL]))
 
 
 def test_a_mask_over_everything_is_emotional_conditioning(network, joy):
@@ -275,32 +264,25 @@ def test_batches_that_do_not_go_together_are_refused_with_both_numbers(network, 
 # ---- masks -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(5,), (1, 1, 8, 8), (8, 8, 3, 1), (0, 8, 8), (1, 0, 8)])
-def test_another_shape_is_no_mask(network, joy, shape):
-    with pytest.raises(
-        ValueError, match=r"The mask is not a mask: expected .*\(height, width\).* Connect a MASK"
-    ):
-        regional_emotion([entry()], network, joy, torch.zeros(shape))
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_mask_with_holes_is_refused(network, joy, bad):
-    mask = LEFT.clone()
-    mask[0, 3, 3] = bad
-    with pytest.raises(ValueError, match="The mask holds NaN or infinite numbers: check the node"):
-        regional_emotion([entry()], network, joy, mask)
-    with pytest.raises(ValueError, match="The mask on entry 1 of the conditioning holds NaN"):
-        regional_emotion([entry(), entry(mask=mask)], network, joy, LEFT)
-
-
-def test_no_mask_at_all_is_refused():
+def test_what_is_not_a_mask_or_has_holes_is_refused(network, joy):
+    told = r"The mask is not a mask: expected .*\(height, width\).* Connect a MASK"
+    for shape in ((5,), (1, 1, 8, 8), (8, 8, 3, 1), (0, 8, 8), (1, 0, 8)):
+        with pytest.raises(ValueError, match=told):
+            regional_emotion([entry()], network, joy, torch.zeros(shape))
     with pytest.raises(ValueError, match=r"The mask is not a mask: .* got NoneType"):
         read_mask(None, "The mask")
+    for hole in (float("nan"), float("inf")):
+        mask = LEFT.clone()
+        mask[0, 3, 3] = hole
+        with pytest.raises(ValueError, match="The mask holds NaN or infinite numbers: check the node"):
+            regional_emotion([entry()], network, joy, mask)
+        with pytest.raises(ValueError, match="The mask on entry 1 of the conditioning holds NaN"):
+            regional_emotion([entry(), entry(mask=mask)], network, joy, LEFT)
 
 
-@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float16])
-def test_a_mask_of_any_kind_of_number_is_read_from_0_to_1(dtype):
-    assert torch.equal(read_mask(LEFT[0].to(dtype), "The mask"), LEFT)
+def test_a_mask_of_any_kind_of_number_is_read_from_0_to_1():
+    for dtype in (torch.bool, torch.uint8, torch.float16):
+        assert torch.equal(read_mask(LEFT[0].to(dtype), "The mask"), LEFT)
     assert torch.equal(read_mask(LEFT * 3 - 1, "The mask"), LEFT)
 
 
@@ -321,19 +303,16 @@ def test_a_feather_makes_the_change_as_wide_as_it_says_and_keeps_its_middle():
 def test_a_feather_is_the_mean_over_the_square_round_every_place():
     mask = torch.rand(2, SIDE, 3 * SIDE, generator=torch.Generator().manual_seed(0))
     mask[:, :, SIDE:] = 0
-    padded = torch.nn.functional.pad(mask, (4, 4, 4, 4), mode="replicate")
-    expected = torch.nn.functional.avg_pool2d(padded, 9, stride=1)
+    padded = F.pad(mask, (4, 4, 4, 4), mode="replicate")
+    expected = F.avg_pool2d(padded, 9, stride=1)
     torch.testing.assert_close(soften(mask, 0.25), expected, rtol=0, atol=1e-6)
     assert (soften(mask, 0.25)[:, :, SIDE + 4 :] == 0).all()
 
 
-def test_a_feather_leaves_nothing_and_everything_alone():
+def test_a_feather_leaves_nothing_and_everything_alone_and_is_refused_out_of_range():
     for mask in (NONE, ALL):
         torch.testing.assert_close(soften(mask, 1.0), mask, rtol=0, atol=1e-6)
     assert soften(LEFT, 0.0) is LEFT
-
-
-@pytest.mark.parametrize("feather", [-0.1, 1.1, float("nan")])
-def test_a_feather_out_of_range_is_refused(feather):
-    with pytest.raises(ValueError, match=r"feather is .*: expected a part of the picture, from 0 to 1"):
-        soften(LEFT, feather)
+    for feather in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match=r"feather is .*: expected a part of the picture, from 0 to 1"):
+            soften(LEFT, feather)

@@ -46,8 +46,9 @@ def failure(rewrite, *faults, **options):
 
 def test_what_is_asked_and_what_comes_back(rewrite):
     with serving(content=ANSWER) as server:
-        assert rewrite(server, seed=5) == ANSWER
-    [(path, headers, body)] = server.requests
+        assert rewrite(server, seed=5) == rewrite(server) == ANSWER
+    (path, headers, body), (*_, seedless) = server.requests
+    assert "seed" not in seedless
     assert path == "/v1/chat/completions"
     assert headers["Authorization"] == f"Bearer {KEY}"
     assert body["model"] == "tester"
@@ -55,12 +56,6 @@ def test_what_is_asked_and_what_comes_back(rewrite):
     system, user = body["messages"]
     assert system["role"] == "system"
     assert user["content"] == "valence +2.00, arousal -1.00\n<prompt>\na red square\n</prompt>"
-
-
-def test_seed_zero_sends_none(rewrite):
-    with serving(content=ANSWER) as server:
-        rewrite(server)
-    assert "seed" not in server.requests[0][2]
 
 
 def test_the_same_question_is_asked_once_and_any_other_again(rewrite):
@@ -83,15 +78,14 @@ def test_what_is_kept_holds_no_key(rewrite, tmp_path):
     assert KEY not in kept.read_text()
 
 
-@pytest.mark.parametrize(
-    "damage", [b"", b'{"prompt": 3}', b'{"prompt": ""}', b"[]", b"\xff\xfe", b"[" * 5000]
-)
-def test_a_damaged_answer_on_disk_is_asked_for_again(rewrite, tmp_path, damage):
-    with serving(says("One"), says("Two")) as server:
+def test_a_damaged_answer_on_disk_is_asked_for_again(rewrite, tmp_path):
+    damages = (b"", b'{"prompt": 3}', b'{"prompt": ""}', b"[]", b"\xff\xfe", b"[" * 5000)
+    with serving(says("One"), *(says(f"After {damage[:9]}") for damage in damages)) as server:
         rewrite(server)
         [kept] = (tmp_path / "answers").iterdir()
-        kept.write_bytes(damage)
-        assert rewrite(server) == rewrite(server) == "Two"
+        for damage in damages:
+            kept.write_bytes(damage)
+            assert rewrite(server) == rewrite(server) == f"After {damage[:9]}"
 
 
 def test_a_folder_that_cannot_be_written_costs_the_memory_and_not_the_answer(rewrite, tmp_path):
@@ -115,19 +109,16 @@ def test_a_failure_is_not_kept(rewrite, tmp_path):
         assert rewrite(server) == ANSWER
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_a_question_that_makes_no_sense_is_not_asked():
+    for arguments, message in (
         (("", 0.0, 0.0), "text is empty: expected a prompt"),
         ((" \n", 0.0, 0.0), "text is empty"),
         (("a" * 4001, 0.0, 0.0), "text has 4,001 characters: expected at most 4,000"),
         (("a dog", 3.5, 0.0), "valence is 3.5: expected a number from -3 to 3"),
         (("a dog", 0.0, float("nan")), "arousal is nan"),
-    ],
-)
-def test_a_question_that_makes_no_sense_is_not_asked(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        messages_for(*arguments)
+    ):
+        with pytest.raises(ValueError, match=message):
+            messages_for(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -243,24 +234,18 @@ ENVIRONMENT = {
 }
 
 
-@pytest.mark.parametrize("base_url", ["", " ", OWN, OWN + "/", f" {OWN} "])
-def test_the_address_of_the_environment_gets_the_key(base_url):
-    settings = chat_settings(base_url, "", 60, ENVIRONMENT)
-    assert (settings.base_url, settings.model, settings.key) == (OWN, "large", KEY)
-    assert KEY not in repr(settings)
+def test_the_address_of_the_environment_gets_the_key():
+    for base_url in ("", " ", OWN, OWN + "/", f" {OWN} "):
+        settings = chat_settings(base_url, "", 60, ENVIRONMENT)
+        assert (settings.base_url, settings.model, settings.key) == (OWN, "large", KEY)
+        assert KEY not in repr(settings)
 
 
-def test_a_model_of_the_workflow_counts_before_that_of_the_environment():
-    assert chat_settings("", " small ", 60, ENVIRONMENT).model == "small"
-
-
-@pytest.mark.parametrize(
-    "base_url", ["http://127.0.0.1:11434/v1", "http://localhost:1234/v1", "http://[::1]:8000/v1"]
-)
-def test_a_server_on_this_computer_may_be_named_and_gets_no_key(base_url):
-    for environment in (ENVIRONMENT, {}):
-        settings = chat_settings(base_url, "small", 60, environment)
-        assert (settings.base_url, settings.key) == (base_url, "")
+def test_a_server_on_this_computer_and_a_model_may_be_named_and_get_no_key():
+    for base_url in ["http://127.0.0.1:11434/v1", "http://localhost:1234/v1", "http://[::1]:8000/v1"]:
+        for environment in (ENVIRONMENT, {}):
+            settings = chat_settings(base_url, " small ", 60, environment)
+            assert (settings.base_url, settings.model, settings.key) == (base_url, "small", "")
 
 
 def test_another_port_or_path_of_the_own_server_gets_no_key():
@@ -269,55 +254,35 @@ def test_another_port_or_path_of_the_own_server_gets_no_key():
         assert chat_settings(base_url, "", 60, environment).key == ""
 
 
-@pytest.mark.parametrize(
-    "base_url",
-    [
-        "https://evil.example/v1",
-        "https://models.example/other",
-        "http://models.example/v1",
-        "https://models.example:8443/v1",
-        "https://models.example.evil.example/v1",
-        "http://169.254.169.254/latest",
-        "http://192.168.1.1",
-        "http://0.0.0.0:8000",
-        "http://127.0.0.1.evil.example/v1",
-        "http://localhost.evil.example",
-        "http://2130706433/v1",
-        "http://0x7f.1/v1",
-    ],
-)
-def test_every_other_address_is_refused(base_url):
-    for environment in (ENVIRONMENT, {}):
-        with pytest.raises(RewriteError, match="a workflow may name servers on this computer only") as caught:
-            chat_settings(base_url, "m", 60, environment)
-        assert KEY not in str(caught.value)
+ELSEWHERE = """
+    https://evil.example/v1 https://models.example/other http://models.example/v1 https://models.example:8443/v1
+    https://models.example.evil.example/v1 http://169.254.169.254/latest http://192.168.1.1 http://0.0.0.0:8000
+    http://127.0.0.1.evil.example/v1 http://localhost.evil.example http://2130706433/v1 http://0x7f.1/v1
+"""
 
 
-@pytest.mark.parametrize(
-    "base_url",
-    [
-        "http://127.0.0.1:8188/prompt?",
-        "http://127.0.0.1#",
-        "http://127.0.0.1\\@evil.example",
-        "http://127.0.0.1@evil.example",
-        "file:///etc/passwd",
-        "gopher://127.0.0.1",
-        "127.0.0.1:8000",
-        "http://127.0.0.1/\r\nX-Header: 1",
-    ],
-)
-def test_an_address_with_a_trick_in_it_is_refused(base_url):
-    with pytest.raises(RewriteError, match="The language model cannot be asked: base url"):
-        chat_settings(base_url, "m", 60, ENVIRONMENT)
+def test_every_other_address_is_refused():
+    for base_url in ELSEWHERE.split():
+        for environment in (ENVIRONMENT, {}):
+            with pytest.raises(RewriteError, match="may name servers on this computer only") as caught:
+                chat_settings(base_url, "m", 60, environment)
+            assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_the_key_does_not_follow_a_redirect(rewrite, code):
+def test_an_address_with_a_trick_in_it_is_refused():
+    """test_chat has all tricks."""
+    for base_url in ("http://127.0.0.1:8188/prompt?", "http://127.0.0.1@evil.example", "file:///etc/passwd"):
+        with pytest.raises(RewriteError, match="The language model cannot be asked: base url"):
+            chat_settings(base_url, "m", 60, ENVIRONMENT)
+
+
+def test_the_key_does_not_follow_a_redirect(rewrite):
     with serving() as elsewhere:
-        message = failure(rewrite, status(code, "", Location=f"{elsewhere.url}/chat/completions"))
+        for code in (301, 302, 303, 307, 308):
+            message = failure(rewrite, status(code, "", Location=f"{elsewhere.url}/chat/completions"))
+            assert f"answered HTTP {code}" in message
+            assert "Redirects are not followed: give the final address." in message
     assert elsewhere.requests == []
-    assert f"answered HTTP {code}" in message
-    assert "Redirects are not followed: give the final address." in message
 
 
 def test_a_server_on_this_computer_is_sent_no_key(tmp_path):
@@ -349,18 +314,15 @@ def test_a_missing_model_is_told():
         chat_settings("http://127.0.0.1:1/v1", "", 60, {})
 
 
-def test_a_password_in_an_address_is_not_shown():
-    environment = {"EMOTICRAFTER_CHAT_URL": "https://me:secret@models.example/v1"}
-    for model in ("", "m"):
-        with pytest.raises(RewriteError) as caught:
-            chat_settings("", model, 60, environment)
+def test_neither_a_password_in_an_address_nor_a_key_that_no_header_can_carry_is_shown():
+    for variable, value, model, told in (
+        ("URL", "https://me:secret@models.example/v1", "", "take the name and password out of it"),
+        ("URL", "https://me:secret@models.example/v1", "m", "take the name and password out of it"),
+        ("KEY", "sk secret", "m", "the key holds blanks"),
+    ):
+        with pytest.raises(RewriteError, match=told) as caught:
+            chat_settings("", model, 60, ENVIRONMENT | {f"EMOTICRAFTER_CHAT_{variable}": value})
         assert "secret" not in str(caught.value)
-
-
-def test_a_key_that_no_header_can_carry_is_told_without_showing_it():
-    with pytest.raises(RewriteError, match="the key holds blanks") as caught:
-        chat_settings("", "m", 60, ENVIRONMENT | {"EMOTICRAFTER_CHAT_KEY": "sk secret"})
-    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
