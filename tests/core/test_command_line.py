@@ -34,22 +34,17 @@ def test_a_mistake_is_one_line_and_status_1(capsys, error, message):
     assert capsys.readouterr().err == message
 
 
-def test_an_interruption_says_how_to_go_on(capsys):
-    assert status_of(raising(KeyboardInterrupt()), "train") == 130
-    assert capsys.readouterr().err == "\ninterrupted; run the same command again to go on\n"
+def test_an_interruption_says_how_to_go_on_or_more(capsys):
+    for more, said in (
+        ("", "interrupted; run the same command again to go on"),
+        ("At step 4.", "At step 4."),
+    ):
+        assert status_of(raising(KeyboardInterrupt(more)), "train") == 130
+        assert capsys.readouterr().err == f"\n{said}\n"
 
 
-def test_an_interruption_may_say_more_itself(capsys):
-    assert status_of(raising(KeyboardInterrupt("Stopped at step 4.")), "train") == 130
-    assert capsys.readouterr().err == "\nStopped at step 4.\n"
-
-
-@pytest.mark.parametrize(("given", "status"), [(None, 0), (0, 0), (3, 3)])
-def test_a_command_s_own_status_stays(given, status):
-    assert status_of(lambda: given, "train") == status
-
-
-def test_an_error_of_ours_keeps_its_traceback():
+def test_a_command_s_own_status_stays_and_an_error_of_ours_keeps_its_traceback():
+    assert [status_of(lambda given=given: given, "train") for given in (None, 0, 3)] == [0, 0, 3]
     with pytest.raises(ZeroDivisionError):
         status_of(lambda: 1 / 0, "train")
 

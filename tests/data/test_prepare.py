@@ -27,18 +27,8 @@ def pairs(tmp_path):
 @pytest.mark.slow
 def test_pairs_and_features_from_an_own_file(pairs, tmp_path, capsys):
     out = tmp_path / "data"
-    arguments = [
-        "--pairs",
-        str(pairs),
-        "--scale=1..9",
-        "--limit",
-        "6",
-        "--out",
-        str(out),
-        "--encoder",
-        "tiny",
-    ]
-    assert prepare.main(arguments) == 0
+    arguments = ["--pairs", str(pairs), "--scale=1..9", "--limit", "6", "--out", str(out)]
+    assert prepare.main([*arguments, "--encoder", "tiny"]) == 0
     text = capsys.readouterr().out
     assert "6 pairs (5 to train, 1 to validate)" in text
     assert f"next: python -m trainer.train --data {out} --out runs/data" in text
@@ -121,10 +111,8 @@ def test_an_encoder_that_cannot_be_read_keeps_the_pairs(pairs, tmp_path, capsys)
     out = tmp_path / "data"
     encoder = tmp_path / "sd15.safetensors"
     encoder.write_bytes(b"not weights")
-    assert (
-        prepare.main(["--pairs", str(pairs), "--scale=1..9", "--out", str(out), "--encoder", str(encoder)])
-        == 1
-    )
+    arguments = ["--pairs", str(pairs), "--scale=1..9", "--out", str(out), "--encoder", str(encoder)]
+    assert prepare.main(arguments) == 1
     assert "sd15.safetensors" in capsys.readouterr().err
     assert len(load_table(out)) == 72
 

@@ -150,9 +150,6 @@ def test_windows_of_75_tokens_each_with_their_own_start_and_end(encoders):
 def test_windows_of_a_long_prompt_are_encoded_apart(encoders):
     long, first, rest = encoders.encode(["stone " * 75 + "a cat", "stone " * 75, "a cat"])
     torch.testing.assert_close(long, torch.cat([first, rest]))
-
-
-def test_no_prompts_give_no_features(encoders):
     assert encoders.encode([]) == []
 
 

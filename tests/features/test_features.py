@@ -83,28 +83,22 @@ def manifest(folder: Path) -> dict:
 def test_the_store_gives_each_prompts_first_window(table, encoders, tmp_path, dtype):
     store = write(table, encoders, tmp_path, dtype=dtype, batch_size=5)
     assert len(store) == N and store.width == 128
-    for column, stored in (
-        (table.neutral, store.neutral(range(N))),
-        (table.emotional, store.emotional(range(N))),
-    ):
+    columns = {"neutral": table.neutral, "emotional": table.emotional}
+    for column, stored in ((texts, getattr(store, name)(range(N))) for name, texts in columns.items()):
         assert stored.shape == (N, 77, 128) and stored.dtype == getattr(torch, dtype)
         expected = torch.stack([features[:77] for features in encoders.encode(column)])
         torch.testing.assert_close(stored, expected.to(stored.dtype))
 
 
-def test_each_distinct_prompt_is_stored_once_and_longer_ones_are_counted(encoders, tmp_path):
+def test_each_distinct_prompt_is_stored_once_and_longer_ones_are_counted(encoders, tmp_path, capsys):
     table = make_table()
     table.emotional[3] = table.neutral[5]  # an emotional prompt may be another pair's neutral one
-    store = write(table, encoders, tmp_path)
+    store = write_features(table, encoders, tmp_path)
+    assert f"1 of {2 * N - 2} prompts have more than 75 tokens" in capsys.readouterr().out
     assert store.pool().shape[0] == len({*table.neutral, *table.emotional}) == 2 * N - 2
     assert store.longer == 1
     assert torch.equal(store.emotional([3]), store.neutral([5]))
     assert torch.equal(store.neutral([0]), store.neutral([N - 1]))
-
-
-def test_the_count_of_longer_prompts_is_told(table, encoders, tmp_path, capsys):
-    write_features(table, encoders, tmp_path)
-    assert f"1 of {2 * N - 1} prompts have more than 75 tokens" in capsys.readouterr().out
 
 
 def test_the_pool_holds_what_the_store_gives(table, encoders, tmp_path):
@@ -198,11 +192,7 @@ def test_a_half_written_shard_is_refused_and_made_again(table, encoders, tmp_pat
     untouched = (tmp_path / "features-00001.safetensors").stat().st_ino
     torch.testing.assert_close(write(table, encoders, tmp_path).pool(), expected)
     assert (tmp_path / "features-00001.safetensors").stat().st_ino == untouched
-
-
-def test_a_shard_with_a_wrong_byte_is_made_again(table, encoders, tmp_path):
-    expected = write(table, encoders, tmp_path).pool()
-    with (tmp_path / "features-00002.safetensors").open("r+b") as file:
+    with shard.open("r+b") as file:  # and one with a wrong byte
         file.seek(5000)
         byte = file.read(1)
         file.seek(5000)
@@ -393,16 +383,11 @@ def test_numbers_that_the_dtype_cannot_hold_are_refused_with_their_prompt(table,
     assert write(table, loud, tmp_path / "brain", dtype="bfloat16").emotional([N - 1]).isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"dtype": "float32"}, "dtype should be one of float16, bfloat16, got 'float32'"),
-        ({"batch_size": 0}, "batch_size should be at least 1, got 0"),
-    ],
-)
-def test_arguments_out_of_range_are_refused(table, encoders, tmp_path, options, message):
-    with pytest.raises(ValueError, match=message):
-        write(table, encoders, tmp_path / "features", **options)
+def test_arguments_out_of_range_are_refused(table, encoders, tmp_path):
+    with pytest.raises(ValueError, match="dtype should be one of float16, bfloat16, got 'float32'"):
+        write(table, encoders, tmp_path / "features", dtype="float32")
+    with pytest.raises(ValueError, match="batch_size should be at least 1, got 0"):
+        write(table, encoders, tmp_path / "features", batch_size=0)
     assert not (tmp_path / "features").exists()
 
 

@@ -90,9 +90,9 @@ def _add(add, f: dataclasses.Field, kind: Any) -> None:
 
 
 def _reading(kind: Any) -> dict[str, Any]:
-    """How argparse reads a bool, a sequence, X, or one of them "| None"."""
-    if types.NoneType in get_args(kind):
-        kind = next(part for part in get_args(kind) if part is not types.NoneType)
+    """How argparse reads a bool, a sequence or X; of a union, such as "X | None", the first."""
+    if get_origin(kind) is types.UnionType:
+        kind = get_args(kind)[0]
     if kind is bool:
         return {"action": "store_true"}
     if get_origin(kind) in (list, Sequence):
