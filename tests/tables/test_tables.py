@@ -64,8 +64,8 @@ def test_rows_are_tested_against_ours_alone_with_holms_correction():
             REWRITING: [base + np.tile([0.3, -0.3], PROMPTS // 2) * np.arange(1, PROMPTS + 1)],
         }
     )
-    assert set(table.tests) == {("V-Error", "time-embedding"), ("V-Error", REWRITING)}
-    test, p = table.tests["V-Error", "time-embedding"]
+    assert set(table.tests) == {("V-Error", "time-embedding", OURS), ("V-Error", REWRITING, OURS)}
+    test, p = table.tests["V-Error", "time-embedding", OURS]
     assert test.effect == 1 and test.difference == pytest.approx(1.495)
     assert p == pytest.approx(2 * test.p) and p < 0.01  # the smaller of two
     shown = text.shown(table, "python -m trainer.tables 1")
@@ -95,7 +95,7 @@ def test_a_star_needs_a_difference_between_prompts_and_between_networks(ours, ot
 def test_rows_are_compared_over_the_seeds_that_both_have():
     base = np.linspace(0.1, 0.6, PROMPTS)
     table = found({OURS: [base, base + 0.01, base + 9], "unweighted": [base + 0.02, base + 0.03]})
-    test, _ = table.tests["V-Error", "unweighted"]
+    test, _ = table.tests["V-Error", "unweighted", OURS]
     assert test.difference == pytest.approx(0.02)
     unweighted, ours = table.rows["unweighted"], table.rows[OURS]
     assert unweighted.differences(ours, "V-Error") == pytest.approx([0.02, 0.02])

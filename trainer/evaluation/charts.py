@@ -1,4 +1,4 @@
-"""What the report shows in pictures: dots with intervals, calibration curves, and grids of the images themselves.
+"""What the report shows: its columns, dots with intervals, calibration curves, and grids of the images themselves.
 
 These are values and positions; report.html draws them as HTML and SVG without a script.
 """
@@ -11,22 +11,36 @@ import numpy as np
 from trainer.core.pictures import PictureError, data_url, decode, jpeg
 from trainer.evaluation.manifest import Image
 from trainer.evaluation.results import ALWAYS_0, Results
-from trainer.evaluation.statistics import Calibration, Estimate
+from trainer.evaluation.statistics import Estimate
 
 CELL = 144  # pixels of a picture in the grids: sharp on a dense screen
-PANELS = {
-    "V-Error": ("lower is better", 0.0, None),
-    "A-Error": ("lower is better", 0.0, None),
-    "V tau": ("1 is best, 0 is chance", 0.0, 1.0),
-    "A tau": ("1 is best, 0 is chance", 0.0, 1.0),
-    "V slope": ("1 is best, 0 is no change", 0.0, 1.0),
-    "A slope": ("1 is best, 0 is no change", 0.0, 1.0),
-    "content": ("higher is better", 0.0, 1.0),
-    "CLIPScore": ("higher is better", None, None),
-    "CLIP-IQA": ("higher is better", 0.0, 1.0),
-    "LPIPS-Continuous": ("lower is smoother", 0.0, None),
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of the tables: what is good, what its panel adds to that, and the numbers that the panel reaches."""
+
+    good: str
+    more: str = ""
+    reached: tuple[float, ...] | None = None  # None: it has no panel
+
+
+COLUMNS = {
+    "V-Error": Column("lower is better", reached=(0,)),
+    "A-Error": Column("lower is better", reached=(0,)),
+    "V tau": Column("1 is best", ", 0 is chance", (0, 1)),
+    "A tau": Column("1 is best", ", 0 is chance", (0, 1)),
+    "V slope": Column("1 is best", ", 0 is no change", (0, 1)),
+    "A slope": Column("1 is best", ", 0 is no change", (0, 1)),
+    "V range": Column(""),
+    "A range": Column(""),
+    "content": Column("higher is better", reached=(0, 1)),
+    "CLIPScore": Column("higher is better", reached=()),
+    "CLIP-IQA": Column("higher is better", reached=(0, 1)),
+    "LPIPS-V": Column("lower is smoother"),
+    "LPIPS-A": Column("lower is smoother"),
+    "LPIPS-Continuous": Column("lower is smoother", reached=(0,)),
 }
-"""What is good, and the numbers that a panel's scale reaches at least."""
 
 
 def signed(value: float) -> str:
@@ -56,57 +70,27 @@ def panels(results: Results) -> list[Panel]:
     """A panel for each figure: every method's mean with its interval, beside "always 0" where it has that figure."""
     rows = {name: results.estimates[name] for name in (*results.methods, ALWAYS_0)}
     found = []
-    for figure, (good, *reached) in PANELS.items():
+    for figure, column in COLUMNS.items():
         mine = {name: row[figure] for name, row in rows.items() if figure in row}
         mine = {name: value for name, value in mine.items() if np.isfinite(value.mean)}
-        if mine.keys() & results.methods.keys():
-            found.append(Panel(figure, good, mine, *_scale(mine, reached)))
+        if column.reached is not None and mine.keys() & results.methods.keys():
+            ends = [end for value in mine.values() for end in (value.low, value.mean, value.high)]
+            low, high = (end([*filter(np.isfinite, ends), *column.reached]) for end in (min, max))
+            found.append(Panel(figure, column.good + column.more, mine, low, high if high > low else low + 1))
     return found
-
-
-def _scale(rows: dict[str, Estimate], reached: list[float | None]) -> tuple[float, float]:
-    ends = [end for value in rows.values() for end in (value.low, value.mean, value.high) if np.isfinite(end)]
-    ends += [end for end in reached if end is not None]
-    low, high = min(ends), max(ends)
-    return low, high if high > low else low + 1
 
 
 # ---- calibration -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Curve:
-    """A method's readings at each level of an axis; `x` and `y` are places in a drawing of 224 by 222."""
-
-    axis: str
-    points: list[tuple[float, float, float]]
-    """Level asked for, mean reading, standard deviation."""
-    error: float
-
-    @property
-    def said(self) -> str:
-        return "; ".join(f"{level:g} was read as {mean:.2f}" for level, mean, _ in self.points)
-
-    @staticmethod
-    def x(value: float) -> str:
-        return f"{34 + (np.clip(value, -3, 3) + 3) * 30:.1f}"
-
-    @staticmethod
-    def y(value: float, below: float = 0) -> str:
-        return f"{190 - (np.clip(value, -3, 3) + 3) * 30 + below:.1f}"
+def x_of(value: float) -> str:
+    """Where a level stands in a drawing of 224 by 222."""
+    return f"{34 + (np.clip(value, -3, 3) + 3) * 30:.1f}"
 
 
-def curves(results: Results) -> dict[str, list[Curve]]:
-    """Valence's and arousal's curve of each method."""
-    return {
-        name: [_curve(axis, found) for axis, found in zip(("valence", "arousal"), both, strict=True)]
-        for name, both in results.calibrations.items()
-    }
-
-
-def _curve(axis: str, found: Calibration) -> Curve:
-    points = zip(found.asked.tolist(), found.mean.tolist(), found.deviation.tolist(), strict=True)
-    return Curve(axis, list(points), found.error)
+def y_of(value: float, below: float = 0) -> str:
+    """Where a reading stands there, or what is to be `below` it."""
+    return f"{190 - (np.clip(value, -3, 3) + 3) * 30 + below:.1f}"
 
 
 # ---- pictures --------------------------------------------------------------------------------------
@@ -124,13 +108,10 @@ class Grid:
 
 def grids(images: Sequence[Image], prompts: Sequence[str]) -> dict[str, list[Grid]]:
     """The images of some prompts, all methods beside each other; the first seed of each."""
-    methods = list(dict.fromkeys(image.method for image in images))
-    found: dict[str, list[Grid]] = {}
-    for prompt in prompts:
-        own = [image for image in images if image.prompt == prompt]
-        by_method = [[image for image in own if image.method == method] for method in methods]
-        found[prompt] = [_grid(mine) for mine in by_method if mine]
-    return found
+    of = {}
+    for image in images:
+        of.setdefault(image.method, {}).setdefault(image.prompt, []).append(image)
+    return {prompt: [_grid(own[prompt]) for own in of.values() if prompt in own] for prompt in prompts}
 
 
 def _grid(images: list[Image]) -> Grid:

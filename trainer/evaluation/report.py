@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
+
 from emoticrafter.files import write_atomically
 from trainer.core import markdown as documents
 from trainer.core.html import render
@@ -16,22 +18,6 @@ from trainer.evaluation.manifest import Image
 from trainer.evaluation.results import ALWAYS_0, FOLLOWED, Results, counted
 from trainer.evaluation.statistics import FEWEST, Calibration, Comparison, Estimate
 
-COLUMNS = {
-    "V-Error": "lower is better",
-    "A-Error": "lower is better",
-    "V tau": "1 is best",
-    "A tau": "1 is best",
-    "V slope": "1 is best",
-    "A slope": "1 is best",
-    "V range": "",
-    "A range": "",
-    "content": "higher is better",
-    "CLIPScore": "higher is better",
-    "CLIP-IQA": "higher is better",
-    "LPIPS-V": "lower is smoother",
-    "LPIPS-A": "lower is smoother",
-    "LPIPS-Continuous": "lower is smoother",
-}
 MEANINGS = {
     "V-Error, A-Error": "The mean distance between readings and the valence or arousal that was asked for.",
     "tau": "Kendall's tau-c within a prompt: does asking for more bring more? 1 always, 0 no more often than less.",
@@ -63,7 +49,7 @@ class Part:
 def parts_of(results: Results) -> list[Part]:
     """The two tables: how methods follow the asked values, and what it costs."""
     rows = results.estimates
-    columns = [name for name in COLUMNS if any(name in found for found in rows.values())]
+    columns = [name for name in charts.COLUMNS if any(name in found for found in rows.values())]
     found = [Part("Valence and arousal", rows, [name for name in columns if name in FOLLOWED])]
     if others := [name for name in columns if name not in FOLLOWED]:
         rows = {name: row for name, row in rows.items() if any(column in row for column in others)}
@@ -121,11 +107,12 @@ def page(
         panels=charts.panels(results),
         shown=charts.grids(images, results.prompts[:shown]) if shown else None,
         parts=parts,
-        good=COLUMNS,
+        columns=charts.COLUMNS,
         meanings=_meanings(
             [name for part in parts for name in part.columns], plain in results.methods, plain
         ),
-        curves=charts.curves(results),
+        x=charts.x_of,
+        y=charts.y_of,
         tests=_tests(results),
         number=_number,
         signed=charts.signed,
@@ -182,40 +169,35 @@ def _p(value: float | None) -> str:
 
 def as_json(results: Results, made_by: dict[str, str], problems: list[str]) -> dict:
     """Every number and text of the report, ready for JSON; NaN becomes null."""
-    rows = {**results.methods, **results.controls}
     found = {
         "made_by": made_by,
         "notes": results.notes,
         "problems": problems,
         "prompts": results.prompts,
         "table": {row: {k: asdict(v) for k, v in one.items()} for row, one in results.estimates.items()},
-        "per_prompt": {row: {k: v.tolist() for k, v in one.items()} for row, one in rows.items()},
+        "per_prompt": {**results.methods, **results.controls},
         "calibration": {
-            name: {axis: _calibration(c) for axis, c in zip(("valence", "arousal"), both, strict=True)}
-            for name, both in results.calibrations.items()
+            name: {"valence": _calibration(valence), "arousal": _calibration(arousal)}
+            for name, (valence, arousal) in results.calibrations.items()
         },
         "tests": [
             {"figure": figure, "first": first, "second": second, **asdict(test), "p_holm": corrected}
             for figure, first, second, test, corrected in results.tests
         ],
     }
-    return _without_nan(found)
+    return without_nan(found)
 
 
 def _calibration(found: Calibration) -> dict:
-    return {
-        "asked": found.asked.tolist(),
-        "mean": found.mean.tolist(),
-        "deviation": found.deviation.tolist(),
-        "error": found.error,
-    }
+    return asdict(found) | {"error": found.error}
 
 
-def _without_nan(value):
+def without_nan(value):
+    """Numbers and texts, however nested, ready for JSON: arrays become lists, NaN and infinity null."""
     if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(one) for one in value]
+        return {key: without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | np.ndarray):
+        return [without_nan(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -34,11 +34,8 @@ SHUFFLED = ", labels shuffled"
 SHUFFLES = 10
 LISTED = 3
 AXES = ("V", "A")
-FOLLOWED = {
-    f"{axis}{name}": key
-    for axis in AXES
-    for name, key in (("-Error", "error"), (" tau", "tau"), (" slope", "slope"), (" range", "range"))
-}
+FOLLOWS = {"error": "-Error", "tau": " tau", "slope": " slope", "range": " range"}
+FOLLOWED = tuple(f"{axis}{name}" for axis in AXES for name in FOLLOWS.values())
 ERRORS = ("V-Error", "A-Error")
 DISTANCES = ("LPIPS-V", "LPIPS-A", "LPIPS-Continuous")
 
@@ -146,37 +143,32 @@ def counted(count: int, thing: str) -> str:
 class _Method:
     """One method's images as arrays, by prompt."""
 
-    def __init__(self, scores: Scores, rows: np.ndarray, prompts: Sequence[str]):
-        images = [scores.images[row] for row in rows]
+    def __init__(self, scores: Scores, prompts: Sequence[str]):
         numbers = {prompt: number for number, prompt in enumerate(prompts)}
-        self.prompt = self.read_prompt = np.array([numbers[image.prompt] for image in images], int)
-        self.asked = np.array([(image.valence, image.arousal) for image in images], np.float64).reshape(-1, 2)
-        self.got = np.stack([scores.columns[name][rows] for name in ("valence", "arousal")], axis=1)
-        self.columns = {
-            name: values[rows]
-            for name, values in scores.columns.items()
-            if name not in ("valence", "arousal")
-        }
-        mine = np.isin(scores.pairs[:, 0], rows)
-        whose = dict(zip(rows.tolist(), self.prompt.tolist(), strict=True))
-        self.pair_prompt = np.array([whose[row] for row in scores.pairs[mine, 0].tolist()], int)
-        self.pair_axis, self.distances = scores.axis[mine], scores.distances[mine]
+        self.scores = scores
+        self.prompt = self.read_prompt = np.array([numbers[image.prompt] for image in scores.images], int)
+        self.asked = np.array([(image.valence, image.arousal) for image in scores.images], np.float64)
+        self.got = np.stack([scores.columns["valence"], scores.columns["arousal"]], axis=1)
 
-    def spread_over(self, points: dict[int, np.ndarray]) -> None:
-        """Puts every image at all points that were asked for with its prompt."""
-        asked = [points.get(prompt, np.zeros((0, 2))) for prompt in self.prompt]
-        counts = [len(part) for part in asked]
-        self.asked = np.concatenate(asked) if asked else self.asked
+    def spread_over(self, other: "_Method") -> None:
+        """Puts every image at all points that the other method was asked for with its prompt."""
+        points = {
+            number: np.unique(other.asked[other.prompt == number], axis=0) for number in set(self.prompt)
+        }
+        counts = [len(points[number]) for number in self.prompt]
+        self.asked = np.concatenate([points[number] for number in self.prompt])
         self.got, self.read_prompt = np.repeat(self.got, counts, 0), np.repeat(self.prompt, counts)
 
     def figures(self, count: int) -> Figures:
         found = following(self.read_prompt, self.asked, self.got, count)
-        for name, values in self.columns.items():
-            found[name] = _means(self.prompt, values, count)
+        for name, values in self.scores.columns.items():
+            if name not in ("valence", "arousal"):
+                found[name] = _means(self.prompt, values, count)
         for name, axes in zip(DISTANCES, ((0,), (1,), (0, 1)), strict=True):
-            chosen = np.isin(self.pair_axis, axes)
+            chosen = np.isin(self.scores.axis, axes)
             if chosen.any():
-                found[name] = _means(self.pair_prompt[chosen], self.distances[chosen], count)
+                prompt = self.prompt[self.scores.pairs[chosen, 0]]
+                found[name] = _means(prompt, self.scores.distances[chosen], count)
         return found
 
 
@@ -191,10 +183,8 @@ def following(prompt: np.ndarray, asked: np.ndarray, got: np.ndarray, count: int
     for number in np.unique(prompt):
         rows = prompt == number
         for column, axis in enumerate(AXES):
-            figures = follow(asked[rows, column], got[rows, column])
-            for name, key in FOLLOWED.items():
-                if name[0] == axis:
-                    found[name][number] = figures[key]
+            for key, value in follow(asked[rows, column], got[rows, column]).items():
+                found[f"{axis}{FOLLOWS[key]}"][number] = value
     return found
 
 
@@ -245,16 +235,13 @@ def evaluate(scores: Scores, plain: str = "plain", common: bool = False) -> Resu
     prompts = list(dict.fromkeys(image.prompt for image in scores.images))
     names = np.array([image.method for image in scores.images])
     methods = {
-        name: _Method(scores, np.flatnonzero(names == name), prompts)
+        name: _Method(subset(scores, np.flatnonzero(names == name)), prompts)
         for name in dict.fromkeys(names.tolist())
     }
     notes += _notes(scores, methods, plain)
     reference = next((found for name, found in methods.items() if name != plain), None)
     if reference and plain in methods and len(np.unique(methods[plain].asked, axis=0)) == 1:
-        points = {
-            number: reference.asked[reference.prompt == number] for number in set(reference.prompt.tolist())
-        }
-        methods[plain].spread_over({number: np.unique(found, axis=0) for number, found in points.items()})
+        methods[plain].spread_over(reference)
     count = len(prompts)
     figures = {name: method.figures(count) for name, method in methods.items()}
     asked = reference or methods[plain]
@@ -347,8 +334,7 @@ def _tests(methods: dict[str, Figures], zero: Figures) -> list[tuple]:
         pairs = [(a, b, rows[a][figure], rows[b][figure]) for a, b in combinations(rows, 2)]
         if figure in ERRORS:
             pairs += [(name, ALWAYS_0, found[figure], zero[figure]) for name, found in rows.items()]
-        found = [(figure, a, b, compare(first, second)) for a, b, first, second in pairs]
-        possible = [n for n, test in enumerate(found) if test[3].p is not None]
-        corrected = dict(zip(possible, holm([found[n][3].p for n in possible]), strict=True))
-        tests += [(*test, corrected.get(n)) for n, test in enumerate(found)]
+        found = [compare(first, second) for _, _, first, second in pairs]
+        for (a, b, *_), test, corrected in zip(pairs, found, holm([test.p for test in found]), strict=True):
+            tests.append((figure, a, b, test, corrected))
     return tests

@@ -117,6 +117,11 @@ class Calibration:
     deviation: np.ndarray
 
     @property
+    def levels(self) -> list[tuple[float, float, float]]:
+        """Level asked for, mean reading, standard deviation."""
+        return list(zip(self.asked.tolist(), self.mean.tolist(), self.deviation.tolist(), strict=True))
+
+    @property
     def error(self) -> float:
         """The mean distance between the levels and their mean readings: bias without the spread of images."""
         return float(np.abs(self.mean - self.asked).mean())
@@ -184,10 +189,14 @@ def rank_biserial(difference: np.ndarray) -> float:
     return float((ranks * np.sign(moved)).sum() / ranks.sum())
 
 
-def holm(p: list[float]) -> list[float]:
-    """Holm's correction (Scandinavian Journal of Statistics 6, 1979): adjusted p in the order given."""
-    adjusted, highest = [0.0] * len(p), 0.0
-    for rank, index in enumerate(np.argsort(p)):
-        highest = max(highest, (len(p) - rank) * p[index])
+def holm(p: list[float | None]) -> list[float | None]:
+    """Holm's correction (Scandinavian Journal of Statistics 6, 1979): adjusted p in the order given.
+
+    None, where there is no test, does not count and stays None.
+    """
+    tested = [index for index, value in enumerate(p) if value is not None]
+    adjusted, highest = list(p), 0.0
+    for rank, index in enumerate(sorted(tested, key=lambda index: p[index])):
+        highest = max(highest, (len(tested) - rank) * p[index])
         adjusted[index] = min(1.0, highest)
     return adjusted

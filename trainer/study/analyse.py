@@ -205,8 +205,7 @@ def analyse(answers: Answers, key: Key, seed: int = 0) -> dict[str, Any]:
             both = [session for session in values[first] if session in values[second]]
             differences = [values[first][session] - values[second][session] for session in both]
             comparisons.append(compare(measure.name, first, second, differences))
-    tested = [comparison for comparison in comparisons if comparison.p is not None]
-    for comparison, corrected in zip(tested, holm([c.p for c in tested]), strict=True):
+    for comparison, corrected in zip(comparisons, holm([c.p for c in comparisons]), strict=True):
         comparison.p_holm = corrected
     return {
         "study": key.study,

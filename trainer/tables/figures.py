@@ -105,25 +105,18 @@ class Found:
     pairs: tuple[tuple[str, str], ...] = ()
 
     @cached_property
-    def tests(self) -> dict[tuple[str, str], Tested]:
-        """(figure, row) to the test of the row against ours."""
-        found = self._tested([(name, OURS) for name in self.rows if name not in (OURS, SHUFFLED)])
-        return {(figure, name): tested for (figure, (name, _)), tested in found.items()}
+    def tests(self) -> dict[tuple[str, str, str], Tested]:
+        """(figure, row, other row) to their test: of each row against ours, and of the pairs."""
+        ours = [(name, OURS) for name in self.rows if name not in (OURS, SHUFFLED)]
+        return self._tested(ours) | self._tested(self.pairs)
 
-    @cached_property
-    def further(self) -> dict[tuple[str, tuple[str, str]], Tested]:
-        """(figure, pair) to the test of the pair's first row against its second."""
-        return self._tested(self.pairs)
-
-    def _tested(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, tuple[str, str]], Tested]:
+    def _tested(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str, str], Tested]:
         """Tests of the rows that were drawn, with Holm's correction over those of each figure."""
         found = {}
         for figure in self.columns:
-            tests = {pair: self._compared(figure, *pair) for pair in pairs}
-            tests = {pair: test for pair, test in tests.items() if test}
-            possible = [pair for pair, test in tests.items() if test.p is not None]
-            corrected = dict(zip(possible, holm([tests[pair].p for pair in possible]), strict=True))
-            found |= {(figure, pair): (test, corrected.get(pair)) for pair, test in tests.items()}
+            tests = {(figure, *pair): test for pair in pairs if (test := self._compared(figure, *pair))}
+            corrected = holm([test.p for test in tests.values()])
+            found |= dict(zip(tests, zip(tests.values(), corrected, strict=True), strict=True))
         return found
 
     def _compared(self, figure: str, name: str, other: str) -> Comparison | None:

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
-from PIL import Image as Pillow
 
 from trainer.core.figures import save
+from trainer.core.pictures import decode
 from trainer.evaluation.manifest import Image, read_manifest
 from trainer.tables.rows import TITLES
 from trainer.tables.sources import Drawing
@@ -57,7 +56,7 @@ def _figure(images: Sequence[Image], titles: dict[str, str]) -> plt.Figure:
         row[0].text(-0.1, 0.5, title, transform=row[0].transAxes, ha="right", va="center", fontsize=9)
         for cell, column in zip(row, columns, strict=True):
             if column:
-                cell.imshow(_pixels(_nearest(own, *column)))
+                cell.imshow(decode(_nearest(own, *column).path))
     for cell, column in zip(panels[0], columns, strict=True):
         if column:
             cell.set_title(_label(*column), fontsize=9, loc="center", pad=3)
@@ -76,8 +75,3 @@ def _nearest(images: Sequence[Image], axis: str, value: float) -> Image:
     """The picture at the value with the other axis nearest to 0; plain prompts have one for all."""
     other = AXES[1 - AXES.index(axis)]
     return min(images, key=lambda image: (abs(getattr(image, axis) - value), abs(getattr(image, other))))
-
-
-def _pixels(image: Image) -> np.ndarray:
-    with Pillow.open(image.path) as picture:
-        return np.asarray(picture.convert("RGB"))

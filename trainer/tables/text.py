@@ -1,10 +1,11 @@
 """A table as Markdown, with its spread, its tests and how it was made; and as JSON."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainer.core import markdown
+from trainer.evaluation.report import without_nan
 from trainer.tables.figures import CLEAR, Found, Row, Tested
 from trainer.tables.rows import OURS
 
@@ -20,17 +21,21 @@ def shown(found: Found, command: str) -> str:
         found: The numbers.
         command: The command that made them.
     """
-    count = ("networks", lambda name: str(len(found.rows[name].seeds) or NOTHING))
-    tested = [name for name in found.rows if any((column, name) in found.tests for column in found.columns)]
-    parts = [_how(found), _table(found, found.rows, _value, count), INTERVALS]
-    parts += [_table(found, found.rows, _interval)]
-    if tested:
-        parts += [
-            TESTS,
-            _table(found, tested, lambda _, name, column: _test(found.tests.get((column, name)))),
-        ]
-    if found.further:
-        parts += [FURTHER, _pairs(found)]
+    rows, tested = found.rows, {key[1:] for key in found.tests}
+    titles = {name: [row.title] for name, row in rows.items()}
+    counts = {name: [row.title, str(len(row.seeds) or NOTHING)] for name, row in rows.items()}
+    parts = [
+        _how(found),
+        _table(found, counts, _value, "networks"),
+        INTERVALS,
+        _table(found, titles, _interval),
+    ]
+    if ours := {name: title for name, title in titles.items() if (name, OURS) in tested}:
+        parts += [TESTS, _table(found, ours, _against_ours)]
+    if pairs := {
+        pair: [" − ".join(rows[name].title for name in pair)] for pair in found.pairs if pair in tested
+    }:
+        parts += [FURTHER, _table(found, pairs, _pair)]
     parts += [f"Note: {note}" for note in found.notes]
     return "\n\n".join([*parts, f"Made by `{command}`."])
 
@@ -60,17 +65,10 @@ def _how(found: Found) -> str:
     )
 
 
-def _table(found: Found, names: Iterable[str], cell, *more: tuple[str, Callable[[str], str]]) -> str:
-    """Rows by the figures' columns, with further columns to the left of them."""
-    rows = [
-        [
-            found.rows[name].title,
-            *(of(name) for _, of in more),
-            *(cell(found, name, c) for c in found.columns),
-        ]
-        for name in names
-    ]
-    return markdown.table(["", *(head for head, _ in more), *found.columns], rows)
+def _table(found: Found, rows: Mapping[Any, list[str]], cell: Callable, *head: str) -> str:
+    """A line for each row: its first cells, under `head`, and one of `cell` for each figure."""
+    lines = [[*first, *(cell(found, row, column) for column in found.columns)] for row, first in rows.items()]
+    return markdown.table(["", *head, *found.columns], lines)
 
 
 def _smooth(found: Found) -> bool:
@@ -83,13 +81,14 @@ def _value(found: Found, name: str, column: str) -> str:
         return NOTHING
     spread = row.deviation(column)
     beside = "" if spread is None else f" ± {spread:.{PLACES}f}"
-    return f"{_number(row.estimate(column).mean)}{beside}{' *' * _differs(found, name, column)}"
+    return f"{_number(row.estimate(column).mean)}{beside}{_star(found, column, name, OURS)}"
 
 
-def _differs(found: Found, name: str, column: str) -> bool:
-    """Whether prompts and networks both show a difference from ours."""
-    _, p = found.tests.get((column, name), (None, None))
-    return p is not None and p < SIGNIFICANT and found.rows[name].differs(found.rows[OURS], column)
+def _star(found: Found, column: str, first: str, second: str) -> str:
+    """A star if prompts and networks both show a difference."""
+    _, p = found.tests.get((column, first, second), (None, None))
+    clear = p is not None and p < SIGNIFICANT and found.rows[first].differs(found.rows[second], column)
+    return " *" * clear
 
 
 def _interval(found: Found, name: str, column: str) -> str:
@@ -99,6 +98,10 @@ def _interval(found: Found, name: str, column: str) -> str:
     return f"{_number(row.estimate(column).low)} to {_number(row.estimate(column).high)}"
 
 
+def _against_ours(found: Found, name: str, column: str) -> str:
+    return _test(found.tests.get((column, name, OURS)))
+
+
 def _test(tested: Tested | None) -> str:
     test, p = tested or (None, None)
     if p is None:
@@ -106,23 +109,12 @@ def _test(tested: Tested | None) -> str:
     return f"{'p < 0.001' if p < 0.001 else f'p {p:.3f}'}, r {test.effect:+.2f}"
 
 
-def _pairs(found: Found) -> str:
-    """The pairs' differences, with a star where prompts and networks both show them, and their tests."""
-    pairs = dict.fromkeys(pair for _, pair in found.further)
-    rows = [
-        [" − ".join(found.rows[name].title for name in pair), *(_pair(found, pair, c) for c in found.columns)]
-        for pair in pairs
-    ]
-    return markdown.table(["", *found.columns], rows)
-
-
 def _pair(found: Found, pair: tuple[str, str], column: str) -> str:
-    test, p = found.further.get((column, pair), (None, None))
+    """The difference of a pair, with its test."""
+    test, p = found.tests.get((column, *pair), (None, None))
     if p is None:
         return NOTHING
-    first, second = (found.rows[name] for name in pair)
-    star = " *" * (p < SIGNIFICANT and first.differs(second, column))
-    return f"{test.difference:+.{PLACES}f}{star}, {_test((test, p))}"
+    return f"{test.difference:+.{PLACES}f}{_star(found, column, *pair)}, {_test((test, p))}"
 
 
 def _has(row: Row, column: str) -> bool:
@@ -142,38 +134,37 @@ def as_json(found: Found, networks: dict[str, list[str]]) -> dict[str, Any]:
     """
     rows = {}
     for name, row in found.rows.items():
-        figures = {}
-        for column in found.columns:
-            if _has(row, column):
-                spread, mean = row.deviation(column), row.estimate(column)
-                figures[column] = {
-                    "mean": mean.mean,
-                    "low": _finite(mean.low),
-                    "high": _finite(mean.high),
-                    "networks": row.of_networks(column),
-                    "deviation": spread,
-                    "against ours": _test_json(found.tests.get((column, name))),
-                }
+        figures = {column: _figure(found, name, column) for column in found.columns if _has(row, column)}
         rows[name] = {"networks": networks.get(name, []), "figures": figures}
+    return without_nan(
+        {
+            "prompts": found.prompts,
+            "points": found.points,
+            "seeds": found.seeds,
+            "made_by": found.made_by,
+            "rows": rows,
+            "further": [
+                {"first": first, "second": second, "figure": figure, **_numbers(tested)}
+                for (figure, first, second), tested in found.tests.items()
+                if second != OURS
+            ],
+        }
+    )
+
+
+def _figure(found: Found, name: str, column: str) -> dict[str, Any]:
+    row, tested = found.rows[name], found.tests.get((column, name, OURS))
+    mean = row.estimate(column)
     return {
-        "prompts": found.prompts,
-        "points": found.points,
-        "seeds": found.seeds,
-        "made_by": found.made_by,
-        "rows": rows,
-        "further": [
-            {"first": first, "second": second, "figure": figure, **_test_json(tested)}
-            for (figure, (first, second)), tested in found.further.items()
-        ],
+        "mean": mean.mean,
+        "low": mean.low,
+        "high": mean.high,
+        "networks": row.of_networks(column),
+        "deviation": row.deviation(column),
+        "against ours": _numbers(tested) if tested else None,
     }
 
 
-def _test_json(tested: Tested | None) -> dict[str, Any] | None:
-    if tested is None:
-        return None
+def _numbers(tested: Tested) -> dict[str, float | None]:
     test, p = tested
-    return {"difference": _finite(test.difference), "effect": _finite(test.effect), "p": test.p, "p_holm": p}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return {"difference": test.difference, "effect": test.effect, "p": test.p, "p_holm": p}
