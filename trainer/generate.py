@@ -198,8 +198,7 @@ def generate(drawing: Drawing) -> None:
         seconds, size = job.store.measured(job.method)
         print(estimate(len(waiting), job.painter.pixels, seconds, size, job.painter.flops))
         return
-    if waiting:
-        draw(job, waiting, processes)
+    draw(job, waiting, processes)
     if left := len(job.missing()):
         print(f"{left:,} pictures are left to the other processes; the last one writes the manifest")
         return

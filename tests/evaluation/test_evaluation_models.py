@@ -451,7 +451,7 @@ def test_the_calibration_of_few_pictures_is_not_their_error():
         head.bias.data.zero_()
     features = torch.logit((read + 3) / 6)
     ratings = read + torch.from_numpy(random.normal(0, 1, (60, 2))).float()  # right on average, and noisy
-    parts = Parts(np.arange(20), np.arange(20, 30), np.arange(30, 60))
+    parts = Parts(torch.arange(20), torch.arange(20, 30), torch.arange(30, 60))
     found = held_out(heads.requires_grad_(False), features, ratings, parts)["valence"]
     assert found["error"] == pytest.approx((ratings - read)[30:, 0].abs().mean().item(), abs=1e-5)
     assert found["calibration"] < 0.6 * found["error"]  # in 30 parts it would be 1

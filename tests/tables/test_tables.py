@@ -423,7 +423,7 @@ def test_what_is_missing_is_fitted_by_the_baselines_and_the_miniatures_own_comma
 ):
     from trainer.baselines.settings import Settings
 
-    monkeypatch.setattr("trainer.baselines.settings.Settings", partial(Settings, steps=2, batch=2))
+    monkeypatch.setattr("trainer.tables.fits.Settings", partial(Settings, steps=2, batch=2))
     source = Miniature(run, tmp_path / "baselines", 1)
     missing = [*source.drawings("time-embedding"), *source.drawings("improved")]
     assert not any(map(source.is_fitted, missing))

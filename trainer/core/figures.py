@@ -11,29 +11,21 @@ import matplotlib.pyplot as plt
 
 DPI = 150
 TRAIN, VALIDATION = "#2f7ed8", "#f28e2b"
-STYLES = {
-    "light": {"ink": "#1d2433", "faint": "#d5d9e2", "paper": "#ffffff"},
-    "dark": {"ink": "#e6e9f0", "faint": "#3a4356", "paper": "#151a24"},
+STYLES = {"light": ("#1d2433", "#d5d9e2", "#ffffff"), "dark": ("#e6e9f0", "#3a4356", "#151a24")}
+"""The colours of ink, faint lines and paper."""
+INK = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.titlecolor")
+FAINT = ("axes.edgecolor", "grid.color")
+PAPER = ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor")
+LAYOUT = {
+    **{"axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "legend.frameon": False},
+    **{"font.size": 10, "axes.titlesize": 11, "axes.titlelocation": "left"},
 }
 
 
 @contextmanager
 def style(name: str):
-    ink, faint, paper = (STYLES[name][key] for key in ("ink", "faint", "paper"))
-    colours = dict.fromkeys(
-        ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.titlecolor"), ink
-    )
-    faces = dict.fromkeys(
-        ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), paper
-    )
-    spines = {
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": faint,
-        "grid.color": faint,
-    }
-    text = {"font.size": 10, "axes.titlesize": 11, "axes.titlelocation": "left", "legend.frameon": False}
-    with plt.rc_context({**colours, **faces, **spines, **text, "axes.axisbelow": True}):
+    parts = zip((INK, FAINT, PAPER), STYLES[name], strict=True)
+    with plt.rc_context(LAYOUT | {key: colour for keys, colour in parts for key in keys}):
         yield
 
 

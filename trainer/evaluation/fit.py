@@ -39,17 +39,16 @@ FEWEST = 40
 class Parts:
     """Rows of each part."""
 
-    learned: np.ndarray
-    calibrating: np.ndarray
-    held_out: np.ndarray
+    learned: Tensor
+    calibrating: Tensor
+    held_out: Tensor
 
 
 def part(hashes: Sequence[str]) -> Parts:
     """Splits pictures by their hashes: a file always lands in the same part."""
-    share = np.array([int(one[:8], 16) / 2**32 for one in hashes])
-    return Parts(
-        *(np.flatnonzero(chosen) for chosen in (share < 0.7, (share >= 0.7) & (share < 0.85), share >= 0.85))
-    )
+    share = torch.tensor([int(one[:8], 16) / 2**32 for one in hashes], dtype=torch.float64)
+    chosen = share < 0.7, (share >= 0.7) & (share < 0.85), share >= 0.85
+    return Parts(*(rows.nonzero().flatten() for rows in chosen))
 
 
 def read_features(
@@ -114,8 +113,7 @@ def fit(features: Tensor, ratings: Tensor, parts: Parts, name: str) -> tuple[Cli
         parts: Which rows are for what.
         name: The model that gave the features.
     """
-    learned = torch.from_numpy(parts.learned)
-    calibrating = torch.from_numpy(parts.calibrating)
+    learned, calibrating = parts.learned, parts.calibrating
     centre, spread = features[learned].mean(0), features[learned].std(0).clamp(min=1e-6)
     normal = (features - centre) / spread
     fitted = {penalty: _minimise(normal[learned], ratings[learned], penalty) for penalty in PENALTIES}
@@ -182,12 +180,12 @@ def held_out(
     ``calibration`` is the mean distance between mean readings and mean ratings within tenths of the readings, or within
     fewer parts if tenths have fewer than PER_PART pictures: of single pictures it would be the error again.
     """
-    rows = torch.from_numpy(parts.held_out)
+    rows = parts.held_out
     got, wanted = heads(features[rows]).numpy().astype(np.float64), ratings[rows].numpy().astype(np.float64)
     found = {}
     for column, axis in enumerate(("valence", "arousal")):
         x, y = wanted[:, column], got[:, column]
-        constant = ratings[torch.from_numpy(parts.learned), column].mean().item()
+        constant = ratings[parts.learned, column].mean().item()
         chunks = np.array_split(np.argsort(y), np.clip(len(y) // PER_PART, 1, 10))
         bias = np.mean([abs(x[chunk].mean() - y[chunk].mean()) for chunk in chunks])
         follows = agreement(x, y) if np.ptp(x) > 0 else {"error": float(np.abs(x - y).mean())}
@@ -222,23 +220,18 @@ def fit_reader(
             "or leave them out with --skip-bad."
         )
     parts = part(hashes)
-    if len(hashes) < FEWEST or min(map(len, (parts.learned, parts.calibrating, parts.held_out))) < 3:
+    if len(hashes) < FEWEST or min(map(len, vars(parts).values())) < 3:
         raise DataError(
             f"{len(hashes)} pictures can be read; a reader needs at least {FEWEST}, and hundreds to be useful."
         )
     heads, penalty = fit(features, ratings, parts, backbone.name)
     figures = held_out(heads, features, ratings, parts)
-    sizes = {
-        "learned": len(parts.learned),
-        "calibrating": len(parts.calibrating),
-        "held_out": len(parts.held_out),
-    }
     training = {
         "method": "ridge, sigmoid, calibrated",
         "backbone": backbone.name,
         "backbone_fingerprint": backbone.fingerprint,
         "penalty": penalty,
-        "pictures": sizes,
+        "pictures": {name: len(rows) for name, rows in vars(parts).items()},
         "sources": sorted({image.source for image in images}),
         "held_out": figures,
     }

@@ -64,9 +64,9 @@ def follow(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
 # ---- spread over prompts ---------------------------------------------------------------------------
 
 
-def resampled_means(values: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Means of prompts drawn with replacement: [P] to [RESAMPLES]."""
-    drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
+def resampled_means(values: np.ndarray, seed: int = 0, count: int = RESAMPLES) -> np.ndarray:
+    """Means of prompts drawn with replacement: [P] to [count]."""
+    drawn = np.random.default_rng(seed).integers(len(values), size=(count, len(values)))
     return values[drawn].mean(1)
 
 

@@ -102,7 +102,7 @@ class ComfyuiPainter:
         self.settings, self.server = settings, settings.server.rstrip("/")
         self.workflow = read_workflow(settings.workflow, settings.plain)
         self._opener = urllib.request.build_opener(proxies(settings.server))
-        self._get("/system_stats")
+        self._ask("/system_stats")
 
     def draw(self, tasks: Sequence[Task]) -> list[Pillow.Image]:
         return [self._draw_one(task) for task in tasks]
@@ -112,14 +112,14 @@ class ComfyuiPainter:
         queued = json.loads(self._ask("/prompt", body))
         image = self._wait(queued["prompt_id"])
         where = {name: image.get(name, "") for name in ("filename", "subfolder", "type")}
-        found = Pillow.open(io.BytesIO(self._get("/view?" + urlencode(where))))
+        found = Pillow.open(io.BytesIO(self._ask("/view?" + urlencode(where))))
         return found.convert("RGB")
 
     def _wait(self, prompt_id: str) -> dict:
         """The first image that a prompt saved; a preview, if it saved none."""
         end = time.monotonic() + self.settings.timeout
         while time.monotonic() < end:
-            history = json.loads(self._get(f"/history/{prompt_id}")).get(prompt_id)
+            history = json.loads(self._ask(f"/history/{prompt_id}")).get(prompt_id)
             if history:
                 self._check(history.get("status", {}))
                 outputs = history.get("outputs", {}).values()
@@ -144,10 +144,7 @@ class ComfyuiPainter:
         if status.get("status_str") == "error":
             raise DataError("The server could not run the workflow: see its log.")
 
-    def _get(self, path: str) -> bytes:
-        return self._ask(path, None)
-
-    def _ask(self, path: str, body: bytes | None) -> bytes:
+    def _ask(self, path: str, body: bytes | None = None) -> bytes:
         request = urllib.request.Request(self.server + path, body, {"Content-Type": "application/json"})  # noqa: S310
         try:
             with self._opener.open(request, timeout=self.settings.timeout) as response:

@@ -49,7 +49,7 @@ class Job:
 
 
 def draw(job: Job, tasks: Sequence[Task], processes: Processes | None = None) -> None:
-    """Draws tasks of a job in batches and keeps each picture as PNG.
+    """Draws tasks of a job in batches and keeps each picture as PNG; without tasks no model is loaded.
 
     Raises:
         DataError: The painter cannot be made, or the folder is in use or cannot be written.
@@ -58,6 +58,8 @@ def draw(job: Job, tasks: Sequence[Task], processes: Processes | None = None) ->
 
     from trainer.core.device import find_device
 
+    if not tasks:
+        return
     processes = processes or Processes()
     painter = job.painter.make(str(find_device(job.device, processes.local_rank)))
     with (
@@ -92,8 +94,7 @@ def complete(job: Job, processes: int = 1, title: str = "pictures") -> None:
     if waiting and processes > 1:
         draw_apart(job, processes)
         waiting = job.missing()
-    if waiting:
-        draw(job, waiting)
+    draw(job, waiting)
     if left := len(job.missing()):
         raise DataError(f"{job.method}: {left:,} pictures are still missing; run the command again.")
     job.store.merge(job.tasks)
@@ -119,9 +120,4 @@ def _draw_share(job: Job, processes: Processes) -> None:
 
     begin_worker()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes.count))
-    sys.exit(status_of(lambda: _draw_missing(job, processes), "eval"))
-
-
-def _draw_missing(job: Job, processes: Processes) -> None:
-    if waiting := job.missing(processes):
-        draw(job, waiting, processes)
+    sys.exit(status_of(lambda: draw(job, job.missing(processes), processes), "eval"))

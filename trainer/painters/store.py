@@ -7,6 +7,7 @@ planned pictures in it writes manifest.jsonl, and SHA256SUMS for `sha256sum --ch
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from emoticrafter.files import file_sha256, remove_leftovers, write_atomically
@@ -21,15 +22,11 @@ ASKED = ("path", "prompt", "valence", "arousal", "seed", "method")
 NOTED = (*ASKED, "sha256", "made", "seconds", "drawn")
 
 
+@dataclass(frozen=True)
 class Store:
-    """Where pictures go.
+    """Where the pictures of all methods that are compared go."""
 
-    Args:
-        folder: Of all methods that are compared.
-    """
-
-    def __init__(self, folder: Path):
-        self.folder = folder
+    folder: Path
 
     def notes(self) -> dict[str, dict]:
         """What was drawn by all processes, by path; the newest note of a path counts."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau, shapiro, wilcoxon
 
-from trainer.evaluation.statistics import CONFIDENCE, FEWEST, holm, interval, rank_biserial
+from trainer.evaluation.statistics import CONFIDENCE, FEWEST, holm, interval, rank_biserial, resampled_means
 from trainer.study.answers import Answers, Participant
 from trainer.study.key import Key, Task
 
@@ -43,6 +43,7 @@ class Measure:
     published: Mapping[str, float]
 
 
+RESAMPLES = 10_000
 OURS, GPT = "EmotiCrafter", "GPT-4+SDXL"
 PUBLISHED = (OURS, GPT)
 MEASURES = (
@@ -114,7 +115,7 @@ class Summary:
     note: str | None = None
 
 
-def summarise(values: Sequence[float], seed: int, resamples: int = 10_000) -> Summary:
+def summarise(values: Sequence[float], seed: int) -> Summary:
     """Mean, spread and bootstrap interval (see :func:`trainer.evaluation.statistics.interval`) of people's values."""
     count = len(values)
     if not count:
@@ -123,8 +124,7 @@ def summarise(values: Sequence[float], seed: int, resamples: int = 10_000) -> Su
     if count < FEWEST:
         few = f"too few people for an interval: {count}, at least {FEWEST} are needed"
         return Summary(count, mean, note=few)
-    drawn = np.random.default_rng(seed).integers(count, size=(resamples, count))
-    low, high = interval(np.asarray(values)[drawn].mean(axis=1), count)
+    low, high = interval(resampled_means(np.asarray(values), seed, RESAMPLES), count)
     return Summary(count, mean, float(np.std(values, ddof=1)), low, high)
 
 
@@ -212,7 +212,7 @@ def analyse(answers: Answers, key: Key, seed: int = 0) -> dict[str, Any]:
         "simulated": answers.simulated,
         "people": len(answers.people),
         "complete": sum(person.finished is not None for person in answers.people),
-        "bootstrap": {"seed": seed, "resamples": 10_000, "level": CONFIDENCE},
+        "bootstrap": {"seed": seed, "resamples": RESAMPLES, "level": CONFIDENCE},
         "measures": measures,
         "comparisons": [asdict(comparison) for comparison in comparisons],
         "notes": answers.notes,

@@ -99,7 +99,8 @@ def _pictures(paths: dict[str, Path], longest: int) -> dict[str, bytes]:
     found, problems = {}, []
     for name, path in paths.items():
         try:
-            found[name] = _jpeg(path, longest)
+            # Without its metadata, in which ComfyUI writes prompt and workflow.
+            found[name] = jpeg(decode(path), longest, quality=92, subsampling=0)
         except PictureError as error:
             problems.append(f"  {error}")
     if problems:
@@ -108,11 +109,6 @@ def _pictures(paths: dict[str, Path], longest: int) -> dict[str, bytes]:
             f"{len(problems)} of {len(paths)} images cannot be read\n" + "\n".join(problems[:LISTED]) + more
         )
     return found
-
-
-def _jpeg(path: Path, longest: int) -> bytes:
-    """The picture without its metadata, in which ComfyUI writes prompt and workflow."""
-    return jpeg(decode(path), longest, quality=92, subsampling=0)
 
 
 # ---- the page --------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +52,13 @@ def paint_example(out: Path, prompts: int = 12, size: int = 192, seed: int = 0) 
     images = []
     for scene_seed, number in enumerate(np.random.default_rng(seed).permutation(len(scenes))[:prompts]):
         scene = scenes[number]
-        for method, strength in STRENGTHS.items():
-            for valence in VALUES:
-                for arousal in VALUES:
-                    name = f"{method}/{scene_seed:02d}-{valence:+g}-{arousal:+g}.png"
-                    (out / name).parent.mkdir(parents=True, exist_ok=True)
-                    pixels = paint(scene, strength * valence, strength * arousal, scene_seed, size)
-                    Picture.fromarray(pixels).save(out / name)
-                    prompt = neutral_caption(scene, scene_seed)
-                    images.append(Image(Path(name), prompt, valence, arousal, scene_seed, method, name))
+        prompt = neutral_caption(scene, scene_seed)
+        for (method, strength), valence, arousal in product(STRENGTHS.items(), VALUES, VALUES):
+            name = f"{method}/{scene_seed:02d}-{valence:+g}-{arousal:+g}.png"
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            pixels = paint(scene, strength * valence, strength * arousal, scene_seed, size)
+            Picture.fromarray(pixels).save(out / name)
+            images.append(Image(Path(name), prompt, valence, arousal, scene_seed, method, name))
     write_manifest(out / "manifest.jsonl", images)
     return out / "manifest.jsonl"
 

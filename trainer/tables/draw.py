@@ -53,7 +53,10 @@ def estimate(source: Source, drawings: Sequence[Drawing], settings: TablesSettin
         lines.append(f"{source.run} does not exist: it is made from the shipped weights, in seconds")
         absent = [drawing for drawing in absent if drawing.network != source.network(OURS, 0)]
     if absent and settings.fit and not settings.sdxl:
-        minutes = sum(map(_fit_minutes, absent)) + _latents_minutes(source, absent)
+        baselines = sum(drawing.row in BASELINES for drawing in absent)
+        minutes = MINUTES["baseline"] * baselines + MINUTES["emotion network"] * (len(absent) - baselines)
+        if baselines and not (source.run / "latents.npy").exists():
+            minutes += MINUTES["pictures and latents"]
         lines.append(f"fits: {len(absent)} are missing, about {_hours(minutes * 60)} on two cores")
         lines += [f"  {drawing.network}" for drawing in absent]
     elif absent:
@@ -61,15 +64,6 @@ def estimate(source: Source, drawings: Sequence[Drawing], settings: TablesSettin
         gone = {drawing.network for drawing in absent}
         drawings = [drawing for drawing in drawings if drawing.network not in gone]
     return "\n".join([*lines, _pictures(source, drawings, settings)])
-
-
-def _fit_minutes(drawing: Drawing) -> int:
-    return MINUTES["baseline" if drawing.row in BASELINES else "emotion network"]
-
-
-def _latents_minutes(source: Source, absent: Sequence[Drawing]) -> int:
-    needed = any(drawing.row in BASELINES for drawing in absent)
-    return MINUTES["pictures and latents"] if needed and not (source.run / "latents.npy").exists() else 0
 
 
 def _hours(seconds: float) -> str:

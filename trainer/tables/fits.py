@@ -6,8 +6,15 @@ from pathlib import Path
 from emoticrafter.files import file_sha256
 from emoticrafter.research.baselines import METHODS as BASELINES
 from emoticrafter.research.baselines import baseline_training
+from trainer.baselines.base import from_miniature
+from trainer.baselines.settings import Settings
+from trainer.baselines.train import train
 from trainer.core.command_line import say
+from trainer.core.device import Machine
 from trainer.core.rows import DataError
+from trainer.miniature.pipeline import Run, emotion
+from trainer.miniature.recipe import read_recipe
+from trainer.miniature.restore import restore
 from trainer.tables.rows import VARIANTS
 from trainer.tables.sources import Drawing, Miniature, fitted_as, once
 
@@ -15,8 +22,6 @@ from trainer.tables.sources import Drawing, Miniature, fitted_as, once
 def restored(run: Path, shipped: Path) -> None:
     """Makes a run that does not exist from the shipped weights."""
     if not (run / "recipe.json").is_file():
-        from trainer.miniature.restore import restore
-
         restore(shipped, run)
         say(f"{run}: made from the shipped weights in {shipped}")
 
@@ -37,33 +42,13 @@ def check_base(source: Miniature, drawings: Sequence[Drawing]) -> None:
 
 def fit(source: Miniature, drawings: Sequence[Drawing], device: str) -> None:
     """Fits networks one after the other; an interrupted fit goes on when it is called again."""
-    from trainer.core.device import Machine
-
     machine, base, missing = Machine.find(device), None, once(drawings)
     for number, drawing in enumerate(missing, start=1):
         say(f"fit {number} of {len(missing)}: {drawing.network}")
         if drawing.row in BASELINES:
-            base = base or _base(source.run, machine)
-            _fit_baseline(drawing, base, machine)
+            base = base or from_miniature(source.run, machine)
+            settings = Settings(method=drawing.row, seed=drawing.seed)
+            train(settings, *base, drawing.network.parent, machine)
         else:
-            _fit_network(source.run, drawing, machine)
-
-
-def _base(run: Path, machine):
-    from trainer.baselines.base import from_miniature
-
-    return from_miniature(run, machine)
-
-
-def _fit_baseline(drawing: Drawing, base, machine) -> None:
-    from trainer.baselines.settings import Settings
-    from trainer.baselines.train import train
-
-    train(Settings(method=drawing.row, seed=drawing.seed), *base, drawing.network.parent, machine)
-
-
-def _fit_network(run: Path, drawing: Drawing, machine) -> None:
-    from trainer.miniature.pipeline import Run, emotion
-    from trainer.miniature.recipe import read_recipe
-
-    emotion(Run(run, read_recipe(run), machine), VARIANTS[fitted_as(drawing.row)], drawing.seed)
+            run = Run(source.run, read_recipe(source.run), machine)
+            emotion(run, VARIANTS[fitted_as(drawing.row)], drawing.seed)

@@ -1,7 +1,6 @@
 """From settings to tables: what is missing is fitted and drawn; each table is measured, printed and written."""
 
 import json
-from collections.abc import Sequence
 
 from emoticrafter.files import write_atomically
 from trainer.core.command_line import say, say_error
@@ -14,7 +13,7 @@ from trainer.evaluation.scoring import Measures
 from trainer.miniature.scores import miniature_measures
 from trainer.tables import curve, people, side_by_side, text
 from trainer.tables.draw import Source, draw, estimate
-from trainer.tables.figures import Found, find, score
+from trainer.tables.figures import find, score
 from trainer.tables.fits import check_base, fit, restored
 from trainer.tables.rows import OURS, TABLES
 from trainer.tables.settings import TablesSettings, table_names
@@ -123,21 +122,14 @@ def _table(settings: TablesSettings, name: str, drawings: list[Drawing], measure
     networks = {row: [str(d.network) for d in drawings if d.row == row and d.network] for row in table.rows}
     body = text.shown(found, settings.command)
     if name == "figure 10":
-        body = f"{_curve(settings, found, drawings)}\n\n{body}"
+        curve.draw_curve(found, scales_of(drawings), settings.out)
+        figure = _shown(settings, f"{curve.NAME}.png", "Slope, error and content over the scale factor")
+        body = f"{figure}\n\n{body}"
     if name == "table 1":
-        body = f"{body}\n\n{_side_by_side(settings, drawings)}"
+        prompt = side_by_side.draw_side_by_side(settings.manifest, drawings, settings.out)
+        title = f"“{prompt}” along valence and along arousal, by each method"
+        body = f"{body}\n\n{_shown(settings, side_by_side.NAME + side_by_side.SUFFIX, title)}"
     _write(settings, name, table.title, body, text.as_json(found, networks))
-
-
-def _curve(settings: TablesSettings, found: Found, drawings: Sequence[Drawing]) -> str:
-    curve.draw_curve(found, scales_of(drawings), settings.out)
-    return _shown(settings, f"{curve.NAME}.png", "Slope, error and content over the scale factor")
-
-
-def _side_by_side(settings: TablesSettings, drawings: Sequence[Drawing]) -> str:
-    prompt = side_by_side.draw_side_by_side(settings.manifest, drawings, settings.out)
-    title = f"“{prompt}” along valence and along arousal, by each method"
-    return _shown(settings, side_by_side.NAME + side_by_side.SUFFIX, title)
 
 
 def _shown(settings: TablesSettings, name: str, title: str) -> str:

@@ -106,7 +106,6 @@ def _study(out: Path, images: Sequence[Image]) -> tuple[Key, Path]:
 
 def shown(found: dict[str, Any], command: str) -> str:
     """A document's section, without the published values."""
-    words = {"people": found["people"], "complete": found["complete"], "study": found["study"]}
     methods = list(next(iter(found["measures"].values()))["methods"])
     how = SIMULATED if found["simulated"] else ASKED
     head, rows = methods_table(found)
@@ -115,7 +114,7 @@ def shown(found: dict[str, Any], command: str) -> str:
         for row in rows
         if any(cell != "no answers" for cell in row[1 : -len(PUBLISHED) - 1])
     ]
-    parts = [how.format(**words, methods=" and ".join(methods), noise=NOISE), METHODS]
+    parts = [how.format(**found, methods=" and ".join(methods), noise=NOISE), METHODS]
     parts += [markdown.table(head[: -len(PUBLISHED)], answered), COMPARISONS, markdown.table(*_tested(found))]
     return "\n\n".join([*parts, *found["notes"], f"Made by `{command}`."])
 

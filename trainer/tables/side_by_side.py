@@ -59,12 +59,10 @@ def _figure(images: Sequence[Image], titles: dict[str, str]) -> plt.Figure:
                 cell.imshow(decode(_nearest(own, *column).path))
     for cell, column in zip(panels[0], columns, strict=True):
         if column:
-            cell.set_title(_label(*column), fontsize=9, loc="center", pad=3)
+            axis, value = column
+            title = f"{axis[0].upper()} {value:+g}" if value else f"{axis[0].upper()} 0"
+            cell.set_title(title, fontsize=9, loc="center", pad=3)
     return figure
-
-
-def _label(axis: str, value: float) -> str:
-    return f"{axis[0].upper()} {value:+g}" if value else f"{axis[0].upper()} 0"
 
 
 def _values(images: Sequence[Image], axis: str) -> list[float]:
