@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image as Pillow
 
-from emoticrafter.research.readers import Reader
+from tests.tiny_miniature import make_readers
 from trainer.core.rows import DataError
 from trainer.evaluate import main
 from trainer.evaluation.kept import keeping
@@ -27,8 +26,6 @@ from trainer.evaluation.scoring import (
     score,
     subset,
 )
-from trainer.miniature.readers import KINDS, save_reader
-from trainer.miniature.recipe import TINY
 from trainer.world.scene import SUBJECTS
 
 LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
@@ -328,12 +325,7 @@ def test_two_runs_do_not_write_into_each_other(tmp_path):
 @pytest.fixture(scope="module")
 def miniature(tmp_path_factory):
     """A run's folder with untrained readers."""
-    folder = tmp_path_factory.mktemp("miniature")
-    for kind in ("emotion", "content"):
-        torch.manual_seed(0)
-        reader = Reader(TINY.reader_channels, KINDS[kind])
-        save_reader(reader, folder / "readers" / f"{kind}.safetensors", kind, TINY, {})
-    return folder
+    return make_readers(tmp_path_factory.mktemp("miniature"))
 
 
 @pytest.mark.slow
@@ -364,13 +356,7 @@ def test_problems_end_the_command_unless_they_are_skipped(tmp_path, miniature, c
     make_manifest(tmp_path)
     (tmp_path / "ours-0--3--3.png").write_bytes(b"")
     out = tmp_path / "out"
-    arguments = [
-        str(tmp_path),
-        "--miniature",
-        str(miniature),
-        "--out",
-        str(out),
-    ]  # the folder, for its manifest
+    arguments = [str(tmp_path), "--miniature", str(miniature), "--out", str(out)]  # the manifest's folder
     assert main(arguments) == 1
     said = capsys.readouterr().err
     assert "1 problem with images" in said and "Measurements are kept" in said

@@ -3,24 +3,17 @@
 import base64
 import io
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
 from safetensors.torch import save_file
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPModel,
-    Dinov2Config,
-    Dinov2Model,
-)
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, Dinov2Config, Dinov2Model
 
 from emoticrafter.language.chat import ChatSettings, FatalError
 from emoticrafter.research.readers import ClipHeads, load_emotion_reader, save_heads
+from tests.library.chat_server import says, serving, status
 from trainer.core.rows import DataError
 from trainer.evaluate import main
 from trainer.evaluation.chat_reader import IMAGE_SIZE, connect, parse_answer
@@ -122,13 +115,8 @@ def test_clip_scores_are_those_of_torchmetrics(clip):
             return backbone.model.get_text_features(tokens, mask).pooler_output
 
     both = Model(), CLIPProcessor(CLIPImageProcessor.from_pretrained(clip), clip_tokenizer())
-    prompts = [
-        "A dog runs along a beach.",
-        "A cat.",
-        "A dog runs along a beach.",
-        "A man reads.",
-        "A long " * 60,
-    ]
+    beach = "A dog runs along a beach."
+    prompts = [beach, "A cat.", beach, "A man reads.", "A long " * 60]
     tensors = [torch.from_numpy(picture).permute(2, 0, 1) for picture in PICTURES]
     measure = clip_scores(backbone)
     found = measure.run(PICTURES, prompts)
@@ -245,16 +233,17 @@ def test_the_command_with_every_score(clip, alexnet, tmp_path, capsys):
             images.append(Image(path.name, f"thing {number}", valence, 0.0, 0, "ours", path.stem))
     write_manifest(tmp_path / "manifest.jsonl", images)
     save_heads(ClipHeads(16, clip), tmp_path / "heads.safetensors")
-    arguments = [
-        str(tmp_path),
-        "--reader",
-        str(tmp_path / "heads.safetensors"),
-        "--clip",
-        clip,
+    arguments = [str(tmp_path), "--reader", str(tmp_path / "heads.safetensors"), "--clip", clip]
+    arguments += [
         "--device",
         "cpu",
+        "--lpips",
+        "alex",
+        "--lpips-weights",
+        str(alexnet),
+        "--out",
+        str(tmp_path / "out"),
     ]
-    arguments += ["--lpips", "alex", "--lpips-weights", str(alexnet), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
     found = json.loads((tmp_path / "out" / "results.json").read_text())
     assert {"V-Error", "CLIPScore", "CLIP-IQA", "LPIPS-V", "LPIPS-Continuous"} <= found["table"][
@@ -271,29 +260,9 @@ def test_the_command_with_every_score(clip, alexnet, tmp_path, capsys):
 
 @pytest.fixture
 def chat():
-    """A server whose answers are taken from a list; requests are kept."""
-    answers, requests = [], []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            requests.append({"body": body, "key": self.headers.get("Authorization")})
-            status, text = answers.pop(0) if answers else (200, '{"valence": 1.5, "arousal": -2}')
-            data = json.dumps({"choices": [{"message": {"content": text}}]}).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *args):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1", answers, requests
-    server.shutdown()
-    server.server_close()
+    """A server that rates every picture alike, once its faults are used up."""
+    with serving(content='{"valence": 1.5, "arousal": -2}') as server:
+        yield server
 
 
 def settings(url, **changed):
@@ -301,13 +270,12 @@ def settings(url, **changed):
 
 
 def test_a_model_is_shown_the_image_and_asked_once(chat):
-    url, _, requests = chat
-    reader = connect(settings(url, key="secret"))
+    reader = connect(settings(chat.url, key="secret"))
     big = np.zeros((1000, 2000, 3), np.uint8)
     assert [*map(list, reader.read([big]))] == [[1.5, -2.0]]
-    [request] = requests
-    assert request["key"] == "Bearer secret"
-    [image] = request["body"]["messages"][1]["content"]
+    [(_, headers, body)] = chat.requests
+    assert headers["Authorization"] == "Bearer secret"
+    [image] = body["messages"][1]["content"]
     kind, data = image["image_url"]["url"].split(",")
     assert kind == "data:image/jpeg;base64"
     assert Pillow.open(io.BytesIO(base64.b64decode(data))).size == (IMAGE_SIZE, IMAGE_SIZE // 2)
@@ -315,65 +283,51 @@ def test_a_model_is_shown_the_image_and_asked_once(chat):
 
 
 def test_nonsense_is_asked_again_and_then_left_unread(chat):
-    url, answers, requests = chat
-    reader = connect(settings(url), workers=1)
-    answers += [(200, "It is a lovely day."), (200, '{"valence": 9, "arousal": 0}')]
+    reader = connect(settings(chat.url), workers=1)
+    chat.faults += [says("It is a lovely day."), says({"valence": 9, "arousal": 0})]
     assert [*map(list, reader.read(PICTURES[:1]))] == [[1.5, -2.0]]
-    assert "valence is '9', expected a number from -3 to 3" in requests[2]["body"]["messages"][-1]["content"]
-    answers += [(200, "no")] * 3
+    _, _, body = chat.requests[2]
+    assert "valence is '9', expected a number from -3 to 3" in body["messages"][-1]["content"]
+    chat.faults += [says("no")] * 3
     assert np.isnan(list(reader.read(PICTURES[:1]))).all()
     assert "3 answers, none usable" in reader.failures[0]
 
 
-def test_a_silent_server_ends_the_run(chat, monkeypatch):
-    url, answers, _ = chat
+def test_a_server_that_will_not_answer_ends_the_run(chat, monkeypatch):
     monkeypatch.setattr("trainer.evaluation.chat_reader.SILENCE", 3)
-    answers += [(500, "no")] * 3
-    with pytest.raises(FatalError, match="none of the last 3 images"):
-        list(connect(settings(url), workers=1).read(PICTURES))
-
-
-def test_a_wrong_key_ends_the_run(chat):
-    url, answers, _ = chat
-    answers.append((401, "no"))
-    with pytest.raises(FatalError, match=r"HTTP 401.*--key-from"):
-        list(connect(settings(url), workers=1).read(PICTURES[:1]))
+    for fault, times, message in ((500, 3, "none of the last 3 images"), (401, 1, r"HTTP 401.*--key-from")):
+        chat.faults += [status(fault)] * times
+        with pytest.raises(FatalError, match=message):
+            list(connect(settings(chat.url), workers=1).read(PICTURES[:times]))
 
 
 def test_answers_are_kept_as_they_come_and_no_picture_is_paid_for_twice(chat, tmp_path, monkeypatch, capsys):
-    url, answers, requests = chat
     images = []
     for number, level in enumerate((-3.0, -1.5, 0.0, 1.5, 3.0)):
         Pillow.fromarray(PICTURES[number]).save(tmp_path / f"{number}.png")
         images.append(Image(f"{number}.png", "a dog", level, 0.0, 0, "ours", str(number)))
     write_manifest(tmp_path / "manifest.jsonl", images)
     monkeypatch.setenv("THE_KEY", "secret")
-    command = [str(tmp_path), "--out", str(tmp_path / "out"), "--chat-url", url, "--chat-model", "eyes"]
+    command = [str(tmp_path), "--out", str(tmp_path / "out"), "--chat-url", chat.url, "--chat-model", "eyes"]
     command += ["--key-from", "THE_KEY", "--clip", "none", "--lpips", "none", "--workers", "1"]
-    answers += [(200, '{"valence": 1, "arousal": 0}')] * 3 + [(401, "gone")] * 2
+    chat.faults += [says({"valence": 1, "arousal": 0})] * 3 + [status(401)] * 2
     assert main(command) == 1
     assert "HTTP 401" in capsys.readouterr().err
     assert len((tmp_path / "manifest.measured.jsonl").read_text().splitlines()) == 3
-    requests.clear()
-    answers[:] = [(200, "no")] * 3
+    chat.requests.clear()
+    chat.faults[:] = [says("no")] * 3
     assert main(command) == 1
     said = capsys.readouterr().err
     assert f"{tmp_path / '3.png'} was not read by eyes: 3 answers, none usable" in said
-    assert len(requests) == 3 + 1  # the nonsense about the fourth picture, and the fifth
+    assert len(chat.requests) == 3 + 1  # the nonsense about the fourth picture, and the fifth
     assert main(command) == 0
-    assert len(requests) == 5 and "secret" not in (tmp_path / "out" / "results.json").read_text()
+    assert len(chat.requests) == 5 and "secret" not in (tmp_path / "out" / "results.json").read_text()
 
 
 def test_what_is_taken_for_a_rating():
     assert parse_answer('```json\n{"valence": -3, "arousal": 0.25}\n```') == (-3.0, 0.25)
-    for text in (
-        "",
-        "[]",
-        "null",
-        '{"valence": 1}',
-        '{"valence": true, "arousal": 0}',
-        '{"valence": NaN, "arousal": 0}',
-    ):
+    bad = ('{"valence": 1}', '{"valence": true, "arousal": 0}', '{"valence": NaN, "arousal": 0}')
+    for text in ("", "[]", "null", *bad):
         with pytest.raises(ValueError, match=r"it is not|expected a number"):
             parse_answer(text)
 
@@ -397,7 +351,6 @@ def rated(tmp_path):
     return table, folder
 
 
-@pytest.mark.slow
 def fit(rated, clip: str, out, *more: str) -> int:
     table, folder = rated
     words = ["fit-reader", str(table), "--folder", str(folder), "--out", str(out), "--backbone", clip]

@@ -11,10 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image as Pillow
 
-from emoticrafter import EmotionNetwork, NetworkConfig, save_network
+from tests.tiny_miniature import Paints, make_run, save_tiny_network
 from tests.tiny_sdxl import make_tiny_sdxl
 from trainer.core.processes import Processes
 from trainer.core.rows import DataError
@@ -28,36 +27,10 @@ from trainer.painters.store import Store
 SETTINGS = {"painter": "test"}
 
 
-class Paints:
-    """A painter of plain colours that counts, and may fail."""
-
-    def __init__(self, fail_at=None):
-        self.drawn, self.fail_at = [], fail_at
-
-    def draw(self, tasks):
-        if self.fail_at is not None and len(self.drawn) >= self.fail_at:
-            raise KeyboardInterrupt
-        self.drawn += tasks
-        colours = [
-            (round(128 + 40 * t.valence), round(128 + 40 * t.arousal), t.number + t.seed) for t in tasks
-        ]
-        return [Pillow.new("RGB", (8, 8), colour) for colour in colours]
-
-
-def network_file(path: Path, width: int) -> Path:
-    torch.manual_seed(0)
-    config = NetworkConfig(feature_width=width, width=64, depth=1, emotion_tokens=2, emotion_hidden=8)
-    network = EmotionNetwork(config)
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    save_network(network, path)
-    return path
-
-
 @pytest.fixture
 def painted(tmp_path, monkeypatch):
     """Runs the sdxl command with a painter of colours in place of the pipeline."""
-    network = network_file(tmp_path / "network.safetensors", 64)
+    network = save_tiny_network(tmp_path / "network.safetensors", 64)
 
     def run(*arguments, painter=None, out="images"):
         painter = painter or Paints()
@@ -260,7 +233,7 @@ def sdxl(tmp_path_factory):
 
 @pytest.mark.slow
 def test_sdxl_draws_the_emotion_and_resumes(sdxl, tmp_path):
-    network = network_file(tmp_path / "network.safetensors", 64)
+    network = save_tiny_network(tmp_path / "network.safetensors", 64)
     common = ["--model", str(sdxl), "--size", "32", "--steps", "2", "--limit", "1", "--device", "cpu"]
     common += ["--out", str(tmp_path / "images"), "--levels=-3,0,3"]
     assert main(["sdxl", *common, "--network", str(network), "--batch", "4"]) == 0
@@ -279,7 +252,7 @@ def test_sdxl_draws_the_emotion_and_resumes(sdxl, tmp_path):
 
 @pytest.mark.slow
 def test_sdxl_with_strength_0_is_the_plain_picture(sdxl, tmp_path):
-    network = network_file(tmp_path / "network.safetensors", 64)
+    network = save_tiny_network(tmp_path / "network.safetensors", 64)
     tasks = plan(["A dog."], grid((0.0, 3.0)), [5], "ours", SETTINGS)
     [plain] = SdxlSettings(str(sdxl), None, size=32, steps=2).make("cpu").draw(tasks[:1])
     unchanged = SdxlSettings(str(sdxl), network, size=32, steps=2, strength=0.0).make("cpu").draw(tasks)
@@ -288,7 +261,7 @@ def test_sdxl_with_strength_0_is_the_plain_picture(sdxl, tmp_path):
 
 @pytest.mark.slow
 def test_a_network_of_another_width_is_refused(sdxl, tmp_path, capsys):
-    network = network_file(tmp_path / "network.safetensors", 48)
+    network = save_tiny_network(tmp_path / "network.safetensors", 48)
     arguments = ["sdxl", "--model", str(sdxl), "--network", str(network), "--out", str(tmp_path / "images")]
     assert main([*arguments, "--limit", "1", "--device", "cpu"]) == 1
     assert "reads text features 48 wide" in capsys.readouterr().err
@@ -300,19 +273,7 @@ def test_a_network_of_another_width_is_refused(sdxl, tmp_path, capsys):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run of the miniature with an untrained generator, autoencoder and emotion network."""
-    from trainer.miniature.folders import save_generator
-    from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
-    from trainer.miniature.recipe import TINY, keep
-
-    run = tmp_path_factory.mktemp("miniature")
-    torch.manual_seed(0)
-    keep(TINY, run)
-    save_generator(make_unet(TINY), TextEncoders(TINY), run / "generator")
-    make_autoencoder().save_pretrained(run / "autoencoder")
-    network = run / "emotion" / "default-0"
-    network.mkdir(parents=True)
-    network_file(network / "network.safetensors", sum(TINY.text_widths))
-    return run
+    return make_run(tmp_path_factory.mktemp("miniature"), "default-0")
 
 
 @pytest.mark.slow

@@ -3,21 +3,16 @@
 import json
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image as Pillow
 
-from emoticrafter import EmotionNetwork, NetworkConfig, save_network
+from tests.tiny_miniature import Paints, make_run, save_tiny_network
 from trainer.core.rows import DataError
 from trainer.evaluation.manifest import read_manifest
 from trainer.evaluation.results import ALWAYS_0
-from trainer.miniature.folders import save_generator
-from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
-from trainer.miniature.readers import KINDS, Reader, save_reader
-from trainer.miniature.recipe import TINY, keep
+from trainer.miniature.recipe import TINY
 from trainer.painters.plan import grid, is_method_name
 from trainer.painters.settings import MiniatureSettings, SdxlSettings
 from trainer.tables import draw, make, people, text
@@ -35,15 +30,11 @@ PROMPTS = 14  # with fewer, scipy tries all signs of tied differences: seconds f
 
 def found(rows: dict[str, list[list[float]]], figure: str = "V-Error") -> Found:
     """A table of one figure from its values by row, network and prompt; networks are of seeds 0, 1 …"""
-    made = {
-        name: Row(
-            TITLES.get(name, name), {figure: np.array(values)}, tuple(range(len(values) * (name in NETWORKS)))
-        )
-        for name, values in rows.items()
-    }
-    return Found(
-        len(made[OURS].figures[figure][0]), 25, 1, made, (figure,), {"valence and arousal": "a test"}, []
-    )
+    made = {}
+    for name, values in rows.items():
+        seeds = tuple(range(len(values))) if name in NETWORKS else ()
+        made[name] = Row(TITLES.get(name, name), {figure: np.array(values)}, seeds)
+    return Found(len(rows[OURS][0]), 25, 1, made, (figure,), {"valence and arousal": "a test"}, [])
 
 
 def test_networks_are_averaged_prompt_by_prompt_and_their_spread_stands_beside():
@@ -57,13 +48,9 @@ def test_networks_are_averaged_prompt_by_prompt_and_their_spread_stands_beside()
 
 def test_rows_are_tested_against_ours_alone_with_holms_correction():
     base = np.linspace(0.1, 0.6, PROMPTS)
-    table = found(
-        {
-            OURS: [base, base + 0.01],
-            "time-embedding": [base + 1, base + 2],
-            REWRITING: [base + np.tile([0.3, -0.3], PROMPTS // 2) * np.arange(1, PROMPTS + 1)],
-        }
-    )
+    either_way = base + np.tile([0.3, -0.3], PROMPTS // 2) * np.arange(1, PROMPTS + 1)
+    rows = {OURS: [base, base + 0.01], "time-embedding": [base + 1, base + 2], REWRITING: [either_way]}
+    table = found(rows)
     assert set(table.tests) == {("V-Error", "time-embedding", OURS), ("V-Error", REWRITING, OURS)}
     test, p = table.tests["V-Error", "time-embedding", OURS]
     assert test.effect == 1 and test.difference == pytest.approx(1.495)
@@ -179,45 +166,10 @@ def test_given_networks_are_checked(tmp_path):
 # ---- from end to end -------------------------------------------------------------------------------
 
 
-class Paints:
-    """A painter of plain colours that counts."""
-
-    def __init__(self):
-        self.drawn = []
-
-    def draw(self, tasks):
-        self.drawn += tasks
-        return [
-            Pillow.new(
-                "RGB", (32, 32), (round(128 + 40 * t.valence), round(128 + 40 * t.arousal), 5 * t.number)
-            )
-            for t in tasks
-        ]
-
-
-def write_network(path: Path, scale: float = 1.0) -> Path:
-    config = NetworkConfig(
-        feature_width=sum(TINY.text_widths), width=64, depth=1, emotion_tokens=2, emotion_hidden=8
-    )
-    save_network(EmotionNetwork(config), path, {"scale": scale})
-    (path.parent / "finished").touch()
-    return path
-
-
 @pytest.fixture
 def run(tmp_path):
     """An untrained run with two networks of ours, and one of each of the others of table 4."""
-    run = tmp_path / "run"
-    torch.manual_seed(0)
-    keep(TINY, run)
-    save_generator(make_unet(TINY), TextEncoders(TINY), run / "generator")
-    make_autoencoder().save_pretrained(run / "autoencoder")
-    for kind, outputs in KINDS.items():
-        reader = Reader(TINY.reader_channels, outputs)
-        save_reader(reader, run / "readers" / f"{kind}.safetensors", kind, TINY, {})
-    for name in ("default-0", "default-1", "unweighted-0", "scale-1.5-0"):
-        write_network(run / "emotion" / name / "network.safetensors", 1.5 if "scale" in name else 1.0)
-    return run
+    return make_run(tmp_path / "run", "default-0", "default-1", "unweighted-0", "scale-1.5-0")
 
 
 @pytest.fixture
@@ -246,34 +198,14 @@ def test_every_table_is_made_and_made_again_from_what_is_fitted(tables, nine_poi
     document = tmp_path / "docs" / "results.md"
     document.parent.mkdir()
     document.write_text("# Results\n\n## One\n\n<!-- table 1: begin -->\n<!-- table 1: end -->\n\nAfter.\n")
-    words = [
-        "1",
-        "2",
-        "4",
-        "figure",
-        "10",
-        "--no-fit",
-        "--networks",
-        "2",
-        "--table",
-        str(document),
-    ]
-    code, drawn = tables(*words)
+    code, drawn = tables(
+        *["1", "2", "4", "figure", "10", "--no-fit", "--networks", "2", "--table"], str(document)
+    )
     said = capsys.readouterr().out
     assert code == 0, said
     assert "left out, because they are not fitted: cross-attention-0, cross-attention-1" in said
-    assert {task.method for task in drawn} == {
-        *(
-            "ours-0",
-            "ours-1",
-            "ours-1_25-0",
-            "ours-1_25-1",
-            "rewriting",
-            "plain",
-            "unweighted-0",
-            "scale-1_5-0",
-        )
-    }
+    methods = "ours-0 ours-1 ours-1_25-0 ours-1_25-1 rewriting plain unweighted-0 scale-1_5-0"
+    assert {task.method for task in drawn} == set(methods.split())
     assert len(drawn) == PROMPTS * (7 * 9 + 1)
     assert len(read_manifest(tmp_path / "tables" / "images" / "manifest.jsonl")) == len(drawn)
     shown = document.read_text()
@@ -284,15 +216,10 @@ def test_every_table_is_made_and_made_again_from_what_is_fitted(tables, nine_poi
     for name in ("table 1", "table 2", "table 4", "figure 10"):
         assert f"<!-- {name}: begin -->" in shown
     one = (tmp_path / "tables" / "table-1.md").read_text()
-    for row in (
-        "ours | 2",
-        "rewriting | –",
-        "plain prompts | –",
-        "always 0 | –",
-        "ours, labels shuffled | 2",
-        "ours, strength 1.25 | 2",
-    ):
-        assert f"\n| {row} |" in one
+    for row in ("ours", "ours, labels shuffled", "ours, strength 1.25"):
+        assert f"\n| {row} | 2 |" in one
+    for row in ("rewriting", "plain prompts", "always 0"):
+        assert f"\n| {row} | – |" in one
     assert "cross attention" not in one and "content" in one and "CLIPScore" not in one
     assert "| ours | 2 |" in (tmp_path / "tables" / "table-4.md").read_text()
     two = (tmp_path / "tables" / "table-2.md").read_text()
@@ -366,7 +293,7 @@ def test_a_dry_run_says_what_is_missing_and_does_nothing(tables, tmp_path, capsy
 
 @pytest.mark.slow
 def test_sdxl_takes_networks_by_name(tables, nine_points, run, tmp_path, capsys):
-    network = write_network(tmp_path / "mine" / "network.safetensors")
+    network = save_tiny_network(tmp_path / "mine.safetensors", sum(TINY.text_widths))
     words = ["--sdxl", "somewhere", "--reader", str(run / "readers" / "emotion.safetensors")]
     words += ["--clip", "none", "--lpips", "none", "--network", f"ours={network}", f"ours={network}"]
     code, drawn = tables("1", *words, f"unweighted={network}", source=())
