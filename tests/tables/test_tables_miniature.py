@@ -1,13 +1,12 @@
 """The miniature's own table: what a perfect, a lazy and a weak row get, and how rows are shown."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from trainer.evaluation.manifest import Image
-from trainer.evaluation.scoring import Scores
+from trainer.evaluation.scoring import Scores, grouped, neighbours
 from trainer.painters.plan import grid
 from trainer.tables.miniature import figures, follow, table
 
@@ -25,14 +24,13 @@ def scores(valence, arousal, content=1.0) -> Scores:
     ]
     whole = np.ones((4, len(POINTS)))
     columns = {"valence": whole * valence, "arousal": whole * arousal, "content": whole * content}
-    following, pairs = dict(pairwise(LEVELS)), []
-    rows = {(image.prompt, image.seed, image.valence, image.arousal): n for n, image in enumerate(images)}
-    for (*which, v, a), row in rows.items():
-        if v in following:
-            pairs.append((row, rows[(*which, following[v], a)], 0))
-        if a in following:
-            pairs.append((row, rows[(*which, v, following[a])], 1))
-    pairs = np.array(pairs)
+    pairs = np.array(
+        [
+            (rows[first], rows[second], axis)
+            for rows in grouped(images)
+            for first, second, axis in neighbours(grid(), (LEVELS, LEVELS))
+        ]
+    )
     distances = np.where(pairs[:, 2] == 0, 0.5, 0.25)
     flat = {name: values.ravel() for name, values in columns.items()}
     return Scores(images, flat, pairs[:, :2], pairs[:, 2], distances, [])

@@ -18,24 +18,19 @@ Key = tuple[str, str]
 """By, of."""
 
 
-class Kept:
+class Kept(dict[Key, list[float]]):
     """The values in a file by what measured them and of what; new ones are appended at once."""
 
     def __init__(self, path: Path, journal: Journal):
-        self._journal, self._values = journal, {}
+        super().__init__()
+        self._journal = journal
         for line in lines(path):
             with suppress(ValueError, LookupError, TypeError):  # a damaged line: it is measured again
-                self._values[line["by"], line["of"]] = [float(value) for value in line["values"]]
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._values
-
-    def get(self, key: Key, otherwise: list[float]) -> list[float]:
-        return self._values.get(key, otherwise)
+                self[line["by"], line["of"]] = [float(value) for value in line["values"]]
 
     def add(self, found: dict[Key, list[float]]) -> None:
         """Keeps values; those with a NaN stay out of the file, so that the next run tries again."""
-        self._values |= found
+        self.update(found)
         whole = {key: values for key, values in found.items() if all(map(math.isfinite, values))}
         self._journal.add(*({"by": by, "of": of, "values": values} for (by, of), values in whole.items()))
 

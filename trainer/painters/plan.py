@@ -128,20 +128,19 @@ def plan(
     """
     if words is not None:
         _need_words(words, [(prompt, *point) for prompt in prompts for point in points])
-    return [
-        _task(Task(number, prompt, *point, seed, method), settings, words)
+    tasks = [
+        Task(number, prompt, *point, seed, method, rewritten=words[(prompt, *point)] if words else "")
         for number, prompt in enumerate(prompts)
         for seed in seeds
         for point in points
     ]
+    return [replace(task, made=_made(task, settings)) for task in tasks]
 
 
-def _task(task: Task, settings: dict, words: Words | None) -> Task:
-    """The task with its words, and with `made` following from all that its picture depends on."""
-    said = words[task.prompt, task.valence, task.arousal] if words else ""
-    task = replace(task, rewritten=said)
+def _made(task: Task, settings: dict) -> str:
+    """Follows from all that the task's picture depends on."""
     text = json.dumps([asdict(task), settings], sort_keys=True)
-    return replace(task, made=hashlib.sha256(text.encode()).hexdigest()[:16])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _need_words(words: Words, wanted: Sequence[tuple[str, float, float]]) -> None:

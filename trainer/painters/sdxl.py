@@ -47,15 +47,12 @@ class SdxlPainter:
             self.baseline = load_baseline(settings.network, device)
         elif settings.network:
             self.network = load_network(settings.network, device=device)
-            self._check_width()
+            own, width = self.network.config.feature_width, self.pipeline.unet.config.cross_attention_dim
+            if own != width:
+                raise DataError(
+                    f"{settings.network} reads text features {own} wide, and {settings.model} has {width}."
+                )
         self.encode = lru_cache(maxsize=4)(self._encode)
-
-    def _check_width(self) -> None:
-        own, width = self.network.config.feature_width, self.pipeline.unet.config.cross_attention_dim
-        if own != width:
-            raise DataError(
-                f"{self.settings.network} reads text features {own} wide, and {self.settings.model} has {width}."
-            )
 
     @property
     def guided(self) -> bool:

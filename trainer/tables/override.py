@@ -6,6 +6,7 @@ them.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def override(settings: MeasureSettings, network: Path) -> str:
     Raises:
         DataError: The network or a part of the run cannot be used.
     """
-    places = [point for axis in range(2) for point in _on_axis(axis, WORDS)]
+    places = _on_both_axes(WORDS)
     alone = settings.job("captions", places, words=words_of(emotional_captions(places)))
     against = {
         (strength, size): _against(settings, network, strength, size)
@@ -44,8 +45,12 @@ def override(settings: MeasureSettings, network: Path) -> str:
     reader = load_va_reader(find_readers(settings.run)[0], device=find_device(settings.device))
     scores = draw_and_score(settings, [alone, *against.values()], read_by(reader))
     rows = [_row(scores, alone, against, place) for place in places]
-    seeds = f"{settings.seeds} seed{'s' * (settings.seeds > 1)}"
-    return f"{settings.prompts} held-out scenes, {seeds}; {settings.how()}\n\n{_table(rows)}"
+    head = ["words in the prompt", "read, words alone", "asked of the network"]
+    for strength in STRENGTHS:
+        head += [f"read at strength {strength:g}", "on the asked side"]
+    table = markdown.table(head, rows, "lrl" + "rr" * len(STRENGTHS))
+    scenes = f"{settings.prompts} held-out scenes, {settings.seeds} seed{'s' * (settings.seeds > 1)}"
+    return f"{scenes}; {settings.how()}\n\n{table}"
 
 
 def _row(scores: Scores, alone: Job, against: dict[tuple[float, float], Job], place: Point) -> list[str]:
@@ -59,8 +64,8 @@ def _row(scores: Scores, alone: Job, against: dict[tuple[float, float], Job], pl
     return cells
 
 
-def _on_axis(axis: int, values: tuple[float, ...]) -> list[Point]:
-    return [(value, 0.0) if axis == 0 else (0.0, value) for value in values]
+def _on_both_axes(values: Sequence[float]) -> list[Point]:
+    return [(value, 0.0) for value in values] + [(0.0, value) for value in values]
 
 
 def _opposite(place: Point) -> Point:
@@ -71,7 +76,7 @@ def _opposite(place: Point) -> Point:
 
 def _against(settings: MeasureSettings, network: Path, strength: float, size: float) -> Job:
     """Words at `size` on both sides of both axes, each with the opposite value."""
-    places = [point for axis in range(2) for point in _on_axis(axis, (-size, size))]
+    places = _on_both_axes((-size, size))
     rows = emotional_captions(places)
     words = {(row["prompt"], *_opposite((row["valence"], row["arousal"]))): row["rewritten"] for row in rows}
     method = f"override-{strength:g}-{size:g}".replace(".", "_")
@@ -91,10 +96,3 @@ def _read(scores: Scores, job: Job, point: Point, axis: int) -> np.ndarray:
 def _mean(values: np.ndarray) -> str:
     """The mean, and the deviation over scenes if there are several."""
     return f"{values.mean():+.2f}" + (f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else "")
-
-
-def _table(rows: list[list[str]]) -> str:
-    head = ["words in the prompt", "read, words alone", "asked of the network"]
-    for strength in STRENGTHS:
-        head += [f"read at strength {strength:g}", "on the asked side"]
-    return markdown.table(head, rows, "lrl" + "rr" * len(STRENGTHS))
