@@ -56,8 +56,10 @@ class ChatReader:
                 yield np.array(values)
 
     def _read_one(self, picture: Pixels) -> tuple[tuple[float, float], str]:
+        image = {"type": "image_url", "image_url": {"url": data_url(jpeg(picture, IMAGE_SIZE, quality=90))}}
+        question = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": [image]}]
         try:
-            found = self._ask(picture)
+            found = ask_until_fits(self.server, question, SCHEMA, parse_answer, ASKS)
             self._silent = 0
             return found, ""
         except AnswerError as error:
@@ -65,11 +67,6 @@ class ChatReader:
             if self._silent >= SILENCE:
                 raise FatalError(f"the server answered none of the last {SILENCE} images: {error}") from error
             return (math.nan, math.nan), f"not read by {self.server.settings.model}: {error}"
-
-    def _ask(self, picture: Pixels) -> tuple[float, float]:
-        image = {"type": "image_url", "image_url": {"url": data_url(jpeg(picture, IMAGE_SIZE, quality=90))}}
-        question = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": [image]}]
-        return ask_until_fits(self.server, question, SCHEMA, parse_answer, ASKS)
 
 
 def parse_answer(text: str) -> tuple[float, float]:

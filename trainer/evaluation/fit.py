@@ -117,7 +117,8 @@ def fit(features: Tensor, ratings: Tensor, parts: Parts, name: str) -> tuple[Cli
     centre, spread = features[learned].mean(0), features[learned].std(0).clamp(min=1e-6)
     normal = (features - centre) / spread
     fitted = {penalty: _minimise(normal[learned], ratings[learned], penalty) for penalty in PENALTIES}
-    errors = {p: _error(normal[calibrating] @ w + b, ratings[calibrating]) for p, (w, b) in fitted.items()}
+    guesses = {penalty: _squashed(normal[calibrating] @ w + b) for penalty, (w, b) in fitted.items()}
+    errors = {penalty: F.mse_loss(guess, ratings[calibrating]).item() for penalty, guess in guesses.items()}
     best = min(errors, key=errors.get)
     weight, bias = fitted[best]
     scale, offset = _calibrated(normal[calibrating] @ weight + bias, ratings[calibrating])
@@ -134,10 +135,6 @@ def fit(features: Tensor, ratings: Tensor, parts: Parts, name: str) -> tuple[Cli
 
 def _squashed(numbers: Tensor) -> Tensor:
     return 6 * numbers.sigmoid() - 3
-
-
-def _error(numbers: Tensor, ratings: Tensor) -> float:
-    return F.mse_loss(_squashed(numbers), ratings).item()
 
 
 def _minimise(features: Tensor, ratings: Tensor, penalty: float) -> tuple[Tensor, Tensor]:

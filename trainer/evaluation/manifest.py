@@ -136,9 +136,7 @@ def _seed(value: Any) -> int:
 def write_manifest(path: Path, images: Iterable[Image]) -> None:
     """Writes a manifest; an interrupted save leaves the old one.
 
-    Args:
-        path: The ``.jsonl`` file.
-        images: Their files lie in the manifest's folder or below; relative paths start there.
+    The images' files lie in the manifest's folder or below; relative paths start there.
 
     Raises:
         DataError: A file is outside the folder, an id is taken twice, or the disk cannot be written.

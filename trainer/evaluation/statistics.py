@@ -93,11 +93,7 @@ class Estimate:
 
 
 def estimate(values: np.ndarray) -> Estimate:
-    """Mean over prompts with a bootstrap interval; prompts without a figure (NaN) are left out.
-
-    Args:
-        values: [P], one figure for each prompt.
-    """
+    """Mean of values [P] over prompts with a bootstrap interval; prompts without a figure (NaN) are left out."""
     known = values[np.isfinite(values)]
     if not len(known):
         return Estimate(np.nan, np.nan, np.nan, 0)

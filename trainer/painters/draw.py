@@ -78,12 +78,9 @@ def draw(job: Job, tasks: Sequence[Task], processes: Processes | None = None) ->
 
 
 def complete(job: Job, processes: int = 1, title: str = "pictures") -> None:
-    """Draws what is missing of a job and writes the manifest.
+    """Draws what is missing of a job, in so many processes at once, and writes the manifest.
 
-    Args:
-        job: The pictures.
-        processes: That draw at once.
-        title: Begins the line that says how many are missing.
+    `title` begins the line that says how many are missing.
 
     Raises:
         DataError: Pictures are still missing, or see `draw`.

@@ -94,11 +94,7 @@ class Store:
         return sum(note["seconds"] for note in found) / len(found), sum(sizes) / len(sizes)
 
     def merge(self, tasks: Sequence[Task]) -> Path:
-        """Writes the manifest of the plan and of everything that other methods drew here before.
-
-        Returns:
-            The manifest.
-        """
+        """Writes the manifest, which it returns: of the plan and of everything that other methods drew here before."""
         planned, methods = {task.path for task in tasks}, {task.method for task in tasks}
         # Of the plan's own methods, only what is planned: a shorter list of prompts makes a shorter manifest.
         rows = [
@@ -107,12 +103,8 @@ class Store:
             if (path in planned or note["method"] not in methods) and (self.folder / path).is_file()
         ]
         manifest = self.folder / "manifest.jsonl"
-        write_manifest(manifest, [_image(row) for row in rows])
+        images = [Image(Path(row["path"]), *(row[name] for name in ASKED[1:]), row["path"]) for row in rows]
+        write_manifest(manifest, images)
         with replacing(self.folder / "SHA256SUMS") as stream:
             stream.writelines(f"{row['sha256']}  {row['path']}\n" for row in rows)
         return manifest
-
-
-def _image(note: dict) -> Image:
-    asked = {name: note[name] for name in ASKED}
-    return Image(**asked | {"path": Path(note["path"])}, id=note["path"])

@@ -183,13 +183,7 @@ def compare(measure: str, first: str, second: str, differences: Sequence[float])
 
 
 def analyse(answers: Answers, key: Key, seed: int = 0) -> dict[str, Any]:
-    """The whole analysis, ready for JSON.
-
-    Args:
-        answers: Of :func:`trainer.study.answers.read_answers`.
-        key: Of the study.
-        seed: Of the bootstrap.
-    """
+    """The whole analysis of what `read_answers` gave, ready for JSON; the seed is the bootstrap's."""
     measures, comparisons = {}, []
     for measure in MEASURES:
         values = values_of(measure, answers.people, key)

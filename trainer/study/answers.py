@@ -143,14 +143,14 @@ def _participant(file: str, content: dict[str, Any], tasks: list[Task]) -> Parti
 
 def _entry(entry: Any, count: int, seen: set[int]) -> tuple[int, Any, float]:
     number = entry.get("task") if isinstance(entry, dict) else None
-    if not _is_whole(number, 0, count - 1):
+    if not _within(number, 0, count - 1, int):
         raise ValueError(
             f"an answer to task {number!r:.40}, which does not exist; the page did not make this file"
         )
     if number in seen:
         raise ValueError(f"task {number} is answered twice; the page did not make this file")
     ms = entry.get("ms")
-    if isinstance(ms, bool) or not isinstance(ms, (int, float)) or not 0 <= ms < 1e12:
+    if not _within(ms, 0, 1e12):
         raise ValueError(f"task {number} took {ms!r:.40} ms; the page did not make this file")
     return number, entry.get("answer"), ms
 
@@ -164,17 +164,15 @@ def _problem(task: Task, answer: Any) -> str | None:
         good = whole and sorted(answer) == sorted(task.images)
         return None if good else f"{answer!r:.80} is not an order of its pictures"
     if task.kind == "estimate":
-        good = isinstance(answer, list) and len(answer) == 2 and all(_is_number(value) for value in answer)
+        good = (
+            isinstance(answer, list) and len(answer) == 2 and all(_within(value, -3, 3) for value in answer)
+        )
         return None if good else f"{answer!r:.80} is not a point of the field"
-    return None if _is_whole(answer, 1, 5) else f"{answer!r:.80} is not a rating from 1 to 5"
+    return None if _within(answer, 1, 5, int) else f"{answer!r:.80} is not a rating from 1 to 5"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and -3 <= value <= 3
-
-
-def _is_whole(value: Any, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+def _within(value: Any, low: float, high: float, kind: type | tuple[type, ...] = (int, float)) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high
 
 
 def passes(task: Task, answer: Any) -> bool:

@@ -43,12 +43,7 @@ class StudySettings:
 
 
 def make_study(manifest: Path, out: Path, settings: StudySettings) -> Key:
-    """Writes ``out/page/`` (for the participants) and ``out/key.json`` (not for them).
-
-    Args:
-        manifest: The images; see :mod:`trainer.evaluation.manifest`.
-        out: A folder that does not exist yet.
-        settings: The study's.
+    """Writes ``out/page/`` (for the participants) and ``out/key.json`` (not for them) into a new folder.
 
     Raises:
         DataError: The manifest, the images or the settings cannot be used; nothing is written then.
@@ -123,7 +118,9 @@ def _page(key: Key, settings: StudySettings, inlined: dict[str, bytes] | None) -
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src 'self' data: file:; "
         "base-uri 'none'; form-action 'none'"
     )
-    plan = _in_script(_plan(key, settings, sources))
+    # Safe in a script element, whatever a prompt holds.
+    plan = json.dumps(_plan(key, settings, sources), ensure_ascii=False, separators=(",", ":"))
+    plan = plan.replace("<", "\\u003c")
     page = render(
         PAGE / "page.html", title=settings.title, policy=policy, style=style, script=script, plan=plan
     )
@@ -137,11 +134,6 @@ def _page(key: Key, settings: StudySettings, inlined: dict[str, bytes] | None) -
 
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _in_script(content: dict[str, Any]) -> str:
-    """JSON that is safe in a script element, whatever a prompt holds."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _plan(key: Key, settings: StudySettings, sources: dict[str, str]) -> dict[str, Any]:

@@ -18,13 +18,7 @@ PANELS = {
 
 
 def draw_curve(found: Found, scales: dict[str, float], folder: Path) -> None:
-    """Writes figure-10.png and figure-10-dark.png; bars are one standard deviation over networks.
-
-    Args:
-        found: The numbers.
-        scales: The scale factor of each row.
-        folder: Gets the pictures.
-    """
+    """Writes figure-10.png and figure-10-dark.png over the rows' `scales`; bars are one deviation over networks."""
     ordered = dict(sorted(scales.items(), key=lambda item: item[1]))
     save(lambda: _curve(found, ordered), folder, NAME)
 

@@ -111,7 +111,9 @@ def measure(settings: MeasureSettings, networks: dict[str, Path]) -> str:
     Raises:
         DataError: A network or a part of the run cannot be used.
     """
-    jobs = {name: settings.job(_method(name), POINTS, path) for name, path in networks.items()}
+    # In front of a network's name, so that its pictures are apart from those of captions and plain prompts.
+    methods = {name: "network-" + re.sub(r"[^A-Za-z0-9_-]", "_", name) for name in networks}
+    jobs = {name: settings.job(methods[name], POINTS, path) for name, path in networks.items()}
     captions = words_of(emotional_captions(POINTS))
     jobs["emotional captions"] = settings.job("captions", POINTS, words=captions)
     jobs["plain prompts"] = settings.job("plain", PLAIN)
@@ -138,11 +140,6 @@ def find_networks(run: Path, files: Sequence[Path] = ()) -> dict[str, Path]:
     return {path.parent.name if path.name == "network.safetensors" else path.stem: path for path in found}
 
 
-def _method(name: str) -> str:
-    """The method's name of a network's pictures, apart from those of captions and plain prompts."""
-    return "network-" + re.sub(r"[^A-Za-z0-9_-]", "_", name)
-
-
 def draw_and_score(settings: MeasureSettings, jobs: Sequence[Job], measures: Measures) -> Scores:
     """Draws and measures the pictures of several jobs; those that were drawn and measured before are kept."""
     for number, job in enumerate(jobs, start=1):
@@ -161,11 +158,7 @@ def of_method(scores: Scores, method: str) -> Scores:
 
 
 def figures(scores: Scores) -> dict[str, float]:
-    """The figures of one row.
-
-    Args:
-        scores: Of its pictures, at all points or one for each prompt and seed, which then stands at all points.
-    """
+    """The figures of one row, with pictures at all points or one for each prompt and seed, which then stands at all."""
     asked = np.array([(image.valence, image.arousal) for image in scores.images])
     got = np.stack([scores.columns[axis] for axis in AXES], axis=1)
     if len(np.unique(asked, axis=0)) == 1:

@@ -115,10 +115,7 @@ def shown(found: dict[str, Any], command: str) -> str:
         if any(cell != "no answers" for cell in row[1 : -len(PUBLISHED) - 1])
     ]
     parts = [how.format(**found, methods=" and ".join(methods), noise=NOISE), METHODS]
-    parts += [markdown.table(head[: -len(PUBLISHED)], answered), COMPARISONS, markdown.table(*_tested(found))]
+    tests, every = comparisons_table(found)
+    tested = [row for row, each in zip(every, found["comparisons"], strict=True) if each["people"]]
+    parts += [markdown.table(head[: -len(PUBLISHED)], answered), COMPARISONS, markdown.table(tests, tested)]
     return "\n\n".join([*parts, *found["notes"], f"Made by `{command}`."])
-
-
-def _tested(found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    head, rows = comparisons_table(found)
-    return head, [row for row, each in zip(rows, found["comparisons"], strict=True) if each["people"]]

@@ -18,11 +18,6 @@ AXES = ("valence", "arousal")
 def draw_side_by_side(manifest: Path, drawings: Sequence[Drawing], folder: Path) -> str:
     """Writes table-1.jpg and table-1-dark.jpg: the first network of each row, along valence and along arousal.
 
-    Args:
-        manifest: Of the pictures.
-        drawings: The table's.
-        folder: Gets the pictures.
-
     Returns:
         The prompt that is shown: one a third into the list, so that the choice is nobody's.
     """
@@ -37,7 +32,9 @@ def draw_side_by_side(manifest: Path, drawings: Sequence[Drawing], folder: Path)
 
 
 def _figure(images: Sequence[Image], titles: dict[str, str]) -> plt.Figure:
-    valences, arousals = ([(axis, value) for value in _values(images, axis)] for axis in AXES)
+    valences, arousals = (
+        [(axis, value) for value in sorted({getattr(i, axis) for i in images})] for axis in AXES
+    )
     columns = [*valences, None, *arousals]  # None is a gap between the axes
     figure, panels = plt.subplots(
         len(titles),
@@ -63,10 +60,6 @@ def _figure(images: Sequence[Image], titles: dict[str, str]) -> plt.Figure:
             title = f"{axis[0].upper()} {value:+g}" if value else f"{axis[0].upper()} 0"
             cell.set_title(title, fontsize=9, loc="center", pad=3)
     return figure
-
-
-def _values(images: Sequence[Image], axis: str) -> list[float]:
-    return sorted({getattr(image, axis) for image in images})
 
 
 def _nearest(images: Sequence[Image], axis: str, value: float) -> Image:

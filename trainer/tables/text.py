@@ -15,12 +15,7 @@ SIGNIFICANT = 0.05
 
 
 def shown(found: Found, command: str) -> str:
-    """A document's section: what was measured, the table, intervals, tests, and the command.
-
-    Args:
-        found: The numbers.
-        command: The command that made them.
-    """
+    """A document's section: what was measured, the table, intervals, tests, and the command that made them."""
     rows, tested = found.rows, {key[1:] for key in found.tests}
     titles = {name: [row.title] for name, row in rows.items()}
     counts = {name: [row.title, str(len(row.seeds) or NOTHING)] for name, row in rows.items()}
@@ -55,7 +50,8 @@ FURTHER = (
 
 def _how(found: Found) -> str:
     seeds = f"{found.seeds} picture seed{'s' * (found.seeds > 1)}"
-    measured = {what: by for what, by in found.made_by.items() if what != "LPIPS" or _smooth(found)}
+    smooth = any(column.startswith("LPIPS") for column in found.columns)
+    measured = {what: by for what, by in found.made_by.items() if what != "LPIPS" or smooth}
     made_by = "; ".join(f"{what}: {by}" for what, by in measured.items())
     return (
         f"{found.prompts} prompts at {found.points} points, {seeds}. Means over prompts and networks ± the standard "
@@ -69,10 +65,6 @@ def _table(found: Found, rows: Mapping[Any, list[str]], cell: Callable, *head: s
     """A line for each row: its first cells, under `head`, and one of `cell` for each figure."""
     lines = [[*first, *(cell(found, row, column) for column in found.columns)] for row, first in rows.items()]
     return markdown.table(["", *head, *found.columns], lines)
-
-
-def _smooth(found: Found) -> bool:
-    return any(column.startswith("LPIPS") for column in found.columns)
 
 
 def _value(found: Found, name: str, column: str) -> str:
@@ -126,12 +118,7 @@ def _number(value: float) -> str:
 
 
 def as_json(found: Found, networks: dict[str, list[str]]) -> dict[str, Any]:
-    """Every number.
-
-    Args:
-        found: The numbers.
-        networks: The files of each row.
-    """
+    """Every number, and the files of each row's networks."""
     rows = {}
     for name, row in found.rows.items():
         figures = {column: _figure(found, name, column) for column in found.columns if _has(row, column)}
