@@ -125,12 +125,10 @@ def test_clip_scores_are_those_of_torchmetrics(clip):
         with torch.no_grad():
             expected = clip_score(picture, prompt, model_name_or_path=lambda: both)
         assert score == pytest.approx(expected.item(), abs=1e-3)
-    quality = clip_image_quality_assessment(
-        torch.stack(tensors), model_name_or_path=lambda: both, data_range=1.0
-    )
-    assert found[:, 1] == pytest.approx(
-        quality.numpy(), abs=2e-3
-    )  # it resizes floats, the processor whole numbers
+    assessment = clip_image_quality_assessment
+    quality = assessment(torch.stack(tensors), model_name_or_path=lambda: both, data_range=1.0).numpy()
+    # It resizes floats, the processor whole numbers.
+    assert found[:, 1] == pytest.approx(quality, abs=2e-3)
     assert found[:, 1].min() >= 0 and found[:, 1].max() <= 1
 
 
@@ -208,11 +206,8 @@ def test_heads_of_another_width_and_other_files_are_refused(clip, tmp_path):
 
 def test_batches_end_where_the_size_changes():
     pictures = [np.zeros((8, size, 3), np.uint8) for size in (8, 8, 4, 8)]
-    assert [tuple(batch.shape) for batch in same_sizes(pictures, "cpu")] == [
-        (2, 3, 8, 8),
-        (1, 3, 8, 4),
-        (1, 3, 8, 8),
-    ]
+    shapes = [tuple(batch.shape) for batch in same_sizes(pictures, "cpu")]
+    assert shapes == [(2, 3, 8, 8), (1, 3, 8, 4), (1, 3, 8, 8)]
 
 
 def test_the_miniature_s_reader_stays_on_the_plane():
@@ -246,10 +241,9 @@ def test_the_command_with_every_score(clip, alexnet, tmp_path, capsys):
     ]
     assert main(arguments) == 0
     found = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert {"V-Error", "CLIPScore", "CLIP-IQA", "LPIPS-V", "LPIPS-Continuous"} <= found["table"][
-        "ours"
-    ].keys()
-    assert "LPIPS-A" not in found["table"]["ours"]  # there are no neighbours along arousal
+    ours = found["table"]["ours"]
+    assert {"V-Error", "CLIPScore", "CLIP-IQA", "LPIPS-V", "LPIPS-Continuous"} <= ours.keys()
+    assert "LPIPS-A" not in ours  # there are no neighbours along arousal
     assert found["made_by"]["valence and arousal"] == f"linear heads on {clip}"
     assert str(alexnet) in found["made_by"]["LPIPS"]
     assert "too few for intervals" in capsys.readouterr().out
@@ -415,12 +409,8 @@ def test_a_reader_that_is_no_better_than_the_mean_says_so(rated, clip, tmp_path,
     table, _ = rated
     rows = [json.loads(line) for line in table.read_text().splitlines()]
     values = np.random.default_rng(5).uniform(-2.5, 2.5, (240, 2)).tolist()
-    table.write_text(
-        "".join(
-            json.dumps({**row, "valence": v, "arousal": a}) + "\n"
-            for row, (v, a) in zip(rows, values, strict=True)
-        )
-    )
+    changed = [row | {"valence": v, "arousal": a} for row, (v, a) in zip(rows, values, strict=True)]
+    table.write_text("".join(json.dumps(row) + "\n" for row in changed))
     out = tmp_path / "reader.safetensors"
     assert fit(rated, clip, out) == 0
     assert "no better than always saying the mean rating" in capsys.readouterr().out

@@ -79,9 +79,8 @@ def test_damage_is_told_apart(study_key, tmp_path):
     answers = read_answers(folder, study_key)
     assert kept(answers) == ["good.json"]
     for name, (_, message) in files.items():
-        assert any(note.startswith(f"{name}.json: left out") and message in note for note in answers.notes), (
-            name
-        )
+        [note] = [note for note in answers.notes if note.startswith(f"{name}.json: left out")]
+        assert message in note
     assert "notes.docx: left out: not a .json file" in answers.notes
 
 
@@ -102,11 +101,9 @@ def test_duplicates_copies_and_second_persons_are_left_out(study_key, tmp_path):
 
 
 def test_numbers_that_the_page_drew_may_meet(study_key, tmp_path):
-    first, second = (
-        content(study_key, 1) | {"drawn": True},
-        content(study_key, 1, "other", ms=8000) | {"drawn": True},
-    )
-    assert len(read_answers(put(tmp_path, a=sealed(first), b=sealed(second)), study_key).people) == 2
+    both = content(study_key, 1), content(study_key, 1, "other", ms=8000)
+    first, second = (sealed(values | {"drawn": True}) for values in both)
+    assert len(read_answers(put(tmp_path, a=first, b=second), study_key).people) == 2
 
 
 def test_incomplete_skipped_and_hasty_answers_are_kept_and_named(study_key, tmp_path):
@@ -116,10 +113,8 @@ def test_incomplete_skipped_and_hasty_answers_are_kept_and_named(study_key, tmp_
     answers = read_answers(put(tmp_path, part=sealed(part)), study_key)
     assert kept(answers) == ["part.json"]
     [incomplete, skipped, hasty] = answers.notes
-    assert (
-        incomplete
-        == f"part.json: incomplete: 4 of {len(study_key.participants[0])} tasks; its answers are used"
-    )
+    tasks = len(study_key.participants[0])
+    assert incomplete == f"part.json: incomplete: 4 of {tasks} tasks; its answers are used"
     assert "1 tasks skipped" in skipped
     assert "hasty" in hasty
 

@@ -138,10 +138,7 @@ def test_an_axis_that_never_varies_is_not_asked_about():
 def test_amounts_that_the_images_do_not_allow_are_named():
     stock = take_stock(images(contents=4))
     for amounts, message in (
-        (
-            Amounts(order=3),
-            r"--order 3 .*\(ours, rival\) needs 6 .* series along valence .* 4: at most --order 2",
-        ),
+        (Amounts(order=3), r"--order 3 .*\(ours, rival\) needs 6 .* along valence .* 4: at most --order 2"),
         (Amounts(estimate=9), r"--estimate 9 .* needs 18 .* and there are 4: at most --estimate 2"),
         (Amounts(order=-1), "--order must be from 0 to 100, got -1"),
         (Amounts(0, 0, 0, 0), "nothing is asked: every amount is 0"),

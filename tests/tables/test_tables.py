@@ -102,9 +102,8 @@ def test_a_pair_of_rows_is_compared_beside_ours():
 def test_too_few_prompts_get_no_test_and_no_interval():
     shown = text.shown(found({OURS: [[0.1, 0.2]], REWRITING: [[0.3, 0.4]]}), "command")
     assert "| ours | 1 | 0.150 |" in shown and "\n| ours | – |\n" in shown  # mean, interval
-    assert (
-        "| rewriting | – | 0.350 |" in shown and shown.count("\n| rewriting | – |\n") == 2
-    )  # interval, test
+    # Neither an interval nor a test.
+    assert "| rewriting | – | 0.350 |" in shown and shown.count("\n| rewriting | – |\n") == 2
 
 
 def test_json_has_every_network():
@@ -139,9 +138,8 @@ def test_every_row_has_a_title_and_a_name_that_a_manifest_takes():
 def test_networks_are_where_their_commands_put_them(tmp_path):
     source = Miniature(tmp_path / "run", tmp_path / "baselines", 2)
     first, second = source.drawings("improved")
-    assert first == Drawing(
-        "improved", "improved-0", tmp_path / "run/emotion/improved-0/network.safetensors", 0
-    )
+    path = tmp_path / "run/emotion/improved-0/network.safetensors"
+    assert first == Drawing("improved", "improved-0", path, 0)
     assert second.seed == 1
     [baseline, _] = source.drawings("time-embedding")
     assert baseline.network == tmp_path / "baselines/time-embedding-0/network.safetensors"
