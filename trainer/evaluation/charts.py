@@ -75,7 +75,8 @@ def panels(results: Results) -> list[Panel]:
         mine = {name: value for name, value in mine.items() if np.isfinite(value.mean)}
         if column.reached is not None and mine.keys() & results.methods.keys():
             ends = [end for value in mine.values() for end in (value.low, value.mean, value.high)]
-            low, high = (end([*filter(np.isfinite, ends), *column.reached]) for end in (min, max))
+            ends = [*filter(np.isfinite, ends), *column.reached]
+            low, high = min(ends), max(ends)
             found.append(Panel(figure, column.good + column.more, mine, low, high if high > low else low + 1))
     return found
 

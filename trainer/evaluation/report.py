@@ -152,15 +152,16 @@ def _cells(test: Comparison, corrected: float | None) -> list[str]:
     cells = [
         f"{test.difference:+.3f}" if math.isfinite(test.difference) else "–",
         f"{test.effect:+.2f}" if math.isfinite(test.effect) else "–",
-        _p(test.p) if test.p is not None else f"too few prompts differ ({test.moved} of {FEWEST})",
-        _p(corrected),
-        _p(test.normality),
+        p_value(test.p) if test.p is not None else f"too few prompts differ ({test.moved} of {FEWEST})",
+        p_value(corrected),
+        p_value(test.normality),
         str(test.prompts),
     ]
     return [cell.replace("-", "−") for cell in cells]
 
 
-def _p(value: float | None) -> str:
+def p_value(value: float | None) -> str:
+    """A p for people; a dash for none."""
     return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 

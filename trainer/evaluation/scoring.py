@@ -173,11 +173,13 @@ def levels_of(images: Iterable[Image]) -> dict[str, Levels]:
 
     By method, because the plain prompts' single point need not lie on the others' grid.
     """
-    found: dict[str, tuple[set[float], set[float]]] = {}
+    points: dict[str, set[tuple[float, float]]] = {}
     for image in images:
-        for seen, value in zip(found.setdefault(image.method, (set(), set())), _point(image), strict=True):
-            seen.add(value)
-    return {method: (sorted(valences), sorted(arousals)) for method, (valences, arousals) in found.items()}
+        points.setdefault(image.method, set()).add(_point(image))
+    return {
+        method: tuple(sorted(set(values)) for values in zip(*found, strict=True))
+        for method, found in points.items()
+    }
 
 
 def _point(image: Image) -> tuple[float, float]:
@@ -245,15 +247,11 @@ class _Work:
 
     def missing(self, chunk: _Chunk) -> list[int]:
         """The rows of a chunk of which anything is still unknown, in order."""
-        rows = {
-            row
-            for row in chunk.rows
-            if any(self.key(measure, row) not in self.kept for measure in self.measures)
+        alone = {
+            row for row in chunk.rows if any(self.key(one, row) not in self.kept for one in self.measures)
         }
-        for first, second, _ in chunk.pairs:
-            if self.pair_key(first, second) not in self.kept:
-                rows |= {first, second}
-        return sorted(rows)
+        paired = [pair[:2] for pair in chunk.pairs if self.pair_key(*pair[:2]) not in self.kept]
+        return sorted(alone.union(*paired))
 
     def measure(self, chunk: _Chunk, pictures: dict[int, Pixels | PictureError]) -> None:
         """Measures what is missing of a chunk, and keeps it."""

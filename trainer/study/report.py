@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from trainer.core import markdown
+from trainer.evaluation.report import p_value
 from trainer.study.analyse import MEASURES, PUBLISHED
 
 SIMULATED = "SIMULATED ANSWERS: a program gave them to try the analysis. They say nothing about people."
@@ -75,18 +76,14 @@ def comparisons_table(found: dict[str, Any]) -> Table:
         if each["note"]:
             row += [each["note"], *[NOTHING] * 5]
         else:
-            row += [_number(each["median"]), _p(each["shapiro_p"]), f"{each['statistic']:g}"]
-            row += [_p(each["p"]), _p(each["p_holm"]), f"{each['effect']:+.2f}"]
+            row += [_number(each["median"]), p_value(each["shapiro_p"]), f"{each['statistic']:g}"]
+            row += [p_value(each["p"]), p_value(each["p_holm"]), f"{each['effect']:+.2f}"]
         rows.append(row)
     return head, rows
 
 
 def _number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3f}"
-
-
-def _p(value: float | None) -> str:
-    return NOTHING if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 # ---- two ways to write it --------------------------------------------------------------------------
