@@ -37,10 +37,10 @@ def listed(problems: Sequence[str]) -> str:
     return "\n".join(f"  {text}" for text in (*problems[:LISTED], *more))
 
 
-def refuse_options(problems: Sequence[str]) -> None:
+def refuse_options(problems: Sequence[str], head: str = "These options cannot be used:") -> None:
     """Raises DataError with everything that is wrong with options, if anything is."""
     if problems:
-        raise DataError("These options cannot be used:\n" + "\n".join(f"  {text}" for text in problems))
+        raise DataError("\n".join([head, *(f"  {text}" for text in problems)]))
 
 
 @dataclass

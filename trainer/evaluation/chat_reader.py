@@ -9,7 +9,7 @@ import numpy as np
 from emoticrafter.language.asking import ask_until_fits, json_object
 from emoticrafter.language.chat import AnswerError, ChatSettings, FatalError, Server, ServerError
 from trainer.core.pictures import Pixels, data_url, jpeg, text_sha256
-from trainer.core.rows import DataError
+from trainer.core.rows import refuse_options
 
 IMAGE_SIZE = 768  # longer side in pixels of what is sent
 ASKS = 3  # answers for one image before it is left unread
@@ -91,8 +91,5 @@ def connect(settings: ChatSettings, workers: int = 4) -> ChatReader:
     Raises:
         DataError: Settings cannot be used; all of them are named.
     """
-    if problems := settings.problems():
-        raise DataError(
-            "The server cannot be asked like this:\n" + "\n".join(f"  {text}" for text in problems)
-        )
+    refuse_options(settings.problems(), "The server cannot be asked like this:")
     return ChatReader(Server(settings, advice=ADVICE), workers)

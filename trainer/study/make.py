@@ -15,7 +15,7 @@ import numpy as np
 
 from trainer.core.html import render
 from trainer.core.pictures import PictureError, data_url, decode, jpeg
-from trainer.core.rows import LISTED, DataError
+from trainer.core.rows import DataError, listed
 from trainer.core.settings import option
 from trainer.evaluation.manifest import Image, read_manifest
 from trainer.study.key import Key, Picture, Task, without_none
@@ -97,12 +97,9 @@ def _pictures(paths: dict[str, Path], longest: int) -> dict[str, bytes]:
             # Without its metadata, in which ComfyUI writes prompt and workflow.
             found[name] = jpeg(decode(path), longest, quality=92, subsampling=0)
         except PictureError as error:
-            problems.append(f"  {error}")
+            problems.append(str(error))
     if problems:
-        more = f"\n  ... and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
-        raise DataError(
-            f"{len(problems)} of {len(paths)} images cannot be read\n" + "\n".join(problems[:LISTED]) + more
-        )
+        raise DataError(f"{len(problems)} of {len(paths)} images cannot be read\n{listed(problems)}")
     return found
 
 

@@ -9,13 +9,14 @@ The order of the parts changes between groups.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from trainer.core.rows import DataError
+from trainer.core.rows import DataError, refuse_options
 from trainer.core.settings import option
 from trainer.evaluation.manifest import Image
 from trainer.study.key import AXES, Task
@@ -112,9 +113,7 @@ def take_stock(images: Iterable[Image]) -> Stock:
             )
         ids[request] = image.id
     methods = sorted({method for method, _, _ in ids})
-    having: dict[tuple[Content, Point], int] = {}
-    for _, content, point in ids:
-        having[content, point] = having.get((content, point), 0) + 1
+    having = Counter(request[1:] for request in ids)
     points: dict[Content, list[Point]] = {}
     for content, point in sorted(key for key, count in having.items() if count == len(methods)):
         points.setdefault(content, []).append(point)
@@ -206,8 +205,7 @@ def make_plan(stock: Stock, amounts: Amounts, participants: int, seed: int) -> l
     Raises:
         DataError: The settings are wrong, or the images do not allow so much.
     """
-    if problems := plan_problems(stock, amounts, participants, seed):
-        raise DataError("This study cannot be made:\n" + "\n".join(f"  {text}" for text in problems))
+    refuse_options(plan_problems(stock, amounts, participants, seed), "This study cannot be made:")
     random = np.random.default_rng([seed, 1])
     contents = Deck(sorted(stock.points), random)
     points = Deck(sorted({point for have in stock.points.values() for point in have}), random)

@@ -6,12 +6,16 @@ from trainer.baselines.settings import TOKENS as BASELINES
 
 OURS, REWRITING, PLAIN = "ours", "rewriting", "plain"
 
-VARIANTS = {OURS: "default"} | {
-    name: name
-    for name in (
-        *("unweighted", "power-2", "scale-1.5", "scale-2.0"),
-        *("published-block", "paper", "paper-improved", "improved"),
-    )
+VARIANTS = {
+    OURS: "default",
+    "unweighted": "unweighted",
+    "power-2": "power-2",
+    "scale-1.5": "scale-1.5",
+    "scale-2.0": "scale-2.0",
+    "published-block": "published-block",
+    "paper": "paper",
+    "paper-improved": "paper-improved",
+    "improved": "improved",
 }
 """Rows that are emotion networks, and which variant of trainer.miniature.emotion each is."""
 
