@@ -127,7 +127,10 @@ def _split(extra: dict, region: Tensor, batch: int, name: str) -> tuple[dict | N
     if own is None:  # ComfyUI reads mask_strength only beside a mask, so it must not count now either
         own, changed = torch.ones_like(region[:1]), {"mask_strength": 1.0, "set_area_to_bounds": False}
     else:
-        own, changed = _own_mask(own, name), {}
+        read_mask(
+            own, f"The mask on {name}"
+        )  # checked only: its values are the user's and may lie outside [0, 1]
+        own, changed = own.float().reshape(-1, *own.shape[-2:]), {}
     _check_batch(len(region), batch, name)
     own, region = _aligned(own, region.to(own.device), name)
     # a part that is nowhere visible is not made
@@ -144,12 +147,6 @@ def _split(extra: dict, region: Tensor, batch: int, name: str) -> tuple[dict | N
     return {**extra, **changed, "mask": own * region}, {**extra, **changed, "mask": own * (1 - region)}
 
 
-def _own_mask(mask: Tensor, name: str) -> Tensor:
-    """The mask on an entry, [B, H, W]; its values are the user's and may lie outside [0, 1]."""
-    read_mask(mask, f"The mask on {name}")
-    return mask.float().reshape(-1, *mask.shape[-2:])
-
-
 def _aligned(own: Tensor, region: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """Both masks at the size of the larger and the batch of the longer one."""
     if len(own) != len(region) and 1 not in (len(own), len(region)):
@@ -157,14 +154,13 @@ def _aligned(own: Tensor, region: Tensor, name: str) -> tuple[Tensor, Tensor]:
             f"A batch of {len(region)} masks does not fit the {len(own)} masks on {name}: expected 1 or "
             f"{len(own)}."
         )
-    size = tuple(max(sides) for sides in zip(own.shape[1:], region.shape[1:], strict=True))
-    batch = max(len(own), len(region))
-    return tuple(_resized(mask, size).expand(batch, -1, -1) for mask in (own, region))
-
-
-def _resized(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    batch, *size = (max(sides) for sides in zip(own.shape, region.shape, strict=True))
     # bilinear and stretched, as ComfyUI fits masks to the latent picture
-    return mask if mask.shape[1:] == size else F.interpolate(mask[:, None], size, mode="bilinear")[:, 0]
+    resized = (
+        mask if list(mask.shape[1:]) == size else F.interpolate(mask[:, None], size, mode="bilinear")[:, 0]
+        for mask in (own, region)
+    )
+    return tuple(mask.expand(batch, -1, -1) for mask in resized)
 
 
 def _check_batch(masks: int, prompts: int, name: str) -> None:

@@ -34,25 +34,13 @@ FONT = Path(__file__).parent / "fonts" / "Inter-Regular.otf"
 # For letters that it lacks: the first of these fonts that the system has and that holds the letter.
 OTHER_FONTS = (
     # Linux
-    *(
-        "NotoSansCJK-Regular.ttc",
-        "NotoSansCJKsc-Regular.otf",
-        "NotoSansCJKjp-Regular.otf",
-        "NotoSansSC-Regular.otf",
-    ),
+    *("NotoSansCJK-Regular.ttc", "NotoSansCJKsc-Regular.otf"),
+    *("NotoSansCJKjp-Regular.otf", "NotoSansSC-Regular.otf"),
     *("SourceHanSans-Regular.ttc", "DroidSansFallbackFull.ttf", "DroidSansFallback.ttf"),
     *("wqy-microhei.ttc", "wqy-zenhei.ttc", "NanumGothic.ttf", "ipag.ttf"),
     # Windows
-    *(
-        "msyh.ttc",
-        "YuGothR.ttc",
-        "YuGothM.ttc",
-        "meiryo.ttc",
-        "msgothic.ttc",
-        "malgun.ttf",
-        "msjh.ttc",
-        "simsun.ttc",
-    ),
+    *("msyh.ttc", "YuGothR.ttc", "YuGothM.ttc", "meiryo.ttc"),
+    *("msgothic.ttc", "malgun.ttf", "msjh.ttc", "simsun.ttc"),
     # macOS
     *("PingFang.ttc", "Hiragino Sans GB.ttc", "AppleSDGothicNeo.ttc", "AppleGothic.ttf", "Arial Unicode.ttf"),
     # Other scripts, and signs
@@ -276,13 +264,14 @@ def _paste(sheet: Sheet, picture: Image.Image, corner: tuple[int, int], cell: tu
     sheet.picture.paste(picture, (corner[0] + (cell[0] - size[0]) // 2, corner[1] + (cell[1] - size[1]) // 2))
 
 
-def _write_title(sheet: Sheet, lines: list[str], x: int, margin: int, size: int) -> None:
+def _titled_sheet(title: str, size: int, left: int, wide: int, right: int, high: int) -> tuple[Sheet, int]:
+    """A sheet with its title written, for `wide` pixels between two margins; and where the rest begins, `high` tall."""
+    margin, lines = round(1.2 * size), wrapped(title, size, wide)
+    top = margin + (round((1.4 * len(lines) + 0.5) * size) if lines else 0)
+    sheet = Sheet(left + wide + right, top + high)
     for number, line in enumerate(lines):
-        sheet.write(x, margin + round((1.4 * number + 1) * size), line, size, "left")
-
-
-def _title_height(lines: list[str], size: int) -> int:
-    return round((1.4 * len(lines) + 0.5) * size) if lines else 0
+        sheet.write(left, margin + round((1.4 * number + 1) * size), line, size, "left")
+    return sheet, top
 
 
 def _draw_axes(
@@ -301,10 +290,7 @@ def _draw_axes(
     wide, high = columns * pitch[0] - gap, len(arousal) * pitch[1] - gap
     left = margin + round(2.1 * text) + max(width_of(value, size) for value in arousal)
     right = max(margin, (width_of("valence", text) - wide) // 2 + gap)
-    lines = wrapped(title, text, wide)
-    top = margin + _title_height(lines, text)
-    sheet = Sheet(left + wide + right, top + high + round(3.3 * text) + margin)
-    _write_title(sheet, lines, left, margin, text)
+    sheet, top = _titled_sheet(title, text, left, wide, right, high + round(3.3 * text) + margin)
     for number, picture in enumerate(pictures):
         row, column = divmod(number, columns)
         _paste(sheet, picture, (left + column * pitch[0], top + row * pitch[1]), cell)
@@ -334,10 +320,7 @@ def _draw_strip(
     size, every = _label_size([value for point in points for value in point], text, pitch[0])
     wide, rows = in_a_row * pitch[0] - gap, -(-len(pictures) // in_a_row)
     left = margin + width_of("valence", text) + text
-    lines = wrapped(title, text, wide)
-    top = margin + _title_height(lines, text)
-    sheet = Sheet(left + wide + margin, top + rows * pitch[1] - text + margin // 2)
-    _write_title(sheet, lines, left, margin, text)
+    sheet, top = _titled_sheet(title, text, left, wide, margin, rows * pitch[1] - text + margin // 2)
     for number, (picture, point) in enumerate(zip(pictures, points, strict=True)):
         row, column = divmod(number, in_a_row)
         x, y = left + column * pitch[0], top + row * pitch[1]

@@ -94,6 +94,10 @@ def load_reader(path: str | os.PathLike) -> tuple[Reader, dict]:
     """
     path = existing_file(path)
     metadata, state = _read(path)
+    return _miniature(metadata, state, path.name)
+
+
+def _miniature(metadata: dict[str, str], state: dict[str, Tensor], name: str) -> tuple[Reader, dict]:
     try:
         if metadata["format"] not in MINIATURE_FORMATS:
             raise ValueError(f"its format is {metadata['format']}")
@@ -101,10 +105,10 @@ def load_reader(path: str | os.PathLike) -> tuple[Reader, dict]:
         with torch.device("meta"):
             reader = Reader(tuple(config["channels"]), len(state["head.bias"]))
     except KeyError as error:
-        raise ValueError(f"{path.name} is not a reader of the miniature: it has no {error}.") from error
+        raise ValueError(f"{name} is not a reader of the miniature: it has no {error}.") from error
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise ValueError(f"{path.name} is not a reader of the miniature: {error}.") from error
-    return _frozen(reader, state, path.name), config
+        raise ValueError(f"{name} is not a reader of the miniature: {error}.") from error
+    return _frozen(reader, state, name), config
 
 
 # --- heads on CLIP's image features ----------------------------------------------------------------------------------
@@ -159,14 +163,12 @@ def _heads(metadata: dict[str, str], state: dict[str, Tensor], name: str) -> Cli
     features = "an unnamed model"
     if metadata.get("format") == HEADS_FORMAT:
         told = {"version": str(HEADS_VERSION), "config": "{}"} | metadata
-        features = parse_metadata(told, (HEADS_FORMAT, HEADS_VERSION), name, "", _features) or features
+        form = (HEADS_FORMAT, HEADS_VERSION)
+        model = parse_metadata(told, form, name, "", lambda told: json.loads(told["config"]).get("features"))
+        features = model or features
     with torch.device("meta"):
         heads = ClipHeads(state["valence.weight"].numel(), str(features))
     return _frozen(heads, state, name)
-
-
-def _features(metadata: dict[str, str]) -> str | None:
-    return json.loads(metadata["config"]).get("features")
 
 
 # --- any of them -----------------------------------------------------------------------------------------------------
@@ -183,7 +185,7 @@ def load_emotion_reader(path: str | os.PathLike) -> Reader | ClipHeads:
     metadata, state = _read(path)
     if metadata.get("format") not in MINIATURE_FORMATS:
         return _heads(metadata, state, path.name)
-    reader, config = load_reader(path)
+    reader, config = _miniature(metadata, state, path.name)
     if config.get("kind") != "emotion":
         raise ValueError(
             f"{path.name} reads {config.get('kind')}, not valence and arousal: choose the emotion reader."
