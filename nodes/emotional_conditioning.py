@@ -8,21 +8,8 @@ from torch import Tensor
 from ..emoticrafter.conditioning import ALL_STEPS, KEEP, ZERO
 from ..emoticrafter.interleaved import is_interleaved, keys_and_signs
 from ..emoticrafter.protection import word_directions
-from .inputs import (
-    CATEGORY,
-    FROM_PROMPT,
-    arousal_input,
-    conditioning_input,
-    conditioning_output,
-    gain_input,
-    network_input,
-    pooled_inputs,
-    protection_inputs,
-    searched_as,
-    step_input,
-    strength_input,
-    valence_input,
-)
+from . import inputs
+from .inputs import FROM_PROMPT
 from .networks import ManagedNetwork, encode, inject
 from .notices import warn_of_misreaders
 
@@ -37,32 +24,32 @@ class EmotionalConditioning(io.ComfyNode):
         return io.Schema(
             node_id="EmotiCrafterConditioning",
             display_name="Emotional Conditioning",
-            category=CATEGORY,
-            **searched_as("emoticrafter", "emotional prompt"),
+            category=inputs.CATEGORY,
+            **inputs.searched_as("emoticrafter", "emotional prompt"),
             description="Gives a prompt an emotion: put it between CLIP Text Encode and KSampler, on the positive "
             "prompt, the negative one, or both.",
             inputs=[
-                conditioning_input(),
-                network_input(),
-                valence_input(),
-                arousal_input(),
-                strength_input(),
-                gain_input("valence"),
-                gain_input("arousal"),
-                step_input(
+                inputs.conditioning_input(),
+                inputs.network_input(),
+                inputs.valence_input(),
+                inputs.arousal_input(),
+                inputs.strength_input(),
+                inputs.gain_input("valence"),
+                inputs.gain_input("arousal"),
+                inputs.step_input(
                     "start_percent",
                     0.0,
                     "Where in the denoising the emotion begins; before it the plain prompt lays out the picture.",
                 ),
-                step_input(
+                inputs.step_input(
                     "end_percent",
                     1.0,
                     "Where in the denoising the emotion ends; after it the plain prompt paints the details.",
                 ),
-                *protection_inputs(),
-                *pooled_inputs(),
+                *inputs.protection_inputs(),
+                *inputs.pooled_inputs(),
             ],
-            outputs=[conditioning_output()],
+            outputs=[inputs.conditioning_output()],
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
 

@@ -6,17 +6,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..emoticrafter.regions import regional_emotion
-from .inputs import (
-    CATEGORY,
-    arousal_input,
-    conditioning_input,
-    conditioning_output,
-    network_input,
-    searched_as,
-    slider,
-    strength_input,
-    valence_input,
-)
+from . import inputs
 from .networks import ManagedNetwork, encode
 from .notices import warn_of_unreached
 
@@ -29,22 +19,22 @@ class RegionalEmotion(io.ComfyNode):
         return io.Schema(
             node_id="EmotiCrafterRegional",
             display_name="Regional Emotion",
-            category=CATEGORY,
-            **searched_as("mask", "region", "area"),
+            category=inputs.CATEGORY,
+            **inputs.searched_as("mask", "region", "area"),
             description="Gives part of the picture its own mood and leaves the prompt as it is everywhere else. "
             "Chain one node per region: each lies on top of the one before.",
             inputs=[
-                conditioning_input(),
-                network_input(),
+                inputs.conditioning_input(),
+                inputs.network_input(),
                 io.Mask.Input(
                     "mask",
                     tooltip="Where: white takes the mood, black keeps the prompt, grey mixes both. Any size: it is "
                     "stretched over the picture. An empty mask changes nothing.",
                 ),
-                valence_input(),
-                arousal_input(),
-                strength_input(),
-                slider(
+                inputs.valence_input(),
+                inputs.arousal_input(),
+                inputs.strength_input(),
+                inputs.slider(
                     "feather",
                     0.0,
                     (0.0, 1.0),
@@ -54,7 +44,7 @@ class RegionalEmotion(io.ComfyNode):
                 ),
             ],
             outputs=[
-                conditioning_output(
+                inputs.conditioning_output(
                     "The prompt with the mood inside the mask, for a KSampler or the next Regional Emotion."
                 )
             ],

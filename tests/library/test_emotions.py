@@ -67,19 +67,16 @@ def own(tmp_path: Path, content) -> tuple:
     return read_own_emotions(path)
 
 
-@pytest.mark.parametrize(
-    ("words", "point"),
-    [
+def test_an_emotion_is_found_by_name_set_or_label():
+    for words, point in (
         ("calm", RUSSELL["calm"]),
         ("At  Ease", RUSSELL["at ease"]),
         ("fear", PLUTCHIK["fear"]),
         ("excitement (Mikels)", RUSSELL["excited"]),
         ("joy (Plutchik)", PLUTCHIK["joy"]),
         ("awe (Mikels, FindingEmo's amazement)", PLUTCHIK["amazement"]),
-    ],
-)
-def test_an_emotion_is_found_by_name_set_or_label(words, point):
-    assert find_emotion(words, EMOTIONS) == point
+    ):
+        assert find_emotion(words, EMOTIONS) == point
 
 
 def test_a_name_means_the_own_emotion_where_there_is_one(tmp_path):
@@ -100,20 +97,11 @@ def test_an_unknown_name_gets_similar_ones():
 
 
 def test_own_emotions_keep_their_order_and_name_the_file(tmp_path):
-    emotions, problems = own(
-        tmp_path, "\ufeff" + json.dumps({"homesick": [-1.2, -0.4], "jubelnd, früh": [3, 2.2]})
-    )
-    assert problems == ()
-    assert [emotion.label for emotion in emotions] == [
-        "homesick (emotions.json)",
-        "jubelnd, früh (emotions.json)",
-    ]
-    assert emotions[1].point == (3.0, 2.2)
-
-
-@pytest.mark.parametrize("content", ["{}", " {\n} \n"])
-def test_an_empty_list_is_right(tmp_path, content):
-    assert own(tmp_path, content) == ((), ())
+    written = "\ufeff" + json.dumps({"homesick": [-1.2, -0.4], "jubelnd, früh": [3, 2.2]})
+    (homesick, jubilant), problems = own(tmp_path, written)
+    assert (homesick.label, jubilant.label) == ("homesick (emotions.json)", "jubelnd, früh (emotions.json)")
+    assert jubilant.point == (3.0, 2.2) and problems == ()
+    assert own(tmp_path, "{}") == own(tmp_path, " {\n} \n") == ((), ())
 
 
 MISTAKES = """{

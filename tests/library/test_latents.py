@@ -23,15 +23,11 @@ def test_the_noise_of_a_chosen_latent_stays():
     assert latent_per_point(latent(1, batch_index=[7]), 2)["batch_index"] == [7, 7]
 
 
-@pytest.mark.parametrize("images", [1, 4])
-def test_a_batch_that_fits_passes_as_it_is(images):
-    given = latent(images)
-    assert latent_per_point(given, images) is given
-
-
-@pytest.mark.parametrize(("images", "count"), [(2, 25), (25, 5), (2, 1), (0, 3)])
-def test_a_batch_of_another_size_is_refused_with_both_numbers(images, count):
-    with pytest.raises(
-        ValueError, match=f"holds {images} images, but there are {count} points: expected 1, which"
-    ):
-        latent_per_point(latent(images), count)
+def test_a_batch_that_fits_passes_as_it_is_and_another_is_refused_with_both_numbers():
+    for images in (1, 4):
+        given = latent(images)
+        assert latent_per_point(given, images) is given
+    for images, count in ((2, 25), (25, 5), (2, 1), (0, 3)):
+        told = f"holds {images} images, but there are {count} points: expected 1, which"
+        with pytest.raises(ValueError, match=told):
+            latent_per_point(latent(images), count)

@@ -70,11 +70,8 @@ def test_a_route_is_drawn_on_request():
     assert draw_map(GRID).tobytes() != draw_map(GRID, route=True).tobytes()
 
 
-def test_no_points_are_refused():
+def test_no_points_and_other_numbers_of_both_kinds_are_refused():
     with pytest.raises(ValueError, match="connect asked, read or both"):
         draw_map()
-
-
-def test_other_numbers_of_points_are_refused():
     with pytest.raises(ValueError, match=r"25 points were asked for and 24 were read.*in the same order"):
         draw_map(GRID, GRID[1:])
