@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from trainer.world.canvas import colour, curve, dashes, dots, ellipse, mix, ribbon
+from trainer.world.canvas import box, colour, curve, dashes, dots, ellipse, mix, ribbon
 from trainer.world.world import World
 
 WHITE = colour("#ffffff")
@@ -59,12 +59,8 @@ def _crescent(x: float, y: float, r: float) -> np.ndarray:
     turn = np.linspace(-0.35, 1.35, 20) * math.pi
     horn = np.linspace(1.22, -0.22, 16) * math.pi
     outer = np.column_stack([x + r * np.cos(turn), y + r * np.sin(turn)])
-    return np.concatenate(
-        [
-            outer,
-            np.column_stack([x + 0.4 * r + 0.72 * r * np.cos(horn), y - 0.42 * r + 0.72 * r * np.sin(horn)]),
-        ]
-    )
+    inner = np.column_stack([x + 0.4 * r + 0.72 * r * np.cos(horn), y - 0.42 * r + 0.72 * r * np.sin(horn)])
+    return np.concatenate([outer, inner])
 
 
 def _sunbeams(world: World, x: float, y: float, tint: np.ndarray) -> None:
@@ -126,8 +122,7 @@ def _rainbow(world: World) -> None:
 def paint_land(world: World) -> None:
     """The far hills with what stands on them, and the ground of the setting."""
     mood, h = world.mood, world.horizon
-    levels = [colour(c) for c in GROUNDS[world.scene.setting]]
-    ground = mood.by_valence(*levels)
+    ground = mood.tint(*GROUNDS[world.scene.setting])
     generator = world.random("land")
     _, haze = world.sky()
     phases = generator.uniform(0, 6.28, 4)
@@ -152,14 +147,14 @@ def _below(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def sea_colours(world: World) -> tuple[np.ndarray, np.ndarray]:
     """Colours of water at the horizon and nearby."""
-    far = world.mood.by_valence(colour("#59656f"), colour("#5f9fb8"), colour("#4fc0d8"))
-    near = world.mood.by_valence(colour("#323d48"), colour("#2f6f96"), colour("#1f8fc4"))
+    far = world.mood.tint("#59656f", "#5f9fb8", "#4fc0d8")
+    near = world.mood.tint("#323d48", "#2f6f96", "#1f8fc4")
     return far, near
 
 
 def _sea(world: World, h: float) -> None:
     far, near = sea_colours(world)
-    world.brush.fill(np.array([[-0.02, h - 0.02], [1.02, h - 0.02], [1.02, 1], [-0.02, 1]]), far, near)
+    world.brush.fill(box(-0.02, h - 0.02, 1.02, 1), far, near)
     swell(world, h + 0.01, h + 0.11, 3, 0.5)
 
 
@@ -185,17 +180,13 @@ def water(world: World, rows: int) -> None:
     """Water over the land from just below the horizon, with a path of sunlight and waves."""
     mood, shore = world.mood, world.horizon + 0.05
     far, near = sea_colours(world)
-    world.brush.fill(
-        np.array([[-0.02, shore], [1.02, shore], [1.02, 1.02], [-0.02, 1.02]]),
-        mix(far, world.sky()[1], 0.35),
-        near,
-    )
+    world.brush.fill(box(-0.02, shore, 1.02, 1.02), mix(far, world.sky()[1], 0.35), near)
     glint = colour("#e8ecff" if world.night else "#fff0b8")
     rows_y = np.linspace(shore + 0.02, 0.95, 9)
     path = [ellipse(world.sun[0], y, 0.03 + 0.10 * (y - shore), 0.005) for y in rows_y]
     world.brush.fill(path, glint, alpha=mood.by_valence(0.05, 0.4, 0.9), soft=0.003, lit=False)
     if world.scene.setting == "beach":
-        sand = world.mood.by_valence(*(colour(c) for c in GROUNDS["beach"]))
+        sand = world.mood.tint(*GROUNDS["beach"])
         for x in (0.06, 0.94):
             world.brush.ball(x, world.horizon + 0.15, 0.15, 0.03, mix(sand, WHITE, 0.15), sand * 0.85)
             landmark(world, x, world.horizon + 0.14, 0.36)
@@ -210,7 +201,7 @@ def _edges(generator: np.random.Generator, count: int, gap: float = 0.2) -> np.n
 
 def _forest(world: World, generator: np.random.Generator) -> None:
     mood, h = world.mood, world.horizon
-    leaf = mood.by_valence(colour("#4b4a44"), colour("#3f6b48"), colour("#55953f"))
+    leaf = mood.tint("#4b4a44", "#3f6b48", "#55953f")
     for layer, haze in ((0, 0.45), (1, 0.12)):
         tint = mix(leaf, world.sky()[1], haze + 0.2 * mood.calm)
         firs = []
@@ -235,7 +226,7 @@ def _fir(x: float, y: float, tall: float, wind: float, thin: float) -> list[np.n
 
 def _firs(world: World, generator: np.random.Generator) -> None:
     mood, h = world.mood, world.horizon
-    leaf = mood.by_valence(colour("#5a636b"), colour("#5d7f86"), colour("#5fa08e"))
+    leaf = mood.tint("#5a636b", "#5d7f86", "#5fa08e")
     for x, tall in zip(_edges(generator, 6), generator.uniform(0.13, 0.24, 6), strict=True):
         firs = _fir(x, h + 0.03, tall, world.wind * 0.25, 0.6 * mood.gloom)
         world.brush.fill(firs, mix(leaf, WHITE, 0.75), leaf)
@@ -247,7 +238,7 @@ def _bushes(world: World, generator: np.random.Generator) -> None:
 
 
 def _bush(world: World, x: float, y: float, big: float) -> None:
-    leaf = world.mood.by_valence(colour("#6d6650"), colour("#6d9457"), colour("#62ad48"))
+    leaf = world.mood.tint("#6d6650", "#6d9457", "#62ad48")
     puff = [ellipse(x + d * big + world.wind * 0.3 * big, y - big * (0.4 + u), big * r, big * r)
             for d, u, r in ((-0.8, 0.0, 0.8), (0.0, 0.5, 1.0), (0.8, 0.0, 0.75))]  # fmt: skip
     world.brush.fill(puff, mix(leaf, WHITE, 0.15), leaf * 0.75)
@@ -259,7 +250,7 @@ def _cacti(world: World, generator: np.random.Generator) -> None:
 
 
 def _cactus(world: World, x: float, y: float, tall: float) -> None:
-    green = world.mood.by_valence(colour("#6c6b55"), colour("#5f8a5e"), colour("#4fa45c"))
+    green = world.mood.tint("#6c6b55", "#5f8a5e", "#4fa45c")
     brush = world.brush.at(x, y, tall, lean=0.15 * world.wind)
     arms = [
         curve([(0, -0.4), (-0.22, -0.42), (-0.25, -0.7)]),
@@ -276,7 +267,7 @@ def _palms(world: World, generator: np.random.Generator) -> None:
 
 def _palm(world: World, x: float, y: float, tall: float) -> None:
     mood = world.mood
-    leaf = mood.by_valence(colour("#5f6050"), colour("#4f8a55"), colour("#3fae4f"))
+    leaf = mood.tint("#5f6050", "#4f8a55", "#3fae4f")
     brush = world.brush.at(x, y, tall, lean=0.25 * world.wind)
     brush.line([(0, 0), (0.05, -0.5), (0.02, -1)], 0.07, colour("#7d6248"), 0.045)
     droop = mood.by_valence(0.55, 0.25, 0.1)
@@ -292,7 +283,7 @@ def landmark(world: World, x: float, y: float, tall: float) -> None:
     """One of the things that stand in this setting, its foot at (x, y); nothing in a town."""
     mood, setting = world.mood, world.scene.setting
     if setting in ("forest", "snow"):
-        leaf = mood.by_valence(colour("#51504a"), colour("#3f6b48"), colour("#55953f"))
+        leaf = mood.tint("#51504a", "#3f6b48", "#55953f")
         top = WHITE if setting == "snow" else leaf
         world.brush.fill(
             _fir(x, y, tall, 0.25 * world.wind, 0.6 * mood.gloom), mix(leaf, top, 0.8), leaf * 0.75
@@ -307,26 +298,18 @@ def landmark(world: World, x: float, y: float, tall: float) -> None:
 
 def _skyline(world: World, generator: np.random.Generator) -> None:
     mood, h = world.mood, world.horizon
-    wall = mood.by_valence(colour("#565860"), colour("#8a8690"), colour("#c08f78"))
+    wall = mood.tint("#565860", "#8a8690", "#c08f78")
     wall = mix(wall, world.sky()[1], 0.3 + 0.2 * mood.calm)
     edges = np.linspace(-0.02, 1.02, 11)
     blocks, panes = [], []
     for left, right, tall in zip(edges[:-1], edges[1:], generator.uniform(0.08, 0.25, 10), strict=True):
         roof = h - tall
         middle = (left + right) / 2
-        blocks.append(
-            np.array(
-                [[left, h + 0.04], [left, roof], [middle, roof - 0.045], [right, roof], [right, h + 0.04]]
-            )
-        )
-        for px in (0.3, 0.7):
-            for py in np.arange(roof + 0.03, h - 0.02, 0.055):
-                x = mix(left, right, px)
-                panes.append(
-                    np.array(
-                        [[x - 0.012, py], [x + 0.012, py], [x + 0.012, py + 0.025], [x - 0.012, py + 0.025]]
-                    )
-                )
+        gable = [[left, roof], [middle, roof - 0.045], [right, roof]]
+        blocks.append(np.array([[left, h + 0.04], *gable, [right, h + 0.04]]))
+        for x in (mix(left, right, 0.3), mix(left, right, 0.7)):
+            rows = np.arange(roof + 0.03, h - 0.02, 0.055)
+            panes += [box(x - 0.012, y, x + 0.012, y + 0.025) for y in rows]
     world.brush.fill(blocks, wall, wall * 0.8)
     dark, lamp = wall * 0.5 * world.brush.light, colour("#ffd27a")
     glow = mood.by_valence(0.05, 0.45, 1.0) * (1.0 if world.scene.time in ("night", "sunset") else 0.7)
@@ -347,11 +330,10 @@ def _ground_detail(world: World, generator: np.random.Generator, ground: np.ndar
     else:
         marks = [ellipse(x, v, 0.06 * n, 0.006 * n) for x, v, n in zip(spots[:12, 0], y, near, strict=False)]
         world.brush.fill(marks, ground * 0.8, alpha=0.5, soft=0.003)
-    tints = [colour(c) for c in ("#ff7f9f", "#ffd84a", "#ffffff")]
-    for k, tint in enumerate(tints):
+    for k, tint in enumerate(("#ff7f9f", "#ffd84a", "#ffffff")):
         size = (0.006 + 0.010 * mood.joy) * near[k::3]
         heads = dots(spots[k::3, 0], y[k::3] - 0.05 * near[k::3], size)
-        world.brush.fill(heads, tint, alpha=mood.joy)
+        world.brush.fill(heads, colour(tint), alpha=mood.joy)
 
 
 _STANDING = {

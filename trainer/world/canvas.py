@@ -66,6 +66,11 @@ def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> np.
     return _CIRCLE * (rx, ry) @ np.array([[c, s], [-s, c]]) + (x, y)
 
 
+def box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
+    """The outline of a rectangle [4, 2]."""
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+
+
 def ribbon(points: Points, width: float, end: float | None = None) -> np.ndarray:
     """The outline of a stroke along points [N, 2], of `width` at its start and `end` at its end."""
     p = np.asarray(points, dtype=np.float64)
@@ -93,6 +98,17 @@ def dots(x: np.ndarray, y: np.ndarray, r: np.ndarray | float) -> list[np.ndarray
     return list(
         _CIRCLE[None, ::4] * np.broadcast_to(r, x.shape)[:, None, None] + np.stack([x, y], 1)[:, None]
     )
+
+
+def between(x: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """The outline [2N, 2] of what lies between two lines over x [N]."""
+    return np.concatenate([np.column_stack([x, upper]), np.column_stack([x, lower])[::-1]])
+
+
+def mirrored(half: Points) -> np.ndarray:
+    """An outline that is alike on both sides of x = 0, from its half on one side, in order."""
+    p = np.asarray(half, dtype=np.float64)
+    return np.concatenate([p, (p * (-1, 1))[::-1][p[::-1, 0] != 0]])
 
 
 def spiky(points: np.ndarray, length: float) -> np.ndarray:
@@ -136,7 +152,7 @@ class Brush:
 
     def fill(
         self,
-        shape: np.ndarray | list[np.ndarray],
+        shape: Points | list[np.ndarray],
         top: np.ndarray,
         bottom: np.ndarray | None = None,
         *,
@@ -149,10 +165,10 @@ class Brush:
 
         `soft` blurs the edge (a fraction of the picture); `ink` is the strength of a thin dark outline.
         """
-        shapes = shape if isinstance(shape, list) else [shape]
-        if alpha < 0.004 or not shapes:
+        if alpha < 0.004 or not len(shape):
             return
-        points = np.concatenate(shapes) if len(shapes) > 1 else np.asarray(shapes[0])
+        shapes = shape if np.ndim(shape[0]) == 2 else [shape]
+        points = np.concatenate(shapes)
         points = (points @ self.matrix[:, :2].T + self.matrix[:, 2]) * self.size
         counts = [len(s) for s in shapes]
         if ink:
@@ -172,9 +188,8 @@ class Brush:
             cover = cv2.GaussianBlur(cover, (0, 0), soft)
         paint = (top * self.light if lit else top)[:, None, None]
         if bottom is not None:
-            t = (np.arange(y0, y1, dtype=np.float32) + np.float32(0.5 - low[1])) / np.float32(
-                max(high[1] - low[1], 1e-6)
-            )
+            t = np.arange(y0, y1, dtype=np.float32) + np.float32(0.5 - low[1])
+            t /= np.float32(max(high[1] - low[1], 1e-6))
             other = (bottom * self.light if lit else bottom)[:, None, None]
             paint = paint + (other - paint) * np.clip(t, 0, 1)[:, None]
         region = self.pixels[:, y0:y1, x0:x1]

@@ -7,18 +7,13 @@ import math
 import numpy as np
 
 from trainer.world.backdrop import GROUNDS, landmark, swell, water
-from trainer.world.canvas import INK, Brush, colour, curve, dashes, dots, ellipse, mix, ribbon
+from trainer.world.canvas import INK, Brush, box, colour, curve, dashes, dots, ellipse, mix, ribbon
 from trainer.world.world import World
 
 WHITE = colour("#ffffff")
 LAMP = colour("#ffd884")
 WALLS = ("#e8d4b0", "#d9a58a", "#b8c4cc", "#e0c070", "#c8b0c8")
 ROOFS = ("#b0483a", "#7a4a3a", "#4f6a86", "#8a5a78", "#5f7a4a")
-
-
-def box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
-    """A rectangle's outline [4, 2]."""
-    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
 
 
 def _painted(world: World, plain: np.ndarray) -> np.ndarray:
@@ -39,7 +34,7 @@ def paint_mountain(world: World) -> None:
     mood = world.mood
     generator = world.random("ridge")
     base = world.horizon + 0.06
-    rock = mood.by_valence(colour("#4a4c55"), colour("#77788a"), colour("#a08a90"))
+    rock = mood.tint("#4a4c55", "#77788a", "#a08a90")
     peak = 0.5 + 1.5 * world.place
     for x, top, wide, haze in ((peak - world.side * 0.30, 0.34, 0.36, 0.4), (peak + world.side * 0.33, 0.38, 0.32, 0.3),
                                (peak, 0.13, 0.50, 0.0)):  # fmt: skip
@@ -77,7 +72,7 @@ def _slopes(world, generator, x, top, wide, base):
 
 
 def _snowcap(world: World, left, right, teeth, x: float, top: float) -> None:
-    snow = world.mood.by_valence(colour("#a8b0bc"), colour("#eef4fa"), colour("#fff4e0"))
+    snow = world.mood.tint("#a8b0bc", "#eef4fa", "#fff4e0")
     jag = 0.035 + 0.03 * world.mood.wild
     low = max(left[3][1], right[3][1])
     edge = [
@@ -112,7 +107,7 @@ def paint_house(world: World) -> None:
         (0.20, -0.67 + sag * 0.8),
         (0.44, -0.42 - jut * 2),
     ]
-    brush.fill(np.array([*ridge, (0.36, -0.42), (-0.36, -0.42)]), mix(roof, WHITE, 0.1), roof * 0.75, ink=0.6)
+    brush.fill([*ridge, (0.36, -0.42), (-0.36, -0.42)], mix(roof, WHITE, 0.1), roof * 0.75, ink=0.6)
     for y in (-0.50, -0.59):
         half = 0.40 * (0.86 + y) / 0.40
         brush.line([(-half, y), (0, y + 0.02 + sag), (half, y)], 0.012, roof * 0.6, alpha=0.7)
@@ -155,7 +150,7 @@ def _front(brush: Brush, world: World, wall: np.ndarray, roof: np.ndarray) -> No
 def _decay(brush: Brush, world: World) -> None:
     """Cracks in the wall, boards over the windows and holes in the roof."""
     gloom = world.mood.gloom
-    cracks = [ribbon(np.array(p), 0.014, 0.003) for p in (
+    cracks = [ribbon(p, 0.014, 0.003) for p in (
         [(-0.30, -0.45), (-0.27, -0.36), (-0.31, -0.27), (-0.28, -0.16)],
         [(0.12, 0.0), (0.15, -0.10), (0.11, -0.17), (0.14, -0.25)],
         [(0.33, -0.42), (0.29, -0.37), (0.31, -0.30)])]  # fmt: skip
@@ -166,15 +161,13 @@ def _decay(brush: Brush, world: World) -> None:
         0.03,
     )
     brush.fill(planks, colour("#6a5a4c"), alpha=gloom)
-    brush.fill(
-        np.array([[-0.22, -0.56], [-0.14, -0.60], [-0.12, -0.52], [-0.19, -0.50]]), INK, alpha=0.9 * gloom
-    )
+    brush.fill([[-0.22, -0.56], [-0.14, -0.60], [-0.12, -0.52], [-0.19, -0.50]], INK, alpha=0.9 * gloom)
 
 
 def _smoke(world: World, brush: Brush) -> None:
     """Smoke from the chimney: a still thread when calm, torn away when wild; white or sooty."""
     mood = world.mood
-    tint = mood.by_valence(colour("#33343a"), colour("#b8b8c0"), colour("#fff2e4"))
+    tint = mood.tint("#33343a", "#b8b8c0", "#fff2e4")
     blown = world.wind * world.side
     for k in range(5):
         t = (k + 1) / 5
@@ -194,8 +187,8 @@ def _smoke(world: World, brush: Brush) -> None:
 def paint_street(world: World) -> None:
     """A street in one-point perspective; depth 0 is the vanishing point, 1 the picture's edge."""
     mood = world.mood
-    stone = mood.by_valence(colour("#5c5e66"), colour("#938e8a"), colour("#ccac84"))
-    stone = mix(stone, mood.by_valence(*(colour(c) for c in GROUNDS[world.scene.setting])), 0.55)
+    stone = mood.tint("#5c5e66", "#938e8a", "#ccac84")
+    stone = mix(stone, mood.tint(*GROUNDS[world.scene.setting]), 0.55)
     depth = np.linspace(0.02, 1.3, 8)
     left, right = _along(world, -0.34, 0.62, depth), _along(world, 0.34, 0.62, depth)
     world.brush.fill(np.concatenate([left, right[::-1]]), mix(stone, world.sky()[1], 0.3), stone * 0.8)
@@ -299,7 +292,7 @@ def paint_lighthouse(world: World) -> None:
     water(world, 3)
     tower = _painted(world, colour("#f2ece0"))
     stripe = _painted(world, colour(("#c8433a", "#3a5f9a", "#2f7a6a")[int(world.hue[0] * 3)]))
-    rock = mood.by_valence(colour("#3f4046"), colour("#66625f"), colour("#8a7462"))
+    rock = mood.tint("#3f4046", "#66625f", "#8a7462")
     at = 0.5 + world.place
     jag = 0.04 * mood.energy
     cliff = [
@@ -312,21 +305,21 @@ def paint_lighthouse(world: World) -> None:
         (0.36, 0.10),
     ]
     brush = world.spotlit.at(at, 0.86, world.scale)
-    brush.fill(np.array(cliff), mix(rock, WHITE, 0.15), rock * 0.6, ink=0.5)
+    brush.fill(cliff, mix(rock, WHITE, 0.15), rock * 0.6, ink=0.5)
     lean = brush.at(0, -0.07, lean=0.12 * mood.energy * side)
     _beam(world, lean)
     shaft = np.array([[-0.115, 0.0], [-0.075, -0.50], [0.075, -0.50], [0.115, 0.0]])
     lean.fill(shaft, mix(tower, WHITE, 0.15), tower * 0.8, ink=0.5)
     for low, high in ((0.06, 0.17), (0.28, 0.39)):
         a, b = (0.115 - 0.08 * v for v in (low, high))
-        lean.fill(np.array([[-a, -low], [-b, -high], [b, -high], [a, -low]]), stripe, stripe * 0.85)
-    lean.fill(np.array([[0.03, 0.0], [0.02, -0.50], [0.075, -0.50], [0.115, 0.0]]), INK, alpha=0.22)
+        lean.fill([[-a, -low], [-b, -high], [b, -high], [a, -low]], stripe, stripe * 0.85)
+    lean.fill([[0.03, 0.0], [0.02, -0.50], [0.075, -0.50], [0.115, 0.0]], INK, alpha=0.22)
     lean.fill(box(-0.10, -0.525, 0.10, -0.495), INK * 1.5)
     lamp = mix(colour("#4a4a50") * brush.light, colour("#fff2b0"), 0.12 + 0.88 * mood.bright)
     lean.fill(box(-0.055, -0.61, 0.055, -0.525), lamp, lit=False, ink=0.7)
-    lean.fill(np.array([[-0.085, -0.605], [0.0, -0.70], [0.085, -0.605]]), stripe, stripe * 0.8, ink=0.5)
+    lean.fill([[-0.085, -0.605], [0.0, -0.70], [0.085, -0.605]], stripe, stripe * 0.8, ink=0.5)
     cracks = [
-        ribbon(np.array(p), 0.012, 0.003)
+        ribbon(p, 0.012, 0.003)
         for p in (
             [(-0.06, -0.46), (-0.03, -0.36), (-0.07, -0.26)],
             [(0.05, -0.05), (0.02, -0.15), (0.06, -0.24)],
@@ -366,7 +359,7 @@ def paint_windmill(world: World) -> None:
     brush.ball(0, 0.0, 0.26, 0.03, INK, alpha=0.4, soft=0.015)
     shaft = np.array([[-0.17, 0.0], [-0.10, -0.46], [0.10, -0.46], [0.17, 0.0]])
     brush.fill(shaft, mix(wall, WHITE, 0.12), wall * 0.75, ink=0.5)
-    brush.fill(np.array([[0.04, 0.0], [0.03, -0.46], [0.10, -0.46], [0.17, 0.0]]), INK, alpha=0.2)
+    brush.fill([[0.04, 0.0], [0.03, -0.46], [0.10, -0.46], [0.17, 0.0]], INK, alpha=0.2)
     brush.fill(
         np.concatenate(
             [curve([(-0.125, -0.44), (-0.08, -0.57), (0.0, -0.62), (0.08, -0.57), (0.125, -0.44)])]
@@ -381,7 +374,7 @@ def paint_windmill(world: World) -> None:
     brush.fill(box(-0.04, -0.36, 0.04, -0.26), pane, lit=False, ink=0.6)
     brush.fill(box(-0.055, -0.14, 0.055, 0.0), roof * 0.6, ink=0.5)
     cracks = [
-        ribbon(np.array(p), 0.013, 0.003)
+        ribbon(p, 0.013, 0.003)
         for p in (
             [(-0.10, -0.40), (-0.06, -0.30), (-0.11, -0.20)],
             [(0.09, -0.03), (0.06, -0.13), (0.11, -0.22)],
@@ -394,7 +387,7 @@ def paint_windmill(world: World) -> None:
 def _sails(hub: Brush, world: World) -> None:
     """Four vanes, torn with gloom; seen in a whirl of after-images with energy."""
     mood = world.mood
-    cloth = mood.by_valence(colour("#77746e"), colour("#ece4d4"), colour("#fff0c8"))
+    cloth = mood.tint("#77746e", "#ece4d4", "#fff0c8")
     turn = 0.2 + 0.9 * world.hue[2]
     for ghost in (3, 2, 1, 0):
         alpha = 1.0 if ghost == 0 else 0.45 * mood.energy / ghost**0.5
@@ -413,7 +406,7 @@ def _sails(hub: Brush, world: World) -> None:
                 ]
             )
             sheets.append(sheet @ np.array([[c, s], [-s, c]]))
-            spars.append(ribbon(np.array([[0, 0], [0.42 * c, 0.42 * s]]), 0.022, 0.014))
+            spars.append(ribbon([[0, 0], [0.42 * c, 0.42 * s]], 0.022, 0.014))
         vane.fill(sheets, cloth, cloth * 0.85, alpha=alpha, ink=0.4 if ghost == 0 else 0)
         vane.fill(spars, colour("#5a4030"), alpha=alpha)
     hub.ball(0, 0, 0.032, 0.032, colour("#4a3628"))

@@ -25,7 +25,7 @@ def paint_tree(world: World) -> None:
     mood = world.mood
     brush = world.spotlit.at(0.5 + world.place, 0.93, 0.80 * world.scale, lean=0.38 * world.wind)
     brush.ball(0, 0.01, 0.34, 0.035, INK, alpha=0.35, soft=0.015)
-    bark = mood.by_valence(colour("#4a4346"), colour("#6b4c36"), colour("#84562f"))
+    bark = mood.tint("#4a4346", "#6b4c36", "#84562f")
     trunk = curve([(0.0, 0.02), (-0.02, -0.25), (0.02, -0.45), (0.0, -0.66)])
     roots = [ribbon(curve([(0, -0.12), (s * 0.06, -0.02), (s * 0.17, 0.02)]), 0.07, 0.01) for s in (-1, 1)]
     wood = [ribbon(trunk, 0.13, 0.05), *roots, *_branches(world)]
@@ -45,7 +45,7 @@ def _branches(world: World) -> list[np.ndarray]:
         wood.append(ribbon(curve([(0, -start), middle, tip]), 0.05, 0.008))
         for side in (-1, 1):
             twig = tip + np.array([side * 0.08 + 0.05 * x, -0.07 + 0.02 * kink[3] + 1.5 * droop])
-            wood.append(ribbon(np.array([0.3 * np.array(middle) + 0.7 * tip, twig]), 0.018, 0.004))
+            wood.append(ribbon([0.3 * np.array(middle) + 0.7 * tip, twig], 0.018, 0.004))
     return wood
 
 
@@ -110,7 +110,7 @@ def paint_flowers(world: World) -> None:
 
 def _flower(brush: Brush, world: World, x: float, tall: float, r: float, tint: np.ndarray) -> None:
     mood = world.mood
-    green = mood.by_valence(colour("#6b6444"), colour("#4f8a45"), colour("#4fb040"))
+    green = mood.tint("#6b6444", "#4f8a45", "#4fb040")
     side = 1 if x >= 0 else -1
     hang = mood.gloom * (1 - 0.35 * mood.wild)
     high = tall * (1 - 0.18 * hang + 0.06 * mood.joy)
@@ -147,5 +147,5 @@ def _blossom(brush: Brush, world: World, tint: np.ndarray) -> None:
             tip = np.array([c, s]) * 1.15 * long
             petals.append(_leaf(np.array([c, s]) * 0.1, tip, 2.2 * wide))
         brush.fill(petals, mix(tint * shade, WHITE, 0.12), tint * shade * 0.85, ink=0.4)
-    heart = mood.by_valence(colour("#4a3828"), colour("#c89030"), colour("#ffd040"))
+    heart = mood.tint("#4a3828", "#c89030", "#ffd040")
     brush.ball(0, 0, 0.30, 0.30, heart, heart * 0.7, ink=0.3)

@@ -23,7 +23,7 @@ def _cloth(world: World, plain: np.ndarray) -> np.ndarray:
 def paint_boat(world: World) -> None:
     mood, side = world.mood, world.side
     water(world, 3)
-    wood = mood.by_valence(colour("#4f4a48"), colour("#8a5a38"), colour("#b8682f"))
+    wood = mood.tint("#4f4a48", "#8a5a38", "#b8682f")
     sail, trim = (_cloth(world, colour(c)) for c in STRIPES[int(world.hue[0] * 4)])
     sail = mix(sail, mood.by_valence(colour("#8a8c90"), WHITE, WHITE), 0.25)
     y = 0.82 - 0.02 * mood.energy
@@ -113,11 +113,11 @@ def paint_balloon(world: World) -> None:
     patches = [ellipse(-0.12, -0.60, 0.045, 0.05, 0.4), ellipse(0.14, -0.48, 0.05, 0.04, 0.2)]
     brush.fill(patches, colour("#55504e"), alpha=0.85 * mood.gloom, ink=0.5 * mood.gloom)
     burner = 0.03 + 0.09 * mood.wild
-    flame = mood.by_valence(colour("#b0604a"), colour("#ff9a3a"), colour("#ffd24a"))
+    flame = mood.tint("#b0604a", "#ff9a3a", "#ffd24a")
     brush.glow(0, -0.24, 0.13, flame, 0.35 + 0.5 * mood.wild)
     brush.fill(_leaf_flame(0, -0.19, 0.05, burner + 0.03), flame, colour("#fff0b0"), lit=False)
     brush.fill(
-        np.array([[-0.075, -0.10], [0.075, -0.10], [0.06, 0.02], [-0.06, 0.02]]),
+        [[-0.075, -0.10], [0.075, -0.10], [0.06, 0.02], [-0.06, 0.02]],
         colour("#a8703f"),
         colour("#6e4526"),
         ink=0.6,
@@ -162,9 +162,7 @@ def _far_balloons(world: World, tint: np.ndarray) -> None:
         brush = world.brush.at(x, y, angle=world.side * 0.3 * world.mood.energy)
         brush.ball(0, 0, r, r * 1.15, mix(far, WHITE, 0.2), far * 0.85)
         brush.fill(
-            np.array(
-                [[-0.3 * r, 1.45 * r], [0.3 * r, 1.45 * r], [0.25 * r, 1.85 * r], [-0.25 * r, 1.85 * r]]
-            ),
+            [[-0.3 * r, 1.45 * r], [0.3 * r, 1.45 * r], [0.25 * r, 1.85 * r], [-0.25 * r, 1.85 * r]],
             far * 0.6,
         )
 
@@ -184,13 +182,13 @@ def paint_campfire(world: World) -> None:
     mood = world.mood
     at, ground = 0.5 + world.place, 0.86
     tall = mood.by_arousal(0.20, 0.40, 0.68) * world.scale
-    hot = mood.by_valence(colour("#c04a3a"), colour("#f4701e"), colour("#ff8c22"))
+    hot = mood.tint("#c04a3a", "#f4701e", "#ff8c22")
     _soot(world, at, ground, tall)
     bright = 0.25 + 0.45 * mood.wild
     world.brush.glow(at, ground - 0.06, 0.30 + 0.20 * mood.wild, hot, bright)
     brush = world.spotlit.at(at, ground)
     brush.ball(0, 0.05, 0.34, 0.06, mix(INK, hot, 0.25), soft=0.012)
-    stone = mood.by_valence(colour("#50525a"), colour("#7d7a7a"), colour("#a08a78"))
+    stone = mood.tint("#50525a", "#7d7a7a", "#a08a78")
     for side in (-1, 1):
         brush.fill(
             [ellipse(side * x, y, 0.06, 0.045) for x, y in ((0.30, 0.03), (0.21, -0.005))],
@@ -198,7 +196,7 @@ def paint_campfire(world: World) -> None:
             stone * 0.6,
             ink=0.4,
         )
-    bark = mood.by_valence(colour("#3f3836"), colour("#6b4630"), colour("#84522c"))
+    bark = mood.tint("#3f3836", "#6b4630", "#84522c")
     _flames(world, brush, tall, hot)
     for x0, y0, x1, y1 in (
         (-0.24, 0.06, 0.16, -0.05),
@@ -218,8 +216,8 @@ def paint_campfire(world: World) -> None:
 def _flames(world: World, brush: Brush, tall: float, hot: np.ndarray) -> None:
     """Three layers of tongues: low and round when calm, tall, split and leaning when wild."""
     mood = world.mood
-    middle = mood.by_valence(colour("#d8785a"), colour("#ffb83a"), colour("#ffd23f"))
-    core = mood.by_valence(colour("#d8c0b0"), colour("#ffe9a0"), colour("#fff6c8"))
+    middle = mood.tint("#d8785a", "#ffb83a", "#ffd23f")
+    core = mood.tint("#d8c0b0", "#ffe9a0", "#fff6c8")
     shifts = world.random("flames").uniform(-1, 1, (3, 5))
     lean = 0.30 * world.wind
     for layer, (size, tint) in enumerate(((1.0, hot), (0.70, middle), (0.42, core))):
@@ -281,7 +279,7 @@ def _sparks(world: World, brush: Brush, tall: float) -> None:
     trail = np.column_stack(
         [0.04 * world.wind * (1 + spots[:, 2]), -0.012 - 0.05 * mood.energy * spots[:, 2]]
     )
-    tint = mood.by_valence(colour("#e07050"), colour("#ffc860"), colour("#fff0a0"))
+    tint = mood.tint("#e07050", "#ffc860", "#fff0a0")
     brush.fill(
         dashes(start, start + trail, 0.008 + 0.008 * spots[:, 3], 0.3),
         tint,

@@ -64,6 +64,10 @@ class Mood:
         """Blends three colours or numbers along valence."""
         return mix(mix(plain, gloomy, self.gloom), glorious, self.joy)
 
+    def tint(self, gloomy: str, plain: str, glorious: str) -> np.ndarray:
+        """Blends three colours, `#rrggbb`, along valence."""
+        return self.by_valence(colour(gloomy), colour(plain), colour(glorious))
+
     def by_arousal(self, calm, plain, wild):
         """Blends three colours or numbers along arousal."""
         return mix(mix(plain, calm, self.calm), wild, self.energy)
@@ -108,5 +112,4 @@ class World:
 
     def sky(self) -> tuple[np.ndarray, np.ndarray]:
         """The sky's colours at the top and at the horizon."""
-        levels = [[colour(c) for c in pair] for pair in SKIES[self.scene.time]]
-        return tuple(self.mood.by_valence(*(level[i] for level in levels)) for i in (0, 1))
+        return tuple(self.mood.tint(*levels) for levels in zip(*SKIES[self.scene.time], strict=True))
