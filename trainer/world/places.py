@@ -7,10 +7,11 @@ import math
 import numpy as np
 
 from trainer.world.backdrop import GROUNDS, landmark, swell, water
-from trainer.world.canvas import INK, Brush, box, colour, curve, dashes, dots, ellipse, mix, ribbon
+from trainer.world.canvas import INK, Brush, box, colour, curve, dashes, dots, ellipse, mirrored, mix, ribbon
 from trainer.world.world import World
 
 WHITE = colour("#ffffff")
+Values = float | np.ndarray
 LAMP = colour("#ffd884")
 WALLS = ("#e8d4b0", "#d9a58a", "#b8c4cc", "#e0c070", "#c8b0c8")
 ROOFS = ("#b0483a", "#7a4a3a", "#4f6a86", "#8a5a78", "#5f7a4a")
@@ -18,9 +19,18 @@ ROOFS = ("#b0483a", "#7a4a3a", "#4f6a86", "#8a5a78", "#5f7a4a")
 
 def _painted(world: World, plain: np.ndarray) -> np.ndarray:
     """The colour of paint: weathered with gloom, fresh with joy."""
-    return world.mood.by_valence(
-        mix(plain, colour("#6a6c72"), 0.62), plain, mix(plain, colour("#ffdf90"), 0.25)
-    )
+    faded, fresh = mix(plain, colour("#6a6c72"), 0.62), mix(plain, colour("#ffdf90"), 0.25)
+    return world.mood.by_valence(faded, plain, fresh)
+
+
+def _cracks(brush: Brush, world: World, width: float, *paths: list) -> None:
+    """Cracks that open with gloom."""
+    brush.fill([ribbon(path, width, 0.003) for path in paths], INK, alpha=0.85 * world.mood.gloom)
+
+
+def _pane(brush: Brush, world: World) -> np.ndarray:
+    """The colour of a window."""
+    return mix(colour("#2a3040") * brush.light, LAMP, _lamplight(world))
 
 
 def _lamplight(world: World) -> float:
@@ -59,14 +69,8 @@ def _slopes(world, generator, x, top, wide, base):
     sides = []
     for reach in (-wide, wide, -0.06):
         zigzag = np.where(np.arange(9) % 2 == 0, 1.0, -1.0) * generator.uniform(0.4, 1.0, 9) * rough
-        sides.append(
-            np.column_stack(
-                [
-                    x + reach * t + (3 if reach == -0.06 else 1) * zigzag * 0.6,
-                    top + (base - top) * sag + zigzag,
-                ]
-            )
-        )
+        across = (3 if reach == -0.06 else 1) * zigzag * 0.6
+        sides.append(np.column_stack([x + reach * t + across, top + (base - top) * sag + zigzag]))
     sides[1][0] = sides[2][0] = sides[0][0]
     return sides
 
@@ -75,17 +79,10 @@ def _snowcap(world: World, left, right, teeth, x: float, top: float) -> None:
     snow = world.mood.tint("#a8b0bc", "#eef4fa", "#fff4e0")
     jag = 0.035 + 0.03 * world.mood.wild
     low = max(left[3][1], right[3][1])
-    edge = [
-        left[3],
-        (x - 0.10, low - jag),
-        (x - 0.05, low + jag * 0.6),
-        (x, low - jag),
-        (x + 0.055, low + jag * 0.8),
-        (x + 0.10, low - jag),
-        right[3],
-    ]
-    world.spotlit.fill(np.concatenate([left[:4], edge[1:-1], right[3::-1]]), snow, snow * 0.92)
-    world.spotlit.fill(np.concatenate([teeth[:3], edge[3:-1], right[3::-1]]), snow * 0.72, alpha=0.8)
+    lit = [(x - 0.10, low - jag), (x - 0.05, low + jag * 0.6)]
+    dim = [(x, low - jag), (x + 0.055, low + jag * 0.8), (x + 0.10, low - jag)]
+    world.spotlit.fill(np.concatenate([left[:4], lit, dim, right[3::-1]]), snow, snow * 0.92)
+    world.spotlit.fill(np.concatenate([teeth[:3], dim, right[3::-1]]), snow * 0.72, alpha=0.8)
 
 
 def paint_house(world: World) -> None:
@@ -100,14 +97,10 @@ def paint_house(world: World) -> None:
     brush.fill(box(-0.34, -0.46, 0.34, 0.0), mix(wall, WHITE, 0.12), wall * 0.82, ink=0.5)
     sag = 0.06 * mood.gloom
     jut = 0.05 * mood.energy
-    ridge = [
-        (-0.44, -0.42 - jut),
-        (-0.20, -0.67 + sag * 0.3),
-        (0.0, -0.78 + sag - jut),
-        (0.20, -0.67 + sag * 0.8),
-        (0.44, -0.42 - jut * 2),
-    ]
-    brush.fill([*ridge, (0.36, -0.42), (-0.36, -0.42)], mix(roof, WHITE, 0.1), roof * 0.75, ink=0.6)
+    ridge = [(-0.20, -0.67 + sag * 0.3), (0.0, -0.78 + sag - jut), (0.20, -0.67 + sag * 0.8)]
+    eaves = [(0.44, -0.42 - jut * 2), (0.36, -0.42), (-0.36, -0.42)]
+    outline = [(-0.44, -0.42 - jut), *ridge, *eaves]
+    brush.fill(outline, mix(roof, WHITE, 0.1), roof * 0.75, ink=0.6)
     for y in (-0.50, -0.59):
         half = 0.40 * (0.86 + y) / 0.40
         brush.line([(-half, y), (0, y + 0.02 + sag), (half, y)], 0.012, roof * 0.6, alpha=0.7)
@@ -116,51 +109,36 @@ def paint_house(world: World) -> None:
 
 
 def _front(brush: Brush, world: World, wall: np.ndarray, roof: np.ndarray) -> None:
-    mood, lamp = world.mood, _lamplight(world)
+    mood = world.mood
     door = _painted(world, colour(ROOFS[int(world.hue[2] * 5)]))
     brush.fill(box(-0.075, -0.27, 0.075, 0.0), door, door * 0.7, ink=0.6)
     brush.ball(0.045, -0.13, 0.012, 0.012, LAMP)
-    pane = mix(colour("#2a3040") * world.spotlit.light, LAMP, lamp)
+    pane = _pane(brush, world)
     for x in (-0.215, 0.215):
-        brush.glow(x, -0.26, 0.16, LAMP, 0.5 * lamp * (0.3 + 0.7 * mood.bright))
+        brush.glow(x, -0.26, 0.16, LAMP, 0.5 * _lamplight(world) * (0.3 + 0.7 * mood.bright))
         brush.fill(box(x - 0.07, -0.34, x + 0.07, -0.19), pane, pane * 0.9, lit=False, ink=0.6)
-        brush.fill(
-            [box(x - 0.006, -0.34, x + 0.006, -0.19), box(x - 0.07, -0.272, x + 0.07, -0.260)], wall * 0.6
-        )
+        bars = [box(x - 0.006, -0.34, x + 0.006, -0.19), box(x - 0.07, -0.272, x + 0.07, -0.260)]
+        brush.fill(bars, wall * 0.6)
         for side in (-1, 1):
-            swing = 0.06 + 0.04 * mood.energy
-            hinge = x + side * 0.075
-            lift = 0.035 * mood.energy
-            shutter = np.array(
-                [
-                    [hinge, -0.35],
-                    [hinge + side * swing, -0.35 - lift],
-                    [hinge + side * swing, -0.18 - lift],
-                    [hinge, -0.18],
-                ]
-            )
+            hinge, lift = x + side * 0.075, 0.035 * mood.energy
+            edge = hinge + side * (0.06 + 0.04 * mood.energy)
+            shutter = [(hinge, -0.35), (edge, -0.35 - lift), (edge, -0.18 - lift), (hinge, -0.18)]
             brush.fill(shutter, door * 0.9, ink=0.4)
         blooms = np.linspace(x - 0.07, x + 0.07, 6)
         brush.fill(box(x - 0.08, -0.185, x + 0.08, -0.165), colour("#7a5030"))
         brush.fill(dots(blooms, np.full(6, -0.195), 0.020), colour("#ff6f86"), alpha=mood.joy)
-    pane = mix(pane, wall * 0.4, 0.2)
-    brush.ball(0, -0.57, 0.055, 0.055, pane, lit=False, ink=0.5)
+    brush.ball(0, -0.57, 0.055, 0.055, mix(pane, wall * 0.4, 0.2), lit=False, ink=0.5)
 
 
 def _decay(brush: Brush, world: World) -> None:
     """Cracks in the wall, boards over the windows and holes in the roof."""
     gloom = world.mood.gloom
-    cracks = [ribbon(p, 0.014, 0.003) for p in (
-        [(-0.30, -0.45), (-0.27, -0.36), (-0.31, -0.27), (-0.28, -0.16)],
-        [(0.12, 0.0), (0.15, -0.10), (0.11, -0.17), (0.14, -0.25)],
-        [(0.33, -0.42), (0.29, -0.37), (0.31, -0.30)])]  # fmt: skip
-    brush.fill(cracks, INK, alpha=0.85 * gloom)
-    planks = dashes(
-        np.array([[-0.29, -0.31], [0.14, -0.22], [0.14, -0.33]]),
-        np.array([[-0.14, -0.22], [0.29, -0.30], [0.29, -0.24]]),
-        0.03,
-    )
-    brush.fill(planks, colour("#6a5a4c"), alpha=gloom)
+    left = [(-0.30, -0.45), (-0.27, -0.36), (-0.31, -0.27), (-0.28, -0.16)]
+    middle = [(0.12, 0.0), (0.15, -0.10), (0.11, -0.17), (0.14, -0.25)]
+    _cracks(brush, world, 0.014, left, middle, [(0.33, -0.42), (0.29, -0.37), (0.31, -0.30)])
+    start = np.array([(-0.29, -0.31), (0.14, -0.22), (0.14, -0.33)])
+    end = np.array([(-0.14, -0.22), (0.29, -0.30), (0.29, -0.24)])
+    brush.fill(dashes(start, end, 0.03), colour("#6a5a4c"), alpha=gloom)
     brush.fill([[-0.22, -0.56], [-0.14, -0.60], [-0.12, -0.52], [-0.19, -0.50]], INK, alpha=0.9 * gloom)
 
 
@@ -173,15 +151,8 @@ def _smoke(world: World, brush: Brush) -> None:
         t = (k + 1) / 5
         x = 0.21 + t * (0.04 + 0.75 * blown) + 0.03 * math.sin(4 * t + world.hue[3] * 6)
         y = -0.84 - 0.26 * t * (1 - 0.45 * mood.energy)
-        brush.ball(
-            x,
-            y,
-            0.035 + 0.05 * t * (0.6 + mood.wild),
-            0.03 + 0.04 * t,
-            tint,
-            alpha=0.6 * (1 - 0.6 * t),
-            soft=0.012,
-        )
+        wide, tall = 0.035 + 0.05 * t * (0.6 + mood.wild), 0.03 + 0.04 * t
+        brush.ball(x, y, wide, tall, tint, alpha=0.6 * (1 - 0.6 * t), soft=0.012)
 
 
 def paint_street(world: World) -> None:
@@ -192,10 +163,8 @@ def paint_street(world: World) -> None:
     depth = np.linspace(0.02, 1.3, 8)
     left, right = _along(world, -0.34, 0.62, depth), _along(world, 0.34, 0.62, depth)
     world.brush.fill(np.concatenate([left, right[::-1]]), mix(stone, world.sky()[1], 0.3), stone * 0.8)
-    puddles = [
-        ellipse(*_along(world, x, 0.62, d)[0], 0.11 * d, 0.018 * d)
-        for x, d in ((-0.1, 0.5), (0.14, 0.66), (-0.04, 0.85))
-    ]
+    wet = ((-0.1, 0.5), (0.14, 0.66), (-0.04, 0.85))
+    puddles = [ellipse(*_along(world, x, 0.62, d)[0], 0.11 * d, 0.018 * d) for x, d in wet]
     world.brush.fill(puddles, mix(world.sky()[1], WHITE, 0.1), alpha=0.8 * mood.gloom)
     cobbles = [ellipse(*_along(world, x, 0.62, d)[0], 0.05 * d, 0.010 * d)
                for d in (0.3, 0.42, 0.56, 0.74) for x in (-0.20, 0.0, 0.20)]  # fmt: skip
@@ -212,11 +181,11 @@ def paint_street(world: World) -> None:
     _bunting(world)
 
 
-def _along(
-    world: World, x: float | np.ndarray, y: float | np.ndarray, depth: float | np.ndarray
-) -> np.ndarray:
-    """Where points at (x, y) from the vanishing point, seen at depth 1, lie at other depths; the street
-    winds with energy. [N, 2]."""
+def _along(world: World, x: Values, y: Values, depth: Values) -> np.ndarray:
+    """Where points at (x, y) from the vanishing point, seen at depth 1, lie at other depths, [N, 2].
+
+    The street winds with energy.
+    """
     depth = np.atleast_1d(depth)
     bend = 0.16 * world.mood.energy * world.side * np.sin(np.minimum(depth, 1) * math.pi)
     return np.stack([0.5 + world.place + bend + x * depth, world.horizon - 0.02 + y * depth], axis=1)
@@ -246,8 +215,7 @@ def _facade_along(world: World, side: int, near: float, far: float, generator: n
     eaves, ridge = quad(-0.04, 1, top, top + 0.04), quad(-0.04, 1, top - 0.20 - 0.08 * mood.energy, top)
     ridge[:2, 0] += side * 0.10 * np.array([near, far])
     brush.fill(np.concatenate([ridge[:2], eaves[[1, 0]]]), mix(roof, WHITE, 0.1), roof * 0.75, ink=0.45)
-    lamp = _lamplight(world)
-    pane = mix(colour("#2a3040") * brush.light, LAMP, lamp)
+    pane = _pane(brush, world)
     panes = [quad(t, t + 0.24, y, y + 0.17) for t in (0.14, 0.60) for y in (top + 0.12, top + 0.42)]
     brush.fill(panes, pane, pane * 0.9, lit=False, ink=0.5)
     brush.fill(quad(0.40, 0.62, 0.32, 0.62), roof * 0.6, ink=0.4)
@@ -262,15 +230,8 @@ def _lamp(world: World, side: int, depth: float) -> None:
     brush.line([(0, 0), (0, -0.54)], 0.024, INK)
     swing = 0.08 * mood.energy * side
     brush.glow(swing, -0.60, 0.20, LAMP, 0.8 * glow)
-    brush.ball(
-        swing,
-        -0.59,
-        0.042,
-        0.055,
-        mix(colour("#4a4a50") * brush.light, colour("#fff0b8"), glow),
-        lit=False,
-        ink=0.6,
-    )
+    glass = mix(colour("#4a4a50") * brush.light, colour("#fff0b8"), glow)
+    brush.ball(swing, -0.59, 0.042, 0.055, glass, lit=False, ink=0.6)
 
 
 def _bunting(world: World) -> None:
@@ -279,8 +240,8 @@ def _bunting(world: World) -> None:
     x = np.linspace(0.06, 0.94, 12)
     dip = 4 * (x - 0.06) * (0.94 - x) / 0.88**2
     y = world.horizon - 0.30 + 0.11 * dip + 0.02 * mood.energy * np.sin(14 * x)
-    world.spotlit.fill(ribbon(np.column_stack([x, y]), 0.006), INK, alpha=0.8 * mood.joy)
     top = np.column_stack([x, y])
+    world.spotlit.fill(ribbon(top, 0.006), INK, alpha=0.8 * mood.joy)
     hang = np.array([0.06 * world.wind, 0.055 - 0.02 * mood.energy])
     flags = dashes(top, top + hang, 0.045, 0.05)
     for k, tint in enumerate(("#ff5f5f", "#ffd83f", "#4fb8ff")):
@@ -295,37 +256,24 @@ def paint_lighthouse(world: World) -> None:
     rock = mood.tint("#3f4046", "#66625f", "#8a7462")
     at = 0.5 + world.place
     jag = 0.04 * mood.energy
-    cliff = [
-        (-0.34, 0.10),
-        (-0.24, -0.02 - jag),
-        (-0.13, -0.08),
-        (0.0, -0.10 - jag * 0.5),
-        (0.14, -0.08),
-        (0.23, -0.02 - jag),
-        (0.36, 0.10),
-    ]
+    left = [(-0.34, 0.10), (-0.24, -0.02 - jag), (-0.13, -0.08)]
+    right = [(0.14, -0.08), (0.23, -0.02 - jag), (0.36, 0.10)]
+    cliff = [*left, (0.0, -0.10 - jag * 0.5), *right]
     brush = world.spotlit.at(at, 0.86, world.scale)
     brush.fill(cliff, mix(rock, WHITE, 0.15), rock * 0.6, ink=0.5)
     lean = brush.at(0, -0.07, lean=0.12 * mood.energy * side)
     _beam(world, lean)
-    shaft = np.array([[-0.115, 0.0], [-0.075, -0.50], [0.075, -0.50], [0.115, 0.0]])
-    lean.fill(shaft, mix(tower, WHITE, 0.15), tower * 0.8, ink=0.5)
+    lean.fill(mirrored([(-0.115, 0.0), (-0.075, -0.50)]), mix(tower, WHITE, 0.15), tower * 0.8, ink=0.5)
     for low, high in ((0.06, 0.17), (0.28, 0.39)):
         a, b = (0.115 - 0.08 * v for v in (low, high))
-        lean.fill([[-a, -low], [-b, -high], [b, -high], [a, -low]], stripe, stripe * 0.85)
+        lean.fill(mirrored([(-a, -low), (-b, -high)]), stripe, stripe * 0.85)
     lean.fill([[0.03, 0.0], [0.02, -0.50], [0.075, -0.50], [0.115, 0.0]], INK, alpha=0.22)
     lean.fill(box(-0.10, -0.525, 0.10, -0.495), INK * 1.5)
     lamp = mix(colour("#4a4a50") * brush.light, colour("#fff2b0"), 0.12 + 0.88 * mood.bright)
     lean.fill(box(-0.055, -0.61, 0.055, -0.525), lamp, lit=False, ink=0.7)
     lean.fill([[-0.085, -0.605], [0.0, -0.70], [0.085, -0.605]], stripe, stripe * 0.8, ink=0.5)
-    cracks = [
-        ribbon(p, 0.012, 0.003)
-        for p in (
-            [(-0.06, -0.46), (-0.03, -0.36), (-0.07, -0.26)],
-            [(0.05, -0.05), (0.02, -0.15), (0.06, -0.24)],
-        )
-    ]
-    lean.fill(cracks, INK, alpha=0.85 * mood.gloom)
+    crack = [(-0.06, -0.46), (-0.03, -0.36), (-0.07, -0.26)]
+    _cracks(lean, world, 0.012, crack, [(0.05, -0.05), (0.02, -0.15), (0.06, -0.24)])
     swell(world, 0.88, 0.99, 2, 1.0)
     _spray(world, at)
 
@@ -357,30 +305,15 @@ def paint_windmill(world: World) -> None:
     roof = _painted(world, colour(ROOFS[int(world.hue[1] * 5)]))
     brush = world.spotlit.at(0.5 + world.place, 0.93, world.scale, lean=0.10 * mood.energy * world.side)
     brush.ball(0, 0.0, 0.26, 0.03, INK, alpha=0.4, soft=0.015)
-    shaft = np.array([[-0.17, 0.0], [-0.10, -0.46], [0.10, -0.46], [0.17, 0.0]])
-    brush.fill(shaft, mix(wall, WHITE, 0.12), wall * 0.75, ink=0.5)
+    brush.fill(mirrored([(-0.17, 0.0), (-0.10, -0.46)]), mix(wall, WHITE, 0.12), wall * 0.75, ink=0.5)
     brush.fill([[0.04, 0.0], [0.03, -0.46], [0.10, -0.46], [0.17, 0.0]], INK, alpha=0.2)
-    brush.fill(
-        np.concatenate(
-            [curve([(-0.125, -0.44), (-0.08, -0.57), (0.0, -0.62), (0.08, -0.57), (0.125, -0.44)])]
-        ),
-        mix(roof, WHITE, 0.1),
-        roof * 0.7,
-        ink=0.5,
-    )
-    lamp = _lamplight(world)
-    pane = mix(colour("#2a3040") * brush.light, LAMP, lamp)
-    brush.glow(0, -0.30, 0.12, LAMP, 0.5 * lamp)
-    brush.fill(box(-0.04, -0.36, 0.04, -0.26), pane, lit=False, ink=0.6)
+    cap = curve(mirrored([(-0.125, -0.44), (-0.08, -0.57), (0.0, -0.62)]))
+    brush.fill(cap, mix(roof, WHITE, 0.1), roof * 0.7, ink=0.5)
+    brush.glow(0, -0.30, 0.12, LAMP, 0.5 * _lamplight(world))
+    brush.fill(box(-0.04, -0.36, 0.04, -0.26), _pane(brush, world), lit=False, ink=0.6)
     brush.fill(box(-0.055, -0.14, 0.055, 0.0), roof * 0.6, ink=0.5)
-    cracks = [
-        ribbon(p, 0.013, 0.003)
-        for p in (
-            [(-0.10, -0.40), (-0.06, -0.30), (-0.11, -0.20)],
-            [(0.09, -0.03), (0.06, -0.13), (0.11, -0.22)],
-        )
-    ]
-    brush.fill(cracks, INK, alpha=0.85 * mood.gloom)
+    crack = [(-0.10, -0.40), (-0.06, -0.30), (-0.11, -0.20)]
+    _cracks(brush, world, 0.013, crack, [(0.09, -0.03), (0.06, -0.13), (0.11, -0.22)])
     _sails(brush.at(0, -0.50), world)
 
 
@@ -389,22 +322,15 @@ def _sails(hub: Brush, world: World) -> None:
     mood = world.mood
     cloth = mood.tint("#77746e", "#ece4d4", "#fff0c8")
     turn = 0.2 + 0.9 * world.hue[2]
+    wide, long = 0.095 * (1 - 0.45 * mood.gloom), 0.40 - 0.16 * mood.gloom
+    hem = [(long, wide), (0.24, wide * (1 - 0.5 * mood.gloom)), (0.09, wide)]
+    sheet = np.array([(0.07, 0.0), (0.40 - 0.10 * mood.gloom, 0.0), *hem])
     for ghost in (3, 2, 1, 0):
         alpha = 1.0 if ghost == 0 else 0.45 * mood.energy / ghost**0.5
         vane = hub.at(0, 0, angle=turn - 0.30 * ghost * (0.4 + 0.6 * mood.energy))
         sheets, spars = [], []
         for k in range(4):
             c, s = math.cos(k * math.pi / 2), math.sin(k * math.pi / 2)
-            wide = 0.095 * (1 - 0.45 * mood.gloom)
-            sheet = np.array(
-                [
-                    [0.07, 0.0],
-                    [0.40 - 0.10 * mood.gloom, 0.0],
-                    [0.40 - 0.16 * mood.gloom, wide],
-                    [0.24, wide * (1 - 0.5 * mood.gloom)],
-                    [0.09, wide],
-                ]
-            )
             sheets.append(sheet @ np.array([[c, s], [-s, c]]))
             spars.append(ribbon([[0, 0], [0.42 * c, 0.42 * s]], 0.022, 0.014))
         vane.fill(sheets, cloth, cloth * 0.85, alpha=alpha, ink=0.4 if ghost == 0 else 0)

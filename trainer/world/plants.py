@@ -57,29 +57,23 @@ def _crown(brush: Brush, world: World) -> None:
     leaf = mood.by_valence(colour("#6d6048"), plain, mix(plain, colour("#7fd048"), 0.6))
     generator = world.random("crown")
     full = 1 - 0.88 * mood.gloom
-    clumps = [(x, y - 0.02, 0.17) for _, x, y in BRANCHES] + [
-        (0, 0.80, 0.2),
-        (-0.2, 0.72, 0.17),
-        (0.2, 0.74, 0.17),
-    ]
-    jitter = generator.uniform(-0.03, 0.03, (len(clumps), 2))
-    size = np.array([r for *_, r in clumps]) * (0.35 + 0.65 * full)
-    x = np.array([c[0] for c in clumps]) + jitter[:, 0] + 0.05 * world.wind
-    y = -np.array([c[1] for c in clumps]) + jitter[:, 1]
+    clumps = [(x, y - 0.02, 0.17) for _, x, y in BRANCHES]
+    x, y, size = np.array([*clumps, (0, 0.80, 0.2), (-0.2, 0.72, 0.17), (0.2, 0.74, 0.17)]).T
+    jitter = generator.uniform(-0.03, 0.03, (len(x), 2))
+    x, y = x + jitter[:, 0] + 0.05 * world.wind, -y + jitter[:, 1]
+    size = size * (0.35 + 0.65 * full)
     edge = 0.35 * mood.energy
     for shift, tint in ((0.03, leaf * 0.68), (0.0, leaf), (-0.035, mix(leaf, colour("#fff2a0"), 0.28))):
         scale = size * (1.0 if shift >= 0 else 0.62)
         puffs = [_clump(a - shift, b + shift, r, edge) for a, b, r in zip(x, y, scale, strict=True)]
-        brush.fill(
-            puffs, tint, mix(tint, INK, 0.12), alpha=min(1.0, 1.25 * full), ink=0.4 if shift > 0 else 0.0
-        )
+        ink = 0.4 if shift > 0 else 0.0
+        brush.fill(puffs, tint, mix(tint, INK, 0.12), alpha=min(1.0, 1.25 * full), ink=ink)
     spots = generator.random((30, 3))
     blossom = colour("#ffb3c8" if kind < 0.5 else "#ff7a5c")
     around = spots[:, 0] * 2 * math.pi
     reach = np.sqrt(spots[:, 1])
-    heads = dots(
-        0.42 * reach * np.cos(around), -0.72 + 0.30 * reach * np.sin(around), 0.012 + 0.014 * mood.joy
-    )
+    x, y = 0.42 * reach * np.cos(around), -0.72 + 0.30 * reach * np.sin(around)
+    heads = dots(x, y, 0.012 + 0.014 * mood.joy)
     brush.fill(heads, mix(blossom, WHITE, 0.3), alpha=min(1.0, 1.3 * mood.joy))
 
 
@@ -95,13 +89,8 @@ def paint_flowers(world: World) -> None:
     """Five blossoms: upright or hanging with valence, furled or flung wide with arousal."""
     brush = world.spotlit.at(0.5 + 0.6 * world.place, 1.0, world.scale, lean=0.30 * world.wind)
     generator = world.random("flowers")
-    plants = [
-        (-0.33, 0.44, 0.10),
-        (0.33, 0.47, 0.10),
-        (-0.16, 0.66, 0.125),
-        (0.18, 0.69, 0.125),
-        (0.0, 0.50, 0.14),
-    ]
+    behind = [(-0.33, 0.44, 0.10), (0.33, 0.47, 0.10), (-0.16, 0.66, 0.125), (0.18, 0.69, 0.125)]
+    plants = [*behind, (0.0, 0.50, 0.14)]
     picks = generator.permutation(len(PETALS))
     for (x, tall, r), pick in zip(plants, picks, strict=True):
         wobble = generator.uniform(-0.03, 0.03, 2)
