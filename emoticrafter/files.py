@@ -33,6 +33,11 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text as `write_atomically` does."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
 def remove_leftovers(path: Path) -> None:
     """Removes what killed calls of `write_atomically` left beside `path`; nothing may be writing it meanwhile."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):

@@ -25,7 +25,7 @@ from trainer.evaluation.manifest import read_manifest
 from trainer.miniature.dataset import fill, filled
 from trainer.miniature.folders import needs
 from trainer.miniature.models import noise_schedule
-from trainer.miniature.pipeline import Run, latents
+from trainer.miniature.pipeline import Run
 from trainer.miniature.recipe import note, read_recipe
 from trainer.world.captions import neutral_caption
 
@@ -132,8 +132,8 @@ def from_miniature(out: Path, machine: Machine) -> tuple[Base, Pictures]:
     needs(out, "generator")
     plan, wordings = run.plan, run.recipe.captions
     prompts = [
-        [neutral_caption(scene, plan.seed(index) * wordings + wording) for wording in range(wordings)]
-        for index, scene in enumerate(plan.scenes)
+        [neutral_caption(scene, seed * wordings + wording) for wording in range(wordings)]
+        for scene, _, _, seed in plan.pictures()
     ]
     base = load_base(out / "generator", machine)
     source = {
@@ -142,7 +142,7 @@ def from_miniature(out: Path, machine: Machine) -> tuple[Base, Pictures]:
         "recipe": _sha256(run.recipe.as_json()),
     }
     name = f"the miniature, {len(plan):,}"
-    return base, Pictures(latents(run), plan.valence, plan.arousal, prompts, name, source)
+    return base, Pictures(run.latents(), plan.valence, plan.arousal, prompts, name, source)
 
 
 def from_manifest(
@@ -200,12 +200,8 @@ def _pictures_sha256(images: list[Asked]) -> str:
     hashes = hash_files([image.path for image in images])
     if bad := [found for found in hashes if isinstance(found, PictureError)]:
         raise bad[0]
-    return _sha256(
-        [
-            (found, image.prompt, image.valence, image.arousal)
-            for found, image in zip(hashes, images, strict=True)
-        ]
-    )
+    told = [(image.prompt, image.valence, image.arousal) for image in images]
+    return _sha256([(found, *one) for found, one in zip(hashes, told, strict=True)])
 
 
 def _sha256(value) -> str:

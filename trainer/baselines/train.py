@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from emoticrafter.fit.loop import step_random
 from emoticrafter.research.baselines import (
@@ -38,7 +37,7 @@ from trainer.baselines.settings import TOKENS, Settings
 from trainer.core.command_line import say
 from trainer.core.device import Machine
 from trainer.features.tokenizer import clip_tokenizer
-from trainer.miniature.generator import denoising_loss
+from trainer.miniature.generator import denoising_loss, plain_attention
 from trainer.miniature.recipe import keep
 from trainer.runs.run import fit, small_schedule
 
@@ -103,17 +102,14 @@ def make_loss(
         random = step_random(settings.seed, step)
         rows = random.integers(len(pictures.latents), size=settings.batch)
         said = rows * wordings + random.integers(wordings, size=settings.batch)
-        said = torch.from_numpy(
-            np.where(random.random(settings.batch) < settings.empty_share, len(flat), said)
-        )
-        effect = called(
-            *(torch.from_numpy(axis[rows]).to(device) for axis in (pictures.valence, pictures.arousal))
-        )
+        empty = random.random(settings.batch) < settings.empty_share
+        said = torch.from_numpy(np.where(empty, len(flat), said))
+        at = (torch.from_numpy(axis[rows]).to(device) for axis in (pictures.valence, pictures.arousal))
+        effect = called(*at)
         latents = torch.from_numpy(pictures.latents[rows]).to(device).float()
         own_tokens, own_places = (part[said].long().to(device) for part in (tokens, places))
         learned = isinstance(baseline, TextualInversion)
-        # As in the generator's training: over so few tokens a processor's fused attention is the slower one.
-        with sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else contextlib.nullcontext():
+        with plain_attention(device):
             with inserted(base.text, own_places, effect) if learned else torch.no_grad():
                 features, pooled = base.text(own_tokens)
             with contextlib.nullcontext() if learned else applied(base.unet, effect):

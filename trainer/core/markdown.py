@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from emoticrafter.files import write_atomically
+from emoticrafter.files import write_text
 
 BEGIN, END = "<!-- {name}: begin -->", "<!-- {name}: end -->"
 
@@ -50,4 +50,4 @@ def put_between_marks(path: Path, text: str, name: str, title: str = "") -> None
     start, marked, rest = before.partition(begin)
     after = rest.partition(end)[2] if marked else "\n"
     whole = f"{start.rstrip()}\n\n{begin}\n\n{text}\n\n{end}{after}"
-    write_atomically(path, lambda temporary: temporary.write_text(whole, encoding="utf-8"))
+    write_text(path, whole)

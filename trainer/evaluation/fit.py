@@ -19,7 +19,7 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 from tqdm import tqdm
 
-from emoticrafter.files import write_atomically
+from emoticrafter.files import write_text
 from emoticrafter.research.readers import ClipHeads, save_heads
 from trainer.core.pictures import PictureError, decode_ahead, hash_files
 from trainer.core.rows import DataError
@@ -100,7 +100,7 @@ def _file_of_features(path: Path, hashes: list[str], backbone: Backbone) -> np.n
     array = open_memmap(path, "w+", dtype=np.float32, shape=(len(hashes), backbone.width))
     array[:] = np.nan
     array.flush()
-    write_atomically(note, lambda temporary: temporary.write_text(json.dumps(whose), encoding="utf-8"))
+    write_text(note, json.dumps(whose))
     return array
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emoticrafter.files import write_atomically
+from emoticrafter.files import write_text
 from trainer.core import markdown as documents
 from trainer.core.html import render
 from trainer.core.rows import DataError
@@ -207,9 +207,7 @@ def write(out: Path, text: str, found: dict) -> None:
     numbers = json.dumps(found, indent=1, allow_nan=False) + "\n"
     for name, content in (("report.html", text), ("results.json", numbers)):
         try:
-            write_atomically(
-                out / name, lambda path, content=content: path.write_text(content, encoding="utf-8")
-            )
+            write_text(out / name, content)
         except OSError as error:
             raise DataError(
                 f"{out / name} could not be written ({error.strerror}). Measurements are kept: free some space and "

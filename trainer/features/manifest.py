@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from emoticrafter.files import write_atomically
+from emoticrafter.files import write_text
 from trainer.features.tokenizer import TOKENS
 
 DTYPES = ("float16", "bfloat16")
@@ -24,8 +24,7 @@ def shard_name(shard: int) -> str:
 
 
 def write_manifest(folder: Path, manifest: dict) -> None:
-    text = json.dumps(manifest, indent=1)
-    write_atomically(folder / "manifest.json", lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(folder / "manifest.json", json.dumps(manifest, indent=1))
 
 
 def check_same(folder: Path, found: dict, wanted: dict) -> None:

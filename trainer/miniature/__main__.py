@@ -122,9 +122,9 @@ class Train(Command):
     changes: Changes = option("of a new run; one that was begun keeps its own", Changes(), group="recipe")
 
     def run(self) -> None:
-        from trainer.miniature.pipeline import STAGES, train
+        from trainer.miniature.pipeline import train
 
-        train(self.out, self.recipe(), self.machine(), self.stages or STAGES)
+        train(self.out, self.recipe(), self.machine(), self.stages or ())
 
     def recipe(self) -> Recipe:
         """The recipe of the run's folder, or of a new run, with the given settings in it.

@@ -45,9 +45,7 @@ def caption_tokens(plan: Plan, recipe: Recipe, path: Path) -> dict[str, Tensor]:
     if not path.exists():
         random = np.random.default_rng((recipe.seed, 99))
         captions, contents, moods = [], [], []
-        for index, scene in enumerate(plan.scenes):
-            at = float(plan.valence[index]), float(plan.arousal[index])
-            seed = plan.seed(index)
+        for index, (scene, *at, seed) in enumerate(plan.pictures()):
             mood = mood_caption(scene, *at, seed)
             opened = opening(seed) if plan.neutral[index] else f"{opening(seed)}, {mood}"
             moods.append(mood if index % 3 == 0 and not plan.neutral[index] else opened)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
-from emoticrafter.files import write_atomically
+from emoticrafter.files import write_text
 from trainer.core.processes import begin_worker
 from trainer.miniature.recipe import Recipe
 from trainer.world.painter import paint
@@ -51,6 +51,11 @@ class Plan:
 
     def seed(self, index: int) -> int:
         return self.first_seed + index
+
+    def pictures(self, rows: range | None = None) -> Iterator[tuple[Scene, float, float, int]]:
+        """Scene, valence, arousal and seed of each picture, or of these."""
+        for row in range(len(self)) if rows is None else rows:
+            yield self.scenes[row], float(self.valence[row]), float(self.arousal[row]), self.seed(row)
 
 
 def make_plan(name: str, count: int, recipe: Recipe, split: Split = "train", neutral: float = 0.0) -> Plan:
@@ -112,7 +117,7 @@ def fill(
             for rows, values in zip(ranges, produce(ranges), strict=True):
                 array[rows.start : rows.stop] = values
                 array.flush()
-                _note(note, rows.stop)
+                write_text(note, str(rows.stop))
                 bar.update(len(rows))
         del array
         partial_path.replace(path)
@@ -157,10 +162,6 @@ def _reserve(path: Path) -> None:
         raise OSError(error.errno, f"{error.strerror} for {size / 1e6:,.1f} MB", str(path)) from error
 
 
-def _note(path: Path, done: int) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(str(done)))
-
-
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +186,4 @@ def _begin_painting() -> None:
 
 
 def paint_part(plan: Plan, size: int, rows: range) -> np.ndarray:
-    return np.stack(
-        [paint(plan.scenes[i], plan.valence[i], plan.arousal[i], plan.seed(i), size) for i in rows]
-    )
+    return np.stack([paint(scene, *at, seed, size) for scene, *at, seed in plan.pictures(rows)])

@@ -42,9 +42,8 @@ def make_pairs(recipe: Recipe) -> PairTable:
     plan = make_plan("pairs", recipe.pairs, recipe)
     contentless = np.random.default_rng((recipe.seed, 98)).random(recipe.pairs) < recipe.mood_pairs
     neutral, emotional = [], []
-    for index, scene in enumerate(plan.scenes):
-        at, seed = (float(plan.valence[index]), float(plan.arousal[index])), plan.seed(index)
-        if contentless[index]:
+    for (scene, *at, seed), bare in zip(plan.pictures(), contentless, strict=True):
+        if bare:
             neutral.append(opening(seed))
             emotional.append(f"{opening(seed)}, {mood_caption(scene, *at, seed)}")
         else:

@@ -15,7 +15,7 @@ from diffusers import AutoencoderTiny, UNet2DConditionModel
 from torch import Tensor
 
 from emoticrafter import load_network, save_network
-from emoticrafter.files import file_sha256, write_atomically
+from emoticrafter.files import file_sha256, write_text
 from emoticrafter.research.readers import load_reader
 from emoticrafter.weights import read_metadata
 from emoticrafter.weights.files import existing_file, save_tensors
@@ -106,7 +106,7 @@ def _write_all(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
         write_part(to / f"{kind}_reader.safetensors", reader.state_dict(), config)
         figures[kind] = config["held_out"]
     card = data_card(recipe, figures, training, sorted(to.glob("*.safetensors")))
-    write_atomically(to / CARD_NAME, lambda temporary: temporary.write_text(card, encoding="utf-8"))
+    write_text(to / CARD_NAME, card)
 
 
 def data_card(recipe: Recipe, figures: dict, training: dict, files: list[Path]) -> str:
@@ -119,58 +119,16 @@ def data_card(recipe: Recipe, figures: dict, training: dict, files: list[Path]) 
         for kind, found in figures.items()
         for name, value in found.items()
     )
-    best = training.get("validation", {})
-    return CARD.format(
-        sizes=sizes,
-        held_out=held_out,
-        seed=recipe.seed,
-        pictures=f"{recipe.pictures:,}",
-        reader_pictures=f"{recipe.reader_pictures:,}",
-        samples=f"{recipe.generator_steps * recipe.generator_batch:,}",
-        pairs=f"{recipe.pairs:,}",
-        loss=f"{best.get('loss', float('nan')):.4g}",
-        recipe=json.dumps(recipe.as_json(), indent=1),
+    return (
+        Path(__file__)
+        .with_name("card.md")
+        .read_text("utf-8")
+        .format(
+            sizes=sizes,
+            held_out=held_out,
+            recipe=recipe,
+            samples=recipe.generator_steps * recipe.generator_batch,
+            loss=training.get("validation", {}).get("loss", float("nan")),
+            settings=json.dumps(recipe.as_json(), indent=1),
+        )
     )
-
-
-CARD = """# The miniature's weights
-
-A small text-to-image model with SDXL's plan, of a painted world in which every picture's valence and arousal are
-known, and the emotion network fitted to it. It is made for trying the nodes, for tests and for comparing methods. It
-is not SDXL and knows nothing but its own world: 14 subjects, 6 settings, 4 times of day, pictures of 128 x 128.
-
-| file | size | sha256 |
-| --- | ---: | --- |
-{sizes}
-
-The node *Load Miniature* builds ComfyUI's classes from `unet`, `text_encoders` and `vae`; the emotion network is a file
-like any other of this project; the two readers measure pictures, and made none.
-
-## Data
-
-{pictures} pictures painted by `trainer/miniature/painter.py`, and captions worded by `captions.py`; nothing was
-collected, and nobody who exists is shown. Valence and arousal are the painter's own settings, not people's ratings. The
-combinations of subject, setting and time that `Scene.held_out` names are in no picture or caption that the generator
-or the emotion network learned from; the two readers learned from pictures of all combinations.
-
-## Training
-
-`python -m trainer.miniature train`, with the recipe below and seed {seed}: an autoencoder (diffusers' AutoencoderTiny),
-then the UNet and both text encoders together on {samples} samples, then the emotion network by `trainer.prepare` and
-`trainer.train` on {pairs} pairs of captions (best validation loss {loss}). The two readers learned from
-{reader_pictures} other pictures, half of them after the autoencoder; a tenth was held out:
-
-| held-out figure | |
-| --- | ---: |
-{held_out}
-
-How well pictures follow the asked emotion is in docs/miniature.md, written by `python -m trainer.miniature measure`.
-
-```json
-{recipe}
-```
-
-## Licence
-
-Apache-2.0, as the project. The tokenizers' vocabulary, which is not in these files, is OpenAI CLIP's (MIT).
-"""

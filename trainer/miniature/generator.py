@@ -5,7 +5,7 @@ comes from another caption of the same content, in any mood: it tells content al
 where the emotion network changes it.
 """
 
-import contextlib
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +82,11 @@ def denoising_loss(
     return (error * snr.clamp(max=snr_limit) / (snr + 1 if velocity else snr)).mean()
 
 
+def plain_attention(device: torch.device) -> AbstractContextManager:
+    """Over so few tokens a processor's fused attention takes longer than its plain one, backward above all."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+
+
 def train_generator(
     recipe: Recipe,
     latents: np.ndarray,
@@ -109,9 +114,7 @@ def train_generator(
 
         def loss(called: nn.Module, step: int) -> Tensor:
             rows, captions, contents = draw_captions(tokens, recipe, step)
-            # Over so few tokens a processor's fused attention takes longer than its plain one, backward above all.
-            on_cpu = machine.device.type == "cpu"
-            with sdpa_kernel(SDPBackend.MATH) if on_cpu else contextlib.nullcontext():
+            with plain_attention(machine.device):
                 return called(
                     all_latents[rows.to(machine.device)].float(),
                     captions.to(machine.device, non_blocking=True),

@@ -29,13 +29,12 @@ from trainer.miniature.generator import train_generator
 from trainer.miniature.readers import KINDS, Sight, train_reader
 from trainer.miniature.recipe import Recipe, keep
 
-STAGES = ("pictures", "autoencoder", "latents", "generator", "emotion", "readers")
 RETURN_NOISE = 0.1
 """Noise on the latents of the pictures that teach the readers what generated pictures look like."""
 
 
 class Run:
-    """A run's folder, and what of it several stages need."""
+    """A run's folder and its stages; each gives what is there, or makes it."""
 
     def __init__(self, out: Path, recipe: Recipe, machine: Machine):
         keep(recipe, out)
@@ -49,68 +48,59 @@ class Run:
     def reader_plan(self) -> Plan:
         return make_plan("readers", self.recipe.reader_pictures, self.recipe, "all")
 
-    def pictures(self) -> np.ndarray:
-        return paint_set(self.plan, self.out / "pictures" / "training.npy", self.recipe.picture_size)
+    def _painted(self, plan: Plan, name: str) -> np.ndarray:
+        return paint_set(plan, self.out / "pictures" / f"{name}.npy", self.recipe.picture_size)
 
-    def reader_pictures(self) -> np.ndarray:
-        return paint_set(self.reader_plan, self.out / "pictures" / "readers.npy", self.recipe.picture_size)
+    def pictures(self) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the generator and those of the readers, uint8 [N, H, W, 3]."""
+        return self._painted(self.plan, "training"), self._painted(self.reader_plan, "readers")
 
     def autoencoder(self) -> AutoencoderTiny:
+        folder, training = self.out / "autoencoder", self.out / "training" / "autoencoder"
+        painted = self._painted(self.plan, "training")
+        return train_autoencoder(self.recipe, painted, folder, training, self.machine)
+
+    def trained_autoencoder(self) -> AutoencoderTiny:
         needs(self.out, "autoencoder")
         return load_autoencoder(self.out / "autoencoder")
 
-    def training(self, name: str) -> Path:
-        return self.out / "training" / name
+    def latents(self) -> np.ndarray:
+        """Of the generator's pictures, float16 [N, 4, H / 8, W / 8]."""
+        painted = self._painted(self.plan, "training")
+        return cache_latents(self.trained_autoencoder(), painted, self.out / "latents.npy", self.machine)
+
+    def generator(self) -> None:
+        tokens = caption_tokens(self.plan, self.recipe, self.out / "captions.safetensors")
+        folder, training = self.out / "generator", self.out / "training" / "generator"
+        train_generator(self.recipe, self.latents(), tokens, folder, training, self.machine)
+
+    def emotion(self, variant: str = "default", seed: int = 0) -> Path:
+        """The file of an emotion network."""
+        needs(self.out, "generator")
+        data = prepare_data(self.recipe, self.out / "generator", self.out / "emotion", self.machine)
+        return train_network(self.recipe, data, self.out / "emotion", self.machine, variant, seed)
+
+    def readers(self) -> None:
+        painted = self._painted(self.reader_plan, "readers")
+        path, noise, seed = self.out / "pictures" / "readers-returned.npy", RETURN_NOISE, self.recipe.seed
+        returned = round_trip(self.trained_autoencoder(), painted[::2], path, noise, seed, self.machine)
+        sight = Sight(self.reader_plan, painted, returned)
+        for kind in KINDS:
+            path, training = (
+                self.out / "readers" / f"{kind}.safetensors",
+                self.out / "training" / f"{kind}-reader",
+            )
+            train_reader(kind, self.recipe, sight, path, training, self.machine)
 
 
-def _pictures(run: Run) -> None:
-    run.pictures()
-    run.reader_pictures()
-
-
-def _autoencoder(run: Run) -> None:
-    folder, training = run.out / "autoencoder", run.training("autoencoder")
-    train_autoencoder(run.recipe, run.pictures(), folder, training, run.machine)
-
-
-def latents(run: Run) -> np.ndarray:
-    return cache_latents(run.autoencoder(), run.pictures(), run.out / "latents.npy", run.machine)
-
-
-def _generator(run: Run) -> None:
-    tokens = caption_tokens(run.plan, run.recipe, run.out / "captions.safetensors")
-    folder, training = run.out / "generator", run.training("generator")
-    train_generator(run.recipe, latents(run), tokens, folder, training, run.machine)
-
-
-def emotion(run: Run, variant: str = "default", seed: int = 0) -> Path:
-    needs(run.out, "generator")
-    data = prepare_data(run.recipe, run.out / "generator", run.out / "emotion", run.machine)
-    return train_network(run.recipe, data, run.out / "emotion", run.machine, variant, seed)
-
-
-def _readers(run: Run) -> None:
-    painted = run.reader_pictures()
-    path = run.out / "pictures" / "readers-returned.npy"
-    returned = round_trip(run.autoencoder(), painted[::2], path, RETURN_NOISE, run.recipe.seed, run.machine)
-    sight = Sight(run.reader_plan, painted, returned)
-    for kind in KINDS:
-        path, training = run.out / "readers" / f"{kind}.safetensors", run.training(f"{kind}-reader")
-        train_reader(kind, run.recipe, sight, path, training, run.machine)
-
-
-RUN: dict[str, Callable[[Run], object]] = {
-    "pictures": _pictures,
-    "autoencoder": _autoencoder,
-    "latents": latents,
-    "generator": _generator,
-    "emotion": emotion,
-    "readers": _readers,
+STAGES: dict[str, Callable[[Run], object]] = {
+    stage.__name__: stage
+    for stage in (Run.pictures, Run.autoencoder, Run.latents, Run.generator, Run.emotion, Run.readers)
 }
 
 
-def train(out: Path, recipe: Recipe, machine: Machine, stages: Sequence[str] = STAGES) -> None:
-    """Runs stages in their order, with the time that each took.
+def train(out: Path, recipe: Recipe, machine: Machine, stages: Sequence[str] = ()) -> None:
+    """Runs stages in their order (all, if none is named), with the time that each took.
 
     Raises:
         ValueError: An unknown stage, or the folder was begun with another recipe.
@@ -121,11 +111,11 @@ def train(out: Path, recipe: Recipe, machine: Machine, stages: Sequence[str] = S
         raise ValueError(f"unknown stage {unknown[0]!r}: use one of {', '.join(STAGES)}")
     run = Run(out, recipe, machine)
     say(f"{out}: on {machine.device} in {'bfloat16' if machine.bfloat16 else 'float32'}")
-    for stage in (stage for stage in STAGES if stage in stages):
+    for stage in (stage for stage in STAGES if stage in (stages or STAGES)):
         began = time.monotonic()
         # The emotion networks have locks of their own: several may be fitted at once (see trainer/runs/train.py).
         with contextlib.nullcontext() if stage == "emotion" else alone(out):
-            RUN[stage](run)
+            STAGES[stage](run)
         say(f"{stage}: {time.monotonic() - began:.0f} s")
 
 
@@ -140,4 +130,4 @@ def ablate(out: Path, recipe: Recipe, machine: Machine, seeds: int, variants: Se
     run = Run(out, recipe, machine)
     for seed in range(seeds):
         for variant in variants or VARIANTS:
-            say(f"{emotion(run, variant, seed)}")
+            say(f"{run.emotion(variant, seed)}")

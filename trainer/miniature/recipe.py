@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoticrafter.files import write_atomically
+from emoticrafter.files import write_text
 
 SHARES = ("neutral_share", "empty_share", "mood_share", "mood_pairs", "generator_ema")
 
@@ -104,6 +104,15 @@ class Recipe:
     def as_json(self) -> dict:
         return dataclasses.asdict(self)
 
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        """Reads what `as_json` gave; raises ValueError for anything else."""
+        try:
+            values = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()}
+            return cls(**values)
+        except (TypeError, AttributeError) as error:
+            raise ValueError(str(error)) from error
+
 
 TINY = Recipe(
     picture_size=32,
@@ -160,8 +169,7 @@ def note(path: Path, values: dict) -> list[str]:
     """
     mine = json.loads(json.dumps(values))
     if not path.exists():
-        text = json.dumps(mine, indent=1) + "\n"
-        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        write_text(path, json.dumps(mine, indent=1) + "\n")
         return []
     try:
         theirs = dict(json.loads(path.read_text(encoding="utf-8")))
@@ -187,9 +195,8 @@ def read_recipe(out: Path) -> Recipe:
             f"{path} does not exist: begin with python -m trainer.miniature train --out {out}"
         )
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Recipe(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
-    except (ValueError, TypeError, AttributeError) as error:
+        return Recipe.from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ValueError(
             f"{path} is damaged or from another release ({error}): choose another --out"
         ) from error

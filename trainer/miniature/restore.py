@@ -7,7 +7,6 @@ pairs) is made by the command that needs it. The shipped weights are in float16,
 little from those of the run that was shipped.
 """
 
-import json
 import re
 from pathlib import Path
 
@@ -79,9 +78,8 @@ def card_recipe(card: Path) -> Recipe:
     """
     found = re.findall(r"^```json\n(.*?)^```", card.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     try:
-        values = json.loads(found[-1])
-        return Recipe(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
-    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        return Recipe.from_json(found[-1])
+    except (LookupError, ValueError) as error:
         raise ValueError(f"{card} holds no recipe of this version ({error}): take the original.") from error
 
 

@@ -56,11 +56,13 @@ def read_data(settings: Settings, device: torch.device) -> Data:
         directions = data_directions(store, train, table.valence, table.arousal, rank, seed, device)
     except (DataError, ValueError, OSError) as error:
         raise TrainingError(str(error)) from error
+    known = {"findingemo": FINDINGEMO_LICENCE}
+    sources = sorted(set(table.source))
     summary = {
         "fingerprint": table.fingerprint(),
         "pairs": {"train": len(train), "validation": len(validation)},
-        "sources": {name: table.source.count(name) for name in sorted(set(table.source))},
-        "licences": _licences(table),
+        "sources": {name: table.source.count(name) for name in sources},
+        "licences": {name: known.get(name.lower(), "not recorded: see its source") for name in sources},
         "encoder": {"name": store.manifest["encoder_name"], "sha256": store.manifest["encoder"]},
         "features": {
             "dtype": str(store.dtype).removeprefix("torch."),
@@ -88,19 +90,10 @@ def _train_density(table: PairTable, settings: Settings) -> Tensor:
 def _weights(table: PairTable, density: Tensor, settings: Settings) -> tuple[Tensor, dict]:
     train = torch.tensor([split == "train" for split in table.split])
     weights = pair_weights(density, train, settings.density_power, settings.weight_clip)
-    quantiles = torch.quantile(
-        weights[train], torch.tensor([0.0, 0.5, 0.99, 1.0], dtype=torch.float64)
-    ).tolist()
-    summary = dict(zip(("smallest", "median", "percentile_99", "largest"), quantiles, strict=True))
+    shares = {"smallest": 0.0, "median": 0.5, "percentile_99": 0.99, "largest": 1.0}
+    summary = {name: weights[train].quantile(share).item() for name, share in shares.items()}
     summary |= {"effective_pairs": effective_size(weights[train]), "of": int(train.sum())}
     return weights.float(), summary
-
-
-def _licences(table: PairTable) -> dict[str, str]:
-    known = {"findingemo": FINDINGEMO_LICENCE}
-    return {
-        name: known.get(name.lower(), "not recorded: see its source") for name in sorted(set(table.source))
-    }
 
 
 # --- the batch of a step ---------------------------------------------------------------------------------------------
@@ -145,26 +138,21 @@ def _order(seed: int, epoch: int, count: int) -> np.ndarray:
 class Loader:
     """Gives the batches of one process: from a pool on the device, or mapped from disk one batch ahead."""
 
-    def __init__(
-        self, table: PairTable, store: FeatureStore, weights: Tensor, device: torch.device, pool: bool
-    ):
+    def __init__(self, data: Data, device: torch.device, pool: bool):
         """
         Args:
-            table: The pairs.
-            store: Their features.
-            weights: Of every row of the table, float32 [len(table)].
+            data: The pairs with their features and weights.
             device: The batches' device.
             pool: Holds all features on the device.
         """
-        self.store, self.device = store, device
-        self.numbers = torch.stack(
-            [torch.from_numpy(table.valence), torch.from_numpy(table.arousal), weights]
-        )
-        self.pool = store.pool(device) if pool else None
+        self.store, self.device = data.store, device
+        axes = (torch.from_numpy(axis) for axis in (data.table.valence, data.table.arousal))
+        self.numbers = torch.stack([*axes, data.weights])
+        self.pool = data.store.pool(device) if pool else None
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" and not pool else None
         if pool:
             self.numbers = self.numbers.to(device)
-            self.rows = torch.stack([store.neutral_rows, store.emotional_rows]).to(device)
+            self.rows = torch.stack([data.store.neutral_rows, data.store.emotional_rows]).to(device)
         self._thread = ThreadPoolExecutor(1, "features")
         self._ahead: tuple[bytes, Future] | None = None
 

@@ -5,15 +5,14 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from emoticrafter.files import write_atomically
+from emoticrafter.files import write_text
 from trainer.core import journal
 from trainer.core.checkpoint import writing
 
 
 def write_json(path: Path, value: dict) -> None:
     with writing(path):
-        text = json.dumps(value, indent=1)
-        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        write_text(path, json.dumps(value, indent=1))
 
 
 def read_metrics(path: Path) -> list[dict]:
@@ -42,7 +41,7 @@ class Logs:
         self.metrics = folder / "metrics.jsonl"
         kept = "".join(json.dumps(line) + "\n" for line in read_metrics(self.metrics) if line["step"] <= step)
         with ExitStack() as stack, writing(self.metrics):
-            write_atomically(self.metrics, lambda temporary: temporary.write_text(kept, encoding="utf-8"))
+            write_text(self.metrics, kept)
             self.journal = stack.enter_context(journal.opened(self.metrics))
             if board := _tensorboard(folder, step):
                 stack.callback(board.close)

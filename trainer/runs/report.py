@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from emoticrafter.files import write_atomically
+from emoticrafter.files import write_text
 from emoticrafter.fit.density import fit_density
 from emoticrafter.fit.loss import effective_size, pair_weights
 from emoticrafter.weights import read_metadata
@@ -72,11 +72,8 @@ MAPS = {"grid": list, "valence": list, "arousal": list}
 
 def _read_json(path: Path, needed: dict) -> dict:
     """Reads a dict, and checks that each needed path has a value of its type."""
-    again = (
-        "delete it to see the rest"
-        if needed is MAPS
-        else "python -m trainer.train with --resume writes it anew"
-    )
+    writes = "python -m trainer.train with --resume writes it anew"
+    again = "delete it to see the rest" if needed is MAPS else writes
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -100,15 +97,14 @@ def draw(run: Path, found: dict, table: PairTable) -> list[tuple[str, str, str]]
     """
     settings, folder = found["settings"], run / "report"
     train = table.indexes("train")
-    density = fit_density(table.valence[train], table.arousal[train], settings["bandwidth"])
-    at_pairs = torch.from_numpy(density(table.valence[train], table.arousal[train]))
+    at = table.valence[train], table.arousal[train]
+    density = fit_density(*at, settings["bandwidth"])
     everywhere = torch.ones(len(train), dtype=torch.bool)
-    weights = pair_weights(at_pairs, everywhere, settings["density_power"], settings["weight_clip"])
+    powers = settings["density_power"], settings["weight_clip"]
+    weights = pair_weights(torch.from_numpy(density(*at)), everywhere, *powers)
     drawings = {
         "data": partial(figures.data, table),
-        "density": partial(
-            figures.density, density, table.valence[train], table.arousal[train], weights.numpy()
-        ),
+        "density": partial(figures.density, density, *at, weights.numpy()),
         "weights": partial(figures.weights, weights.numpy(), effective_size(weights)),
         "losses": partial(figures.losses, found["train"], found["validation"]),
     }
@@ -229,7 +225,6 @@ def write_report(run: Path, data: Path | None = None) -> Path:
         raise TrainingError(
             f"{folder} holds other data than the run was trained on: give the right folder with --data."
         )
-    text = page(run, found, draw(run, found, table))
     path = run / "report.html"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, page(run, found, draw(run, found, table)))
     return path

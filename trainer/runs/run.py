@@ -84,21 +84,18 @@ class Run:
         Raises:
             KeyboardInterrupt: The run was interrupted; the text says at which step and what is saved.
         """
+        # Several processes are not interrupted at the same step: one that still saved might wait for the others.
+        held = held_back() if self.fit.processes == 1 else contextlib.nullcontext([])
         try:
-            with self._logging(), self._bar() as self.bar, self._held_back() as self.stops:
+            with contextlib.ExitStack() as stack:
+                if self.fit.rank == 0:
+                    self.logs = stack.enter_context(contextlib.closing(Logs(self.folder, self.fit.step)))
+                self.bar = stack.enter_context(self._bar())
+                self.stops = stack.enter_context(held)
                 yield
         except KeyboardInterrupt as error:
             by = " by SIGTERM" if isinstance(error, Terminated) else ""
             raise KeyboardInterrupt(f"Stopped{by} at step {self.fit.step}. {self.kept}") from error
-
-    @contextmanager
-    def _logging(self) -> Iterator[None]:
-        if self.fit.rank:
-            yield
-            return
-        self.logs = Logs(self.folder, self.fit.step)
-        with contextlib.closing(self.logs):
-            yield
 
     def _bar(self) -> tqdm:
         return tqdm(
@@ -110,10 +107,6 @@ class Run:
             disable=self.fit.rank > 0,
             mininterval=0.5 if sys.stderr.isatty() else 30,
         )
-
-    def _held_back(self):
-        # Several processes are not interrupted at the same step: one that still saved might wait for the others.
-        return held_back() if self.fit.processes == 1 else contextlib.nullcontext([])
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
@@ -156,27 +149,23 @@ class Run:
             dist.all_reduce(self.share)
             dist.all_reduce(self.bad, dist.ReduceOp.MIN)
         if math.isfinite(bad := self.bad.item()):
-            raise self._not_finite(int(bad))
-        loss, norm = self.share.item() / self.steps, self.norm.item() / self.steps
+            raise NotFinite(
+                int(bad),
+                f"{self.folder.name}: the loss or its gradient is not finite at step {int(bad)}. {self.kept} Run the "
+                "same command with --precision float32, or choose a smaller learning rate in a new --out.",
+            )
         seconds = time.monotonic() - self.started
         self.seconds += seconds
         values = {
-            "loss": loss,
-            "gradient_norm": norm,
+            "loss": self.share.item() / self.steps,
+            "gradient_norm": self.norm.item() / self.steps,
             "lr": self.fit.optimizer.param_groups[0]["lr"],
             "samples_per_second": self.steps * self.batch / seconds,
         }
         self._begin_window()
         if self.logs:
             self.logs.write("train", self.fit.step, values)
-            self.bar.set_postfix(loss=f"{loss:.4g}")
-
-    def _not_finite(self, step: int) -> NotFinite:
-        return NotFinite(
-            step,
-            f"{self.folder.name}: the loss or its gradient is not finite at step {step}. {self.kept} Run the same "
-            "command with --precision float32, or choose a smaller learning rate in a new --out.",
-        )
+            self.bar.set_postfix(loss=f"{values['loss']:.4g}")
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
 

@@ -32,17 +32,7 @@ from trainer.runs.loader import Batch, Data, Loader, batch_indexes, fits_on_devi
 from trainer.runs.logs import stand_in_warning, write_json
 from trainer.runs.run import NotFinite, Run
 from trainer.runs.settings import Settings
-from trainer.runs.validation import distinct_prompts, validate
-
-WRITTEN = (
-    "last.safetensors",
-    "network.safetensors",
-    "metrics.jsonl",
-    "run.json",
-    "sensitivity.json",
-    "not_finite.json",
-)
-"""The files that a run writes whole."""
+from trainer.runs.validation import validate
 
 
 def train(settings: Settings, say: Callable[[str], None] = say, unread: Sequence[str] = ()) -> None:
@@ -67,7 +57,9 @@ def train(settings: Settings, say: Callable[[str], None] = say, unread: Sequence
         training = _build(settings, data, machine, processes)
         if processes.first and not training.run.done:
             finished_path(settings.out).unlink(missing_ok=True)
-        _meet(processes, machine.device)
+        if processes.count > 1:
+            backend = "nccl" if machine.device.type == "cuda" else "gloo"
+            dist.init_process_group(backend, timeout=timedelta(minutes=30))
         try:
             with _explained(training):
                 _fit(training, say if processes.first else lambda text: None)
@@ -96,11 +88,9 @@ class PairLoss(nn.Module):
     ) -> Tensor:
         """Two [B, T, D] and three [B] to these pairs' share of the loss of a whole batch, a scalar."""
         neutral = neutral.float()  # half-precision features would round the residual away
-        predicted = self.network(neutral, valence, arousal)
-        one = self.settings
-        return weighted_loss(
-            predicted, neutral, emotional, weight, one.scale, one.preserve, self.content, one.batch
-        )
+        predicted, one = self.network(neutral, valence, arousal), self.settings
+        how = one.scale, one.preserve, self.content, one.batch
+        return weighted_loss(predicted, neutral, emotional, weight, *how)
 
 
 class Training:
@@ -111,7 +101,7 @@ class Training:
         torch.manual_seed(settings.seed)
         self.network = EmotionNetwork(network_config(settings, data.store.width)).to(machine.device).train()
         pool = fits_on_device(settings.features_on_device, data.store, machine.device)
-        self.loader = Loader(data.table, data.store, data.weights, machine.device, pool)
+        self.loader = Loader(data, machine.device, pool)
         schedule = _schedule(settings, len(data.train))
         self.fit = Fit(self.network, schedule, machine.bfloat16, processes.rank, processes.count)
         self.run = Run(self.fit, settings.out, settings.batch, settings.log_every, settings.save_minutes)
@@ -193,25 +183,15 @@ def _fit(training: Training, say: Callable[[str], None]) -> None:
 
 def _validate(training: Training) -> None:
     """Validates, and saves the network if it is the best so far."""
-    data, out, result = training.data, training.settings.out, training.fit.result
-    prompts = distinct_prompts(data.table.neutral, data.validation)
-    numbers, maps = validate(
-        result,
-        training.loader,
-        data.validation,
-        prompts,
-        data.directions,
-        training.settings.scale,
-        training.fit.autocast,
-    )
-    step = training.fit.step
+    settings, result, step = training.settings, training.fit.result, training.fit.step
+    numbers, maps = validate(result, training.loader, training.data, settings.scale, training.fit.autocast)
     training.run.logs.write("validation", step, numbers)
     if numbers["loss"] < training.best["loss"]:
         training.best = {"step": step, **numbers}
-        path = out / "network.safetensors"
+        path = settings.out / "network.safetensors"
         with writing(path):
             save_network(result, path, provenance(training))
-            write_json(out / "sensitivity.json", {"step": step, **maps})
+            write_json(settings.out / "sensitivity.json", {"step": step, **maps})
 
 
 def _state(training: Training) -> dict:
@@ -264,7 +244,9 @@ def _folder(settings: Settings):
             stack.enter_context(alone(settings.out))
         if taken := holds_run(settings):
             raise TrainingError(taken)
-        for name in WRITTEN:
+        for name in ("last", "network"):
+            remove_leftovers(settings.out / f"{name}.safetensors")
+        for name in ("metrics.jsonl", "run.json", "sensitivity.json", "not_finite.json"):
             remove_leftovers(settings.out / name)
         yield
 
@@ -284,13 +266,6 @@ def _build(settings: Settings, data: Data, machine: Machine, processes: Processe
             raise
         raise stops.too_large(settings, machine.device) from error
     return training
-
-
-def _meet(processes: Processes, device: torch.device) -> None:
-    """Meets the other processes, if there are any."""
-    if processes.count > 1:
-        backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=timedelta(minutes=30))
 
 
 @contextmanager

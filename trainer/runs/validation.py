@@ -12,7 +12,7 @@ from torch import Tensor
 from emoticrafter import EmotionNetwork
 from emoticrafter.fit.loss import content_error, pair_errors
 from trainer.runs.directions import Directions
-from trainer.runs.loader import Loader
+from trainer.runs.loader import Data, Loader
 
 GRID = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 PROMPTS = 8
@@ -116,21 +116,16 @@ def _axis_numbers(along: Tensor, slope: Tensor, scale: float) -> dict[str, float
 
 
 def validate(
-    network: EmotionNetwork,
-    loader: Loader,
-    pairs: np.ndarray,
-    prompts: np.ndarray,
-    directions: Directions,
-    scale: float,
-    autocast: Callable,
+    network: EmotionNetwork, loader: Loader, data: Data, scale: float, autocast: Callable
 ) -> tuple[dict[str, float], dict]:
     """`validation_loss` and `sensitivity` together; leaves the network in the mode it was in."""
-    training = network.training
+    directions, training = data.directions, network.training
     network.eval()
     try:
         with torch.no_grad(), autocast():
-            losses = validation_loss(network, loader, pairs, scale, directions)
-            numbers, maps = sensitivity(network, loader.load(prompts).neutral, directions, scale)
+            losses = validation_loss(network, loader, data.validation, scale, directions)
+            neutral = loader.load(distinct_prompts(data.table.neutral, data.validation)).neutral
+            numbers, maps = sensitivity(network, neutral, directions, scale)
     finally:
         network.train(training)
     return losses | numbers, maps

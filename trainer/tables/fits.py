@@ -12,7 +12,7 @@ from trainer.baselines.train import train
 from trainer.core.command_line import say
 from trainer.core.device import Machine
 from trainer.core.rows import DataError
-from trainer.miniature.pipeline import Run, emotion
+from trainer.miniature.pipeline import Run
 from trainer.miniature.recipe import read_recipe
 from trainer.miniature.restore import restore
 from trainer.tables.rows import VARIANTS
@@ -51,4 +51,4 @@ def fit(source: Miniature, drawings: Sequence[Drawing], device: str) -> None:
             train(settings, *base, drawing.network.parent, machine)
         else:
             run = Run(source.run, read_recipe(source.run), machine)
-            emotion(run, VARIANTS[fitted_as(drawing.row)], drawing.seed)
+            run.emotion(VARIANTS[fitted_as(drawing.row)], drawing.seed)
