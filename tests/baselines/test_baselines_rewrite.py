@@ -11,15 +11,9 @@ from trainer.baselines.__main__ import main
 @pytest.fixture
 def command(tmp_path):
     """The command without its address; two prompts at four points."""
-    (tmp_path / "prompts.txt").write_text("a dog\n# no prompt\n\na cat\n")
-    command = [
-        "rewrite",
-        "--prompts",
-        str(tmp_path / "prompts.txt"),
-        "--out",
-        str(tmp_path / "rewritten.jsonl"),
-    ]
-    return [*command, "--model", "m", "--side", "2"]
+    prompts, out = tmp_path / "prompts.txt", tmp_path / "rewritten.jsonl"
+    prompts.write_text("a dog\n# no prompt\n\na cat\n")
+    return f"rewrite --prompts {prompts} --out {out} --model m --side 2".split()
 
 
 def test_every_prompt_is_rewritten_at_every_point_once(command, tmp_path):

@@ -8,9 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    UNet2DConditionModel,
-)
+from diffusers import UNet2DConditionModel
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -43,6 +41,7 @@ from trainer.runs.run import Run, fit, small_schedule
 pytestmark = pytest.mark.slow
 
 CPU = Machine(torch.device("cpu"))
+SHORT = "--steps 2 --batch 2 --device cpu"
 TINY_SETTINGS = {"steps": 4, "batch": 4, "width": 16, "hidden": 16}
 
 
@@ -175,18 +174,7 @@ def test_an_interrupted_training_ends_as_one_in_one_go(source, method, tmp_path)
 
 def test_the_command_trains_measures_and_keeps_what_is_finished(run, tmp_path, capfd):
     out = tmp_path / "cross-attention-0"
-    command = [
-        "train",
-        "--method",
-        "cross-attention",
-        "--miniature",
-        str(run),
-        "--out",
-        str(out),
-        "--steps",
-        "2",
-    ]
-    command += ["--batch", "2", "--device", "cpu"]
+    command = f"train --method cross-attention --miniature {run} --out {out} {SHORT}".split()
     assert main(command) == 0
     path = out / "network.safetensors"
     written, said = path.stat().st_mtime_ns, baseline_training(path)
@@ -194,39 +182,28 @@ def test_the_command_trains_measures_and_keeps_what_is_finished(run, tmp_path, c
     assert main(command) == 0
     assert path.stat().st_mtime_ns == written and "is finished" in capfd.readouterr().out
     table = tmp_path / "table.md"
-    arguments = ["measure", "--out", str(run), "--prompts", "1", "--seeds", "1", "--device", "cpu"]
-    assert miniature([*arguments, "--networks", str(path), "--table", str(table)]) == 0
+    measure = f"measure --out {run} --prompts 1 --seeds 1 --device cpu --networks {path} --table {table}"
+    assert miniature(measure.split()) == 0
     assert "| cross-attention |" in table.read_text()
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (["--seed", "7"], "was begun with another recipe: seed was 0 and is 7"),
-        (["--steps", "0"], "steps is 0: expected more than 0"),
-        (
-            ["--method", "textual-inversion", "--out", "new", "--word", "unbelievableness"],
-            "one token of CLIP",
-        ),
-        (
-            ["--method", "textual-inversion", "--out", "new", "--template", "{prompt}"],
-            "and after it {emotion}",
-        ),
-    ],
-)
-def test_bad_settings_are_named(run, tmp_path, capsys, monkeypatch, change, message):
+def test_bad_settings_are_named(run, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    command = ["train", "--method", "time-embedding", "--miniature", str(run), "--steps", "2", "--batch", "2"]
-    command += ["--device", "cpu", "--out", "begun"]
-    if "begun with" in message:
-        assert main(command) == 0
-    assert main([*command, *change]) == 1
-    assert message in capsys.readouterr().err
+    command = f"train --method time-embedding --miniature {run} --out begun {SHORT}"
+    assert main(command.split()) == 0
+    for change, message in (
+        ("--seed 7", "was begun with another recipe: seed was 0 and is 7"),
+        ("--steps 0", "steps is 0: expected more than 0"),
+        ("--method textual-inversion --out new --word unbelievableness", "one token of CLIP"),
+        ("--method textual-inversion --out newer --template {prompt}", "and after it {emotion}"),
+    ):
+        assert main(f"{command} {change}".split()) == 1
+        assert message in capsys.readouterr().err
 
 
 def test_a_run_without_a_generator_says_what_to_do(tmp_path, capsys):
-    command = ["train", "--method", "time-embedding", "--miniature", str(tmp_path)]
-    assert main([*command, "--out", str(tmp_path / "out")]) == 1
+    command = f"train --method time-embedding --miniature {tmp_path} --out {tmp_path / 'out'}"
+    assert main(command.split()) == 1
     assert "python -m trainer.miniature train" in capsys.readouterr().err
 
 
@@ -243,9 +220,7 @@ def test_the_words_command_writes_an_embedding(source, tmp_path, capsys):
     base, pictures = source
     path = train(Settings("textual-inversion", **TINY_SETTINGS), base, pictures, tmp_path / "words", CPU)
     out = tmp_path / "calm.safetensors"
-    assert (
-        main(["words", "--network", str(path), "--valence", "2", "--arousal", "-3", "--out", str(out)]) == 0
-    )
+    assert main(f"words --network {path} --valence 2 --arousal -3 --out {out}".split()) == 0
     assert out.is_file() and "a dog on a beach, embedding:calm" in capsys.readouterr().out
 
 
@@ -270,43 +245,17 @@ def sdxl(tmp_path_factory):
 @pytest.mark.parametrize("method", METHODS)
 def test_sdxl_is_trained_and_drawn_by_the_same_code(sdxl, method, tmp_path):
     folder, pipeline = sdxl
-    command = [
-        "train",
-        "--method",
-        method,
-        "--sdxl",
-        str(folder),
-        "--manifest",
-        str(folder / "manifest.jsonl"),
-    ]
-    command += [
-        "--resolution",
-        "32",
-        "--out",
-        str(tmp_path),
-        "--steps",
-        "2",
-        "--batch",
-        "2",
-        "--device",
-        "cpu",
-    ]
-    assert main(command) == 0
+    command = f"train --method {method} --sdxl {folder} --manifest {folder / 'manifest.jsonl'}"
+    assert main(f"{command} --resolution 32 --out {tmp_path} {SHORT}".split()) == 0
     assert np.load(tmp_path / "latents.npy").shape == (3, 4, 4, 4)
     baseline = roughen(load_baseline(tmp_path / "network.safetensors"))
 
     def drawn(guidance=5.0, **settings):
         values = {"valence": [2.0, -2.0], "arousal": [1.0, 1.0], "guided": guidance > 1} | settings
         with emotional(pipeline, baseline, ["a cat", "a dog"], **values) as inputs:
-            return pipeline(
-                **inputs,
-                num_inference_steps=2,
-                guidance_scale=guidance,
-                height=32,
-                width=32,
-                output_type="latent",
-                generator=torch.Generator().manual_seed(0),
-            ).images
+            how = {"num_inference_steps": 2, "height": 32, "width": 32, "output_type": "latent"}
+            noise = torch.Generator().manual_seed(0)
+            return pipeline(**inputs, **how, guidance_scale=guidance, generator=noise).images
 
     pipeline.set_progress_bar_config(disable=True)
     plain, full = drawn(strength=0.0), drawn()
@@ -324,8 +273,8 @@ def fitted(sdxl, tmp_path):
     manifest = tmp_path / "manifest.jsonl"
     shutil.copy(folder / "manifest.jsonl", manifest)
     out = tmp_path / "out"
-    command = ["train", "--method", "time-embedding", "--sdxl", str(folder), "--manifest", str(manifest)]
-    command += ["--resolution", "32", "--out", str(out), "--steps", "2", "--batch", "2", "--device", "cpu"]
+    command = f"train --method time-embedding --sdxl {folder} --manifest {manifest}".split()
+    command += f"--resolution 32 --out {out} {SHORT}".split()
     assert main(command) == 0
     return command, manifest, out
 
@@ -343,30 +292,24 @@ def repainted(manifest):
 
 
 @pytest.mark.parametrize("change", [turned, reworded, repainted])
-@pytest.mark.parametrize("finished", [True, False])
-def test_other_pictures_of_as_many_are_refused(fitted, change, finished, capsys):
+def test_other_pictures_of_as_many_are_refused(fitted, change, capsys):
     """The latents would be of other pictures than the prompts, valence and arousal."""
     command, manifest, out = fitted
-    if not finished:
-        (out / "network.safetensors").unlink()
     change(manifest)
-    assert main(command) == 1
-    said = capsys.readouterr().err
-    assert (
-        "begun with another base model or other pictures: pictures was " in said and "another --out" in said
-    )
+    for _ in ("finished", "under way"):
+        assert main(command) == 1
+        said = capsys.readouterr().err
+        assert "begun with another base model or other pictures: pictures was " in said
+        assert "another --out" in said
+        (out / "network.safetensors").unlink(missing_ok=True)
 
 
 def test_another_sdxl_or_resolution_is_refused(fitted, sdxl, tmp_path, capsys):
     command, _, out = fitted
     other = tmp_path / "other"
     shutil.copytree(sdxl[0], other)
-    state = load_file(other / "unet" / "diffusion_pytorch_model.safetensors")
-    save_file(
-        {name: tensor + 0.1 for name, tensor in state.items()},
-        other / "unet" / "diffusion_pytorch_model.safetensors",
-        {"format": "pt"},
-    )
+    unet = other / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({name: tensor + 0.1 for name, tensor in load_file(unet).items()}, unet, {"format": "pt"})
     assert main([*command, "--sdxl", str(other)]) == 1
     assert "other pictures: unet was " in capsys.readouterr().err
     (out / "source.json").unlink()
@@ -382,23 +325,17 @@ def test_a_folder_of_an_earlier_release_goes_on(fitted, capsys):
     assert "is finished" in capsys.readouterr().out and (out / "source.json").is_file()
 
 
-def test_a_network_of_another_base_is_not_taken_for_finished(source, tmp_path):
-    base, pictures = source
-    settings = Settings("time-embedding", **TINY_SETTINGS)
-    train(settings, base, pictures, tmp_path, CPU)
-    (tmp_path / "source.json").unlink()
-    with pytest.raises(ValueError, match=r"was fitted to another base model .* choose another --out"):
-        train(settings, dataclasses.replace(base, fingerprint="0" * 64), pictures, tmp_path, CPU)
-    assert not (tmp_path / "source.json").exists()
-
-
-def test_another_recipe_of_the_miniature_is_refused(source, tmp_path):
+def test_a_finished_network_of_another_base_or_recipe_is_refused(source, tmp_path):
     base, pictures = source
     settings = Settings("time-embedding", **TINY_SETTINGS)
     train(settings, base, pictures, tmp_path, CPU)
     other = dataclasses.replace(pictures, source=pictures.source | {"recipe": "0" * 64})
     with pytest.raises(ValueError, match="other pictures: recipe was "):
         train(settings, base, other, tmp_path, CPU)
+    (tmp_path / "source.json").unlink()
+    with pytest.raises(ValueError, match=r"was fitted to another base model .* choose another --out"):
+        train(settings, dataclasses.replace(base, fingerprint="0" * 64), pictures, tmp_path, CPU)
+    assert not (tmp_path / "source.json").exists()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -417,7 +354,7 @@ def test_generate_draws_with_a_baseline(run, source, sdxl, method, tmp_path, mon
 
 
 def test_a_model_goes_with_pictures(sdxl, tmp_path, capsys):
-    command = ["train", "--method", "time-embedding", "--out", str(tmp_path / "out")]
+    command = f"train --method time-embedding --out {tmp_path / 'out'}".split()
     assert main([*command, "--sdxl", str(sdxl[0])]) == 1
     assert "--sdxl and --manifest go together" in capsys.readouterr().err
     manifest = str(sdxl[0] / "manifest.jsonl")

@@ -144,7 +144,7 @@ def test_a_file_that_was_cut_short_is_named(tmp_path, size):
     assert "pickle" not in str(told.value)
 
 
-def test_an_interrupted_file_goes_on_where_it_stopped(tmp_path):
+def test_an_interrupted_file_goes_on_where_it_stopped_and_in_no_other_shape(tmp_path):
     made = []
 
     def produce(ranges, fail_at=None):
@@ -158,30 +158,15 @@ def test_an_interrupted_file_goes_on_where_it_stopped(tmp_path):
     with pytest.raises(Interrupted):
         fill(path, (10, 1), "float32", lambda ranges: produce(ranges, fail_at=6), part=3)
     assert not path.exists()
+    with pytest.raises(
+        ValueError, match=r"numbers\.partial holds float32 of \[10, 1\], expected .* \[8, 1\]"
+    ):
+        fill(path, (8, 1), "float32", produce, part=3)
     array = fill(path, (10, 1), "float32", produce, part=3)
     assert made == [0, 3, 6, 9]
     np.testing.assert_array_equal(array[:, 0], np.arange(10) * 2.0)
     fill(path, (10, 1), "float32", produce, part=3)
     assert made == [0, 3, 6, 9]
     assert [file.name for file in tmp_path.iterdir()] == ["numbers.npy"]
-
-
-def test_a_file_of_another_shape_is_refused_finished_or_begun(tmp_path):
-    def produce(ranges, fail_at=None):
-        for rows in ranges:
-            if rows.start == fail_at:
-                raise Interrupted
-            yield np.array(rows)[:, None] * 2.0
-
-    path = tmp_path / "numbers.npy"
-    with pytest.raises(Interrupted):
-        fill(path, (10, 1), "float32", lambda ranges: produce(ranges, fail_at=6), part=3)
-    with pytest.raises(
-        ValueError, match=r"numbers\.partial holds float32 of \[10, 1\], expected .* of \[8, 1\]"
-    ):
-        fill(path, (8, 1), "float32", produce, part=3)
-    fill(path, (10, 1), "float32", produce, part=3)
-    with pytest.raises(
-        ValueError, match=r"numbers\.npy holds float32 of \[10, 1\], .* or delete it to make it"
-    ):
+    with pytest.raises(ValueError, match=r"numbers\.npy holds float32 of \[10, 1\], .* or delete it to make"):
         fill(path, (10, 2), "float32", produce, part=3)

@@ -18,6 +18,8 @@ from trainer.miniature.readers import KINDS, Reader, save_reader
 from trainer.miniature.recipe import TINY, keep, read_recipe
 from trainer.miniature.restore import PARTS, restore
 
+NETWORK = "emotion/default-0/network.safetensors"
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -32,17 +34,16 @@ def run(tmp_path_factory):
     for kind, outputs in KINDS.items():
         reader = Reader(TINY.reader_channels, outputs)
         save_reader(reader, run / "readers" / f"{kind}.safetensors", kind, TINY, {"painted: right": 0.5})
-    config = NetworkConfig(
-        feature_width=sum(TINY.text_widths), width=64, depth=1, emotion_tokens=2, emotion_hidden=8
-    )
-    save_network(EmotionNetwork(config), run / "emotion" / "default-0" / "network.safetensors", {"scale": 1})
+    sizes = {"width": 64, "depth": 1, "emotion_tokens": 2, "emotion_hidden": 8}
+    config = NetworkConfig(feature_width=sum(TINY.text_widths), **sizes)
+    save_network(EmotionNetwork(config), run / NETWORK, {"scale": 1})
     return run
 
 
 @pytest.fixture(scope="module")
 def shipped(run, tmp_path_factory):
     to = tmp_path_factory.mktemp("shipped")
-    export(run, TINY, run / "emotion" / "default-0" / "network.safetensors", to)
+    export(run, TINY, run / NETWORK, to)
     return to
 
 
@@ -54,9 +55,7 @@ def restored(shipped, tmp_path_factory):
 
 
 def test_exporting_it_again_gives_the_same_files(shipped, restored, tmp_path):
-    export(
-        restored, read_recipe(restored), restored / "emotion" / "default-0" / "network.safetensors", tmp_path
-    )
+    export(restored, read_recipe(restored), restored / NETWORK, tmp_path)
     names = {path.name for path in shipped.iterdir()}
     assert names == {f"{part}.safetensors" for part in PARTS} | {"README.md"}
     assert names == {path.name for path in tmp_path.iterdir()}
@@ -73,19 +72,7 @@ def test_it_has_the_recipe_and_a_finished_network(restored):
 def draw(run, out):
     from trainer.generate import main as generate
 
-    command = [
-        "miniature",
-        "--run",
-        str(run),
-        "--out",
-        str(out),
-        "--limit",
-        "1",
-        "--levels=-3,3",
-        "--device",
-        "cpu",
-    ]
-    assert generate(command) == 0
+    assert generate(f"miniature --run {run} --out {out} --limit 1 --levels=-3,3 --device cpu".split()) == 0
     return {i.id: np.array(Pillow.open(i.path)).astype(int) for i in read_manifest(out / "manifest.jsonl")}
 
 
@@ -114,48 +101,40 @@ def test_an_empty_folder_is_filled(shipped, tmp_path):
     assert (tmp_path / "generator" / "unet" / "config.json").is_file()
 
 
-@pytest.mark.parametrize("name", ["unet.safetensors", "content_reader.safetensors", "README.md"])
-def test_a_missing_file_is_named(shipped, tmp_path, name):
-    copy = tmp_path / "shipped"
-    shutil.copytree(shipped, copy)
-    (copy / name).unlink()
-    with pytest.raises(FileNotFoundError, match=name):
-        restore(copy, tmp_path / "out")
+@pytest.fixture
+def copy(shipped, tmp_path):
+    return shutil.copytree(shipped, tmp_path / "shipped")
+
+
+def test_a_missing_file_is_named(copy, tmp_path):
+    for name in ("content_reader.safetensors", "unet.safetensors", "README.md"):
+        aside = (copy / name).rename(tmp_path / "aside")
+        with pytest.raises(FileNotFoundError, match=name):
+            restore(copy, tmp_path / "out")
+        aside.rename(copy / name)
     assert not (tmp_path / "out").exists()
 
 
-def test_damage_is_named_and_leaves_nothing(shipped, tmp_path):
-    copy = tmp_path / "shipped"
-    shutil.copytree(shipped, copy)
+def test_damage_is_named_and_leaves_nothing(copy, tmp_path):
     (copy / "vae.safetensors").write_bytes((copy / "vae.safetensors").read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"vae\.safetensors is not the file that README\.md beside it lists"):
         restore(copy, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_files_of_two_exports_are_told_apart(shipped, tmp_path):
+def test_files_of_two_exports_are_told_apart(copy, tmp_path):
     """As an export leaves them that was killed while it replaced another one."""
-    copy = tmp_path / "shipped"
-    shutil.copytree(shipped, copy)
-    other = Reader(TINY.reader_channels, KINDS["emotion"])
-    write_part(copy / "emotion_reader.safetensors", other.state_dict(), read_config(copy))
+    other, path = Reader(TINY.reader_channels, KINDS["emotion"]), copy / "emotion_reader.safetensors"
+    write_part(path, other.state_dict(), load_reader(path)[1])
     with pytest.raises(ValueError, match=r"emotion_reader\.safetensors is not the file .* from one export"):
         restore(copy, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def read_config(folder):
-    return load_reader(folder / "emotion_reader.safetensors")[1]
-
-
-def test_a_card_of_other_weights_is_refused(shipped, tmp_path):
-    copy = tmp_path / "shipped"
-    shutil.copytree(shipped, copy)
+def test_a_card_of_other_weights_is_refused(copy, tmp_path):
     card = (copy / "README.md").read_text()
     (copy / "README.md").write_text(card.replace('"text_layers": 3', '"text_layers": 4'))
-    with pytest.raises(
-        ValueError, match=r"text_encoders\.safetensors does not hold the weights of the recipe"
-    ):
+    with pytest.raises(ValueError, match=r"text_encoders\.safetensors does not hold the weights of the"):
         restore(copy, tmp_path / "out")
     (copy / "README.md").write_text("# No recipe\n")
     with pytest.raises(ValueError, match="holds no recipe of this version"):

@@ -25,8 +25,6 @@ CARD = (FOLDER / "README.md").read_text("utf-8") if FOLDER.is_dir() else ""
 READER_ERROR = 0.4
 SUBJECTS_RIGHT = 0.9
 
-each_part = pytest.mark.parametrize("name", PARTS)
-
 
 def test_the_folder_holds_the_parts_and_their_card_and_nothing_else():
     names = {path.name for path in FOLDER.iterdir()}
@@ -34,28 +32,17 @@ def test_the_folder_holds_the_parts_and_their_card_and_nothing_else():
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= LARGEST == 40_000_000
 
 
-@each_part
-def test_a_part_is_finite_and_in_float16(name):
-    with safe_open(FOLDER / f"{name}.safetensors", "pt") as file:
-        for key in file.keys():  # noqa: SIM118
-            tensor = file.get_tensor(key)
-            assert tensor.dtype == torch.float16, key
-            assert torch.isfinite(tensor).all(), key
-
-
-@each_part
-def test_a_part_says_what_it_is(name):
-    with safe_open(FOLDER / f"{name}.safetensors", "pt") as file:
-        said = file.metadata()
-    if name == "emotion_network":
-        assert said["format"] == "emoticrafter"
-    else:
-        assert (said["format"], said["version"]) == (FORMAT, VERSION)
-
-
-@each_part
-def test_the_card_tells_every_part_with_its_checksum(name):
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_is_finite_in_float16_and_says_what_it_is_as_the_card_does(name):
     path = FOLDER / f"{name}.safetensors"
+    with safe_open(path, "pt") as file:
+        said, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    for key, tensor in tensors.items():
+        assert tensor.dtype == torch.float16 and torch.isfinite(tensor).all(), key
+    network = name == "emotion_network"
+    assert said["format"] == ("emoticrafter" if network else FORMAT) and (
+        network or said["version"] == VERSION
+    )
     [checksum] = re.findall(rf"^\| {path.name} \| [\d.]+ MB \| `(\w+)` \|$", CARD, re.MULTILINE)
     assert checksum == file_sha256(path)
 
