@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from unittest.mock import patch
 
 import diffusers
 import numpy as np
@@ -111,29 +112,18 @@ def test_a_run_without_its_generator_says_what_to_do(tmp_path, capsys, command):
 
 
 def test_networks_are_looked_at_before_anything_is_drawn(out, tmp_path, capsys):
-    for path, told in (
-        (tmp_path / "none.safetensors", "There is no file"),
-        (out / "recipe.json", "network"),
-    ):
+    for path, told in ((tmp_path / "none.safetensors", "There is no file"), (out / "recipe.json", "network")):
         assert main(["measure", "--out", str(out), "--networks", str(path), "--device", "cpu"]) == 1
         assert told in capsys.readouterr().err
     assert not (out / "measured").exists()
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["measure", "--prompts", "0"],
-        ["measure", "--seeds", "-1"],
-        ["ablate", "--networks", "0"],
-        ["paint", "--out", "x", "--steps", "0"],
-        ["paint", "--out", "x", "--size", "0"],
-    ],
-)
-def test_counts_of_nothing_are_refused(words, capsys):
-    with pytest.raises(SystemExit) as end:
-        main(words)
-    assert end.value.code == 2 and "expected at least 1" in capsys.readouterr().err
+def test_counts_of_nothing_are_refused(capsys):
+    measured = ("measure --prompts 0", "measure --seeds -1", "ablate --networks 0")
+    for words in (*measured, "paint --out x --steps 0", "paint --out x --size 0"):
+        with pytest.raises(SystemExit) as end:
+            main(words.split())
+        assert end.value.code == 2 and "expected at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -154,9 +144,8 @@ def test_words_are_set_against_the_opposite_value(out, tmp_path, monkeypatch):
 
     def noted(self, tasks):
         for task in tasks:
-            asked.setdefault(task.text, set()).add(
-                (self.strength * bool(self.network), task.valence, task.arousal)
-            )
+            strength = self.strength * bool(self.network)
+            asked.setdefault(task.text, set()).add((strength, task.valence, task.arousal))
         return draw(self, tasks)
 
     monkeypatch.setattr(MiniaturePainter, "draw", noted)
@@ -198,40 +187,31 @@ def test_an_export_that_cannot_be_finished_changes_nothing(out, tmp_path, capsys
     assert (tmp_path / "unet.safetensors").read_text() == "as before"
 
 
-@pytest.mark.parametrize(
-    ("values", "told"),
-    [
+def test_a_recipe_of_which_nothing_can_be_made_is_refused():
+    for values, told in (
         ({"pictures": -5}, "pictures is -5: expected 1 or more"),
         ({"seed": -1}, "seed is -1: expected 0 or more"),
         ({"generator_lr": float("nan")}, "generator_lr is nan: expected a number from 0"),
         ({"empty_share": 1.5}, "empty_share is 1.5: expected a number from 0 to 1"),
         ({"picture_size": 33}, "picture_size is 33: expected a multiple of 32"),
         ({"autoencoder_crop": 64}, "autoencoder_crop is 64: expected at most 32"),
-    ],
-)
-def test_a_recipe_of_which_nothing_can_be_made_is_refused(values, told):
-    with pytest.raises(ValueError, match=told):
-        dataclasses.replace(TINY, **values)
+    ):
+        with pytest.raises(ValueError, match=told):
+            dataclasses.replace(TINY, **values)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"unheard_of": 1}', '{"pictures": "many"}'])
-def test_a_damaged_recipe_is_named(tmp_path, text):
-    (tmp_path / "recipe.json").write_text(text)
-    with pytest.raises(ValueError, match=r"recipe\.json is damaged or from another release"):
-        read_recipe(tmp_path)
-
-
-def test_the_recipe_is_kept_with_the_run(out):
+def test_the_recipe_is_kept_with_the_run_and_named_if_it_is_damaged(out, tmp_path):
+    for text in ("", "{", "[]", '{"unheard_of": 1}', '{"pictures": "many"}'):
+        (tmp_path / "recipe.json").write_text(text)
+        with pytest.raises(ValueError, match=r"recipe\.json is damaged or from another release"):
+            read_recipe(tmp_path)
     assert read_recipe(out) == TINY
     assert json.loads((out / "recipe.json").read_text())["seed"] == 0
     assert Recipe() != TINY
 
 
-def test_an_interruption_of_a_networks_fit_interrupts_the_command(out, monkeypatch, capsys):
-    def interrupted(settings):
-        raise KeyboardInterrupt("Stopped at step 2.")
-
-    monkeypatch.setattr(emotion, "train", interrupted)
-    words = ["ablate", "--out", str(out), "--variants", "power-2", "--networks", "1", "--device", "cpu"]
-    assert main(words) == 130
+def test_an_interruption_of_a_networks_fit_interrupts_the_command(out, capsys):
+    words = f"ablate --out {out} --variants power-2 --networks 1 --device cpu"
+    with patch.object(emotion, "train", side_effect=KeyboardInterrupt("Stopped at step 2.")):
+        assert main(words.split()) == 130
     assert "Stopped at step 2." in capsys.readouterr().err

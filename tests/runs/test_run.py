@@ -83,9 +83,8 @@ def test_an_interruption_saves_the_step_that_it_came_in(tmp_path, interruptible,
         return loss(module, step)
 
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(
-        KeyboardInterrupt, match=r"at step 5\. The checkpoint of step 5 is kept in .*same command"
-    ):
+    said = r"at step 5\. The checkpoint of step 5 is kept in .*same command"
+    with pytest.raises(KeyboardInterrupt, match=said):
         fit(network(), interrupted, SCHEDULE, CPU, tmp_path / "parts", 16)
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
     assert read_state(tmp_path / "parts")["step"] == 5
@@ -117,14 +116,10 @@ def losing(at, value="nan"):
 
 def test_a_lost_loss_is_named_with_its_step_and_overwrites_nothing(tmp_path):
     schedule, out = small_schedule(60, 0.01), tmp_path / "run"
-    with pytest.raises(
-        TrainingError, match=r"run: the loss .* not finite at step 1\. There is no checkpoint yet"
-    ):
+    with pytest.raises(TrainingError, match=r"run: the loss .* at step 1\. There is no checkpoint yet"):
         fit(network(), losing(0), schedule, CPU, out, 16)
     begin(out, 30, schedule=schedule)
-    with pytest.raises(
-        TrainingError, match=r"at step 32\. The checkpoint of step 30 is kept in .*--precision"
-    ):
+    with pytest.raises(TrainingError, match=r"at step 32\. The checkpoint of step 30 is kept .*--precision"):
         fit(network(), losing(31), schedule, CPU, out, 16)
     assert read_state(out)["step"] == 30
     assert all(tensor.isfinite().all() for tensor in load_file(checkpoint_path(out)).values())
@@ -158,9 +153,7 @@ def test_without_a_moving_average_the_module_itself_is_the_result():
     assert plain.result is plain.module
 
 
-@pytest.mark.parametrize("device", ["nonsense", "cuda:77"])
-def test_a_device_that_is_not_there_is_told(device):
-    with pytest.raises(
-        ValueError, match=f"--device is '{device}': expected auto, cpu, or a GPU that PyTorch can use"
-    ):
-        Machine.find(device)
+def test_a_device_that_is_not_there_is_told():
+    for device in ("nonsense", "cuda:77"):
+        with pytest.raises(ValueError, match=f"--device is '{device}': expected auto, cpu, or a GPU that"):
+            Machine.find(device)

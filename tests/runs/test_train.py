@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import sys
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -98,18 +99,12 @@ def test_same_seed_same_losses(data_folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_accumulation_gives_the_same_run(data_folder, tmp_path):
-    assert fit(data_folder, tmp_path / "one", "--steps 4 --dropout 0") == 0
-    assert fit(data_folder, tmp_path / "four", "--steps 4 --dropout 0 --accumulate 4") == 0
-    assert losses(tmp_path / "four") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
-
-
-@pytest.mark.slow
-def test_bfloat16_gives_nearly_the_same_run(data_folder, tmp_path):
-    assert fit(data_folder, tmp_path / "full", "--steps 4 --dropout 0") == 0
-    assert fit(data_folder, tmp_path / "half", "--steps 4 --dropout 0 --precision bfloat16") == 0
-    assert losses(tmp_path / "half") != losses(tmp_path / "full")
-    assert losses(tmp_path / "half") == pytest.approx(losses(tmp_path / "full"), rel=0.02)
+def test_accumulation_gives_the_same_run_and_bfloat16_nearly(data_folder, tmp_path):
+    for name, more in (("plain", ""), ("four", "--accumulate 4"), ("half", "--precision bfloat16")):
+        assert fit(data_folder, tmp_path / name, f"--steps 4 --dropout 0 {more}") == 0
+    plain, four, half = (losses(tmp_path / name) for name in ("plain", "four", "half"))
+    assert four == pytest.approx(plain, rel=1e-5)
+    assert half != plain and half == pytest.approx(plain, rel=0.02)
 
 
 @pytest.mark.slow
@@ -133,20 +128,22 @@ def test_every_epoch_has_every_pair_once_and_no_batch_is_short():
     assert len(batch_indexes(pairs, 25, 0, seed=3)) == 25
 
 
+def directions_of(folder, rank: int):
+    table, store = load_table(folder), FeatureStore(folder / "features")
+    return data_directions(store, table.indexes("train"), table.valence, table.arousal, rank, seed=0)
+
+
 def test_content_directions_hold_no_emotion(data_folder):
-    table, store = load_table(data_folder), FeatureStore(data_folder / "features")
-    found = data_directions(store, table.indexes("train"), table.valence, table.arousal, rank=6, seed=0)
+    found = directions_of(data_folder, rank=6)
     torch.testing.assert_close(found.content @ found.content.T, torch.eye(6), rtol=0, atol=1e-5)
     content = found.content[0].expand(1, 77, -1)
     # A residual along a content direction of length 1 per token: 1 / D per element.
     assert content_error(content, found.content).item() == pytest.approx(1 / 32, rel=1e-4)
-    everything = data_directions(store, table.indexes("train"), table.valence, table.arousal, rank=32, seed=0)
-    assert len(everything.content) == 16, "16 of the 32 directions are left to emotion"
+    assert len(directions_of(data_folder, rank=32).content) == 16, "16 of the 32 are left to emotion"
 
 
 def test_slopes_are_those_of_the_data(data_folder):
-    table, store = load_table(data_folder), FeatureStore(data_folder / "features")
-    found = data_directions(store, table.indexes("train"), table.valence, table.arousal, rank=1, seed=0)
+    found = directions_of(data_folder, rank=1)
     made = 0.5 * torch.randn(2, 77, 32, generator=torch.Generator().manual_seed(999))
     torch.testing.assert_close(torch.stack([found.valence, found.arousal]), made, rtol=0, atol=5e-3)
 
@@ -172,13 +169,6 @@ def test_all_problems_are_told_at_once(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_is_not_overwritten(trained, data_folder, capsys):
-    before = (trained / "network.safetensors").read_bytes()
-    assert fit(data_folder, trained) == 1
-    assert "holds a run already: add --resume" in error_of(capsys)
-    assert (trained / "network.safetensors").read_bytes() == before
-
-
 def test_a_second_run_into_the_same_folder_is_refused_and_touches_nothing(data_folder, tmp_path, capsys):
     out = tmp_path / "run"
     out.mkdir()
@@ -191,7 +181,14 @@ def test_a_second_run_into_the_same_folder_is_refused_and_touches_nothing(data_f
     assert fit(data_folder, out) == 0, "the lock is free again"
 
 
-def test_a_run_that_ended_meanwhile_is_not_overwritten(trained, data_folder, tmp_path, capsys, monkeypatch):
+def test_a_run_is_not_overwritten_nor_is_one_that_ended_meanwhile(
+    trained, data_folder, tmp_path, capsys, monkeypatch
+):
+    before = (trained / "network.safetensors").read_bytes()
+    assert fit(data_folder, trained) == 1
+    assert "holds a run already: add --resume" in error_of(capsys)
+    assert (trained / "network.safetensors").read_bytes() == before
+
     def meanwhile(*arguments):
         (tmp_path / "last.safetensors").write_bytes((trained / "last.safetensors").read_bytes())
         return read(*arguments)
@@ -218,32 +215,23 @@ def test_sizes_beyond_all_use_are_refused(data_folder, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("you tried to allocate memory of 9 TB")])
-def test_a_network_too_large_for_the_memory_says_what_to_choose(
-    data_folder, tmp_path, capsys, monkeypatch, error
-):
-    def full(config):
-        raise error
-
-    monkeypatch.setattr(train, "EmotionNetwork", full)
-    assert fit(data_folder, tmp_path / "run") == 1
-    assert "--width 64, --depth 1, --emotion-tokens 2 and --emotion-hidden 16 does not fit" in error_of(
-        capsys
-    )
+def test_a_network_too_large_for_the_memory_says_what_to_choose(data_folder, tmp_path, capsys, error):
+    with patch.object(train, "EmotionNetwork", side_effect=error):
+        assert fit(data_folder, tmp_path / "run") == 1
+    said = "--width 64, --depth 1, --emotion-tokens 2 and --emotion-hidden 16 does not fit"
+    assert said in error_of(capsys)
 
 
-def test_features_of_other_data_are_refused(data_folder, tmp_path, capsys):
-    (tmp_path / "pairs.jsonl").write_text((data_folder / "pairs.jsonl").read_text().replace("+1.5", "+1.4"))
+def test_features_of_other_data_and_data_without_validation_are_refused(data_folder, tmp_path, capsys):
     (tmp_path / "features").symlink_to(data_folder / "features")
-    assert fit(tmp_path, tmp_path / "run") == 1
-    assert "made from other data" in error_of(capsys)
-
-
-def test_data_without_validation_is_refused(data_folder, tmp_path, capsys):
-    (tmp_path / "pairs.jsonl").write_text(
-        (data_folder / "pairs.jsonl").read_text().replace("validation", "train")
-    )
-    assert fit(tmp_path, tmp_path / "run") == 1
-    assert "no features" in error_of(capsys) or "no validation pairs" in error_of(capsys)
+    for part, other, message in (
+        ("+1.5", "+1.4", "made from other data"),
+        ("validation", "train", "has no validation pairs: make it with python -m trainer.prepare"),
+    ):
+        text = (data_folder / "pairs.jsonl").read_text()
+        (tmp_path / "pairs.jsonl").write_text(text.replace(part, other))
+        assert fit(tmp_path, tmp_path / "run") == 1
+        assert message in error_of(capsys)
 
 
 # --- how it stops ----------------------------------------------------------------------------------------------------
@@ -312,27 +300,22 @@ def test_features_that_are_not_finite_are_named_when_a_step_meets_them(
     assert f"The features of row {broken_row} are not finite" in error_of(capsys)
 
 
-def test_out_of_memory_says_which_accumulation_to_try(data_folder, tmp_path, capsys, monkeypatch):
-    def full(*given):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-
-    monkeypatch.setattr(train.Training, "loss", full)
-    assert fit(data_folder, tmp_path / "run", "--steps 2 --accumulate 2") == 1
+def test_out_of_memory_says_which_accumulation_to_try(data_folder, tmp_path, capsys):
+    full = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+    with patch.object(train.Training, "loss", side_effect=full):
+        assert fit(data_folder, tmp_path / "run", "--steps 2 --accumulate 2") == 1
     error = error_of(capsys)
     assert "cannot hold 4 pairs at a time" in error
     assert "Keep --batch 8 and add --accumulate 4: 2 pairs at a time, the same result" in error
 
 
 @pytest.mark.slow
-def test_a_full_disk_keeps_what_was_saved(data_folder, tmp_path, capsys, monkeypatch):
+def test_a_full_disk_keeps_what_was_saved(data_folder, tmp_path, capsys):
     assert fit(data_folder, tmp_path / "run", "--steps 2 --save-minutes 0") == 0
     before = (tmp_path / "run/last.safetensors").read_bytes()
-
-    def full(*arguments):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "save_tensors", full)
-    assert fit(data_folder, tmp_path / "run", "--steps 4 --resume") == 1
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with patch.object(checkpoint, "save_tensors", side_effect=full):
+        assert fit(data_folder, tmp_path / "run", "--steps 4 --resume") == 1
     error = error_of(capsys)
     assert "last.safetensors could not be written: the disk is full" in error
     assert "free some space and run the same command again, trainer.train with --resume" in error
@@ -351,9 +334,8 @@ def test_control_c_says_where_the_run_stands(data_folder, tmp_path, capsys, monk
     monkeypatch.setattr(Loader, "load", interrupted)
     assert fit(data_folder, tmp_path / "run", "--steps 4 --save-minutes 0") == 130
     said = capsys.readouterr().err
-    assert (
-        "Stopped at step 2. The checkpoint of step 2 is kept in " in said and "with --resume) goes on" in said
-    )
+    assert "Stopped at step 2. The checkpoint of step 2 is kept in " in said
+    assert "with --resume) goes on" in said
     assert not (tmp_path / "run" / "finished").exists()
 
 

@@ -135,22 +135,11 @@ def test_an_interruption_saves_its_step_between_two_checkpoints(
     assert metrics(out)[1:] == metrics(whole)[2:], "but for the line that covers both steps before"
 
 
-def test_metrics_after_the_checkpoint_are_written_once(stopped, data_folder, whole):
-    with (stopped / "metrics.jsonl").open("a") as file:
-        file.write('{"kind": "train", "step": 5, "loss": 9.0}\n{"kind": "tra')  # as a kill leaves it
-    assert main([*arguments(data_folder, stopped), "--resume"]) == 0
-    assert metrics(stopped) == metrics(whole)
-
-
-def test_a_damaged_line_of_metrics_costs_that_line_alone(stopped, data_folder, whole):
+def test_what_a_kill_left_half_written_is_removed_and_metrics_are_written_once(stopped, data_folder, whole):
     lines = (stopped / "metrics.jsonl").read_text().splitlines()
     odd = ['{"kind": "tra', "[1]", '{"kind": "train"}', "null"]
-    (stopped / "metrics.jsonl").write_text("\n".join([lines[0], *odd, *lines[1:]]) + "\n")
-    assert main([*arguments(data_folder, stopped), "--resume"]) == 0
-    assert metrics(stopped) == metrics(whole)
-
-
-def test_what_a_kill_left_half_written_is_removed(stopped, data_folder):
+    cut = ['{"kind": "train", "step": 5, "loss": 9.0}', '{"kind": "tra']  # as a kill leaves it
+    (stopped / "metrics.jsonl").write_text("\n".join([lines[0], *odd, *lines[1:], *cut]))
     kept = stopped / ".last.safetensors.notes"
     kept.write_text("not ours")
     for name in (".last.safetensors.ab12.tmp", ".network.safetensors.cd34.tmp", ".metrics.jsonl.ef56.tmp"):
@@ -159,6 +148,7 @@ def test_what_a_kill_left_half_written_is_removed(stopped, data_folder):
     assert main([*arguments(data_folder, stopped), "--resume"]) == 0
     assert not list(stopped.glob("*.tmp")) and not list(stopped.glob(".*.tmp"))
     assert kept.exists()
+    assert metrics(stopped) == metrics(whole)
 
 
 def test_a_kill_in_the_middle_of_a_checkpoint_leaves_nothing_after_the_next_run(data_folder, tmp_path):
@@ -180,16 +170,13 @@ def test_a_kill_in_the_middle_of_a_checkpoint_leaves_nothing_after_the_next_run(
     assert {path.name for path in out.glob(".*")} <= {".lock"}
 
 
-def test_resume_without_a_checkpoint_starts(data_folder, tmp_path, whole):
-    assert main([*arguments(data_folder, tmp_path / "run"), "--resume"]) == 0
-    assert metrics(tmp_path / "run") == metrics(whole)
-
-
-def test_resume_of_a_finished_run_changes_nothing(whole, data_folder, capsys):
-    before = metrics(whole)
-    assert main([*arguments(data_folder, whole), "--resume"]) == 0
-    assert "Done after 10 steps" in capsys.readouterr().out
-    assert metrics(whole) == before
+def test_resume_without_a_checkpoint_starts_and_of_a_finished_run_changes_nothing(
+    data_folder, tmp_path, whole, capsys
+):
+    for _ in ("new", "finished"):
+        assert main([*arguments(data_folder, tmp_path / "run"), "--resume"]) == 0
+        assert "Done after 10 steps" in capsys.readouterr().out
+        assert metrics(tmp_path / "run") == metrics(whole)
 
 
 def test_an_early_interruption_has_the_same_status(data_folder, tmp_path, monkeypatch, capsys):
@@ -201,14 +188,14 @@ def test_an_early_interruption_has_the_same_status(data_folder, tmp_path, monkey
     assert "interrupted; run the same command again" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("resume", [[], ["--resume"]])
-def test_a_finished_run_without_its_checkpoint_is_not_overwritten(data_folder, tmp_path, capsys, resume):
+def test_a_finished_run_without_its_checkpoint_is_not_overwritten(data_folder, tmp_path, capsys):
     out = tmp_path / "run"
     assert main(arguments(data_folder, out, "--steps 3")) == 0
     (out / "last.safetensors").unlink()
     before = {name: (out / name).read_bytes() for name in ("network.safetensors", "metrics.jsonl")}
-    assert main([*arguments(data_folder, out, "--steps 3"), *resume]) == 1
-    assert "holds a finished run without a checkpoint: choose another folder" in error_of(capsys)
+    for more in ("", "--resume"):
+        assert main(arguments(data_folder, out, f"--steps 3 {more}")) == 1
+        assert "holds a finished run without a checkpoint: choose another folder" in error_of(capsys)
     assert {name: (out / name).read_bytes() for name in before} == before
 
 
@@ -262,28 +249,23 @@ def test_a_damaged_checkpoint_is_refused(stopped, data_folder, capsys):
     assert "move it away to start the run anew" in error
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"step": "4"}, "its step is missing or odd"),
-        ({"step": -1}, "its step is missing or odd"),
-        ({"best": {"loss": None, "step": 3}}, "its best is missing or odd"),
-        ({"settings": None, "data": 5}, "its settings, data are missing or odd"),
-        (None, "it says nothing of its run"),
-        ([], "it says nothing of its run"),
-    ],
-)
-def test_a_checkpoint_with_an_odd_state_is_damaged(stopped, data_folder, capsys, change, message):
+def test_a_checkpoint_with_an_odd_state_is_damaged(stopped, data_folder, capsys):
     path = stopped / "last.safetensors"
     with safe_open(path, "pt") as file:
         metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     state = json.loads(metadata.pop("state"))
-    if change is not None:
-        metadata["state"] = json.dumps({**state, **change} if change else change)
-    save_file(tensors, path, metadata)
-    assert main([*arguments(data_folder, stopped), "--resume"]) == 1
-    error = error_of(capsys)
-    assert message in error and "It is damaged: move it away" in error
+    for odd, message in (
+        ({**state, "step": "4"}, "its step is missing or odd"),
+        ({**state, "step": -1}, "its step is missing or odd"),
+        ({**state, "best": {"loss": None, "step": 3}}, "its best is missing or odd"),
+        ({**state, "settings": None, "data": 5}, "its settings, data are missing or odd"),
+        (None, "it says nothing of its run"),
+        ([], "it says nothing of its run"),
+    ):
+        save_file(tensors, path, metadata | ({"state": json.dumps(odd)} if odd is not None else {}))
+        assert main([*arguments(data_folder, stopped), "--resume"]) == 1
+        error = error_of(capsys)
+        assert message in error and "It is damaged: move it away" in error
 
 
 def test_a_network_file_is_no_checkpoint(whole, stopped, data_folder, capsys):
