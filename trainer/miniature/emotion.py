@@ -82,8 +82,15 @@ def prepare_data(recipe: Recipe, encoders: Path, folder: Path, machine: Machine)
     return data
 
 
-def settings(recipe: Recipe, data: Path, out: Path, device: str, variant: str, seed: int) -> Settings:
-    """A variant's settings of trainer.train, going on where the folder stands."""
+def train_network(
+    recipe: Recipe, data: Path, folder: Path, machine: Machine, variant: str = "default", seed: int = 0
+) -> Path:
+    """Fits one network as `python -m trainer.train --resume` does; a finished one is not touched.
+
+    Returns:
+        Its file, which has the best weights by validation loss.
+    """
+    out = folder / f"{variant}-{seed}"
     chosen = {
         "scale": recipe.emotion_scale,
         "width": recipe.emotion_width,
@@ -98,18 +105,7 @@ def settings(recipe: Recipe, data: Path, out: Path, device: str, variant: str, s
         "clip_norm": 1.0,
         "seed": recipe.seed + seed,
     }
-    return Settings(data=data, out=out, resume=True, device=device, **{**chosen, **VARIANTS[variant]})
-
-
-def train_network(
-    recipe: Recipe, data: Path, folder: Path, machine: Machine, variant: str = "default", seed: int = 0
-) -> Path:
-    """Fits one network as `python -m trainer.train --resume` does; a finished one is not touched.
-
-    Returns:
-        Its file, which has the best weights by validation loss.
-    """
-    out = folder / f"{variant}-{seed}"
     if not finished_path(out).exists():
-        train(settings(recipe, data, out, str(machine.device), variant, seed))
+        run = {"data": data, "out": out, "resume": True, "device": str(machine.device)}
+        train(Settings(**run, **(chosen | VARIANTS[variant])))
     return out / "network.safetensors"

@@ -15,11 +15,8 @@ from trainer.miniature.models import noise_schedule, size_and_crop
 
 def euler_simple(steps: int) -> EulerDiscreteScheduler:
     """The scheduler: timesteps evenly from 999 down, the last sigma 0, the first noise as ComfyUI scales it."""
-    schedule = dict(noise_schedule().config)
-    wanted = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type")
-    scheduler = EulerDiscreteScheduler(
-        **{name: schedule[name] for name in wanted}, timestep_spacing="leading"
-    )
+    known = noise_schedule().config
+    scheduler = EulerDiscreteScheduler.from_config(known, timestep_spacing="leading")
     scheduler.set_timesteps(timesteps=[999 - int(step * 1000 / steps) for step in range(steps)])
     return scheduler
 

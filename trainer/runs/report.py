@@ -89,12 +89,8 @@ def _read_json(path: Path, needed: dict) -> dict:
     return found
 
 
-def draw(run: Path, found: dict, table: PairTable) -> list[tuple[str, str, str]]:
-    """Draws the figures into the run's report folder.
-
-    Returns:
-        File name without ending, heading and explanation of each, in order.
-    """
+def draw(run: Path, found: dict, table: PairTable) -> list[str]:
+    """Draws the figures into the run's report folder; gives their file names without ending, in order."""
     settings, folder = found["settings"], run / "report"
     train = table.indexes("train")
     at = table.valence[train], table.arousal[train]
@@ -113,42 +109,13 @@ def draw(run: Path, found: dict, table: PairTable) -> list[tuple[str, str, str]]
         drawings["directions"] = partial(figures.directions, found["validation"])
     for name, drawing in drawings.items():
         save(drawing, folder, name)
-    return [(name, *TEXTS[name]) for name in drawings]
-
-
-TEXTS = {
-    "data": ("Data", "Where the pairs lie in the plane; the area of a dot is the number of pairs there."),
-    "density": (
-        "Density",
-        "The kernel density of the training pairs, and the weights that rare emotions get for it in the loss.",
-    ),
-    "weights": (
-        "Weights",
-        "How the weights spread. If a few pairs take most of the weight, the weights are worth few equal pairs, and "
-        "--weight-clip helps.",
-    ),
-    "losses": (
-        "Losses",
-        "The weighted loss during training, with dropout, and on the validation pairs, without.",
-    ),
-    "sensitivity": (
-        "Sensitivity",
-        "How far the features move when valence or arousal grows by one, at each point of the plane. Where it is dark, "
-        "changing the emotion has little effect.",
-    ),
-    "directions": (
-        "Direction",
-        "Monotone: the share of steps along an axis that go forward in the data's own direction (half is chance). "
-        "Consistency: the cosine between the movements of two prompts. Alignment: their cosine with the data's "
-        "direction.",
-    ),
-}
+    return list(drawings)
 
 
 # ---- the page ---------------------------------------------------------------------------------------
 
 
-def page(run: Path, found: dict, drawn: list[tuple[str, str, str]]) -> str:
+def page(run: Path, found: dict, drawn: list[str]) -> str:
     """The whole report as HTML; every figure is inside it."""
     kept = {key: found[key] for key in ("device", "precision", "processes", "torch", "data")}
     return render(
@@ -156,7 +123,7 @@ def page(run: Path, found: dict, drawn: list[tuple[str, str, str]]) -> str:
         name=run.resolve().name,
         warning=stand_in_warning(found["data"]),
         summary=_summary(found),
-        figures=[_figure(run / "report", *one) for one in drawn],
+        figures={name: _light_and_dark(run / "report", name) for name in drawn},
         validation=_best_and_last(found["validation"]),
         tables={
             "Settings": _flat(found["settings"]),
@@ -179,9 +146,8 @@ def _summary(found: dict) -> dict[str, str]:
     }
 
 
-def _figure(folder: Path, name: str, heading: str, text: str) -> dict[str, str]:
-    light, dark = (data_url((folder / f"{name}{ending}.png").read_bytes(), "png") for ending in ("", "-dark"))
-    return {"heading": heading, "text": text, "light": light, "dark": dark}
+def _light_and_dark(folder: Path, name: str) -> list[str]:
+    return [data_url((folder / f"{name}{ending}.png").read_bytes(), "png") for ending in ("", "-dark")]
 
 
 def _best_and_last(validations: list[dict]) -> dict[str, tuple[str, str]]:

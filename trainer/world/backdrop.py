@@ -45,9 +45,8 @@ def _sun(world: World) -> None:
     y = {"dawn": world.horizon - 0.16, "sunset": world.horizon - 0.12}.get(world.scene.time, y)
     disc = colour({"night": "#fff6d8", "day": "#fff3b0", "dawn": "#ffe3b8"}.get(world.scene.time, "#ffd27a"))
     clear = mood.by_valence(0.10, 0.75, 1.0)
-    world.brush.glow(
-        x, y, 0.20 + 0.22 * mood.joy, disc, clear * (0.35 + (0.15 if world.night else 0.45) * mood.joy)
-    )
+    shine = clear * (0.35 + (0.15 if world.night else 0.45) * mood.joy)
+    world.brush.glow(x, y, 0.20 + 0.22 * mood.joy, disc, shine)
     radius = 0.05 if world.night else 0.058
     if not world.night:
         _sunbeams(world, x, y, disc)
@@ -252,11 +251,8 @@ def _cacti(world: World, generator: np.random.Generator) -> None:
 def _cactus(world: World, x: float, y: float, tall: float) -> None:
     green = world.mood.tint("#6c6b55", "#5f8a5e", "#4fa45c")
     brush = world.brush.at(x, y, tall, lean=0.15 * world.wind)
-    arms = [
-        curve([(0, -0.4), (-0.22, -0.42), (-0.25, -0.7)]),
-        curve([(0, -0.55), (0.2, -0.57), (0.23, -0.8)]),
-    ]
-    stems = [ribbon([(0, 0), (0, -1)], 0.17), *(ribbon(arm, 0.12) for arm in arms)]
+    arms = [(0, -0.4), (-0.22, -0.42), (-0.25, -0.7)], [(0, -0.55), (0.2, -0.57), (0.23, -0.8)]
+    stems = [ribbon([(0, 0), (0, -1)], 0.17), *(ribbon(curve(arm), 0.12) for arm in arms)]
     brush.fill([*stems, ellipse(0, -1, 0.085, 0.07)], mix(green, WHITE, 0.15), green * 0.7)
 
 
@@ -285,9 +281,8 @@ def landmark(world: World, x: float, y: float, tall: float) -> None:
     if setting in ("forest", "snow"):
         leaf = mood.tint("#51504a", "#3f6b48", "#55953f")
         top = WHITE if setting == "snow" else leaf
-        world.brush.fill(
-            _fir(x, y, tall, 0.25 * world.wind, 0.6 * mood.gloom), mix(leaf, top, 0.8), leaf * 0.75
-        )
+        fir = _fir(x, y, tall, 0.25 * world.wind, 0.6 * mood.gloom)
+        world.brush.fill(fir, mix(leaf, top, 0.8), leaf * 0.75)
     elif setting == "meadow":
         _bush(world, x, y, tall * 0.3)
     elif setting == "desert":

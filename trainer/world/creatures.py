@@ -181,9 +181,8 @@ def _cat_head(head: Brush, world: World, coat: np.ndarray, dark: np.ndarray, fur
         ear.fill([[-0.04, 0.01], [0.02, tall * 0.72], [0.055, 0.03]], ROSE, alpha=0.7)
     skull = ring(mirrored([(0, -0.17), (-0.14, -0.13), (-0.215, 0.03), (-0.13, 0.15), (0, 0.175)]))
     head.fill(spiky(skull, fur), mix(coat, WHITE, 0.12), mix(coat, dark, 0.2), ink=0.5)
-    stripes = [
-        ribbon([[x, -0.155 + abs(x) * 0.3], [x * 0.8, -0.085]], 0.026, 0.006) for x in (-0.06, 0.0, 0.06)
-    ]
+    lines = [[(x, -0.155 + abs(x) * 0.3), (x * 0.8, -0.085)] for x in (-0.06, 0.0, 0.06)]
+    stripes = [ribbon(line, 0.026, 0.006) for line in lines]
     head.fill(stripes, dark, alpha=0.85)
     iris = colour(("#9fbf3f", "#e0b030", "#5fb0c8")[int(world.hue[4] * 3)])
     for side in (-1, 1):
@@ -278,24 +277,13 @@ def paint_bird(world: World) -> None:
     tail = [(-0.13, 0.02), (-0.38, 0.10 - fan), (-0.40, 0.10 + fan * 0.5), (-0.12, 0.10)]
     body.fill(tail, plume * 0.7, ink=0.4)
     _wing(body, mood, plume, far=True)
-    shape = ring(
-        [
-            (0.14, -0.14),
-            (0.0, -0.12),
-            (-0.14, -0.03),
-            (-0.19, 0.06),
-            (-0.08, 0.15),
-            (0.08, 0.16),
-            (0.19, 0.06),
-            (0.21, -0.06),
-        ]
-    )
+    back = [(0.14, -0.14), (0.0, -0.12), (-0.14, -0.03), (-0.19, 0.06)]
+    shape = ring([*back, (-0.08, 0.15), (0.08, 0.16), (0.19, 0.06), (0.21, -0.06)])
     body.fill(spiky(shape, 0.035 * mood.energy), mix(plume, WHITE, 0.10), plume * 0.8, ink=0.5)
     body.ball(0.09, 0.075, 0.10, 0.075, mix(plume, colour("#fff0d8"), 0.75), soft=0.012)
     _wing(body, mood, plume, far=False)
-    head = body.at(
-        0.14, -0.14 + 0.05 * mood.gloom, angle=0.35 * mood.gloom * (1 - mood.wild) - 0.15 * mood.joy
-    )
+    nod = 0.35 * mood.gloom * (1 - mood.wild) - 0.15 * mood.joy
+    head = body.at(0.14, -0.14 + 0.05 * mood.gloom, angle=nod)
     _bird_head(head, mood, plume)
     legs = [ribbon([[x, -0.06], [x + 0.01, 0.0]], 0.014) for x in (-0.02, 0.05)]
     brush.fill(legs, colour("#a0703a"))
