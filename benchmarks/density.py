@@ -27,28 +27,20 @@ def timed(work) -> tuple[float, np.ndarray]:
 
 
 def main() -> None:
-    argparse.ArgumentParser(
-        prog="python -m benchmarks.density", description=__doc__.split("\n")[0]
-    ).parse_args()
+    argparse.ArgumentParser(prog="python -m benchmarks.density", description=__doc__.split("\n")[0]).parse_args()
     torch.set_num_threads(2)
     drawn = np.clip(np.random.default_rng(0).normal(0, 1.2, (2, PAIRS)), -3, 3)
     kinds = {"all different": drawn, "one decimal": np.round(drawn, 1), "whole numbers": np.round(drawn)}
-    print(
-        f"{'values':14} {'distinct':>8} {'ours':>9} {'scikit-learn':>12} {'ratio':>9} {'largest difference':>19}"
-    )
+    print(f"{'values':14} {'distinct':>8} {'ours':>9} {'scikit-learn':>12} {'ratio':>9} {'largest difference':>19}")
     for name, (valence, arousal) in kinds.items():
         pairs = np.stack([valence, arousal], axis=1)
         runs = [timed(lambda v=valence, a=arousal: fit_density(v, a, "isotropic")(v, a)) for _ in range(7)]
         ours, values = statistics.median(seconds for seconds, _ in runs), runs[0][1]
         width = fit_density(valence, arousal, "isotropic").bandwidth
-        theirs, logarithms = timed(
-            lambda p=pairs, h=width: KernelDensity(bandwidth=h).fit(p).score_samples(p)
-        )
+        theirs, logarithms = timed(lambda p=pairs, h=width: KernelDensity(bandwidth=h).fit(p).score_samples(p))
         difference = np.abs(values / np.exp(logarithms) - 1).max()
         distinct = len(np.unique(pairs, axis=0))
-        print(
-            f"{name:14} {distinct:8,} {ours:7.3f} s {theirs:10.1f} s {theirs / ours:7.0f} x {difference:19.1e}"
-        )
+        print(f"{name:14} {distinct:8,} {ours:7.3f} s {theirs:10.1f} s {theirs / ours:7.0f} x {difference:19.1e}")
 
 
 if __name__ == "__main__":

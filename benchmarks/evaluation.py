@@ -175,8 +175,7 @@ def full(folder: Path, count: int, size: int, device: str) -> None:
         "processing for both CLIPs, on the processor": processing / len(grid),
         "both CLIPs and the heads": models / len(grid),
         "LPIPS of 1.6 pairs a picture": seconds(lambda: measures.distance.run(first, second)) / len(grid),
-        "all of it, as the command does it": seconds(lambda: score_manifests([manifest], [images], measures))
-        / count,
+        "all of it, as the command does it": seconds(lambda: score_manifests([manifest], [images], measures)) / count,
     }
     print(f"\n| | clock | processor | clock, {PROTOCOL:,} pictures | processor, {PROTOCOL:,} pictures |")
     print("| --- | ---: | ---: | ---: | ---: |")
@@ -201,10 +200,7 @@ def main() -> None:
     add("--device", default="cpu", help="of the full metrics' models: cpu, cuda (%(default)s)")
     options = parser.parse_args()
     is_full = options.metrics == "full"
-    count, size = (
-        options.pictures or (100 if is_full else PROTOCOL),
-        options.size or (1024 if is_full else 128),
-    )
+    count, size = (options.pictures or (100 if is_full else PROTOCOL), options.size or (1024 if is_full else 128))
     if count < len(POINTS) or count % len(POINTS):
         parser.error(f"--pictures {count}: expected a multiple of {len(POINTS)}")
     with tempfile.TemporaryDirectory() as temporary:

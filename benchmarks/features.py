@@ -55,9 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         encoders = load(options, Path(folder))
         table = make_table(options.prompts, np.random.default_rng(0))
-        tokens = [
-            encoders.tokenize(part)[0].to(encoders.device) for part in in_batches(table, options.batch_size)
-        ]
+        tokens = [encoders.tokenize(part)[0].to(encoders.device) for part in in_batches(table, options.batch_size)]
         bare, prepared, peaks = [], [], []
         encoders.forward(tokens[0])
         for turn in range(options.turns):
@@ -71,22 +69,16 @@ def main() -> None:
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoders", default="tiny", help="tiny, full, or what trainer.prepare takes")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument(
-        "--dtype", help="what the encoders compute in (default: float16 on cuda, else float32)"
-    )
+    parser.add_argument("--dtype", help="what the encoders compute in (default: float16 on cuda, else float32)")
     parser.add_argument("--store", default="float16", choices=("float16", "bfloat16"), help="what is stored")
     parser.add_argument("--prompts", type=int, default=1024, help="distinct prompts, an even number")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, help="torch's threads")
-    parser.add_argument(
-        "--folder", type=Path, help="where to write for a while (default: the temporary folder)"
-    )
+    parser.add_argument("--folder", type=Path, help="where to write for a while (default: the temporary folder)")
     return parser.parse_args()
 
 
@@ -111,10 +103,7 @@ def save_full_size(folder: Path) -> Path:
         with torch.device("meta"):
             shapes = CLIPTextModel(config).state_dict()
         random = torch.Generator().manual_seed(width)
-        weights = {
-            key: torch.randn(tensor.shape, generator=random).mul_(0.02).half()
-            for key, tensor in shapes.items()
-        }
+        weights = {key: torch.randn(tensor.shape, generator=random).mul_(0.02).half() for key, tensor in shapes.items()}
         (folder / part).mkdir(parents=True)
         save_file(weights, folder / part / "model.safetensors")
         config.save_pretrained(folder / part)
@@ -176,9 +165,7 @@ class PeakMemory:
         return pages * 4096
 
 
-def report(
-    options, encoders: TextEncoders, bare: list[float], prepared: list[float], peaks: list[int]
-) -> None:
+def report(options, encoders: TextEncoders, bare: list[float], prepared: list[float], peaks: list[int]) -> None:
     prompts = options.prompts // 2 * 2
     ratio = statistics.median(bare) / statistics.median(prepared)
     device = torch.cuda.get_device_name(encoders.device) if encoders.device.type == "cuda" else "cpu"
@@ -197,9 +184,7 @@ def report_reading(store: FeatureStore, batch_size: int) -> None:
     batches = [torch.randint(len(store), (batch_size,), generator=random) for _ in range(20)]
     out = torch.empty(batch_size, 77, store.width, dtype=store.dtype)
     times = [seconds(lambda: store.neutral(batch, out=out)) for batch in batches]  # noqa: B023
-    print(
-        f"| read in random order (cached by the system) | {batch_size / statistics.median(times):.0f} prompts/s |"
-    )
+    print(f"| read in random order (cached by the system) | {batch_size / statistics.median(times):.0f} prompts/s |")
 
 
 if __name__ == "__main__":

@@ -46,9 +46,7 @@ print(json.dumps({"comfyui": before - start, "pack": time.perf_counter() - befor
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="runs that are timed (default: %(default)s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as base:

@@ -61,9 +61,7 @@ def forms_of(plain: PlainNetwork, ours: dict[str, EmotionNetwork], prompts: int,
     return forms
 
 
-def graphed(
-    network: EmotionNetwork, neutral: Tensor, valence: Tensor, arousal: Tensor
-) -> Callable[[], Tensor]:
+def graphed(network: EmotionNetwork, neutral: Tensor, valence: Tensor, arousal: Tensor) -> Callable[[], Tensor]:
     """The call as one CUDA graph; without the check of the range, which waits for the GPU."""
 
     def call() -> Tensor:
@@ -153,9 +151,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads; default: %(default)s")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    os.environ.setdefault(
-        "KINETO_LOG_LEVEL", "99"
-    )  # the profiler, which counts memory, is not to write between
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler, which counts memory, is not to write between
     device = "cuda" if torch.cuda.is_available() else "cpu"
     plain, ours = twins(NetworkConfig(depth=options.depth, block="published"), device)
     networks = {"float32": ours}

@@ -123,9 +123,7 @@ def measure(browser, server, version: str, renderer: str, pads: int, seconds: fl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pads", type=int, default=12, help="nodes on the screen when idle (%(default)s)")
     parser.add_argument("--seconds", type=float, default=5, help="of each idle measurement (%(default)s)")
     options = parser.parse_args()

@@ -42,9 +42,7 @@ def measure(pool: ProcessPoolExecutor, processes: int, pictures: int) -> tuple[f
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=400, help="pictures in each measurement")
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()

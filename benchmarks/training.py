@@ -58,9 +58,7 @@ def synthetic_data(pairs: int) -> Data:
     table = PairTable(names, names, valence, arousal, ["random"] * pairs, ["train"] * pairs, names)
     none = torch.zeros(TOKENS, FEATURES)
     rows = np.arange(pairs)
-    return Data(
-        table, MemoryStore(pairs), rows, rows[:0], torch.ones(pairs), Directions(none, none, none), {}
-    )
+    return Data(table, MemoryStore(pairs), rows, rows[:0], torch.ones(pairs), Directions(none, none, none), {})
 
 
 def plain_step(settings: Settings, data: Data, device: torch.device) -> Callable[[], None]:
@@ -70,18 +68,10 @@ def plain_step(settings: Settings, data: Data, device: torch.device) -> Callable
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     store, table = data.store, data.table
     samples = [
-        (
-            store.neutral(row).float(),
-            store.emotional(row).float(),
-            table.valence[row],
-            table.arousal[row],
-            1.0,
-        )
+        (store.neutral(row).float(), store.emotional(row).float(), table.valence[row], table.arousal[row], 1.0)
         for row in range(len(table))
     ]
-    batches = iter_forever(
-        DataLoader(samples, settings.batch // settings.accumulate, shuffle=True, drop_last=True)
-    )
+    batches = iter_forever(DataLoader(samples, settings.batch // settings.accumulate, shuffle=True, drop_last=True))
 
     def step() -> None:
         optimizer.zero_grad()
@@ -118,9 +108,7 @@ def seconds_of(step: Callable[[], None], times: int, device: torch.device) -> fl
     return (time.perf_counter() - start) / times
 
 
-def measure(
-    steps: dict[str, Callable[[], None]], rounds: int, times: int, device: torch.device
-) -> dict[str, float]:
+def measure(steps: dict[str, Callable[[], None]], rounds: int, times: int, device: torch.device) -> dict[str, float]:
     """The median seconds of each step, their rounds taken in turn."""
     taken = {name: [] for name in steps}
     for step in steps.values():  # warm-up, and compilation
@@ -184,21 +172,15 @@ def main() -> None:
     best = min((name for name in seconds if name != "plain, float32"), key=seconds.get)
     rate = sustain(steps[best], options.batch, device, seconds=60)
     print(f"{best}: {rate:,.0f} samples/s sustained over a minute")
-    print(
-        f"The paper's full run of 200 epochs x 39,843 pairs: {FULL_RUN / rate / 60:.1f} minutes (projected)"
-    )
+    print(f"The paper's full run of 200 epochs x 39,843 pairs: {FULL_RUN / rate / 60:.1f} minutes (projected)")
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--depth", type=int, help="blocks (12 on a GPU, 2 on a CPU)")
     parser.add_argument("--batch", type=int, help="pairs per step (768 on a GPU, 8 on a CPU)")
-    parser.add_argument(
-        "--accumulate", type=int, default=1, help="parts that the batch is computed in, for both"
-    )
+    parser.add_argument("--accumulate", type=int, default=1, help="parts that the batch is computed in, for both")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--times", type=int, help="steps per round (10 on a GPU, 2 on a CPU)")
     parser.add_argument("--compile", action="store_true", help="measure the compiled step on a CPU too")

@@ -172,9 +172,7 @@ def _residual(
     )
     # in float32: gains above 1 take differences of close numbers, and half precision would lose them
     return sum(
-        share * network.residual(features, EmotionFeatures(e_v, e_a)).float()
-        for share, e_v, e_a in corners
-        if share
+        share * network.residual(features, EmotionFeatures(e_v, e_a)).float() for share, e_v, e_a in corners if share
     )
 
 
@@ -232,11 +230,7 @@ def _check_settings(strength, gains, protected, pooled, steps, width: int) -> No
 
 def _check_entry(features: Tensor, extra: dict, width: int, name: str) -> None:
     if not isinstance(features, Tensor) or not features.is_floating_point() or not len(features):
-        got = (
-            f"{features.dtype} of shape {tuple(features.shape)}"
-            if isinstance(features, Tensor)
-            else type(features)
-        )
+        got = f"{features.dtype} of shape {tuple(features.shape)}" if isinstance(features, Tensor) else type(features)
         raise ValueError(f"{name} does not hold text features: expected floating-point numbers, got {got}.")
     if features.ndim != 3 or features.shape[2] != width:
         raise ValueError(

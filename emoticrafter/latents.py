@@ -27,8 +27,4 @@ def latent_per_point(latent: dict, count: int) -> dict:
             f"{count}. Set batch_size to 1, or connect count to it."
         )
     [index] = latent.get("batch_index", [0])
-    return {
-        **latent,
-        "samples": samples.repeat(count, *[1] * (samples.ndim - 1)),
-        "batch_index": [index] * count,
-    }
+    return {**latent, "samples": samples.repeat(count, *[1] * (samples.ndim - 1)), "batch_index": [index] * count}

@@ -95,9 +95,7 @@ class SelfAttention(nn.Module):
         # one product gives the queries, keys and values of all tokens: [B, T, 3E] -> three of [B, H, T, 64]
         query, key, value = (split_heads(part) for part in self.query_key_value(x).chunk(3, dim=-1))
         # every token attends to every other, the padding included, as SDXL reads it, too
-        attended = F.scaled_dot_product_attention(
-            query, key, value, dropout_p=self.dropout if self.training else 0.0
-        )
+        attended = F.scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
         return F.dropout(self.out(merge_heads(attended)), self.dropout, self.training)
 
 
@@ -247,9 +245,7 @@ class EmotionNetwork(nn.Module):
                 continue
             # four branches a block are added up: by their number, so that depth does not raise the variance
             ends_a_branch = name.endswith((".out", ".down"))
-            nn.init.normal_(
-                module.weight, std=0.02 / (4 * len(self.blocks)) ** 0.5 if ends_a_branch else 0.02
-            )
+            nn.init.normal_(module.weight, std=0.02 / (4 * len(self.blocks)) ** 0.5 if ends_a_branch else 0.02)
             if getattr(module, "bias", None) is not None:
                 nn.init.zeros_(module.bias)
 

@@ -29,9 +29,7 @@ class Keyframe(NamedTuple):
     point: Point
 
 
-def read_keyframes(
-    text: str, frames: int, emotions: Iterable[NamedEmotion], closed: bool = False
-) -> list[Keyframe]:
+def read_keyframes(text: str, frames: int, emotions: Iterable[NamedEmotion], closed: bool = False) -> list[Keyframe]:
     """Reads keyframes, one per line: a position, then valence and arousal or a named emotion.
 
     A position is a frame, counted from 0 ("12"), or a percentage of the path ("50%"): 100% is the last frame, and of
@@ -66,9 +64,7 @@ def read_keyframes(
             if _ends_the_loop(keyframe, keyframes, frames, closed):
                 continue
             if keyframes and keyframe.frame <= keyframes[-1].frame:
-                raise ValueError(
-                    f"{place} does not come after {last}: expected positions that rise from line to line"
-                )
+                raise ValueError(f"{place} does not come after {last}: expected positions that rise from line to line")
             _check_inside(place, keyframe.frame, frames, closed)
         except ValueError as error:
             problems.append(f"line {number}: {error}")
@@ -80,9 +76,7 @@ def read_keyframes(
     if problems:
         raise ValueError("The keyframes cannot be used:\n" + "\n".join(problems))
     if len(keyframes) < 2:
-        raise ValueError(
-            f"The path has {_counted(len(keyframes))}: expected two or more, a line each, {EXAMPLE}."
-        )
+        raise ValueError(f"The path has {_counted(len(keyframes))}: expected two or more, a line each, {EXAMPLE}.")
     return keyframes
 
 
@@ -130,9 +124,7 @@ def _ends_the_loop(keyframe: Keyframe, before: list[Keyframe], frames: int, clos
 
 def _check_inside(place: str, frame: float, frames: int, closed: bool) -> None:
     if closed and frame == frames:
-        raise ValueError(
-            "in a closed path this is the first frame again: give it the same emotion, or leave it out"
-        )
+        raise ValueError("in a closed path this is the first frame again: give it the same emotion, or leave it out")
     if frame > frames - (0 if closed else 1):
         raise ValueError(f"{place} is outside the path: its {frames} frames are 0 to {frames - 1}")
 
@@ -141,9 +133,7 @@ def _counted(keyframes: int) -> str:
     return "1 keyframe" if keyframes == 1 else f"{keyframes or 'no'} keyframes"
 
 
-def path_points(
-    keyframes: list[Keyframe], frames: int, easing: str = "linear", closed: bool = False
-) -> list[Point]:
+def path_points(keyframes: list[Keyframe], frames: int, easing: str = "linear", closed: bool = False) -> list[Point]:
     """One point per frame.
 
     Between two keyframes each axis is monotone, whatever the easing; nothing overshoots. "smooth" is the monotone
@@ -156,9 +146,7 @@ def path_points(
     if easing not in (*EASINGS, SMOOTH):
         raise ValueError(f"easing is {easing!r}: expected one of {', '.join((*EASINGS, SMOOTH))}.")
     if len(keyframes) < 2 or frames < 1:
-        raise ValueError(
-            f"Got {_counted(len(keyframes))} and {frames} frames: expected two and one, or more."
-        )
+        raise ValueError(f"Got {_counted(len(keyframes))} and {frames} frames: expected two and one, or more.")
     if closed:
         laps = ((lap, keyframe) for lap in (-frames, 0, frames) for keyframe in keyframes)
         keyframes = [Keyframe(frame + lap, point) for lap, (frame, point) in laps]

@@ -36,9 +36,7 @@ def word_directions(words: Sequence[tuple[str, Tensor, int]], empty: Tensor) -> 
             "node that changes how it encodes."
         )
     directions = [
-        direction
-        for word, features, count in words
-        for direction in _directions(word, features, count, empty)
+        direction for word, features, count in words for direction in _directions(word, features, count, empty)
     ]
     rows = torch.stack(directions)  # [2 * words, D]
     # a word that changes nothing has no direction
@@ -72,9 +70,7 @@ def _directions(word: str, features: Tensor, count: int, empty: Tensor) -> tuple
             f"expected 1 to {WINDOW - 2} tokens in one window of {WINDOW}. Give single words or short phrases, "
             "separated by commas."
         )
-    change = (
-        features[0].cpu().double() - empty[0].cpu().double()
-    )  # on the CPU: not every accelerator has double
+    change = features[0].cpu().double() - empty[0].cpu().double()  # on the CPU: not every accelerator has double
     if not torch.isfinite(change).all():
         raise ValueError(
             f"The features of the protected word {word!r} hold NaN or infinite numbers: run the text encoder in "

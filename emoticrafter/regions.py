@@ -127,9 +127,7 @@ def _split(extra: dict, region: Tensor, batch: int, name: str) -> tuple[dict | N
     if own is None:  # ComfyUI reads mask_strength only beside a mask, so it must not count now either
         own, changed = torch.ones_like(region[:1]), {"mask_strength": 1.0, "set_area_to_bounds": False}
     else:
-        read_mask(
-            own, f"The mask on {name}"
-        )  # checked only: its values are the user's and may lie outside [0, 1]
+        read_mask(own, f"The mask on {name}")  # checked only: its values are the user's and may lie outside [0, 1]
         own, changed = own.float().reshape(-1, *own.shape[-2:]), {}
     _check_batch(len(region), batch, name)
     own, region = _aligned(own, region.to(own.device), name)
@@ -151,8 +149,7 @@ def _aligned(own: Tensor, region: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """Both masks at the size of the larger and the batch of the longer one."""
     if len(own) != len(region) and 1 not in (len(own), len(region)):
         raise ValueError(
-            f"A batch of {len(region)} masks does not fit the {len(own)} masks on {name}: expected 1 or "
-            f"{len(own)}."
+            f"A batch of {len(region)} masks does not fit the {len(own)} masks on {name}: expected 1 or {len(own)}."
         )
     batch, *size = (max(sides) for sides in zip(own.shape, region.shape, strict=True))
     # bilinear and stretched, as ComfyUI fits masks to the latent picture

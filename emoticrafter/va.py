@@ -102,9 +102,7 @@ def _evenly(axis: str, counted: str, count: int, low: float, high: float) -> lis
     check_number(f"{axis}_min", low, VA_MIN, VA_MAX)
     check_number(f"{axis}_max", high, VA_MIN, VA_MAX)
     if low > high:
-        raise ValueError(
-            f"{axis}_min is {low:g} and {axis}_max is {high:g}: expected the lower value in {axis}_min."
-        )
+        raise ValueError(f"{axis}_min is {low:g} and {axis}_max is {high:g}: expected the lower value in {axis}_min.")
     if count < 1:
         raise ValueError(f"{counted} is {count}: expected 1 or more.")
     if count == 1:

@@ -26,11 +26,7 @@ ANOTHER_BASE = "Connect the model that it was fitted to, or fit it to this one (
 
 
 def patched(
-    model: ModelPatcher,
-    baseline: CrossAttention | TimeEmbedding,
-    valence: float,
-    arousal: float,
-    strength: float,
+    model: ModelPatcher, baseline: CrossAttention | TimeEmbedding, valence: float, arousal: float, strength: float
 ) -> ModelPatcher:
     """A MODEL whose positive prompt has the emotion; strength 0 returns the model as it is.
 
@@ -161,9 +157,7 @@ def encode_with_words(
     changed = clip.encode_from_tokens_scheduled(_with_words(clip, baseline, text, words))
     if strength == 1:
         return changed
-    for letter, windows in clip.tokenize(
-        baseline.prompt(text)
-    ).items():  # one window more may have been needed
+    for letter, windows in clip.tokenize(baseline.prompt(text)).items():  # one window more may have been needed
         plain[letter] = plain[letter] + clip.tokenize("")[letter] * (len(windows) - len(plain[letter]))
     pairs = zip(clip.encode_from_tokens_scheduled(plain), changed, strict=True)
     return [_between(before, after, strength) for before, after in pairs]

@@ -50,8 +50,7 @@ class EmotionBaseline(io.ComfyNode):
             outputs=[
                 io.Model.Output(
                     display_name="model",
-                    tooltip="The model with the emotion, for a KSampler; with textual inversion, the unchanged "
-                    "model.",
+                    tooltip="The model with the emotion, for a KSampler; with textual inversion, the unchanged model.",
                 ),
                 io.Conditioning.Output(
                     display_name="positive",
@@ -76,13 +75,7 @@ class EmotionBaseline(io.ComfyNode):
         baseline = load_baseline(networks.find_network(baseline_name, FOLDER, "baseline"))
         if isinstance(baseline, TextualInversion):
             if clip is None:
-                raise ValueError(
-                    f"{baseline_name} is a textual inversion, which adds words to the text, and {NO_CLIP}"
-                )
+                raise ValueError(f"{baseline_name} is a textual inversion, which adds words to the text, and {NO_CLIP}")
             return io.NodeOutput(model, encode_with_words(clip, baseline, text, valence, arousal, strength))
-        positive = (
-            encode_plain(clip, text)
-            if clip
-            else ExecutionBlocker(f"Emotion Baseline has no text, as {NO_CLIP}")
-        )
+        positive = encode_plain(clip, text) if clip else ExecutionBlocker(f"Emotion Baseline has no text, as {NO_CLIP}")
         return io.NodeOutput(patched(model, baseline, valence, arousal, strength), positive)

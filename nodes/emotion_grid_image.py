@@ -23,12 +23,9 @@ class EmotionGridImage(io.ComfyNode):
                     "images", tooltip="One picture per point, in the same order: as one batch or as a list."
                 ),
                 PointsType.Input(
-                    "points",
-                    tooltip="From the Emotion Grid or Emotion Path that the pictures were made with.",
+                    "points", tooltip="From the Emotion Grid or Emotion Path that the pictures were made with."
                 ),
-                io.String.Input(
-                    "title", default="", tooltip="Written above, such as the prompt. Empty: no title."
-                ),
+                io.String.Input("title", default="", tooltip="Written above, such as the prompt. Empty: no title."),
                 io.Int.Input(
                     "cell_size",
                     default=0,

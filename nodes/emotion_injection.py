@@ -2,14 +2,7 @@
 
 from comfy_api.latest import io
 
-from .inputs import (
-    CATEGORY,
-    EmotionType,
-    conditioning_input,
-    conditioning_output,
-    searched_as,
-    strength_input,
-)
+from .inputs import CATEGORY, EmotionType, conditioning_input, conditioning_output, searched_as, strength_input
 from .networks import Emotion, inject
 
 

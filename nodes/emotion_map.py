@@ -18,16 +18,12 @@ class EmotionMap(io.ComfyNode):
             "from pictures as dots, and a line between the two.",
             is_input_list=True,
             inputs=[
-                io.Int.Input(
-                    "size", default=768, min=384, max=2048, step=8, tooltip="The map's width in pixels."
-                ),
+                io.Int.Input("size", default=768, min=384, max=2048, step=8, tooltip="The map's width in pixels."),
                 PointsType.Input(
                     "asked", optional=True, tooltip="What was asked for, from Emotion Grid or Emotion Path."
                 ),
                 PointsType.Input(
-                    "read",
-                    optional=True,
-                    tooltip="What the pictures show, from Read Emotion, in the same order.",
+                    "read", optional=True, tooltip="What the pictures show, from Read Emotion, in the same order."
                 ),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The map, for Save Image.")],

@@ -29,9 +29,7 @@ class EmotionPath(io.ComfyNode):
                     tooltip="One per line: a position, then a named emotion or valence and arousal. A position is a "
                     "frame, counted from 0, or a percentage: 12 excited, or 50% 1.85 2.25.",
                 ),
-                io.Int.Input(
-                    "frames", default=16, min=1, max=MOST_FRAMES, tooltip="How many frames the path has."
-                ),
+                io.Int.Input("frames", default=16, min=1, max=MOST_FRAMES, tooltip="How many frames the path has."),
                 io.Combo.Input(
                     "easing",
                     options=[*EASINGS, SMOOTH],

@@ -9,9 +9,7 @@ from .named_emotions import known_emotions, named_point, own_problems, own_versi
 from .points import Points, PointsType
 
 NONE = "none"
-EMOTION_TOOLTIP = (
-    "The emotion, with the source of its position in brackets. The sources disagree: try several."
-)
+EMOTION_TOOLTIP = "The emotion, with the source of its position in brackets. The sources disagree: try several."
 
 
 class EmotionPreset(io.ComfyNode):
@@ -42,10 +40,7 @@ class EmotionPreset(io.ComfyNode):
                     "How far from neutral: 0 is neutral, 1 as named, 2 twice as far, up to the edge of the plane.",
                 ),
                 io.Combo.Input(
-                    "blend_with",
-                    options=[NONE, *options],
-                    default=NONE,
-                    tooltip="A second emotion to mix in.",
+                    "blend_with", options=[NONE, *options], default=NONE, tooltip="A second emotion to mix in."
                 ),
                 slider(
                     "blend",
@@ -56,9 +51,7 @@ class EmotionPreset(io.ComfyNode):
             ],
             outputs=[
                 *point_outputs(),
-                PointsType.Output(
-                    display_name="points", tooltip="The same point, for nodes that show points."
-                ),
+                PointsType.Output(display_name="points", tooltip="The same point, for nodes that show points."),
             ],
         )
 

@@ -30,8 +30,7 @@ def network_input() -> io.Input:
 
 def conditioning_input() -> io.Input:
     return io.Conditioning.Input(
-        "conditioning",
-        tooltip="An SDXL prompt, from CLIP Text Encode. Areas, masks and ControlNets on it stay.",
+        "conditioning", tooltip="An SDXL prompt, from CLIP Text Encode. Areas, masks and ControlNets on it stay."
     )
 
 
@@ -55,9 +54,7 @@ def arousal_input() -> io.Input:
 
 
 def strength_input() -> io.Input:
-    tooltip = (
-        "How much of the emotion to add: 0 is exactly the plain prompt, 1 is as trained, more exaggerates."
-    )
+    tooltip = "How much of the emotion to add: 0 is exactly the plain prompt, 1 is as trained, more exaggerates."
     return slider("strength", 1.0, (0.0, 3.0), tooltip)
 
 

@@ -32,9 +32,7 @@ class LoadEmotionNetwork(io.ComfyNode):
                 ),
             ],
             outputs=[
-                EmotionNetworkType.Output(
-                    "network", display_name="EMOTION_NETWORK", tooltip="The emotion network."
-                )
+                EmotionNetworkType.Output("network", display_name="EMOTION_NETWORK", tooltip="The emotion network.")
             ],
         )
 

@@ -18,15 +18,9 @@ class LoadMiniature(io.ComfyNode):
             "nodes without a download. It is not SDXL: it draws 128 x 128 pictures of a small painted world.",
             inputs=[],
             outputs=[
-                io.Model.Output(
-                    "model", display_name="MODEL", tooltip="The miniature's UNet, for a KSampler."
-                ),
-                io.Clip.Output(
-                    "clip", display_name="CLIP", tooltip="Its text encoders, for CLIP Text Encode."
-                ),
-                io.Vae.Output(
-                    "vae", display_name="VAE", tooltip="Its autoencoder, for VAE Decode and VAE Encode."
-                ),
+                io.Model.Output("model", display_name="MODEL", tooltip="The miniature's UNet, for a KSampler."),
+                io.Clip.Output("clip", display_name="CLIP", tooltip="Its text encoders, for CLIP Text Encode."),
+                io.Vae.Output("vae", display_name="VAE", tooltip="Its autoencoder, for VAE Decode and VAE Encode."),
                 EmotionNetworkType.Output(
                     "network",
                     display_name="EMOTION_NETWORK",

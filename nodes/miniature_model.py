@@ -91,9 +91,7 @@ def read_file(path: Path) -> tuple[dict[str, Tensor], dict]:
     """
     metadata, weights = read_safetensors(path)
     refusal = f"its metadata lacks format={FORMAT}"
-    sizes = parse_metadata(
-        metadata, (FORMAT, VERSION), path.name, refusal, lambda told: json.loads(told["config"])
-    )
+    sizes = parse_metadata(metadata, (FORMAT, VERSION), path.name, refusal, lambda told: json.loads(told["config"]))
     # a damaged file would draw black pictures, and nothing else would say why
     check_numbers(weights, torch.float32, path.name)
     # In the dtype of the modules: with DynamicVRAM, ComfyUI's layers take a tensor as it comes.

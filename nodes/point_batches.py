@@ -37,11 +37,7 @@ def batch_outputs() -> list[io.Output]:
             is_output_list=True,
             tooltip="A list: what is connected runs once per point, with the same seed.",
         ),
-        io.Float.Output(
-            display_name="arousals",
-            is_output_list=True,
-            tooltip="A list that goes with valences.",
-        ),
+        io.Float.Output(display_name="arousals", is_output_list=True, tooltip="A list that goes with valences."),
         PointsType.Output(display_name="points", tooltip="The points, for nodes that show them."),
         io.Int.Output(display_name="count", tooltip="How many points: for batch_size of Empty Latent Image."),
         io.Latent.Output(

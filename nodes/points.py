@@ -25,6 +25,5 @@ def join(points: list[Points]) -> Points:
     if len(points) == 1:
         return points[0]
     return Points(
-        tuple(value for one in points for value in one.valence),
-        tuple(value for one in points for value in one.arousal),
+        tuple(value for one in points for value in one.valence), tuple(value for one in points for value in one.arousal)
     )

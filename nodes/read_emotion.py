@@ -5,13 +5,7 @@ from pathlib import Path
 import torch
 from comfy_api.latest import io, ui
 
-from ..emoticrafter.research.readers import (
-    ClipHeads,
-    Reader,
-    load_emotion_reader,
-    read_pictures,
-    readings_text,
-)
+from ..emoticrafter.research.readers import ClipHeads, Reader, load_emotion_reader, read_pictures, readings_text
 from . import networks
 from .inputs import CATEGORY, searched_as
 from .miniature_model import FOLDER as MINIATURE_FOLDER
@@ -92,9 +86,7 @@ class ReadEmotion(io.ComfyNode):
                     tooltip="Pleasantness of each picture, -3 to 3: a list.",
                 ),
                 io.Float.Output(
-                    display_name="arousals",
-                    is_output_list=True,
-                    tooltip="Intensity of each picture, -3 to 3: a list.",
+                    display_name="arousals", is_output_list=True, tooltip="Intensity of each picture, -3 to 3: a list."
                 ),
                 PointsType.Output(display_name="points", tooltip="All readings, for Emotion Map."),
                 io.String.Output(display_name="text", tooltip="The readings as text, one line per picture."),
@@ -118,9 +110,7 @@ class ReadEmotion(io.ComfyNode):
         return " ".join(files + [networks.file_version(name, FOLDER) for name in names if name != MINIATURE])
 
     @classmethod
-    def execute(
-        cls, images: list[torch.Tensor], reader: list[str], clip_vision: list | None = None
-    ) -> io.NodeOutput:
+    def execute(cls, images: list[torch.Tensor], reader: list[str], clip_vision: list | None = None) -> io.NodeOutput:
         managed = networks.ManagedNetwork(load_emotion_reader(find_reader(reader[0])))
         model, encode = managed.ready(), None
         if isinstance(model, ClipHeads):

@@ -64,11 +64,7 @@ class RegionalEmotion(io.ComfyNode):
         if strength:
             warn_of_unreached(conditioning)
         emotion = encode(network, valence, arousal)
-        result = regional_emotion(
-            conditioning, emotion.network.ready(), emotion.features, mask, strength, feather
-        )
+        result = regional_emotion(conditioning, emotion.network.ready(), emotion.features, mask, strength, feather)
         if result is conditioning and strength:
-            log.warning(
-                "[EmotiCrafter] Regional Emotion: the mask covers nothing, so the prompt stays as it is."
-            )
+            log.warning("[EmotiCrafter] Regional Emotion: the mask covers nothing, so the prompt stays as it is.")
         return io.NodeOutput(result)

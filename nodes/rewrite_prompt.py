@@ -32,10 +32,7 @@ class RewritePrompt(io.ComfyNode):
             "computer; until you name one, nothing is sent anywhere.",
             inputs=[
                 io.String.Input(
-                    "text",
-                    multiline=True,
-                    default="",
-                    tooltip="The prompt to rewrite, up to 4000 characters.",
+                    "text", multiline=True, default="", tooltip="The prompt to rewrite, up to 4000 characters."
                 ),
                 valence_input(),
                 arousal_input(),
@@ -68,9 +65,7 @@ class RewritePrompt(io.ComfyNode):
                     tooltip="Seconds to wait for the answer. Cancel ends the wait at once.",
                 ),
             ],
-            outputs=[
-                io.String.Output(display_name="prompt", tooltip="The rewritten prompt, for CLIP Text Encode.")
-            ],
+            outputs=[io.String.Output(display_name="prompt", tooltip="The rewritten prompt, for CLIP Text Encode.")],
         )
 
     @classmethod
@@ -90,14 +85,7 @@ class RewritePrompt(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls,
-        text: str,
-        valence: float,
-        arousal: float,
-        base_url: str,
-        model: str,
-        seed: int,
-        timeout: int,
+        cls, text: str, valence: float, arousal: float, base_url: str, model: str, seed: int, timeout: int
     ) -> io.NodeOutput:
         answers = Path(folder_paths.get_user_directory()) / "emoticrafter" / "rewrites"
         check = management.throw_exception_if_processing_interrupted

@@ -14,8 +14,7 @@ class VAEncoder(io.ComfyNode):
             display_name="VA Encoder",
             category=CATEGORY,
             **searched_as("encode"),
-            description="Encodes valence and arousal as emotion features, for any number of Emotion Injection "
-            "nodes.",
+            description="Encodes valence and arousal as emotion features, for any number of Emotion Injection nodes.",
             inputs=[network_input(), valence_input(), arousal_input()],
             outputs=[
                 EmotionType.Output(

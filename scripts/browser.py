@@ -92,9 +92,7 @@ def _apt_get(*arguments: str) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(["apt-get", "-qq", *arguments], env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise SetupError(
-            f"apt-get {arguments[0]} failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}\n{WITHOUT}"
-        )
+        raise SetupError(f"apt-get {arguments[0]} failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}\n{WITHOUT}")
 
 
 # ---- the interface ---------------------------------------------------------------------------------
@@ -136,9 +134,7 @@ def _download(requirement: str, folder: Path) -> Path:
 
 
 def main() -> None:
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     try:
         print(install_chromium())
     except SetupError as error:

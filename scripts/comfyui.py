@@ -216,12 +216,8 @@ def _pip(*arguments: str) -> None:
 def _advice(errors: str) -> str:
     if "No space left" in errors:
         return "The disk is full (pip also needs room in the temporary folder): free some and run it again."
-    if any(
-        sign in errors for sign in ("Failed to establish", "NewConnection", "resolve", "timed out", "SSL")
-    ):
-        return (
-            "The package index could not be reached: check the network and pip's settings (pip config list)."
-        )
+    if any(sign in errors for sign in ("Failed to establish", "NewConnection", "resolve", "timed out", "SSL")):
+        return "The package index could not be reached: check the network and pip's settings (pip config list)."
     if "No matching distribution" in errors or "Could not find a version" in errors:
         return (
             "The package index did not answer, or has no file for this Python and this system: check the "
@@ -290,9 +286,7 @@ def _parser() -> argparse.ArgumentParser:
     server.add_argument(
         "--base", type=Path, default=CACHE / "serve", help="models/, input/, output/ lie here (%(default)s)"
     )
-    server.add_argument(
-        "--stand-ins", action="store_true", help="add the untrained models that tests and demo use"
-    )
+    server.add_argument("--stand-ins", action="store_true", help="add the untrained models that tests and demo use")
     return parser
 
 

@@ -88,10 +88,7 @@ def at_point(prompt: dict, point: Point) -> dict:
     text_id = emotion["inputs"]["conditioning"][0]
     text = {**prompt[text_id], "inputs": {**prompt[text_id]["inputs"], "text": point.text}}
     return workflow.set_inputs(
-        {**prompt, text_id: text},
-        "EmotiCrafterConditioning",
-        valence=point.valence,
-        arousal=point.arousal,
+        {**prompt, text_id: text}, "EmotiCrafterConditioning", valence=point.valence, arousal=point.arousal
     )
 
 
@@ -250,21 +247,13 @@ def _number_in(low: float, high: float):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--port", type=int, help="port on 127.0.0.1 for ComfyUI (default: a free one)")
     add("--output", type=Path, default=ROOT / "output", help="folder to write into (%(default)s)")
     add("--prompts", nargs="+", default=list(PROMPTS), metavar="TEXT", help="one grid each")
     point = _number_in(-3, 3)
-    add(
-        "--values",
-        type=point,
-        nargs="+",
-        default=list(VALUES),
-        help="the grid's points on both axes, -3 to 3",
-    )
+    add("--values", type=point, nargs="+", default=list(VALUES), help="the grid's points on both axes, -3 to 3")
     add(
         "--strip",
         type=_number_in(0.1, 6),

@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 SIZE = 128
-SAMPLING = {
-    "seed": 7,
-    "steps": 20,
-    "cfg": 3.0,
-    "sampler_name": "euler",
-    "scheduler": "simple",
-    "denoise": 1.0,
-}
+SAMPLING = {"seed": 7, "steps": 20, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
 HOUSE, BOAT, TREE = (
     "a house in a meadow at noon",
     "a sailing boat on the water at the beach at sunset",
@@ -55,9 +48,7 @@ class Graph(dict):
         inputs |= {"arousal_min": -3.0, "arousal_max": 3.0}
         return self.add("EmotiCrafterGrid", **inputs | values)[0]
 
-    def path(
-        self, keyframes: str, frames: int, easing: str = "linear", closed: bool = False, **inputs
-    ) -> str:
+    def path(self, keyframes: str, frames: int, easing: str = "linear", closed: bool = False, **inputs) -> str:
         values = {"keyframes": keyframes, "frames": frames, "easing": easing, "closed": closed}
         return self.add("EmotiCrafterPath", **values | inputs)[0]
 
@@ -129,8 +120,7 @@ def another_mood(graph: Graph) -> None:
 def strengths(graph: Graph) -> dict[str, list]:
     distress = {"valence": -2.5, "arousal": 1.5}
     return {
-        f"strength {number:g}": graph.emotional(BOAT, strength=number, **distress)
-        for number in (0, 0.5, 1, 1.5, 2)
+        f"strength {number:g}": graph.emotional(BOAT, strength=number, **distress) for number in (0, 0.5, 1, 1.5, 2)
     }
 
 

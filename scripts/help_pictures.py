@@ -124,9 +124,7 @@ def draw(names: list[str]) -> None:
 
 def main() -> None:
     known = [*FIGURES, *ROWS, *SCENES, TEMPLATE]
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(known)}")
     names = list(dict.fromkeys(parser.parse_args().names)) or known
     if unknown := [name for name in names if name not in known]:

@@ -58,10 +58,7 @@ SCENES = {
     "EmotiCrafterValenceArousal": Scene([("EmotiCrafterValenceArousal", {"valence": 1.85, "arousal": 2.25})]),
     "EmotiCrafterPreset": Scene(
         [
-            (
-                "EmotiCrafterPreset",
-                {"emotion": "calm (Russell)", "blend_with": "excited (Russell)", "blend": 0.25},
-            ),
+            ("EmotiCrafterPreset", {"emotion": "calm (Russell)", "blend_with": "excited (Russell)", "blend": 0.25}),
             ("EmotiCrafterVAEncoder", {}),
         ],
         [

@@ -52,10 +52,7 @@ INSET = 150
 
 # The plane's corners have the pad's colours: low and high valence (columns) at high and low arousal (rows).
 COLOURS = np.array(
-    [
-        [CORNERS[name][1] for name in row]
-        for row in (("distress", "excitement"), ("depression", "relaxation"))
-    ],
+    [[CORNERS[name][1] for name in row] for row in (("distress", "excitement"), ("depression", "relaxation"))],
     dtype=np.float32,
 )
 FEELINGS = ("excited", "relaxed", "angry", "sad")
@@ -111,9 +108,7 @@ def shows_one_mood(workflow: dict) -> bool:
 def at_mood(workflow: dict, point: tuple[float, float]) -> dict:
     """The same workflow with its pads at another point."""
     nodes = [
-        {**node, "widgets_values": [*point, *node["widgets_values"][2:]]}
-        if node["type"] in VALUES_FIRST
-        else node
+        {**node, "widgets_values": [*point, *node["widgets_values"][2:]]} if node["type"] in VALUES_FIRST else node
         for node in workflow["nodes"]
     ]
     return {**workflow, "nodes": nodes}
@@ -257,10 +252,7 @@ def write_thumbnails() -> None:
     for path, workflow in workflows.items():
         if not has_miniature(workflow):
             save(drawn(workflow), path.with_suffix(".jpg"))
-    with (
-        tempfile.TemporaryDirectory(prefix="emoticrafter-pictures-") as base,
-        Server(Path(base)) as server,
-    ):
+    with tempfile.TemporaryDirectory(prefix="emoticrafter-pictures-") as base, Server(Path(base)) as server:
         for path, workflow in workflows.items():
             if has_miniature(workflow):
                 save(thumbnail(server, workflow), path.with_suffix(".jpg"))
@@ -276,9 +268,7 @@ def write_demo_pictures() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", action="store_true", help="write the demo's pictures instead")
     if parser.parse_args().demo:
         write_demo_pictures()

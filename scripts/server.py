@@ -148,11 +148,7 @@ class Server:
     """
 
     def __init__(
-        self,
-        base: Path,
-        port: int | None = None,
-        arguments: tuple[str, ...] = (),
-        nodes: tuple[Path, ...] = (),
+        self, base: Path, port: int | None = None, arguments: tuple[str, ...] = (), nodes: tuple[Path, ...] = ()
     ):
         self.base = prepare_base(Path(base).resolve())
         self.models, self.input, self.output = base / "models", base / "input", base / "output"
@@ -233,9 +229,7 @@ class Server:
     def post(self, path: str, content: dict):
         """POST `content` as JSON to `path`; see `get`."""
         headers = {"Content-Type": "application/json"}
-        return self._request(
-            urllib.request.Request(self.address + path, json.dumps(content).encode(), headers)
-        )
+        return self._request(urllib.request.Request(self.address + path, json.dumps(content).encode(), headers))
 
     def _request(self, request: urllib.request.Request):
         with DIRECT.open(request, timeout=30) as answer:
@@ -268,10 +262,7 @@ class Server:
     # ---- the queue -------------------------------------------------------------------------------
 
     def queue(
-        self,
-        prompt: dict,
-        on_message: Callable[[str, dict], None] | None = None,
-        seconds: float = QUEUE_SECONDS,
+        self, prompt: dict, on_message: Callable[[str, dict], None] | None = None, seconds: float = QUEUE_SECONDS
     ) -> Result:
         """Run a prompt (API format) and wait for its end.
 

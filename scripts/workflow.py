@@ -76,9 +76,7 @@ def _graph(content: dict, subgraphs: dict, **place) -> Graph:
     for node in graph.nodes.values():
         if node["type"] in subgraphs:
             prefix = f"{graph.prefix}{node['id']}:"
-            node["inside"] = _graph(
-                subgraphs[node["type"]], subgraphs, prefix=prefix, outer=graph, outer_node=node
-            )
+            node["inside"] = _graph(subgraphs[node["type"]], subgraphs, prefix=prefix, outer=graph, outer_node=node)
     return graph
 
 
@@ -108,9 +106,7 @@ def _without_dangling_links(prompt: dict) -> dict:
     """Drop inputs that come from a node which is not there: what a muted node fed."""
     for node in prompt.values():
         node["inputs"] = {
-            name: value
-            for name, value in node["inputs"].items()
-            if not (_is_link(value) and value[0] not in prompt)
+            name: value for name, value in node["inputs"].items() if not (_is_link(value) and value[0] not in prompt)
         }
     return prompt
 

@@ -40,9 +40,7 @@ class PlaneEncoders:
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         scene, valence, arousal = tokens[0, :, :3].T
-        parts = [
-            torch.randn(77, WIDTH, generator=torch.Generator().manual_seed(int(s))) for s in scene.tolist()
-        ]
+        parts = [torch.randn(77, WIDTH, generator=torch.Generator().manual_seed(int(s))) for s in scene.tolist()]
         directions = torch.randn(2, 77, WIDTH, generator=torch.Generator().manual_seed(999))
         emotion = torch.stack([valence, arousal], dim=1)
         return torch.stack(parts) + 0.5 * torch.einsum("bk,ktd->btd", emotion, directions)
@@ -56,9 +54,7 @@ def make_pairs(count: int = PAIRS):
     valence, arousal = random.integers(-6, 7, (2, count)) / 2
     return PairTable(
         neutral=[f"scene {n}" for n in range(count)],
-        emotional=[
-            f"scene {n} {v:+.1f} {a:+.1f}" for n, (v, a) in enumerate(zip(valence, arousal, strict=True))
-        ],
+        emotional=[f"scene {n} {v:+.1f} {a:+.1f}" for n, (v, a) in enumerate(zip(valence, arousal, strict=True))],
         valence=valence,
         arousal=arousal,
         source=["made"] * count,

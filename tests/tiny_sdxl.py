@@ -39,6 +39,4 @@ def make_tiny_sdxl() -> StableDiffusionXLPipeline:
     )
     encoders = CLIPTextModel(text), CLIPTextModelWithProjection(text)
     scheduler = EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-    return StableDiffusionXLPipeline(
-        vae, *encoders, tokenizer, tokenizer, unet, scheduler, add_watermarker=False
-    )
+    return StableDiffusionXLPipeline(vae, *encoders, tokenizer, tokenizer, unet, scheduler, add_watermarker=False)

@@ -28,9 +28,7 @@ MEASURES, CHAT = "what measures", "a vision-language model as reader"
 class EvaluateSettings:
     """What is evaluated, and by what; None for `clip` and `lpips` is the usual one: none for the miniature."""
 
-    manifests: list[Path] = option(
-        "manifest.jsonl, or the folder that holds it", metavar="MANIFEST", positional=True
-    )
+    manifests: list[Path] = option("manifest.jsonl, or the folder that holds it", metavar="MANIFEST", positional=True)
     out: Path = option("gets report.html and results.json", metavar="FOLDER")
     device: str = option(DEVICE_HELP, "auto")
     plain: str = option("the method that got the plain prompts (%(default)s)", "plain", metavar="METHOD")
@@ -42,10 +40,7 @@ class EvaluateSettings:
         "reads valence and arousal: made by fit-reader, or published heads", None, MEASURES, metavar="FILE"
     )
     backbone: str | None = option(
-        "the reader's image model, a folder or hub id (default: as its file says)",
-        None,
-        MEASURES,
-        metavar="ID",
+        "the reader's image model, a folder or hub id (default: as its file says)", None, MEASURES, metavar="ID"
     )
     clip: str | None = option(
         "CLIP for CLIPScore and CLIP-IQA, a folder or hub id, or none", None, MEASURES, metavar="ID"
@@ -94,9 +89,7 @@ class FitReaderSettings:
     folder: Path = option("where the pictures are")
     out: Path = option("the reader, .safetensors", metavar="FILE")
     backbone: str = option("folder or hub id (%(default)s)", "openai/clip-vit-base-patch32", metavar="ID")
-    scale: str | None = option(
-        "the ratings' scale if it is not -3..3, such as --scale=1..9 or --scale=oasis", None
-    )
+    scale: str | None = option("the ratings' scale if it is not -3..3, such as --scale=1..9 or --scale=oasis", None)
     device: str = option(DEVICE_HELP, "auto")
     skip_bad: bool = option("leave out pictures that cannot be used", False)
 
@@ -151,9 +144,7 @@ def measures_of(settings: EvaluateSettings):
         found, clip, lpips = miniature_measures(settings.miniature, device), "none", "none"
     else:
         found, clip, lpips = measures.read_by(reader_of(settings, device)), measures.CLIP_SCORES, "alex"
-    return measures.add_scores(
-        found, settings.clip or clip, settings.lpips or lpips, settings.lpips_weights, device
-    )
+    return measures.add_scores(found, settings.clip or clip, settings.lpips or lpips, settings.lpips_weights, device)
 
 
 def reader_of(settings: EvaluateSettings, device):

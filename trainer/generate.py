@@ -73,9 +73,7 @@ class Drawing:
     )
     prompts: Path = option("one a line (default: the protocol's 132)", PROMPTS, metavar="FILE")
     limit: int | None = option("only the first N prompts", None, metavar="N")
-    levels: tuple[float, ...] = option(
-        "of both axes: --levels=-3,-1.5,0,1.5,3", LEVELS, type=_levels, metavar="LIST"
-    )
+    levels: tuple[float, ...] = option("of both axes: --levels=-3,-1.5,0,1.5,3", LEVELS, type=_levels, metavar="LIST")
     seeds: list[int] = option("pictures of every prompt and point (0)", [0], metavar="N")
     batch: int = option("pictures drawn together (%(default)s)", 5, metavar="N")
     device: str = option(DEVICE_HELP, "auto")
@@ -105,9 +103,7 @@ class Drawing:
         if not is_method_name(self.name):
             found.append(f"--method {self.name!r}: expected letters, digits, - and _")
         if self.name == "plain" and not self.plain:
-            found.append(
-                "--method plain is the name of the prompts without emotion: give --plain or another name"
-            )
+            found.append("--method plain is the name of the prompts without emotion: give --plain or another name")
         if self.rewritten and (self.plain or getattr(self.painter, "network", None)):
             found.append("--rewritten draws other words, without a network: leave out --plain and --network")
         if any(seed < 0 for seed in self.seeds) or len(set(self.seeds)) < len(self.seeds):
@@ -126,9 +122,7 @@ class Sdxl(Drawing):
     def problems(self) -> list[str]:
         found, network = super().problems(), self.painter.network
         if not self.without_network and not network:
-            found.append(
-                "give --network, the emotion network, --plain for the prompts without emotion, or --rewritten"
-            )
+            found.append("give --network, the emotion network, --plain for the prompts without emotion, or --rewritten")
         if self.painter.size % 8:
             found.append(f"--size {self.painter.size}: expected a multiple of 8")
         if network and not network.is_file():

@@ -112,9 +112,7 @@ class Images:
     )
     folder: Path = option("where the pictures are")
     out: Path = option(metavar="JSONL")
-    scale: Scale | None = option(
-        "of --table, such as --scale=1..9 (default: -3..3)", None, type=told(Scale.parse)
-    )
+    scale: Scale | None = option("of --table, such as --scale=1..9 (default: -3..3)", None, type=told(Scale.parse))
     skip_bad: bool = option("leave out pictures that are missing or badly rated", False)
 
     def run(self) -> None:

@@ -147,17 +147,13 @@ class Sheet:
             )
         self.picture = Image.new("RGB", (width, height), "white")
 
-    def write(
-        self, x: float, y: float, text: str, size: int, align: str = "middle", colour: tuple = INK
-    ) -> None:
+    def write(self, x: float, y: float, text: str, size: int, align: str = "middle", colour: tuple = INK) -> None:
         """Writes on the baseline y; the text starts at x ("left"), ends there ("right") or is centred on it."""
         share = {"left": 0, "middle": 0.5, "right": 1}[align]
         corner = (round(x - share * width_of(text, size)) - size, round(y) - round(BASE * size))
         self.picture.paste(colour, corner, _mask(text, size))
 
-    def write_upright(
-        self, x: float, y: float, text: str, size: int, colour: tuple = INK, down: bool = False
-    ) -> None:
+    def write_upright(self, x: float, y: float, text: str, size: int, colour: tuple = INK, down: bool = False) -> None:
         """Writes upwards, or downwards, centred on (x, y)."""
         mask = _mask(text, size)
         mask = mask.transpose(Image.Transpose.ROTATE_270 if down else Image.Transpose.ROTATE_90)
@@ -275,11 +271,7 @@ def _titled_sheet(title: str, size: int, left: int, wide: int, right: int, high:
 
 
 def _draw_axes(
-    pictures: Sequence[Image.Image],
-    points: list[tuple[str, str]],
-    columns: int,
-    cell: tuple[int, int],
-    title: str,
+    pictures: Sequence[Image.Image], points: list[tuple[str, str]], columns: int, cell: tuple[int, int], title: str
 ) -> Image.Image:
     """Pictures with an arousal axis on the left and a valence axis below."""
     valence, arousal = [v for v, _ in points[:columns]], [a for _, a in points[::columns]]
@@ -306,11 +298,7 @@ def _draw_axes(
 
 
 def _draw_strip(
-    pictures: Sequence[Image.Image],
-    points: list[tuple[str, str]],
-    in_a_row: int,
-    cell: tuple[int, int],
-    title: str,
+    pictures: Sequence[Image.Image], points: list[tuple[str, str]], in_a_row: int, cell: tuple[int, int], title: str
 ) -> Image.Image:
     """Pictures in rows, each with its valence and arousal beneath."""
     in_a_row = min(in_a_row, len(pictures))

@@ -49,9 +49,7 @@ def draw_map(asked: Places = (), read: Places = (), size: int = 768, route: bool
     sheet = Sheet(size, top + side + round((5.9 + 1.7 * len(lines)) * text))
     sheet.picture.paste(_field(side, list(asked), list(read), route), (left, top))
     _label(sheet, left, top, side, text)
-    _write_legend(
-        sheet, lines, left, top + side + 6.8 * text, text, _radius(side, max(len(asked), len(read)))
-    )
+    _write_legend(sheet, lines, left, top + side + 6.8 * text, text, _radius(side, max(len(asked), len(read))))
     return sheet.picture
 
 
@@ -123,9 +121,7 @@ def _label(sheet: Sheet, left: int, top: int, side: int, text: int) -> None:
     for value in range(-3, 4):
         away = value / REACH * side / 2
         sheet.write(middle[0] + away, bottom + 1.4 * text, value_text(value), text, colour=QUIET)
-        sheet.write(
-            left - 0.5 * text, middle[1] - away + HALF_HIGH * text, value_text(value), text, "right", QUIET
-        )
+        sheet.write(left - 0.5 * text, middle[1] - away + HALF_HIGH * text, value_text(value), text, "right", QUIET)
     reach = 3 / REACH * side / 2
     above, below = top - 0.7 * text, bottom + 2.9 * text
     for name, x, y, align in (

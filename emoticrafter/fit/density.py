@@ -97,18 +97,14 @@ def fit_density(valence, arousal, bandwidth: str = "scaled") -> Density:
 
 def _pairs(valence, arousal) -> Tensor:
     """Both axes as [N, 2], float64 on the CPU."""
-    axes = [
-        torch.as_tensor(np.asarray(_host(axis), dtype=np.float64)).reshape(-1) for axis in (valence, arousal)
-    ]
+    axes = [torch.as_tensor(np.asarray(_host(axis), dtype=np.float64)).reshape(-1) for axis in (valence, arousal)]
     if len(axes[0]) != len(axes[1]):
         raise ValueError(
             f"There are {len(axes[0])} valence and {len(axes[1])} arousal values: expected as many of each."
         )
     pairs = torch.stack(axes, dim=1)
     if not torch.isfinite(pairs).all():
-        raise ValueError(
-            f"Pair {int((~torch.isfinite(pairs)).any(1).nonzero()[0])} is not finite: expected numbers."
-        )
+        raise ValueError(f"Pair {int((~torch.isfinite(pairs)).any(1).nonzero()[0])} is not finite: expected numbers.")
     return pairs
 
 

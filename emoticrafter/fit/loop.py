@@ -85,9 +85,7 @@ class Fit:
         self.parameters = list(module.parameters())
         self.device = self.parameters[0].device
         self.average = copy.deepcopy(module).eval().requires_grad_(False) if schedule.ema else None
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, schedule.lr, weight_decay=schedule.weight_decay, fused=True
-        )
+        self.optimizer = torch.optim.AdamW(self.parameters, schedule.lr, weight_decay=schedule.weight_decay, fused=True)
         self.autocast = partial(torch.autocast, self.device.type, torch.bfloat16, enabled=bfloat16)
 
     @property

@@ -42,9 +42,7 @@ def emotion_loss(
             f"{list(emotional.shape)}: expected the same [batch, tokens, width]."
         )
     if density.shape != (len(predicted),):
-        raise ValueError(
-            f"density is {list(density.shape)}: expected one number per pair, [{len(predicted)}]."
-        )
+        raise ValueError(f"density is {list(density.shape)}: expected one number per pair, [{len(predicted)}].")
     weight = density.double().pow(-density_power).float()
     return weighted_loss(predicted, neutral, emotional, weight, scale)
 
@@ -115,9 +113,7 @@ def pair_weights(density: Tensor, train: Tensor, power: float, clip: float = 0.0
         ValueError: A density is not positive.
     """
     if not (density > 0).all():
-        raise ValueError(
-            "A density is not positive: expected the density of the data that the pairs are from."
-        )
+        raise ValueError("A density is not positive: expected the density of the data that the pairs are from.")
     # Through logarithms, so that a high power of a small density does not overflow.
     logarithm = -power * density.double().log()
     # The heaviest trained pair gets 1, then the mean over the trained ones does.

@@ -180,9 +180,7 @@ cloud-like, weightless softness | smooth, glassy stillness | veils of perfectly 
 
 def _parse(table: str) -> dict[tuple[int, int], tuple[str, ...]]:
     """(valence step, arousal step), each -2..2, -> phrases."""
-    cells = [
-        tuple(phrase.strip() for phrase in line.split("|")) for line in table.split("\n") if line.strip()
-    ]
+    cells = [tuple(phrase.strip() for phrase in line.split("|")) for line in table.split("\n") if line.strip()]
     if len(cells) != 25:
         raise ValueError(f"a table of phrases has 25 cells, got {len(cells)}")
     return {(column - 2, 2 - row): cells[5 * row + column] for row in range(5) for column in range(5)}
@@ -204,9 +202,7 @@ def _neighbour(value: float, threshold: float) -> int:
     return below + (threshold < place - below)
 
 
-def draw_phrases(
-    valence: float, arousal: float, random: Random, kinds: tuple[str, ...] = KINDS
-) -> dict[str, str]:
+def draw_phrases(valence: float, arousal: float, random: Random, kinds: tuple[str, ...] = KINDS) -> dict[str, str]:
     """Phrases for a point of the plane: more of them the further it is from the middle.
 
     Args:
@@ -267,9 +263,7 @@ def _commas(*parts: str | None) -> str:
 def _list(neutral: str, said: dict[str, str]) -> str:
     """Two soldiers in a library, smiling warmly, soft sunlight, gentle pastels, a calm, comfortable mood"""
     mood = f"{_article(said['mood'])} mood"
-    return _commas(
-        neutral, said.get("body"), said.get("light"), said.get("colour"), said.get("texture"), mood
-    )
+    return _commas(neutral, said.get("body"), said.get("light"), said.get("colour"), said.get("texture"), mood)
 
 
 def _with(said: dict[str, str]) -> str:

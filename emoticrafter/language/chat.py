@@ -238,9 +238,7 @@ class Server:
         spelled = (rf"(?:\\?{re.escape(mark)}|(?i:\\u{ord(mark):04x}))" for mark in settings.key)
         self._key = re.compile("".join(spelled)) if settings.key else None
 
-    def chat(
-        self, messages: list[dict], schema: dict | None = None, seed: int | None = None
-    ) -> tuple[str, dict]:
+    def chat(self, messages: list[dict], schema: dict | None = None, seed: int | None = None) -> tuple[str, dict]:
         """Asks, and asks again after faults that may pass.
 
         Args:
@@ -327,9 +325,7 @@ class Server:
         """The body, or IncompleteRead if the connection was cut: reading does not notice that by itself."""
         seconds = TRICKLE * self.settings.timeout
         data, deadline = bytearray(), self._clock() + seconds
-        while len(data) < ANSWER_BYTES and (
-            block := response.read1(1 << 16)
-        ):  # read1 gives what has come so far
+        while len(data) < ANSWER_BYTES and (block := response.read1(1 << 16)):  # read1 gives what has come so far
             data += block
             if self._clock() > deadline:
                 raise TimeoutError(f"its answer was not complete after {seconds:g} seconds")
@@ -376,9 +372,7 @@ class Server:
             content = message["content"]
             refusal = message.get("refusal")
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise UnusableError(
-                f"the server's answer is not a chat completion: {text[:120]!r}", {}
-            ) from error
+            raise UnusableError(f"the server's answer is not a chat completion: {text[:120]!r}", {}) from error
         usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
         if refusal or choice.get("finish_reason") == "content_filter":
             why = printable(self.clean(str(refusal or "content filter")))

@@ -71,9 +71,7 @@ class VAEncoder(nn.Module):
     def __init__(self, config: EncoderConfig):
         super().__init__()
         self.config = config
-        self.valence, self.arousal = (
-            axis_encoder(config.tokens, config.width, config.hidden) for _ in range(2)
-        )
+        self.valence, self.arousal = (axis_encoder(config.tokens, config.width, config.hidden) for _ in range(2))
 
     def forward(self, valence: float | Tensor, arousal: float | Tensor) -> Tensor:
         """Maps valence and arousal in [-3, 3], [B] each, to [B, 2K, E], valence first; unchecked while training."""
@@ -121,19 +119,14 @@ class CrossAttention(nn.Module):
         self.encoder = VAEncoder(config.encoder)
         self.projection = _zero_linear(config.encoder.width, config.text_width)
         self.keys, self.values = (
-            nn.ModuleDict(
-                {_key(n): nn.Linear(config.text_width, c, bias=False) for n, c in config.layers.items()}
-            )
+            nn.ModuleDict({_key(n): nn.Linear(config.text_width, c, bias=False) for n, c in config.layers.items()})
             for _ in range(2)
         )
 
     def forward(self, valence: float | Tensor, arousal: float | Tensor) -> Attention:
         """Maps valence and arousal [B] to keys and values [B, 2K, C] of every layer."""
         tokens = self.projection(self.encoder(valence, arousal))
-        return {
-            name: (self.keys[_key(name)](tokens), self.values[_key(name)](tokens))
-            for name in self.config.layers
-        }
+        return {name: (self.keys[_key(name)](tokens), self.values[_key(name)](tokens)) for name in self.config.layers}
 
 
 def _key(layer: str) -> str:
@@ -195,9 +188,7 @@ class TextualInversion(nn.Module):
         self.encoder = VAEncoder(config.encoder)
         words = 2 * config.encoder.tokens
         self.start = nn.ParameterList([torch.zeros(words, width) for width in config.text_widths])
-        self.projections = nn.ModuleList(
-            [_zero_linear(config.encoder.width, width) for width in config.text_widths]
-        )
+        self.projections = nn.ModuleList([_zero_linear(config.encoder.width, width) for width in config.text_widths])
         # The deviation of each encoder's own word embeddings: far smaller than the network's output, which is about 1.
         self.register_buffer("scales", torch.ones(2))
 
@@ -325,6 +316,4 @@ def _check_sizes(config, tensors: int, name: str) -> None:
     sizes += [getattr(config, kind, 1) for kind in ("text_width", "time_width")]
     whole = all(isinstance(size, int) and 1 <= size <= MOST for size in sizes)
     if not whole or 2 * len(layers) > tensors or math.prod(sizes[:2]) > MOST:
-        raise ValueError(
-            f"The metadata of {name} cannot be used: sizes are whole numbers from 1 to {MOST:,}."
-        )
+        raise ValueError(f"The metadata of {name} cannot be used: sizes are whole numbers from 1 to {MOST:,}.")

@@ -19,15 +19,7 @@ from torch import Tensor, nn
 
 from ..images import colours
 from ..va import VA_MAX, VA_MIN
-from ..weights.files import (
-    described,
-    existing_file,
-    fill,
-    parse_metadata,
-    read_pickle,
-    read_safetensors,
-    save_tensors,
-)
+from ..weights.files import described, existing_file, fill, parse_metadata, read_pickle, read_safetensors, save_tensors
 
 READ_SIZE = 64
 GROUP = 16
@@ -187,9 +179,7 @@ def load_emotion_reader(path: str | os.PathLike) -> Reader | ClipHeads:
         return _heads(metadata, state, path.name)
     reader, config = _miniature(metadata, state, path.name)
     if config.get("kind") != "emotion":
-        raise ValueError(
-            f"{path.name} reads {config.get('kind')}, not valence and arousal: choose the emotion reader."
-        )
+        raise ValueError(f"{path.name} reads {config.get('kind')}, not valence and arousal: choose the emotion reader.")
     return reader
 
 
@@ -255,6 +245,4 @@ def readings_text(readings: Tensor) -> str:
         return lines[0]
     valence, arousal = readings.mean(0).tolist()
     numbered = [f"picture {number}: {line}" for number, line in enumerate(lines, 1)]
-    return "\n".join(
-        [f"{len(lines)} pictures, mean valence {valence:+.2f}, arousal {arousal:+.2f}", *numbered]
-    )
+    return "\n".join([f"{len(lines)} pictures, mean valence {valence:+.2f}, arousal {arousal:+.2f}", *numbered])

@@ -57,19 +57,13 @@ def download(name: str | None, folder: Path, repository: str) -> None:
         return
     path = hub.download(repository, hub.choose(files, name), folder, endpoint)
     print(f"{path} is complete. Convert it to a third of the size:")
-    print(
-        f"  python -m emoticrafter.weights convert {path} {path.with_suffix('.safetensors')} --dtype float16"
-    )
+    print(f"  python -m emoticrafter.weights convert {path} {path.with_suffix('.safetensors')} --dtype float16")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m emoticrafter.weights", description=__doc__.split("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m emoticrafter.weights", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    one = commands.add_parser(
-        "convert", help="rewrite a network as a safetensors file, smaller in half precision"
-    )
+    one = commands.add_parser("convert", help="rewrite a network as a safetensors file, smaller in half precision")
     one.add_argument("source", type=Path, help="a published .pth, or a .safetensors of ours")
     one.add_argument("target", type=Path, help="the .safetensors file to write")
     one.add_argument("--dtype", choices=DTYPES, default="float16", help="default: %(default)s")

@@ -99,11 +99,7 @@ def open_safetensors(path: Path) -> safe_open:
 
 
 def parse_metadata(
-    metadata: dict[str, str],
-    expected: tuple[str, int],
-    name: str,
-    refusal: str,
-    parse: Callable[[dict[str, str]], T],
+    metadata: dict[str, str], expected: tuple[str, int], name: str, refusal: str, parse: Callable[[dict[str, str]], T]
 ) -> T:
     """What `parse` makes of a file's metadata.
 
@@ -122,17 +118,13 @@ def parse_metadata(
         raise ValueError(refusal)
     try:
         if int(metadata["version"]) > latest:
-            raise ValueError(
-                f"it has version {metadata['version']} and this release reads up to {latest}: update"
-            )
+            raise ValueError(f"it has version {metadata['version']} and this release reads up to {latest}: update")
         return parse(metadata)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"The metadata of {name} cannot be used: {error}") from error
 
 
-def described(
-    form: tuple[str, int], config: dict, training: dict | None = None, **more: str
-) -> dict[str, str]:
+def described(form: tuple[str, int], config: dict, training: dict | None = None, **more: str) -> dict[str, str]:
     """The metadata of a file of ours: its format and version, its sizes, and how it was trained."""
     texts = {"config": json.dumps(config), "training": json.dumps(training or {})}
     return {"format": form[0], "version": str(form[1]), **more, **texts}
@@ -223,10 +215,7 @@ def _is_plain_zip(path: Path) -> bool:
 def _is_weight(item: tuple) -> bool:
     name, tensor = item
     return (
-        isinstance(name, str)
-        and isinstance(tensor, Tensor)
-        and tensor.layout == torch.strided
-        and not tensor.is_meta
+        isinstance(name, str) and isinstance(tensor, Tensor) and tensor.layout == torch.strided and not tensor.is_meta
     )
 
 
@@ -279,8 +268,7 @@ def check_dtypes(state: dict[str, Tensor], name: str) -> None:
     for key, tensor in state.items():
         if tensor.dtype not in FILE_DTYPES:
             raise ValueError(
-                f"{key} in {name} holds {dtype_name(tensor.dtype)}: expected "
-                f"{', '.join(map(dtype_name, FILE_DTYPES))}."
+                f"{key} in {name} holds {dtype_name(tensor.dtype)}: expected {', '.join(map(dtype_name, FILE_DTYPES))}."
             )
 
 

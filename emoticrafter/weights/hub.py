@@ -132,9 +132,7 @@ def choose(files: list[HubFile], name: str) -> HubFile:
     for file in files:
         if name == file.path:
             return file
-    raise ValueError(
-        f"There is no {name}: the repository has {', '.join(f.path for f in files) or 'no weights'}."
-    )
+    raise ValueError(f"There is no {name}: the repository has {', '.join(f.path for f in files) or 'no weights'}.")
 
 
 def download(repository: str, file: HubFile, folder: Path, address: str) -> Path:
@@ -157,9 +155,7 @@ def download(repository: str, file: HubFile, folder: Path, address: str) -> Path
     _check_room(part, file.size)
     try:
         _fetch(repository, file, part, address)
-    except (
-        Exception
-    ) as error:  # of the disk, or of the HTTP library that this release of huggingface_hub uses
+    except Exception as error:  # of the disk, or of the HTTP library that this release of huggingface_hub uses
         raise OSError(
             f"The download of {file.path} from {address}/{repository} stopped at {_size(part):,} of {file.size:,} "
             f"bytes: {_one_line(error)} {ADVICE} What has come is kept; run the same command again to go on."
@@ -177,9 +173,7 @@ def _local_name(file: HubFile) -> str:
     """The last part of its path; backslashes and colons would lead elsewhere on Windows."""
     name = PurePosixPath(file.path).name
     if not re.fullmatch(r"[\w+-][\w .+-]*", name):
-        raise ValueError(
-            f"{file.path!r} cannot be used as a file name: expected letters, digits, . _ - and +."
-        )
+        raise ValueError(f"{file.path!r} cannot be used as a file name: expected letters, digits, . _ - and +.")
     return name
 
 
@@ -221,8 +215,4 @@ def _fetch(repository: str, file: HubFile, part: Path, address: str) -> None:
 
 
 def _show(name: str, have: int, size: int) -> None:
-    print(
-        f"\r{name} {have / 1e6:,.1f} of {size / 1e6:,.1f} MB ({have / max(size, 1):.0%})",
-        end="",
-        file=sys.stderr,
-    )
+    print(f"\r{name} {have / 1e6:,.1f} of {size / 1e6:,.1f} MB ({have / max(size, 1):.0%})", end="", file=sys.stderr)

@@ -110,9 +110,7 @@ def _parse(metadata: dict[str, str], name: str) -> dict:
     )
 
 
-def _build(
-    config: NetworkConfig, state: dict[str, Tensor], dtype: torch.dtype | None, name: str
-) -> EmotionNetwork:
+def _build(config: NetworkConfig, state: dict[str, Tensor], dtype: torch.dtype | None, name: str) -> EmotionNetwork:
     # By names and shapes first: building what a file merely claims to hold could keep the machine busy.
     if config.depth > len(state):
         raise ValueError(f"{name} says that it has {config.depth} blocks, and holds {len(state)} tensors.")

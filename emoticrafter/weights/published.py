@@ -74,11 +74,7 @@ _PUBLISHED_BLOCK_NAMES = {
     "mlp.c_fc": "feed_forward.up",
     "mlp.c_proj": "feed_forward.down",
 }
-_PUBLISHED_ATTENTION = {
-    "attn": "self_attention",
-    "attn_a": "arousal_attention",
-    "attn_v": "valence_attention",
-}
+_PUBLISHED_ATTENTION = {"attn": "self_attention", "attn_a": "arousal_attention", "attn_v": "valence_attention"}
 
 
 def _published_config(state: dict[str, Tensor], name: str) -> NetworkConfig:

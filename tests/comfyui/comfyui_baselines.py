@@ -63,17 +63,15 @@ told = {}
 long = " ".join(["stone"] * 74)
 at = {"valence": asked["valence"], "arousal": asked["arousal"]}
 for strength in (0.0, 0.5, 1.0):
-    words = node.execute(
-        model=model, baseline_name=asked["words"], text=long, clip=clip, strength=strength, **at
-    ).args[1]
+    words = node.execute(model=model, baseline_name=asked["words"], text=long, clip=clip, strength=strength, **at).args[
+        1
+    ]
     told[f"long {strength}"] = list(words[0][0].shape)
 for case, give in {
     "other model": lambda: node.execute(
         model=model, baseline_name=asked["foreign"], text="", clip=clip, strength=1.0, **at
     ),
-    "no clip": lambda: node.execute(
-        model=model, baseline_name=asked["words"], text="", clip=None, strength=1.0, **at
-    ),
+    "no clip": lambda: node.execute(model=model, baseline_name=asked["words"], text="", clip=None, strength=1.0, **at),
     "no file": lambda: node.execute(
         model=model, baseline_name="none.safetensors", text="", clip=clip, strength=1.0, **at
     ),

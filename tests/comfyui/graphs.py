@@ -36,9 +36,7 @@ class Graph(dict):
     def report(self, conditioning: list, name: str, **after) -> list:
         return self.add("ProbeConditioning", name, conditioning=conditioning, **after)
 
-    def picture(
-        self, positive: list, name: str, negative: list | None = None, batch: int = 1, steps: int = 1
-    ) -> list:
+    def picture(self, positive: list, name: str, negative: list | None = None, batch: int = 1, steps: int = 1) -> list:
         """Samples, decodes and saves under the node id `name`."""
         model, _, vae = self.checkpoint()
         latent = self.add("EmptyLatentImage", f"{name} latent", width=SIZE, height=SIZE, batch_size=batch)

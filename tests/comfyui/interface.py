@@ -53,9 +53,7 @@ class Interface:
         blocked: a file of the pack's that the browser is not given.
     """
 
-    def __init__(
-        self, browser: Browser, server: Server, renderer: str, name: str, blocked: str | None = None
-    ):
+    def __init__(self, browser: Browser, server: Server, renderer: str, name: str, blocked: str | None = None):
         server.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": renderer == "vue"})
         self.renderer, self.name = renderer, name
         self.page = browser.new_page(viewport={"width": 1400, "height": 900})
@@ -141,9 +139,7 @@ class Interface:
 
     def values(self, node_id: int) -> tuple[float, float]:
         """(valence, arousal) that a node's widgets hold."""
-        pair = (
-            f"(id) => ['valence', 'arousal'].map((n) => {NODE}(id).widgets.find((w) => w.name === n).value)"
-        )
+        pair = f"(id) => ['valence', 'arousal'].map((n) => {NODE}(id).widgets.find((w) => w.name === n).value)"
         return tuple(self.run(pair, node_id))
 
     def prompt(self) -> dict:

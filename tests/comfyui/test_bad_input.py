@@ -75,9 +75,7 @@ def test_the_entry_at_fault_is_named(server):
     odd = graph.add("OddConditioning", conditioning=graph.text(), kind="width", number=768)
     both = graph.add("ConditioningCombine", conditioning_1=graph.text(), conditioning_2=odd)
     emotion = graph.add("EmotiCrafterVAEncoder", network=graph.network(), valence=1.0, arousal=1.0)
-    injected = graph.add(
-        "EmotiCrafterInjection", "injection", conditioning=both, emotion=emotion, strength=1.0
-    )
+    injected = graph.add("EmotiCrafterInjection", "injection", conditioning=both, emotion=emotion, strength=1.0)
     graph.report(injected, "report")
     error = failure(server, graph)
     assert error.node_id == "injection"
@@ -143,8 +141,7 @@ def test_another_dtype_than_those_listed_is_refused(server):
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["missing.safetensors", "../loras/tiny_sdxl_lora.safetensors", "/etc/hostname", "", "a\0b", "C:\\a.pth"],
+    "name", ["missing.safetensors", "../loras/tiny_sdxl_lora.safetensors", "/etc/hostname", "", "a\0b", "C:\\a.pth"]
 )
 def test_a_name_that_is_not_in_the_list_is_refused_before_anything_runs(server, name):
     graph = Graph()
@@ -176,9 +173,7 @@ def test_a_file_whose_name_is_no_text_is_refused_and_does_not_end_the_queue(serv
     shutil.copy(server.models / "emoticrafter" / NETWORK_NAME, path)
     try:
         graph = Graph()
-        name = (
-            graph.add("ProbeName", file_name="joy\udcff.safetensors") if linked else "joy\udcff.safetensors"
-        )
+        name = graph.add("ProbeName", file_name="joy\udcff.safetensors") if linked else "joy\udcff.safetensors"
         network = graph.add("EmotiCrafterLoader", network_name=name, dtype="auto")
         graph.report(graph.emotional(graph.text(), network=network), "report")
         error = failure(server, graph)

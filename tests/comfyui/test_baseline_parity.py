@@ -130,9 +130,7 @@ def test_strength_zero_changes_nothing(both, name):
 @pytest.mark.parametrize("name", ASKED["twice"])
 def test_two_of_them_add_up(both, name):
     whole = both.comfyui[f"{name} 1.0"]
-    torch.testing.assert_close(
-        both.comfyui[f"{name} twice"], whole, atol=2e-3 * whole.std().item(), rtol=1e-3
-    )
+    torch.testing.assert_close(both.comfyui[f"{name} twice"], whole, atol=2e-3 * whole.std().item(), rtol=1e-3)
 
 
 def test_learned_words_of_a_long_prompt_take_another_window(both):
@@ -143,10 +141,7 @@ def test_learned_words_of_a_long_prompt_take_another_window(both):
     ("case", "words"),
     [
         ("other model", "This cross-attention was fitted to a UNet with"),
-        (
-            "no clip",
-            "is a textual inversion, which adds words to the text, and nothing is connected to its clip",
-        ),
+        ("no clip", "is a textual inversion, which adds words to the text, and nothing is connected to its clip"),
         ("no file", "There is no emotion baseline 'none.safetensors'"),
         ("outside", "valence is 4: expected a number from -3 to 3"),
     ],

@@ -83,14 +83,7 @@ def zeroed(graph: Graph, text: list) -> list:
 
 
 def sdxl_text(graph: Graph, text: list) -> list:
-    sizes = {
-        "width": 512,
-        "height": 768,
-        "crop_w": 8,
-        "crop_h": 16,
-        "target_width": 640,
-        "target_height": 960,
-    }
+    sizes = {"width": 512, "height": 768, "crop_w": 8, "crop_h": 16, "target_width": 640, "target_height": 960}
     return graph.add("CLIPTextEncodeSDXL", clip=graph.clip(), text_g="a house", text_l="by the sea", **sizes)
 
 
@@ -138,12 +131,7 @@ def test_the_keys_that_these_graphs_set_are_really_there(server):
     result = server.queue(graph)
     [chain], [every] = report(result, "chained"), report(result, "every key")
     assert chain["extra"].keys() >= {"area", "mask", "start_percent", "control", "hooks", "pooled_output"}
-    assert every["extra"].keys() >= {
-        "gligen",
-        "unclip_conditioning",
-        "attention_mask",
-        "cross_attn_controlnet",
-    }
+    assert every["extra"].keys() >= {"gligen", "unclip_conditioning", "attention_mask", "cross_attn_controlnet"}
 
 
 def test_an_entry_without_features_passes(server):
@@ -203,13 +191,7 @@ def test_both_prompts_can_go_through_one_controlnet_and_one_hook(server):
     def paired(positive: list, negative: list) -> tuple[list, list]:
         model = graph.add("TinySDXLControlNet")
         image = graph.add("EmptyImage", width=SIZE, height=SIZE, batch_size=1, color=0x4080C0)
-        values = {
-            "control_net": model,
-            "image": image,
-            "strength": 1.0,
-            "start_percent": 0.0,
-            "end_percent": 1.0,
-        }
+        values = {"control_net": model, "image": image, "strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
         [node, _] = graph.add("ControlNetApplyAdvanced", positive=positive, negative=negative, **values)
         inputs = {"positive_NEW": [node, 0], "negative_NEW": [node, 1], "hooks": hooks(graph)}
         [node, _] = graph.add("PairConditioningSetProperties", **inputs, **COND)

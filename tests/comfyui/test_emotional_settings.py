@@ -63,12 +63,7 @@ def applying(tmp_path_factory):
 
 
 def test_at_every_step_exactly_one_of_the_two_prompts_applies(applying):
-    spans = [
-        *((0.0, place) for place in PLACES),
-        *((place, 1.0) for place in PLACES),
-        (0.25, 0.5),
-        (0.5, 0.5),
-    ]
+    spans = [*((0.0, place) for place in PLACES), *((place, 1.0) for place in PLACES), (0.25, 0.5), (0.5, 0.5)]
     cut = [entries(span, **own) for own in RANGES for span in spans]
     whole = [[own] for own in RANGES for _ in spans]
     touching = [[{"end_percent": place}, {"start_percent": place}] for place in PLACES]
@@ -95,12 +90,7 @@ def test_a_start_in_the_graph_samples_the_plain_prompt_first(server):
     first, second = part(plain, 0.0, 0.499), part(emotional, 0.499, 1.0)
     by_hand = graph.add("ConditioningCombine", conditioning_1=first, conditioning_2=second)
     timed = graph.emotional(plain, start_percent=0.5)
-    for name, positive in {
-        "plain": plain,
-        "emotional": emotional,
-        "by hand": by_hand,
-        "timed": timed,
-    }.items():
+    for name, positive in {"plain": plain, "emotional": emotional, "by hand": by_hand, "timed": timed}.items():
         graph.picture(positive, name, steps=4)
         graph.report(positive, f"{name} report")
     result = server.queue(graph)
@@ -161,9 +151,7 @@ def test_a_workflow_saved_before_these_settings_still_runs_and_gives_the_same(se
     prompt = swap_loaders(to_prompt(workflow, server.object_info()))
     prompt = set_inputs(prompt, "EmptyLatentImage", width=128, height=128)
     prompt = set_inputs(prompt, "KSampler", steps=1)
-    [inputs] = [
-        node["inputs"] for node in prompt.values() if node["class_type"] == "EmotiCrafterConditioning"
-    ]
+    [inputs] = [node["inputs"] for node in prompt.values() if node["class_type"] == "EmotiCrafterConditioning"]
     assert {key: value for key, value in inputs.items() if not isinstance(value, list)} == {
         "valence": -1.55,
         "arousal": 1.75,
@@ -235,10 +223,7 @@ NO_SUCH_POOLED = "expected 'keep', 'zero' or 'from pooled_prompt'|Value not in l
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (
-            {"protected_words": "people"},
-            "protected_words is 'people', but nothing is connected to clip: connect",
-        ),
+        ({"protected_words": "people"}, "protected_words is 'people', but nothing is connected to clip: connect"),
         ({"pooled": "from pooled_prompt"}, "connected to pooled_prompt: connect a CLIP Text Encode"),
         ({"start_percent": 0.7, "end_percent": 0.2}, "the start not after the end"),
         ({"arousal_gain": 2.5}, "Value 2.5 bigger than max of 2.0: arousal_gain"),

@@ -26,9 +26,7 @@ PROMPTS = {
     "75 tokens": " ".join(["stone"] * 75),
     "76 tokens": " ".join(["stone"] * 76),
     "200 tokens": " ".join(f"bird {n % 10}" for n in range(100)),
-    "a long word over a window's end": " ".join(
-        ["stone"] * 70 + ["pneumonoultramicroscopicsilicovolcanoconiosis"]
-    ),
+    "a long word over a window's end": " ".join(["stone"] * 70 + ["pneumonoultramicroscopicsilicovolcanoconiosis"]),
     "Chinese": "一只快乐的猫在雨中",
     "German": "Ein müdes Mädchen läuft über die Straße",
     "Arabic": "بيت صغير عند البحر",
@@ -88,35 +86,14 @@ def checkpoint(path: Path) -> None:
 def many_texts() -> list[str]:
     """Makes texts of every kind of character and of 1 to 300 characters, the same ones every time."""
     source = random.Random(0)
-    blocks = [
-        (32, 127),
-        (32, 127),
-        (160, 592),
-        (880, 1424),
-        (1536, 1792),
-        (2304, 2432),
-        (4352, 4608),
-        (8192, 9984),
-    ]
-    blocks += [
-        (12352, 12544),
-        (19968, 40960),
-        (44032, 55204),
-        (65280, 65520),
-        (119808, 120832),
-        (127744, 129792),
-    ]
+    blocks = [(32, 127), (32, 127), (160, 592), (880, 1424), (1536, 1792), (2304, 2432), (4352, 4608), (8192, 9984)]
+    blocks += [(12352, 12544), (19968, 40960), (44032, 55204), (65280, 65520), (119808, 120832), (127744, 129792)]
     texts = []
     for _ in range(400):
         kinds = source.choices(blocks, k=source.randint(1, 4))
         characters = [chr(source.randrange(*source.choice(kinds))) for _ in range(source.randint(1, 300))]
         texts.append("".join(c if source.random() < 0.85 else source.choice(" \n\t'") for c in characters))
-    texts += [
-        "they're I'D we'll it's",
-        "x" * 500,
-        "a\u0301 \u00e1 \ufb01 \u200d \u3000 \u2028",
-        "1234567 3.14 10:30",
-    ]
+    texts += ["they're I'D we'll it's", "x" * 500, "a\u0301 \u00e1 \ufb01 \u200d \u3000 \u2028", "1234567 3.14 10:30"]
     return [text.replace("\\", "/") for text in texts]
 
 
@@ -154,12 +131,7 @@ def test_features_equal_those_of_clip_text_encode(both, index, name):
 
 def test_windows_are_as_many_as_in_comfyui(both):
     lengths = {name: both[1][f"features.{index}"].shape[0] // 77 for index, name in enumerate(PROMPTS)}
-    assert (lengths["empty"], lengths["75 tokens"], lengths["76 tokens"], lengths["200 tokens"]) == (
-        1,
-        1,
-        2,
-        3,
-    )
+    assert (lengths["empty"], lengths["75 tokens"], lengths["76 tokens"], lengths["200 tokens"]) == (1, 1, 2, 3)
 
 
 def test_tokens_equal_those_of_comfyui_for_any_text(both):

@@ -26,9 +26,7 @@ def report(tmp_path_factory) -> Path:
         for number in range(6):
             points = [(0.0, 0.0)] if method == "plain" else [(v, a) for v in LEVELS for a in LEVELS]
             for v, a in points:
-                images.append(
-                    Image(folder / "a.png", f"a dog <b>{number}</b>", v, a, 0, method, str(len(images)))
-                )
+                images.append(Image(folder / "a.png", f"a dog <b>{number}</b>", v, a, 0, method, str(len(images))))
     read = np.random.default_rng(0).uniform(-3, 3, (2, len(images)))
     nothing = np.zeros((0, 2), int), np.zeros(0, int), np.zeros(0)
     scores = Scores(images, {"valence": read[0], "arousal": read[1], "CLIPScore": read[0]}, *nothing, [])

@@ -10,14 +10,7 @@ from scripts.server import PromptError
 from tests.comfyui.graphs import SIZE, Graph, pictures, report
 
 EMOTION, VALENCES, AROUSALS, POINTS, COUNT, LATENTS = range(6)
-ROW = {
-    "columns": 3,
-    "rows": 1,
-    "valence_min": -3.0,
-    "valence_max": 3.0,
-    "arousal_min": 2.0,
-    "arousal_max": 2.0,
-}
+ROW = {"columns": 3, "rows": 1, "valence_min": -3.0, "valence_max": 3.0, "arousal_min": 2.0, "arousal_max": 2.0}
 ROUNDING = 3  # of 255: a batch is computed in another order than its pictures one by one
 
 
@@ -49,14 +42,7 @@ def injected(graph: Graph, node: str) -> list:
 
 def shown(graph: Graph, positive: list, latents: list, name: str) -> None:
     model, _, vae = graph.checkpoint()
-    settings = {
-        "seed": 7,
-        "steps": 2,
-        "cfg": 5.0,
-        "sampler_name": "euler",
-        "scheduler": "normal",
-        "denoise": 1.0,
-    }
+    settings = {"seed": 7, "steps": 2, "cfg": 5.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
     samples = graph.add(
         "KSampler",
         model=model,
@@ -164,9 +150,7 @@ def test_keyframes_may_name_own_emotions_and_an_edit_counts(server):
         with pytest.raises(PromptError) as caught:
             server.queue(graph)
         assert 'line 1: there is no emotion "homesick"' in str(caught.value)
-        assert '! emotions.json, line 1: "homesick" is [-31, 0.5]: expected numbers from -3 to 3' in str(
-            caught.value
-        )
+        assert '! emotions.json, line 1: "homesick" is [-31, 0.5]: expected numbers from -3 to 3' in str(caught.value)
     finally:
         own.unlink()
 
@@ -199,10 +183,7 @@ def test_what_is_not_connected_stops_only_what_hangs_on_it(server, missing, mess
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (
-            {"valence_min": 1.0, "valence_max": -1.0},
-            "valence_min is 1 and valence_max is -1: expected the lower",
-        ),
+        ({"valence_min": 1.0, "valence_max": -1.0}, "valence_min is 1 and valence_max is -1: expected the lower"),
         ({"arousal_max": float("nan")}, "arousal_max is nan: expected a number from -3 to 3."),
     ],
 )
@@ -219,9 +200,7 @@ def test_a_range_that_falls_is_refused_by_the_grid(server, values, message):
 def test_a_batch_of_latents_that_does_not_fit_is_refused_by_the_grid(server, batch):
     graph = Graph()
     probe(graph, grid(graph, network=None, latent=latent(graph, batch)), COUNT, "count")
-    with pytest.raises(
-        PromptError, match=f"The latent holds {batch} images, but there are 3 points"
-    ) as caught:
+    with pytest.raises(PromptError, match=f"The latent holds {batch} images, but there are 3 points") as caught:
         server.queue(graph)
     assert caught.value.node_id == "grid"
 

@@ -57,14 +57,7 @@ def living_networks(server) -> int:
 
 def test_network_files_are_listed_as_they_come_and_others_are_not(server, folder):
     listed = ["new.safetensors", "published.pth", "with a space/Gefühl 情感.safetensors"]
-    others = [
-        "model.ckpt",
-        "model.bin",
-        "notes.txt",
-        "picture.png",
-        "new.safetensors.part",
-        ".new.safetensors.x.tmp",
-    ]
+    others = ["model.ckpt", "model.bin", "notes.txt", "picture.png", "new.safetensors.part", ".new.safetensors.x.tmp"]
     (folder / "with a space").mkdir()
     for name in [*listed, *others]:
         (folder / name).touch()
@@ -77,12 +70,7 @@ def test_network_files_are_listed_as_they_come_and_others_are_not(server, folder
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "with a space.safetensors",
-        "deep/er/network.safetensors",
-        "Gefühl 情感 😀.safetensors",
-        "#%&?.safetensors",
-    ],
+    ["with a space.safetensors", "deep/er/network.safetensors", "Gefühl 情感 😀.safetensors", "#%&?.safetensors"],
 )
 def test_any_file_name_can_be_loaded(server, folder, name):
     write_network(folder / name, seed=1)

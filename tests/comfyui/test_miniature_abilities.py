@@ -21,10 +21,7 @@ from trainer.world.scene import SUBJECTS
 
 WEIGHTS = Path(__file__).parents[2] / "miniature"
 AXES = ("valence", "arousal")
-SCENES = {
-    "windmill": "a windmill in a meadow at sunset",
-    "face": "a portrait of a person at the beach at noon",
-}
+SCENES = {"windmill": "a windmill in a meadow at sunset", "face": "a portrait of a person at the beach at noon"}
 
 # Least taus between asked and read in 31 steps of 0.2, the largest jump of what is read between two of them, and the
 # largest distance between two as a part of that between the ends.

@@ -59,19 +59,13 @@ CASES = {
     "no config": lambda folder: changed(folder / "unet.safetensors", config="{"),
     "lacking": lambda folder: changed(folder / "unet.safetensors", {NORM: None}),
     "too much": lambda folder: changed(folder / "vae.safetensors", {"surplus": torch.zeros(1)}),
-    "not finite": lambda folder: changed(
-        folder / "unet.safetensors", {NORM: torch.full((64,), float("nan"))}
-    ),
+    "not finite": lambda folder: changed(folder / "unet.safetensors", {NORM: torch.full((64,), float("nan"))}),
     "another part": lambda folder: mistaken(folder / "vae.safetensors", "unet.safetensors"),
     "other shape": lambda folder: changed(folder / "unet.safetensors", {NORM: torch.zeros(3)}),
-    "other convolution": lambda folder: changed(
-        folder / "unet.safetensors", {CONVOLUTION: torch.zeros(3, 4)}
-    ),
+    "other convolution": lambda folder: changed(folder / "unet.safetensors", {CONVOLUTION: torch.zeros(3, 4)}),
     "other layer": lambda folder: changed(folder / "unet.safetensors", {LINEAR: torch.zeros(3, 4)}),
     "other bias": lambda folder: changed(folder / "unet.safetensors", {BIAS: torch.zeros(5)}),
-    "other embedding": lambda folder: changed(
-        folder / "text_encoders.safetensors", {WORDS: torch.zeros(3, 4)}
-    ),
+    "other embedding": lambda folder: changed(folder / "text_encoders.safetensors", {WORDS: torch.zeros(3, 4)}),
 }
 
 

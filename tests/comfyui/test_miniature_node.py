@@ -173,9 +173,7 @@ def test_its_autoencoder_gives_back_what_it_was_given(server):
     graph = MiniatureGraph()
     _, _, vae = graph.checkpoint()
     latents = graph.add("VAEEncode", pixels=source(graph), vae=vae)
-    graph.add(
-        "SaveImage", "back", images=graph.add("VAEDecode", samples=latents, vae=vae), filename_prefix="t"
-    )
+    graph.add("SaveImage", "back", images=graph.add("VAEDecode", samples=latents, vae=vae), filename_prefix="t")
     found = shown(server, graph)
     assert difference(found["source"], found["back"]) < 12
 

@@ -13,15 +13,7 @@ from scripts.comfyui import comfyui_folder, comfyui_python
 from trainer.features.encoders import load_encoders
 from trainer.miniature.export import export_model
 from trainer.miniature.folders import save_generator
-from trainer.miniature.models import (
-    TextEncoders,
-    decode,
-    encode,
-    make_autoencoder,
-    make_unet,
-    size_and_crop,
-    tokenize,
-)
+from trainer.miniature.models import TextEncoders, decode, encode, make_autoencoder, make_unet, size_and_crop, tokenize
 from trainer.miniature.recipe import TINY
 from trainer.miniature.sampling import sample
 
@@ -85,9 +77,7 @@ def test_text_features_are_equal(both):
 
 def test_the_trainer_reads_the_same_features(both):
     mine, folder = both
-    for features, expected in zip(
-        load_encoders(folder / "generator").encode(PROMPTS), mine.features, strict=True
-    ):
+    for features, expected in zip(load_encoders(folder / "generator").encode(PROMPTS), mine.features, strict=True):
         torch.testing.assert_close(features, expected, atol=2e-5, rtol=1e-5)
 
 

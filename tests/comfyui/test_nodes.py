@@ -41,10 +41,7 @@ CONTRACTS = {
         "Emotional Conditioning",
         [
             *(CONDITIONING, NETWORK, VALENCE, AROUSAL, STRENGTH),
-            *(
-                (f"{axis}_gain", "FLOAT", {"default": 1.0, "min": 0.0, "max": 2.0})
-                for axis in ("valence", "arousal")
-            ),
+            *((f"{axis}_gain", "FLOAT", {"default": 1.0, "min": 0.0, "max": 2.0}) for axis in ("valence", "arousal")),
             ("start_percent", "FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0}),
             ("end_percent", "FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0}),
             ("protected_words", "STRING", {"default": ""}),

@@ -84,19 +84,13 @@ def test_the_server_loads_the_pack_without_a_complaint(server):
 
 def test_installing_the_pack_changes_no_package():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    ours = re.findall(
-        r'"([^"]+)"', re.search(r"^dependencies = \[(.*?)\]", text, re.DOTALL | re.MULTILINE)[1]
-    )
+    ours = re.findall(r'"([^"]+)"', re.search(r"^dependencies = \[(.*?)\]", text, re.DOTALL | re.MULTILINE)[1])
     lines = (comfyui_folder() / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    theirs = {
-        re.split(r"[^\w.-]", line.strip())[0].lower() for line in lines if line.strip()[:1] not in ("", "#")
-    }
+    theirs = {re.split(r"[^\w.-]", line.strip())[0].lower() for line in lines if line.strip()[:1] not in ("", "#")}
     for requirement in ours:
         name, specifier = re.fullmatch(r"([\w-]+)(.*)", requirement).groups()
         assert name.lower() in theirs
-        assert re.fullmatch(r"(>=[\d.]+)?", specifier), (
-            f"{requirement} would keep other packs from newer versions"
-        )
+        assert re.fullmatch(r"(>=[\d.]+)?", specifier), f"{requirement} would keep other packs from newer versions"
     assert not (ROOT / "requirements.txt").exists()
 
 

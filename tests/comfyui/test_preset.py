@@ -84,9 +84,7 @@ def test_an_edit_counts_at_the_next_run(server, own_file):
 
 
 def test_an_emotion_that_is_not_there_is_refused_before_anything_runs(server, own_file):
-    with pytest.raises(
-        PromptError, match=r"There is no emotion 'homesick .emotions.json.' any more"
-    ) as caught:
+    with pytest.raises(PromptError, match=r"There is no emotion 'homesick .emotions.json.' any more") as caught:
         server.queue(graph_of("homesick (emotions.json)"))
     assert list(caught.value.node_errors) == ["preset"]
     assert "models/emoticrafter has no emotions.json" in str(caught.value)
@@ -104,10 +102,7 @@ def test_the_input_that_is_wrong_is_blamed_alone_and_once(server, own_file):
     assert error["extra_info"]["input_name"] == "emotion"
     assert "Correct the file, press R, and choose an emotion" in error["details"]
     # Told when the node runs: what is told before, ComfyUI puts down to every input that was looked at.
-    for wrong, message in (
-        (MISTAKE, "Correct the file, press R"),
-        ("gone (emotions.json)", "There is no emotion"),
-    ):
+    for wrong, message in ((MISTAKE, "Correct the file, press R"), ("gone (emotions.json)", "There is no emotion")):
         # Newer ComfyUIs refuse themselves what is not in the list.
         with pytest.raises(PromptError, match=f"{message}|Value not in list: blend_with: ") as caught:
             server.queue(graph_of(HAPPY, blend_with=wrong))

@@ -17,14 +17,7 @@ from scripts.server import PromptError
 from tests.comfyui.graphs import SIZE, Graph, pictures, report
 
 VALENCES, AROUSALS, POINTS, TEXT = range(4)
-ROW = {
-    "columns": 3,
-    "rows": 2,
-    "valence_min": -3.0,
-    "valence_max": 3.0,
-    "arousal_min": 0.0,
-    "arousal_max": 2.0,
-}
+ROW = {"columns": 3, "rows": 2, "valence_min": -3.0, "valence_max": 3.0, "arousal_min": 0.0, "arousal_max": 2.0}
 GRID = [(v, a) for a in (2.0, 0.0) for v in (-3.0, 0.0, 3.0)]
 READER, HEADS = "tiny reader.safetensors", "heads.safetensors"
 MINIATURE = "miniature (only for its own pictures)"
@@ -56,9 +49,7 @@ def drawn(graph: Graph, as_list: bool) -> tuple[str, list]:
         positive = graph.emotional(graph.text(), "emotional", valence=[grid, 1], arousal=[grid, 2])
         graph.picture(positive, "pictures")
     else:
-        positive = graph.add(
-            "EmotiCrafterInjection", conditioning=graph.text(), emotion=[grid, 0], strength=1.0
-        )
+        positive = graph.add("EmotiCrafterInjection", conditioning=graph.text(), emotion=[grid, 0], strength=1.0)
         graph.picture(positive, "pictures", batch=6)
     return grid, ["pictures decode", 0]
 
@@ -145,9 +136,7 @@ def test_a_reader_that_was_replaced_is_read_anew(server, reader):
     images = graph.add("EmptyImage", width=64, height=64, batch_size=1, color=0x446688)
     name, path = "replaced.safetensors", server.models / "emoticrafter_readers" / "replaced.safetensors"
     vision = graph.add("ProbeClipVision", width=WIDTH)
-    graph.add(
-        "ProbeValue", "valences", value=[read(graph, images, reader=name, clip_vision=vision), VALENCES]
-    )
+    graph.add("ProbeValue", "valences", value=[read(graph, images, reader=name, clip_vision=vision), VALENCES])
     found = []
     for bias in (-1.0, 1.0):
         heads = ClipHeads(WIDTH).requires_grad_(False)
@@ -172,10 +161,7 @@ def failure(server, graph: Graph) -> PromptError:
 @pytest.mark.parametrize(
     ("width", "message"),
     [
-        (
-            None,
-            "no vision model is connected: connect Load CLIP Vision to clip_vision, with a tiny vision model",
-        ),
+        (None, "no vision model is connected: connect Load CLIP Vision to clip_vision, with a tiny vision model"),
         (40, "gives features 40 wide, and this reader's heads expect 24 (of a tiny vision model)"),
     ],
 )

@@ -28,18 +28,14 @@ def regional(graph: Graph, conditioning: list, mask: list, name: str | None = No
 def sampled(graph: Graph, positive: list, name: str, steps: int = 1) -> None:
     """A picture whose latent is saved too."""
     graph.picture(positive, name, steps=steps)
-    graph.add(
-        "SaveLatent", f"{name} saved", samples=[f"{name} sampler", 0], filename_prefix=f"latents/{name}"
-    )
+    graph.add("SaveLatent", f"{name} saved", samples=[f"{name} sampler", 0], filename_prefix=f"latents/{name}")
 
 
 def latents(server, result) -> dict[str, torch.Tensor]:
     """Latents [1, 4, LATENT, LATENT] by the name of their picture."""
     files = {name: out["latents"][0] for name, out in result.outputs.items() if "latents" in out}
     return {
-        name.removesuffix(" saved"): load_file(server.output / file["subfolder"] / file["filename"])[
-            "latent_tensor"
-        ]
+        name.removesuffix(" saved"): load_file(server.output / file["subfolder"] / file["filename"])["latent_tensor"]
         for name, file in files.items()
     }
 
@@ -85,9 +81,7 @@ def test_over_several_steps_the_picture_changes_inside_more_than_outside(server)
     assert outside < 0.75 * inside
 
 
-@pytest.mark.parametrize(
-    "make", [area, mask, chained, combined, with_default], ids=lambda make: make.__name__
-)
+@pytest.mark.parametrize("make", [area, mask, chained, combined, with_default], ids=lambda make: make.__name__)
 def test_on_top_of_other_conditioning_nodes(server, make):
     graph = Graph()
     plain = make(graph, graph.text())

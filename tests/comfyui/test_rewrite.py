@@ -118,10 +118,7 @@ def test_an_endpoint_that_is_down_costs_no_other_branch(server):
     graph = rewriting("http://127.0.0.1:9/v1")
     graph.picture(graph.emotional(graph.text()), "by the network")
     graph.picture(["rewritten", 0], "by words")
-    graph["rewritten"] = {
-        "class_type": "CLIPTextEncode",
-        "inputs": {"clip": graph.clip(), "text": ["rewrite", 0]},
-    }
+    graph["rewritten"] = {"class_type": "CLIPTextEncode", "inputs": {"clip": graph.clip(), "text": ["rewrite", 0]}}
     seen = told(server, graph)
     assert len(seen.outputs["by the network"]["images"]) == 1
     assert "by words" not in seen.outputs
@@ -165,11 +162,7 @@ def test_the_key_of_the_environment_goes_to_its_address_and_is_found_nowhere_els
                 server.queue(asked(""))
             for base_url in ("", another.url):
                 assert server.queue(asked(base_url)).outputs["shown"]["text"] == [ANSWER]
-            told = [
-                str(caught.value),
-                server.log(),
-                *(json.dumps(server.get(path)) for path in ("/history", "/queue")),
-            ]
+            told = [str(caught.value), server.log(), *(json.dumps(server.get(path)) for path in ("/history", "/queue"))]
     assert [headers["Authorization"] for _, headers, _ in own.requests] == [f"Bearer {key}"] * 2
     assert ["Authorization" in headers for _, headers, _ in another.requests] == [False]
     kept = [path.read_text() for path in (tmp_path / "user" / "emoticrafter").rglob("*.json")]

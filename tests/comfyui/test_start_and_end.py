@@ -7,14 +7,7 @@ from PIL import Image
 
 from tests.comfyui.graphs import SIZE, Graph, pictures
 
-SAMPLING = {
-    "seed": 7,
-    "steps": 4,
-    "cfg": 5.0,
-    "sampler_name": "euler",
-    "scheduler": "normal",
-    "denoise": 1.0,
-}
+SAMPLING = {"seed": 7, "steps": 4, "cfg": 5.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
 
 
 def sampled(graph: Graph, positive: list, latent: list, **changed) -> list:

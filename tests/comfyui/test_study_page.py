@@ -46,9 +46,7 @@ def folder(tmp_path_factory):
                 name = f"{method}{number}{v:+g}{a:+g}"
                 colour = (128 + int(40 * v), 128, 128 + int(40 * a))
                 Picture.new("RGB", (96, 96), colour).save(folder / f"{name}.png")
-                images.append(
-                    Image(Path(f"{name}.png"), f"Prompt <b>{number}</b>", v, a, number, method, name)
-                )
+                images.append(Image(Path(f"{name}.png"), f"Prompt <b>{number}</b>", v, a, number, method, name))
     write_manifest(folder / "manifest.jsonl", images)
     settings = StudySettings(participants=8, amounts=AMOUNTS, contact="Anna (anna@example.org)")
     make_study(folder / "manifest.jsonl", folder / "study", settings)
@@ -257,10 +255,7 @@ def test_a_feeling_is_pointed_at_by_tap_drag_and_keys(person):
     person.press("Next")
     assert person.notice == "Please put the point into the field first."
     person.point(1.5, 0.5)
-    sliders = [
-        person.page.get_by_role("slider", name=name)
-        for name in ("Unpleasant to pleasant", "Calm to stirring")
-    ]
+    sliders = [person.page.get_by_role("slider", name=name) for name in ("Unpleasant to pleasant", "Calm to stirring")]
     assert [slider.input_value() for slider in sliders] == ["1.5", "0.5"]
     person.drag(person.place(1.5, 0.5), person.place(-2, -1))
     assert [slider.input_value() for slider in sliders] == ["-2", "-1"]
@@ -343,9 +338,7 @@ def test_a_disk_that_fills_up_on_the_way_is_told(somebody, tmp_path):
     assert {"answer": [1, 1], "moves": 1}.items() <= person.save(tmp_path)["answers"][at].items()
 
 
-@pytest.mark.parametrize(
-    "kept", ["{", "null", "[]", '{"answers": 5}', '{"study": "other", "participant": 1}']
-)
+@pytest.mark.parametrize("kept", ["{", "null", "[]", '{"answers": 5}', '{"study": "other", "participant": 1}'])
 def test_damaged_storage_starts_anew(somebody, kept):
     person = somebody()
     person.page.evaluate("(kept) => { localStorage[KEPT + 1] = kept; }", kept)
@@ -396,9 +389,7 @@ def test_without_a_number_in_the_link_a_second_person_leaves_the_first_ones_answ
 
 def test_a_drawn_number_is_one_that_nobody_has(somebody):
     person = somebody()
-    person.page.evaluate(
-        "() => { for (const n of NUMBERS) if (n !== 5) keepSession(beginSession(n, true)); }"
-    )
+    person.page.evaluate("() => { for (const n of NUMBERS) if (n !== 5) keepSession(beginSession(n, true)); }")
     sessions = person.page.evaluate("keptSessions().map((kept) => kept.session)")
     person.open("")
     person.press("I am somebody else")
@@ -468,9 +459,7 @@ def test_missing_pictures_are_told(browser, folder, tmp_path):
     person = Person(browser, tmp_path, "phone")
     person.agree()
     person.go_to("estimate")
-    person.page.get_by_text(
-        'A picture could not be loaded. Is the folder "images" beside this page?'
-    ).wait_for()
+    person.page.get_by_text('A picture could not be loaded. Is the folder "images" beside this page?').wait_for()
     person.context.close()
 
 

@@ -61,10 +61,7 @@ def pictures(server, prompt: dict, kinds=SAVING) -> list[bytes]:
     """The files that Save Image, or what is in `kinds`, wrote; previews come as well and are left aside."""
     result = server.queue(prompt)
     files = [
-        file
-        for key, node in prompt.items()
-        if node["class_type"] in kinds
-        for file in result.outputs[key]["images"]
+        file for key, node in prompt.items() if node["class_type"] in kinds for file in result.outputs[key]["images"]
     ]
     if kinds == SAVING:
         assert {(file["type"], file["subfolder"]) for file in files} == {("output", "EmotiCrafter")}
@@ -95,17 +92,12 @@ def test_a_workflow_gives_a_picture_that_follows_both_values(server, prompt):
 
 
 def test_strength_0_is_the_plain_workflow(server, prompt):
-    [kind] = {node["class_type"] for node in prompt.values()} & {
-        "EmotiCrafterConditioning",
-        "EmotiCrafterInjection",
-    }
+    [kind] = {node["class_type"] for node in prompt.values()} & {"EmotiCrafterConditioning", "EmotiCrafterInjection"}
     [node_id] = [key for key, node in prompt.items() if node["class_type"] == kind]
     plain = json.loads(json.dumps(prompt))
     source = plain.pop(node_id)["inputs"]["conditioning"]
     for node in plain.values():
-        node["inputs"] = {
-            key: source if value == [node_id, 0] else value for key, value in node["inputs"].items()
-        }
+        node["inputs"] = {key: source if value == [node_id, 0] else value for key, value in node["inputs"].items()}
     emotional = picture(server, prompt)
     assert picture(server, set_inputs(prompt, kind, strength=0.0)) == picture(server, plain) != emotional
 
@@ -245,9 +237,7 @@ def test_a_thumbnail_is_what_its_workflow_paints(server):
 
 def test_the_template_browser_is_offered_every_workflow_and_thumbnail(server):
     [(pack, names)] = [
-        (pack, names)
-        for pack, names in server.get("/workflow_templates").items()
-        if "emotional_text_to_image" in names
+        (pack, names) for pack, names in server.get("/workflow_templates").items() if "emotional_text_to_image" in names
     ]
     assert sorted(names) == NAMES
     for name in names:

@@ -35,10 +35,7 @@ def test_a_mistake_is_one_line_and_status_1(capsys, error, message):
 
 
 def test_an_interruption_says_how_to_go_on_or_more(capsys):
-    for more, said in (
-        ("", "interrupted; run the same command again to go on"),
-        ("At step 4.", "At step 4."),
-    ):
+    for more, said in (("", "interrupted; run the same command again to go on"), ("At step 4.", "At step 4.")):
         assert status_of(raising(KeyboardInterrupt(more)), "train") == 130
         assert capsys.readouterr().err == f"\n{said}\n"
 

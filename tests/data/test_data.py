@@ -4,16 +4,7 @@ import numpy as np
 import pytest
 
 from trainer.core.rows import DataError
-from trainer.data.pairs import (
-    PairTable,
-    Scale,
-    assign_split,
-    concatenate,
-    load_table,
-    resplit,
-    sample,
-    save_table,
-)
+from trainer.data.pairs import PairTable, Scale, assign_split, concatenate, load_table, resplit, sample, save_table
 
 HEADER = "neutral,emotional,valence,arousal\n"
 AUTHORS = "Id,Arousal,Valence,Tag,Dataset,Neutral_Prompt,Emotional_Prompt\n"
@@ -63,8 +54,7 @@ def test_the_fingerprint_sees_every_change(column):
     table, other = make_table(), make_table()
     values = getattr(other, column)
     values[3] = {"split": "validation" if table.split[3] == "train" else "train"}.get(
-        column,
-        np.nextafter(values[3], np.float32(0)) if column in ("valence", "arousal") else values[3] + "!",
+        column, np.nextafter(values[3], np.float32(0)) if column in ("valence", "arousal") else values[3] + "!"
     )
     assert other.fingerprint() != table.fingerprint()
 
@@ -85,14 +75,10 @@ def test_the_authors_layout_with_line_breaks_and_doubled_quotes(csv_file):
 
 
 def test_any_table_with_the_four_columns_bom_and_other_case(csv_file):
-    table = load_table(
-        csv_file("\ufeffValence,Arousal,Neutral,Emotional,extra\n1,2,Ein Haus,Ein fröhliches Haus,x\n")
-    )
+    table = load_table(csv_file("\ufeffValence,Arousal,Neutral,Emotional,extra\n1,2,Ein Haus,Ein fröhliches Haus,x\n"))
     assert table.emotional == ["Ein fröhliches Haus"]
     assert table.source == ["pairs"]
-    jsonl = csv_file(
-        '{"neutral": "A", "emotional": "A\u2028b", "valence": 1, "arousal": "-2.5"}\n', "own.jsonl"
-    )
+    jsonl = csv_file('{"neutral": "A", "emotional": "A\u2028b", "valence": 1, "arousal": "-2.5"}\n', "own.jsonl")
     assert load_table(jsonl).arousal.tolist() == [-2.5]
 
 
@@ -149,9 +135,7 @@ def test_missing_and_renamed_columns_name_the_near_miss(csv_file):
     assert "no column 'valence'; did you mean 'valance'?" in text
     assert "no column 'arousal'\n" in text
     assert "The file has: Neutral_Promt, emotional, valance, mood." in text
-    assert "both mean 'neutral'" in refusal(
-        csv_file("neutral,Neutral_Prompt,emotional,valence,arousal\nA,A,B,1,1\n")
-    )
+    assert "both mean 'neutral'" in refusal(csv_file("neutral,Neutral_Prompt,emotional,valence,arousal\nA,A,B,1,1\n"))
     assert "expected commas" in refusal(csv_file("neutral;emotional;valence;arousal\nA;B;1;1\n"))
 
 
@@ -171,10 +155,7 @@ def test_duplicate_ids_name_both_rows(csv_file):
     ("data", "message"),
     [
         (HEADER.encode() + b"A,B,1,1\nCaf\xe9,B,1,1\n", "byte 0xe9 at offset 45 (line 3) is not valid UTF-8"),
-        (
-            ("\ufeff" + HEADER).encode() + b"\xff,B,1,1\n",
-            "byte 0xff at offset 37 (line 2) is not valid UTF-8",
-        ),
+        (("\ufeff" + HEADER).encode() + b"\xff,B,1,1\n", "byte 0xff at offset 37 (line 2) is not valid UTF-8"),
         ((HEADER + "A,B,1,1\n").encode("utf-16"), "this is UTF-16 text, expected UTF-8"),
         (HEADER.encode() + b"A\0,B,1,1\n", "line 2 holds a NUL byte"),
         (b"", "has no rows"),
@@ -182,10 +163,7 @@ def test_duplicate_ids_name_both_rows(csv_file):
         (HEADER.encode() + b'A,"B,1,1\nC,D,1,1\n', "the record that starts on line 2 is not valid CSV"),
         (HEADER.encode() + b'A,"B"c,1,1\n', "the record that starts on line 2 is not valid CSV"),
         (HEADER.encode() + b"A,B,1\n", "row 1 (line 2): 3 cells, but the header names 4 columns"),
-        (
-            b"neutral,neutral,emotional,valence,arousal\nA,B,C,1,1\n",
-            "the header names ['neutral'] more than once",
-        ),
+        (b"neutral,neutral,emotional,valence,arousal\nA,B,C,1,1\n", "the header names ['neutral'] more than once"),
     ],
 )
 def test_broken_csv_files_are_described(csv_file, data, message):
@@ -198,19 +176,13 @@ def test_broken_csv_files_are_described(csv_file, data, message):
         ('{"neutral": "A", "emotional": "B", "valence": 1', "row 2 (line 2): not JSON"),
         ("[1, 2]", "row 2 (line 2): expected a JSON object, got list"),
         ('{"neutral": 5, "emotional": "B", "valence": 1, "arousal": 1}', "neutral expected text, got 5"),
-        (
-            '{"neutral": "A", "emotional": "B", "valence": true, "arousal": 1}',
-            "valence is True, expected a number",
-        ),
+        ('{"neutral": "A", "emotional": "B", "valence": true, "arousal": 1}', "valence is True, expected a number"),
         ('{"neutral": "A", "emotional": "B", "valence": NaN, "arousal": 1}', "expected a finite number"),
         ('{"neutral": "A", "emotional": "B", "valence": ' + "9" * 5000 + "}", "row 2 (line 2)"),
         ('{"neutral": "A\\u0000", "emotional": "B", "valence": 1, "arousal": 1}', "holds a NUL character"),
         ('{"neutral": "A", "emotional": "B", "valence": 1}', "arousal is missing, expected a number"),
         ('{"neutral": "\\ud800", "emotional": "B", "valence": 1, "arousal": 1}', "surrogate"),
-        (
-            '{"neutral": "A", "emotional": "B", "valence": 1' + "0" * 400 + ', "arousal": 1}',
-            "expected a finite number",
-        ),
+        ('{"neutral": "A", "emotional": "B", "valence": 1' + "0" * 400 + ', "arousal": 1}', "expected a finite number"),
     ],
 )
 def test_broken_jsonl_lines_are_described(csv_file, line, message):

@@ -13,15 +13,7 @@ from emoticrafter.fit import wording
 from emoticrafter.fit.wording import KINDS, PHRASES, draw_phrases, emotional_prompt
 from trainer.core.rows import DataError, read_rows
 from trainer.data import findingemo
-from trainer.data.findingemo import (
-    PEOPLE,
-    PLACES,
-    YOUNG,
-    YOUNG_PLACES,
-    findingemo_table,
-    neutral_prompt,
-    parse_query,
-)
+from trainer.data.findingemo import PEOPLE, PLACES, YOUNG, YOUNG_PLACES, findingemo_table, neutral_prompt, parse_query
 from trainer.features.tokenizer import clip_tokenizer
 
 
@@ -40,9 +32,7 @@ def test_all_annotations_on_our_scale(table):
     }
     for label, expected in {"Joy": (2.02, 0.04), "Rage": (-1.92, 1.54), "Boredom": (-0.36, -1.35)}.items():
         chosen = [k for k, name in enumerate(table.id) if rows[name]["emotion"] == label]
-        assert (table.valence[chosen].mean(), table.arousal[chosen].mean()) == pytest.approx(
-            expected, abs=0.006
-        )
+        assert (table.valence[chosen].mean(), table.arousal[chosen].mean()) == pytest.approx(expected, abs=0.006)
 
 
 @pytest.fixture
@@ -66,9 +56,7 @@ def test_queries_are_taken_apart(path, expected):
     assert parse_query(path) == expected
 
 
-@pytest.mark.parametrize(
-    "path", ["/Run_2/Happy robots beach/x.jpg", "/Run_2/Happy people moon/x.jpg", "x.jpg", ""]
-)
+@pytest.mark.parametrize("path", ["/Run_2/Happy robots beach/x.jpg", "/Run_2/Happy people moon/x.jpg", "x.jpg", ""])
 def test_other_folders_are_refused(path):
     with pytest.raises(ValueError, match="with known words"):
         parse_query(path)
@@ -155,21 +143,10 @@ def test_words_tell_valence_and_arousal_back(table):
 
 def test_phrases_are_graded_over_the_plane():
     """The average place of the phrases drawn is the point asked for, also between the written points."""
-    place = {
-        (kind, phrase): cell
-        for kind in KINDS
-        for cell, phrases in PHRASES[kind].items()
-        for phrase in phrases
-    }
-    assert len(place) == sum(
-        len(cell) for kind in KINDS for cell in PHRASES[kind].values()
-    )  # no phrase twice
+    place = {(kind, phrase): cell for kind in KINDS for cell, phrases in PHRASES[kind].items() for phrase in phrases}
+    assert len(place) == sum(len(cell) for kind in KINDS for cell in PHRASES[kind].values())  # no phrase twice
     for valence, arousal in [(-3, 3), (0.4, -2.2), (1.1, 1.9), (-2.7, -0.3), (0, 0), (3, 3)]:
-        drawn = [
-            place[item]
-            for seed in range(400)
-            for item in draw_phrases(valence, arousal, Random(seed)).items()
-        ]
+        drawn = [place[item] for seed in range(400) for item in draw_phrases(valence, arousal, Random(seed)).items()]
         assert np.mean(drawn, axis=0) * wording.STEP == pytest.approx((valence, arousal), abs=0.1)
         assert np.ptp(np.array(drawn), axis=0).max() <= 1  # never further than the neighbouring points
 
@@ -186,9 +163,7 @@ def test_sentences_are_well_formed():
             "A photo of two seniors by a lake", random.uniform(-3, 3), random.uniform(-3, 3), random
         )
         assert "wo seniors by a lake" in text
-        assert not re.search(r"  | ,|,,|\.\.|None|\ba [aeiou]|\ban [^aeiou]|, and with|with ,|with$", text), (
-            text
-        )
+        assert not re.search(r"  | ,|,,|\.\.|None|\ba [aeiou]|\ban [^aeiou]|, and with|with ,|with$", text), text
 
 
 def test_a_missing_package_says_what_to_install(monkeypatch):
@@ -204,12 +179,7 @@ def test_damaged_annotations_are_refused_with_their_rows(monkeypatch, tmp_path):
     monkeypatch.setattr(findingemo, "annotations_path", lambda: path)
     with pytest.raises(DataError) as caught:
         findingemo_table()
-    for part in (
-        "row 1 (line 2)",
-        "known words",
-        "valence is 4, outside -3..3",
-        "arousal is 7, outside 0..6",
-    ):
+    for part in ("row 1 (line 2)", "known words", "valence is 4, outside -3..3", "arousal is 7, outside 0..6"):
         assert part in str(caught.value)
 
 

@@ -7,14 +7,7 @@ from scipy.io import savemat
 from trainer import prepare
 from trainer.core.pictures import path_inside
 from trainer.core.rows import DataError
-from trainer.data.images import (
-    RatedImage,
-    caption_pairs,
-    load_emotic,
-    load_images,
-    load_oasis,
-    save_images,
-)
+from trainer.data.images import RatedImage, caption_pairs, load_emotic, load_images, load_oasis, save_images
 from trainer.data.pairs import Scale, load_table
 
 OASIS = (
@@ -36,23 +29,14 @@ def oasis(tmp_path):
 
 
 def person(valence, arousal, **extra):
-    return {
-        "body_bbox": [0, 0, 9, 9],
-        "annotations_continuous": {"valence": valence, "arousal": arousal},
-        **extra,
-    }
+    return {"body_bbox": [0, 0, 9, 9], "annotations_continuous": {"valence": valence, "arousal": arousal}, **extra}
 
 
 @pytest.fixture
 def emotic(tmp_path):
     """Annotations.mat with the published structure: lists of structs, one or many people, one or many annotators."""
     folder = tmp_path / "emotic"
-    for name in (
-        "mscoco/images/a.jpg",
-        "mscoco/images/b.jpg",
-        "framesdb/images/c.jpg",
-        "framesdb/images/d.jpg",
-    ):
+    for name in ("mscoco/images/a.jpg", "mscoco/images/b.jpg", "framesdb/images/c.jpg", "framesdb/images/d.jpg"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     votes = np.array(
@@ -91,12 +75,7 @@ def emotic(tmp_path):
 def test_oasis_gives_ratings_files_and_captions(oasis):
     acorns, fireworks = load_oasis(*oasis)
     assert acorns == RatedImage(
-        "oasis-Acorns 1",
-        "Acorns 1.jpg",
-        pytest.approx(0.68627, abs=1e-5),
-        pytest.approx(-1.65),
-        "oasis",
-        "Acorns",
+        "oasis-Acorns 1", "Acorns 1.jpg", pytest.approx(0.68627, abs=1e-5), pytest.approx(-1.65), "oasis", "Acorns"
     )
     assert fireworks.image == "more/fireworks 12.JPG" and fireworks.caption == "Fireworks"
 
@@ -104,14 +83,10 @@ def test_oasis_gives_ratings_files_and_captions(oasis):
 def test_oasis_names_missing_pictures_and_columns(oasis, tmp_path):
     path, folder = oasis
     (folder / "Acorns 1.jpg").unlink()
-    with pytest.raises(
-        DataError, match=r"row 1 \(line 2\): image 'Acorns 1.jpg' is not in the picture folder"
-    ):
+    with pytest.raises(DataError, match=r"row 1 \(line 2\): image 'Acorns 1.jpg' is not in the picture folder"):
         load_oasis(path, folder)
     skipped = []
-    assert [image.id for image in load_oasis(path, folder, skipped)] == ["oasis-Fireworks 12"] and len(
-        skipped
-    ) == 1
+    assert [image.id for image in load_oasis(path, folder, skipped)] == ["oasis-Fireworks 12"] and len(skipped) == 1
     path.write_text(OASIS.replace("Arousal_mean", "ArousalMean"))
     with pytest.raises(DataError, match="no column 'arousal_mean'; did you mean 'ArousalMean'"):
         load_oasis(path, folder)
@@ -151,17 +126,11 @@ def test_an_own_list_on_an_own_scale(tmp_path):
     (tmp_path / "a.png").touch()
     path = tmp_path / "own.csv"
     path.write_text("Image,Valence,Arousal,Caption\na.png,9,5,A lamp\n")
-    assert load_images(path, tmp_path, Scale.parse("1..9")) == [
-        RatedImage("a.png", "a.png", 3, 0, "own", "A lamp")
-    ]
+    assert load_images(path, tmp_path, Scale.parse("1..9")) == [RatedImage("a.png", "a.png", 3, 0, "own", "A lamp")]
     path.write_text("image,valence,arousal\na.png,9,5\n../own.csv,1,1\na.png,1,1\n")
     with pytest.raises(DataError) as caught:
         load_images(path, tmp_path)
-    for part in (
-        "valence is 9, outside -3..3",
-        "--scale=1..9",
-        "'../own.csv' lies outside the picture folder",
-    ):
+    for part in ("valence is 9, outside -3..3", "--scale=1..9", "'../own.csv' lies outside the picture folder"):
         assert part in str(caught.value)
 
 

@@ -83,9 +83,7 @@ def test_several_files_are_joined_without_leaks_and_without_a_word(pairs, tmp_pa
     other = tmp_path / "other.jsonl"
     row = {"neutral": "A HOUSE number 3", "emotional": "x", "valence": 5, "arousal": 5, "split": "validation"}
     other.write_text(json.dumps(row) + "\n")
-    settings = PrepareSettings(
-        tmp_path / "data", [pairs, other], Scale.parse("1..9"), encoder="tiny", limit=6
-    )
+    settings = PrepareSettings(tmp_path / "data", [pairs, other], Scale.parse("1..9"), encoder="tiny", limit=6)
     table = prepare_folder(settings)
     assert load_table(settings.out).fingerprint() == table.fingerprint()
     assert len(FeatureStore(settings.out / "features", table)) == 6

@@ -196,9 +196,7 @@ def test_a_host_name_that_cannot_be_one_is_a_failure_of_the_picture(run):
     assert "gave no answer (Unicode" in outcome.failures["picture-0"]
 
 
-@pytest.mark.parametrize(
-    "nonsense", ["<html>gateway</html>", "[]", '{"choices": []}', '{"choices": [{"message": 3}]}']
-)
+@pytest.mark.parametrize("nonsense", ["<html>gateway</html>", "[]", '{"choices": []}', '{"choices": [{"message": 3}]}'])
 def test_a_body_that_is_no_completion_is_asked_again(run, nonsense):
     with serving(status(200, nonsense)) as server:
         assert run(server).written == 1
@@ -236,9 +234,7 @@ def test_faults_of_the_settings_stop_the_run(run_all, fault, message):
 
 def test_a_server_that_stays_silent_stops_the_run(run_all):
     run_all.pictures = [
-        RatedImage(f"{k}/{image.id}", image.image, 0, 0, "test")
-        for k in range(5)
-        for image in run_all.pictures
+        RatedImage(f"{k}/{image.id}", image.image, 0, 0, "test") for k in range(5) for image in run_all.pictures
     ]
     outcome = run_all("http://127.0.0.1:9/v1", chat={"tries": 2})
     assert "answered none of the last 20" in outcome.stopped

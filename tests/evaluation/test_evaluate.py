@@ -16,16 +16,7 @@ from trainer.evaluation.kept import keeping
 from trainer.evaluation.manifest import Image, read_manifest, write_manifest
 from trainer.evaluation.report import markdown, write
 from trainer.evaluation.results import evaluate, matching
-from trainer.evaluation.scoring import (
-    Distance,
-    Measure,
-    Measures,
-    Scores,
-    levels_of,
-    neighbours,
-    score,
-    subset,
-)
+from trainer.evaluation.scoring import Distance, Measure, Measures, Scores, levels_of, neighbours, score, subset
 from trainer.world.scene import SUBJECTS
 
 LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
@@ -135,9 +126,7 @@ def test_a_method_with_too_few_prompts_is_named_and_the_others_are_tested(tmp_pa
     with keeping(tmp_path / "manifest.jsonl") as kept:
         found = evaluate(score(fewer, Measures([colour_reader()], RED), kept))
     [few] = [note for note in found.notes if "too few" in note]
-    assert few.startswith(
-        "Only 1 prompt of plain: too few for its intervals and for tests with it, which need 6"
-    )
+    assert few.startswith("Only 1 prompt of plain: too few for its intervals and for tests with it, which need 6")
     tests = {(figure, a, b): test for figure, a, b, test, _ in found.tests}
     assert tests["V-Error", "ours", "theirs"].p == 1
     assert np.isfinite(found.estimates["ours"]["V-Error"].low)
@@ -200,9 +189,7 @@ def test_methods_that_were_asked_for_other_images_are_refused(tmp_path):
     images = read_manifest(make_manifest(tmp_path, ("ours", "theirs", "plain")))
     assert len(matching(images, "plain", common=False)) == len(images)
     fewer = [image for image in images if not (image.method == "theirs" and image.valence == 3)]
-    with pytest.raises(
-        DataError, match=r"have different images:\n.*theirs lacks 10 images .*at 3, -3"
-    ) as error:
+    with pytest.raises(DataError, match=r"have different images:\n.*theirs lacks 10 images .*at 3, -3") as error:
         matching(fewer, "plain", common=False)
     assert "--common to compare the 40 that all have" in str(error.value)
     assert len(matching(fewer, "plain", common=True)) == 2 * 40 + 2

@@ -172,9 +172,7 @@ def test_lpips_without_weights_says_which_file_to_get(tmp_path, alexnet, monkeyp
         lpips_distance("vgg", alexnet)
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no")
-    with pytest.raises(
-        DataError, match=r"broken.safetensors, given as the weights of alexnet, cannot be read"
-    ):
+    with pytest.raises(DataError, match=r"broken.safetensors, given as the weights of alexnet, cannot be read"):
         lpips_distance("alex", broken)
 
 
@@ -229,16 +227,7 @@ def test_the_command_with_every_score(clip, alexnet, tmp_path, capsys):
     write_manifest(tmp_path / "manifest.jsonl", images)
     save_heads(ClipHeads(16, clip), tmp_path / "heads.safetensors")
     arguments = [str(tmp_path), "--reader", str(tmp_path / "heads.safetensors"), "--clip", clip]
-    arguments += [
-        "--device",
-        "cpu",
-        "--lpips",
-        "alex",
-        "--lpips-weights",
-        str(alexnet),
-        "--out",
-        str(tmp_path / "out"),
-    ]
+    arguments += ["--device", "cpu", "--lpips", "alex", "--lpips-weights", str(alexnet), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
     found = json.loads((tmp_path / "out" / "results.json").read_text())
     ours = found["table"]["ours"]

@@ -85,9 +85,7 @@ def test_what_is_not_a_manifest_is_refused(tmp_path):
             read_manifest(manifest(tmp_path, row))
     with pytest.raises(DataError, match="cannot be read: No such file"):
         read_manifest(tmp_path / "missing.jsonl")
-    with pytest.raises(
-        DataError, match=r"this is a folder; give the manifest in it, such as .*manifest\.jsonl"
-    ):
+    with pytest.raises(DataError, match=r"this is a folder; give the manifest in it, such as .*manifest\.jsonl"):
         read_manifest(tmp_path)
 
 

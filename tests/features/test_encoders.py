@@ -136,9 +136,7 @@ def test_windows_of_75_tokens_each_with_their_own_start_and_end(encoders):
     tokens, windows = encoders.tokenize(PROMPTS)
     assert windows.tolist() == [1, 1, 1, 2, 3]
     assert tokens.shape == (2, 8, 77)
-    assert [features.shape for features in encoders.encode(PROMPTS)] == [
-        (77 * n, 192) for n in (1, 1, 1, 2, 3)
-    ]
+    assert [features.shape for features in encoders.encode(PROMPTS)] == [(77 * n, 192) for n in (1, 1, 1, 2, 3)]
     assert (tokens[:, :, 0] == START).all()
     assert tokens[0, 0].tolist() == [START] + [END] * 76  # CLIP-L pads with the end token
     assert tokens[1, 0].tolist() == [START, END] + [0] * 75  # bigG pads with 0
@@ -224,9 +222,7 @@ def test_an_unreachable_hub_says_what_else_to_give(monkeypatch):
 )
 def test_another_models_file_is_refused_by_name(tmp_path, key, model):
     save_file({key: torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(
-        ValueError, match=f"holds no SDXL text encoders.*got .*{model}.*Give an SDXL base checkpoint"
-    ):
+    with pytest.raises(ValueError, match=f"holds no SDXL text encoders.*got .*{model}.*Give an SDXL base checkpoint"):
         load_encoders(tmp_path / "other.safetensors")
 
 
@@ -234,9 +230,7 @@ def test_a_half_downloaded_file_is_refused(checkpoint, tmp_path):
     cut = Path(shutil.copy(checkpoint, tmp_path / "cut.safetensors"))
     with cut.open("r+b") as file:
         file.truncate(1_000_000)
-    with pytest.raises(
-        ValueError, match=r"cut\.safetensors cannot be read as safetensors.*download it again"
-    ):
+    with pytest.raises(ValueError, match=r"cut\.safetensors cannot be read as safetensors.*download it again"):
         load_encoders(cut)
 
 
@@ -248,17 +242,13 @@ def test_pickled_weights_are_refused(tmp_path):
 
 @pytest.mark.parametrize("source", ["nowhere.safetensors", "no/where/at/all", "models/sdxl.safetensors"])
 def test_a_source_that_is_not_there_says_what_can_be_given(source):
-    with pytest.raises(
-        FileNotFoundError, match=r"not found: expected a checkpoint file.*diffusers folder.*hub id"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"not found: expected a checkpoint file.*diffusers folder.*hub id"):
         load_encoders(source)
 
 
 def test_a_folder_without_the_second_encoder_is_refused(folder, tmp_path):
     shutil.copytree(folder / "text_encoder", tmp_path / "text_encoder")
-    with pytest.raises(
-        FileNotFoundError, match=r"text_encoder_2/config\.json and text_encoder_2/model\.safetensors"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"text_encoder_2/config\.json and text_encoder_2/model\.safetensors"):
         load_encoders(tmp_path)
 
 
@@ -282,10 +272,7 @@ def misshapen(weights):
     ("change", "message"),
     [
         (longer, "49408 words and 248 positions; expected 49408 words and 77 positions"),
-        (
-            incomplete,
-            r"damaged encoder: encoder\.layers\.0\.layer_norm1\.bias should be \(128,\), got nothing",
-        ),
+        (incomplete, r"damaged encoder: encoder\.layers\.0\.layer_norm1\.bias should be \(128,\), got nothing"),
         (narrow, "96 wide and does not say how many heads"),
         (misshapen, r"encoder\.layers\.0\.mlp\.fc2\.bias should be \(64,\), got \(3,\)"),
     ],

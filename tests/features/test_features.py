@@ -171,9 +171,7 @@ def test_a_killed_run_goes_on_where_it_stopped(table, encoders, encoder_folder, 
     child.communicate()
     finished = manifest(folder)["shards"]
     assert 1 <= len(finished) < 8
-    with pytest.raises(
-        ValueError, match=r"unfinished: \d+ of 59 prompts.*same python -m trainer.prepare command"
-    ):
+    with pytest.raises(ValueError, match=r"unfinished: \d+ of 59 prompts.*same python -m trainer.prepare command"):
         FeatureStore(folder)
     before = {name: (folder / name).stat().st_ino for name in finished}
     store = write(table, encoders, folder, batch_size=4)
@@ -185,9 +183,7 @@ def test_a_half_written_shard_is_refused_and_made_again(table, encoders, tmp_pat
     expected = write(table, encoders, tmp_path).pool()
     shard = tmp_path / "features-00002.safetensors"
     os.truncate(shard, 1000)
-    with pytest.raises(
-        ValueError, match=r"features-00002.safetensors is damaged: expected \d+ bytes, got 1000"
-    ):
+    with pytest.raises(ValueError, match=r"features-00002.safetensors is damaged: expected \d+ bytes, got 1000"):
         FeatureStore(tmp_path)
     untouched = (tmp_path / "features-00001.safetensors").stat().st_ino
     torch.testing.assert_close(write(table, encoders, tmp_path).pool(), expected)
@@ -278,9 +274,7 @@ def test_the_store_refuses_another_table(table, encoders, tmp_path):
 
 
 def test_a_folder_without_features_says_how_to_make_them(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"holds no features: make them with python -m trainer\.prepare"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"holds no features: make them with python -m trainer\.prepare"):
         FeatureStore(tmp_path)
 
 
@@ -291,9 +285,7 @@ def test_a_manifest_that_cannot_be_read_is_refused(table, encoders, tmp_path):
     with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
         FeatureStore(tmp_path)
     (tmp_path / "manifest.json").write_text(text.replace('"version": 1', '"version": 2'))
-    with pytest.raises(
-        ValueError, match=r"not a manifest of emoticrafter-features version 1: got .* version 2"
-    ):
+    with pytest.raises(ValueError, match=r"not a manifest of emoticrafter-features version 1: got .* version 2"):
         write(table, encoders, tmp_path)
 
 
@@ -301,9 +293,7 @@ def test_a_manifest_that_cannot_be_read_is_refused(table, encoders, tmp_path):
 def test_a_manifest_that_does_not_fit_its_shards_is_refused(table, encoders, tmp_path, key, value):
     write(table, encoders, tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps(manifest(tmp_path) | {key: value}))
-    with pytest.raises(
-        ValueError, match=r"features-00000.safetensors is damaged: expected .* as manifest.json says"
-    ):
+    with pytest.raises(ValueError, match=r"features-00000.safetensors is damaged: expected .* as manifest.json says"):
         FeatureStore(tmp_path, table)
     with pytest.raises(ValueError, match=f"made with other {key}: {key} {value} there"):
         write(table, encoders, tmp_path)
@@ -322,10 +312,7 @@ def test_a_manifest_that_does_not_fit_its_shards_is_refused(table, encoders, tmp
         ({"data": None}, "data should be a text, got None"),
         ({"shards": []}, r"shards should be an object, got \[\]"),
         ({"shards": {"../x": {}}}, "its entry for ../x is malformed"),
-        (
-            {"shards": {"features-00000.safetensors": None}},
-            "its entry for features-00000.safetensors is malformed",
-        ),
+        ({"shards": {"features-00000.safetensors": None}}, "its entry for features-00000.safetensors is malformed"),
     ],
 )
 def test_an_odd_manifest_says_what_is_wrong(table, encoders, tmp_path, change, message):
@@ -333,9 +320,7 @@ def test_an_odd_manifest_says_what_is_wrong(table, encoders, tmp_path, change, m
     changed = {**manifest(tmp_path), **change} if change else change
     (tmp_path / "manifest.json").write_text(json.dumps(changed))
     for use in (FeatureStore, lambda folder: write(table, encoders, folder)):
-        with pytest.raises(
-            ValueError, match=rf"manifest\.json is damaged: {message}.*Delete .*trainer\.prepare"
-        ):
+        with pytest.raises(ValueError, match=rf"manifest\.json is damaged: {message}.*Delete .*trainer\.prepare"):
             use(tmp_path)
 
 
@@ -343,14 +328,8 @@ def test_an_odd_manifest_says_what_is_wrong(table, encoders, tmp_path, change, m
     ("change", "message"),
     [
         (lambda rows: {"neutral": rows["neutral"]}, "emotional should be int64 [30], got nothing"),
-        (
-            lambda rows: rows | {"neutral": rows["neutral"][:5]},
-            "neutral should be int64 [30], got torch.int64 [5]",
-        ),
-        (
-            lambda rows: rows | {"neutral": rows["neutral"].int()},
-            "neutral should be int64 [30], got torch.int32 [30]",
-        ),
+        (lambda rows: rows | {"neutral": rows["neutral"][:5]}, "neutral should be int64 [30], got torch.int64 [5]"),
+        (lambda rows: rows | {"neutral": rows["neutral"].int()}, "neutral should be int64 [30], got torch.int32 [30]"),
         (lambda rows: rows | {"neutral": rows["neutral"] - 1}, "neutral should be from 0 to 58"),
         (lambda rows: rows | {"emotional": rows["emotional"] + 1}, "emotional should be from 0 to 58"),
     ],

@@ -26,10 +26,7 @@ from emoticrafter.research.baselines import (
 )
 
 ENCODER = EncoderConfig(tokens=2, width=8, hidden=6)
-LAYERS = {
-    "mid_block.attentions.0.transformer_blocks.0": 12,
-    "up_blocks.0.attentions.0.transformer_blocks.1": 6,
-}
+LAYERS = {"mid_block.attentions.0.transformer_blocks.0": 12, "up_blocks.0.attentions.0.transformer_blocks.1": 6}
 
 
 def make(method: str, rough: bool = True):
@@ -81,9 +78,7 @@ def test_it_begins_as_a_change_of_nothing_and_refuses_values_outside_the_plane(m
 
 def test_strength_scales_the_attention_and_the_vector_alone():
     effect = make("cross-attention")(1.0, 1.0)
-    for (keys, values), (new_keys, new_values) in zip(
-        effect.values(), scaled(effect, 0.5).values(), strict=True
-    ):
+    for (keys, values), (new_keys, new_values) in zip(effect.values(), scaled(effect, 0.5).values(), strict=True):
         assert torch.equal(keys, new_keys) and torch.equal(0.5 * values, new_values)
     vector = make("time-embedding")(1.0, 1.0)
     assert torch.equal(scaled(vector, 2.0), 2 * vector)
@@ -97,12 +92,7 @@ def test_the_template_takes_any_prompt():
 
 
 def test_a_template_without_its_places_is_refused():
-    for template in (
-        "{prompt}",
-        "{emotion}, {prompt}",
-        "{prompt} {emotion} {emotion}",
-        "{prompt} * {emotion}",
-    ):
+    for template in ("{prompt}", "{emotion}, {prompt}", "{prompt} {emotion} {emotion}", "{prompt} * {emotion}"):
         with pytest.raises(ValueError, match=r"expected \{prompt\} and after it \{emotion\}"):
             TextualInversionConfig((5, 7), template, ENCODER)
 
@@ -130,9 +120,7 @@ def test_a_saved_baseline_is_read_back_with_what_it_says_of_itself(method, tmp_p
 def damaged(path, tensors=None, **metadata):
     with safe_open(path, "pt") as file:
         said = file.metadata()
-    kept = {
-        name: tensor for name, tensor in (load_file(path) | (tensors or {})).items() if tensor is not None
-    }
+    kept = {name: tensor for name, tensor in (load_file(path) | (tensors or {})).items() if tensor is not None}
     save_file(kept, path, said | metadata)
 
 

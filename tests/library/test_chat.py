@@ -14,9 +14,7 @@ def test_an_address_is_plain_http_without_a_password_or_a_trick():
     for address in ("http://127.0.0.1:11434/v1", "https://[::1]/v1", "https://host.test/a/b/"):
         assert ChatSettings(address, "tester").problems() == []
     tricks = "http://127.0.0.1:8188/prompt?x= http://127.0.0.1/a#b http://host\\@other/v1 http://[::1/v1 http:///v1"
-    tricks += (
-        " http://host:99999/v1 file:///etc/hostname ftp://host/v1 gopher://127.0.0.1 host/v1 127.0.0.1:8000"
-    )
+    tricks += " http://host:99999/v1 file:///etc/hostname ftp://host/v1 gopher://127.0.0.1 host/v1 127.0.0.1:8000"
     for address in (*tricks.split(), "http://host/v1 ", "http://host/\r\nX-Header: 1", "http://host/\n", ""):
         assert ChatSettings(address, "tester").problems(), address
     [problem] = ChatSettings("http://me:secret@host/v1", "tester").problems()
@@ -29,10 +27,7 @@ def test_a_question_without_a_schema_asks_for_words_and_sends_a_seed_if_there_is
         assert chat.chat(QUESTION)[0] == "A red square"
         chat.chat(QUESTION, seed=7)
     bodies = [body for _, _, body in server.requests]
-    assert bodies == [
-        {"model": "tester", "messages": QUESTION},
-        {"model": "tester", "messages": QUESTION, "seed": 7},
-    ]
+    assert bodies == [{"model": "tester", "messages": QUESTION}, {"model": "tester", "messages": QUESTION, "seed": 7}]
 
 
 @pytest.fixture

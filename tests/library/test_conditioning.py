@@ -97,16 +97,11 @@ def test_emotions_that_do_not_go_with_the_batch_are_refused(network):
         inject_emotion([entry(batch=2)], network, emotion)
 
 
-@pytest.mark.parametrize(
-    ("width", "name"),
-    [(768, "Stable Diffusion 1.x"), (1280, "the SDXL refiner"), (4096, "T5")],
-)
+@pytest.mark.parametrize(("width", "name"), [(768, "Stable Diffusion 1.x"), (1280, "the SDXL refiner"), (4096, "T5")])
 def test_the_text_of_another_model_is_refused_by_name(width, name):
     torch.manual_seed(0)
     network = EmotionNetwork(NetworkConfig(feature_width=2048, width=64, depth=1))
-    with pytest.raises(
-        ValueError, match=rf"is {width} wide \({name}.*expects text 2048 wide \(SDXL\): connect"
-    ):
+    with pytest.raises(ValueError, match=rf"is {width} wide \({name}.*expects text 2048 wide \(SDXL\): connect"):
         inject_emotion([entry(width=width)], network, network.encode(0.0, 0.0))
 
 
@@ -170,9 +165,7 @@ def test_a_gain_goes_on_past_the_end_of_the_slider_and_leaves_the_other_axis(net
     torch.testing.assert_close(at[2.0] - at[1.0], at[1.0] - at[0.0], rtol=0, atol=1e-5)
     assert (at[2.0] - at[1.0]).abs().max() > 1e-3
     still = with_gains(network, 1.0, 2.0, valence=1.0, arousal=0.0)
-    torch.testing.assert_close(
-        still, with_gains(network, 1.0, 1.0, valence=1.0, arousal=0.0), rtol=0, atol=1e-5
-    )
+    torch.testing.assert_close(still, with_gains(network, 1.0, 1.0, valence=1.0, arousal=0.0), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("gain", [-0.5, float("nan"), float("inf")])
@@ -271,9 +264,7 @@ def test_two_nodes_with_the_same_start_cut_once(network):
     emotion = network.encode(1.0, 1.0)
     once = inject_emotion([entry()], network, emotion, steps=(0.4, 1.0))
     twice = inject_emotion(once, network, emotion, steps=(0.4, 1.0))
-    ranges = [
-        [(extra["start_percent"], extra["end_percent"]) for _, extra in result] for result in (once, twice)
-    ]
+    ranges = [[(extra["start_percent"], extra["end_percent"]) for _, extra in result] for result in (once, twice)]
     assert ranges[0] == ranges[1]
 
 
@@ -304,12 +295,7 @@ def test_a_start_after_the_end_is_refused(network, steps):
 
 
 def test_strength_zero_is_the_plain_prompt_whatever_else_is_set(network):
-    settings = {
-        "gains": (2.0, 0.0),
-        "protected": torch.eye(WIDTH)[:2],
-        "pooled": "zero",
-        "steps": (0.2, 0.7),
-    }
+    settings = {"gains": (2.0, 0.0), "protected": torch.eye(WIDTH)[:2], "pooled": "zero", "steps": (0.2, 0.7)}
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         plain = entry(2, 2, dtype=dtype)
         [[features, extra]] = inject_emotion([plain], network, network.encode(3.0, 3.0), 0.0, **settings)

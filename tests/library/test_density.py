@@ -70,9 +70,7 @@ def test_tensors_give_a_tensor():
     values = fit_density(valence, arousal)(valence, arousal)
     assert isinstance(values, torch.Tensor)
     assert values.dtype == torch.float64
-    np.testing.assert_array_equal(
-        values, fit_density(valence.numpy(), arousal.numpy())(valence.numpy(), arousal)
-    )
+    np.testing.assert_array_equal(values, fit_density(valence.numpy(), arousal.numpy())(valence.numpy(), arousal))
 
 
 @pytest.mark.parametrize(

@@ -135,10 +135,7 @@ def test_points_that_only_claim_to_be_a_grid_are_labelled_one_by_one(texts):
 def test_no_text_of_a_grid_overlaps_another(texts, side, levels):
     shown = min(side, 128) if len(levels) > 5 else side
     draw_grid(
-        colours(len(levels) ** 2, (shown, shown)),
-        *grid(levels),
-        columns=len(levels),
-        title="A quiet house by the sea",
+        colours(len(levels) ** 2, (shown, shown)), *grid(levels), columns=len(levels), title="A quiet house by the sea"
     )
     assert_readable(texts)
 
@@ -155,9 +152,7 @@ def test_letters_are_never_too_small_and_grow_with_the_pictures(monkeypatch):
     for side in (16, 128, 1024):
         write, found = drawing.Sheet.write, []
         with monkeypatch.context() as patch:
-            patch.setattr(
-                drawing.Sheet, "write", lambda *a, f=found, w=write, **k: f.append(a[4]) or w(*a, **k)
-            )
+            patch.setattr(drawing.Sheet, "write", lambda *a, f=found, w=write, **k: f.append(a[4]) or w(*a, **k))
             draw_grid(colours(4, (side, side)), *grid((-1.0, 1.0)), columns=2)
         sizes[side] = min(found)
     assert sizes[16] >= 11 and sizes[128] == 14 and sizes[1024] == 77
@@ -219,13 +214,7 @@ def test_letters_that_no_font_holds_are_named_in_the_log_and_leave_the_others_al
 
 
 def test_common_fonts_for_chinese_japanese_and_korean_are_looked_for():
-    names = [
-        "DroidSansFallbackFull.ttf",
-        "NotoSansCJK-Regular.ttc",
-        "wqy-zenhei.ttc",
-        "msyh.ttc",
-        "PingFang.ttc",
-    ]
+    names = ["DroidSansFallbackFull.ttf", "NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc", "msyh.ttc", "PingFang.ttc"]
     assert set(names) <= set(drawing.OTHER_FONTS)
 
 
@@ -270,9 +259,7 @@ def test_a_picture_of_another_shape_is_shown_whole_in_its_own_shape():
 
 
 def test_a_figure_with_too_long_a_side_or_too_large_an_area_is_refused_with_what_to_do():
-    told = (
-        r"would have 3\d,\d{3} x .* Choose a smaller cell_size, a shorter title or, for a path, other columns"
-    )
+    told = r"would have 3\d,\d{3} x .* Choose a smaller cell_size, a shorter title or, for a path, other columns"
     with pytest.raises(ValueError, match=told):
         draw_grid(colours(31), *path(31), cell_size=1024, in_a_row=31)
     levels = [-3 + 0.2 * n for n in range(31)]

@@ -19,10 +19,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_three_sets_are_whole():
     assert len(RUSSELL) == 16
     assert len(PLUTCHIK) == 24
-    assert set(MIKELS) == {
-        *("amusement", "awe", "contentment", "excitement"),
-        *("anger", "disgust", "fear", "sadness"),
-    }
+    assert set(MIKELS) == {*("amusement", "awe", "contentment", "excitement"), *("anger", "disgust", "fear", "sadness")}
     assert len(EMOTIONS) == 48
 
 
@@ -30,9 +27,7 @@ def test_every_label_is_its_own_and_names_its_source():
     labels = [emotion.label for emotion in EMOTIONS]
     assert len(set(labels)) == len(labels)
     assert all(re.fullmatch(r"[a-z ]+ \(.*(Russell|FindingEmo).*\)", label) for label in labels)
-    assert {"happy (Russell)", "joy (Plutchik, FindingEmo)", "awe (Mikels, FindingEmo's amazement)"} <= {
-        *labels
-    }
+    assert {"happy (Russell)", "joy (Plutchik, FindingEmo)", "awe (Mikels, FindingEmo's amazement)"} <= {*labels}
 
 
 def test_all_lie_in_the_plane():
@@ -151,10 +146,7 @@ def test_a_mistake_costs_its_own_entry_and_is_told_with_its_line(tmp_path):
         ('{"a": [' + "9" * 5000 + ", 1]}", "it does not hold a list of emotions"),
         ('{"a": ' + "[" * 90000 + "]" * 90000 + "}", "it does not hold a list of emotions"),
         ('{"a": [' + "9" * 400 + ", 1]}", f'line 1: "a" is [{"9" * 39}...: expected numbers from -3 to 3'),
-        (
-            '{"' + "a" * 500 + '": [1, 1]}',
-            f'line 1: "{"a" * 40}..." is a name of 500 characters: expected at most 40',
-        ),
+        ('{"' + "a" * 500 + '": [1, 1]}', f'line 1: "{"a" * 40}..." is a name of 500 characters: expected at most 40'),
     ],
 )
 def test_what_is_no_list_of_emotions_is_told(tmp_path, content, told):

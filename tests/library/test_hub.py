@@ -72,9 +72,7 @@ class FakeHub:
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers[-1].get("range", ""))
         ranged = asked and self.knows_ranges
         body = self.body[int(asked[1]) : int(asked[2]) + 1] if ranged else self.body
-        return self.send(
-            request, 206 if ranged else 200, body, len(body) // 2 if fault == "cut" else len(body)
-        )
+        return self.send(request, 206 if ranged else 200, body, len(body) // 2 if fault == "cut" else len(body))
 
     def send(self, request, status, body, cut=None, **headers) -> None:
         request.send_response(status)
@@ -127,9 +125,7 @@ def complete(folder, name=FILE.path):
 # --- what goes well ----------------------------------------------------------------------------------------
 
 
-def test_a_file_is_listed_and_downloaded_by_a_redirect_with_progress_and_without_a_token(
-    fake, tmp_path, capsys
-):
+def test_a_file_is_listed_and_downloaded_by_a_redirect_with_progress_and_without_a_token(fake, tmp_path, capsys):
     file, small = listed()
     assert (file, small) == (FILE, hub.HubFile("more/small.safetensors", 5, None))
     folder = tmp_path / "models" / "emoticrafter"

@@ -77,9 +77,7 @@ def test_a_clip_of_1_makes_all_equal():
 
 
 def test_a_high_power_of_a_small_density_does_not_overflow():
-    weights = pair_weights(
-        torch.tensor([1e-200, 1e-100], dtype=torch.float64), torch.tensor([True, True]), 4.0
-    )
+    weights = pair_weights(torch.tensor([1e-200, 1e-100], dtype=torch.float64), torch.tensor([True, True]), 4.0)
     assert torch.isfinite(weights).all()
 
 

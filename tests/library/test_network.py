@@ -212,9 +212,7 @@ def test_strength_scales_the_residual(network):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(
-    ("dtype", "mean", "most"), [(torch.float16, 1e-3, 2e-2), (torch.bfloat16, 1e-2, 0.15)]
-)
+@pytest.mark.parametrize(("dtype", "mean", "most"), [(torch.float16, 1e-3, 2e-2), (torch.bfloat16, 1e-2, 0.15)])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_half_precision_stays_close(dtype, mean, most, batch):
     """The residual has deviation 1, so these are fractions of it."""

@@ -12,12 +12,7 @@ from emoticrafter.path import EASINGS, SMOOTH, Keyframe, path_points, read_keyfr
 from emoticrafter.va import Point
 
 ROOT = Path(__file__).parents[2]
-WAY = [
-    Keyframe(0, Point(-3, 0)),
-    Keyframe(4, Point(0, 3)),
-    Keyframe(6, Point(1, -2)),
-    Keyframe(10, Point(3, -2)),
-]
+WAY = [Keyframe(0, Point(-3, 0)), Keyframe(4, Point(0, 3)), Keyframe(6, Point(1, -2)), Keyframe(10, Point(3, -2))]
 
 each_easing = pytest.mark.parametrize("easing", [*EASINGS, SMOOTH])
 
@@ -100,9 +95,7 @@ def test_a_text_that_is_no_list_of_keyframes_is_told_in_a_few_lines():
 
 
 def test_a_closed_path_that_would_jump_is_refused():
-    with pytest.raises(
-        ValueError, match="line 2: in a closed path this is the first frame again: give it the same"
-    ):
+    with pytest.raises(ValueError, match="line 2: in a closed path this is the first frame again: give it the same"):
         read("0% calm\n100% sad", closed=True)
     with pytest.raises(ValueError, match="line 2: frame 30 is outside the path"):
         read("0% calm\n30 sad", closed=True)
@@ -119,9 +112,7 @@ def test_too_few_keyframes_are_refused():
 
 
 def test_an_open_path_of_one_frame_is_told_as_that_and_blames_no_line():
-    with pytest.raises(
-        ValueError, match=r"frames is 1: .* Set frames to 2 or more, or closed to true"
-    ) as error:
+    with pytest.raises(ValueError, match=r"frames is 1: .* Set frames to 2 or more, or closed to true") as error:
         read("0% calm\n100% sad", frames=1)
     assert "line" not in str(error.value)
     assert len(path_points(read("0% calm\n50% sad", 1, closed=True), 1, closed=True)) == 1
@@ -182,9 +173,7 @@ def test_the_easings_are_what_their_names_say():
 
 def test_smooth_flows_through_a_keyframe_where_ease_in_out_rests():
     way = [Keyframe(0, Point(-2, 0)), Keyframe(10, Point(0, 0)), Keyframe(20, Point(2, 0))]
-    smooth, eased = (
-        np.diff([p.valence for p in path_points(way, 21, kind)]) for kind in (SMOOTH, "ease in-out")
-    )
+    smooth, eased = (np.diff([p.valence for p in path_points(way, 21, kind)]) for kind in (SMOOTH, "ease in-out"))
     assert smooth[9:11].min() > 0.15
     assert eased[9:11].max() < 0.1
 
@@ -207,7 +196,5 @@ def test_a_closed_path_doubles_no_frame():
 
 
 def test_an_unknown_easing_is_refused():
-    with pytest.raises(
-        ValueError, match=r"easing is 'bounce': expected one of linear, ease in-out, .*smooth"
-    ):
+    with pytest.raises(ValueError, match=r"easing is 'bounce': expected one of linear, ease in-out, .*smooth"):
         path_points(WAY, 13, "bounce")

@@ -16,12 +16,7 @@ ROOT = Path(__file__).parents[2]
 def of_colour(figure, colour, above=1.0):
     """The middle of all pixels of a colour in the upper part of a figure (the legend is below)."""
     pixels = figure.load()
-    found = [
-        (x, y)
-        for x in range(figure.width)
-        for y in range(int(figure.height * above))
-        if pixels[x, y] == colour
-    ]
+    found = [(x, y) for x in range(figure.width) for y in range(int(figure.height * above)) if pixels[x, y] == colour]
     return tuple(sum(place[axis] for place in found) / len(found) for axis in (0, 1)) if found else None
 
 
@@ -30,17 +25,13 @@ def test_no_text_overlaps_another(monkeypatch, size):
     texts = record_texts(monkeypatch)
     draw_map(GRID * 8, GRID * 8, size)
     assert_readable(texts)
-    words_of_the_pad = re.findall(
-        r'name: "(\w+)", angle: \d+', (ROOT / "web" / "emotions.js").read_text("utf-8")
-    )
+    words_of_the_pad = re.findall(r'name: "(\w+)", angle: \d+', (ROOT / "web" / "emotions.js").read_text("utf-8"))
     assert len(words_of_the_pad) == 8
     assert {text for text, _, _ in texts} >= {*words_of_the_pad, "asked (200)", "read (200)"}
 
 
 def test_a_point_is_at_its_valence_and_arousal():
-    middle, right, top = (
-        of_colour(draw_map(read=[point]), plane.READ, 0.9) for point in ((0, 0), (3, 0), (0, 3))
-    )
+    middle, right, top = (of_colour(draw_map(read=[point]), plane.READ, 0.9) for point in ((0, 0), (3, 0), (0, 3)))
     assert right[0] - middle[0] == pytest.approx(middle[1] - top[1], abs=1)
     assert right[0] - middle[0] > 250
     assert right[1] == pytest.approx(middle[1], abs=1) and top[0] == pytest.approx(middle[0], abs=1)

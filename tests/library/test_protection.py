@@ -85,7 +85,5 @@ def test_a_word_may_fill_a_window_and_is_refused_by_name_beyond(vectors, empty):
 
 def test_an_encoder_that_gives_no_window_is_blamed_and_not_the_words(vectors):
     empty = torch.zeros(1, 2 * WINDOW, WIDTH)
-    with pytest.raises(
-        ValueError, match=r"The CLIP for the protected words .*\(1, 154, 64\).* an SDXL checkpoint"
-    ):
+    with pytest.raises(ValueError, match=r"The CLIP for the protected words .*\(1, 154, 64\).* an SDXL checkpoint"):
         word_directions([("face", empty, 1)], empty)

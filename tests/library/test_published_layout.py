@@ -97,9 +97,7 @@ def test_any_tensor_of_another_shape_is_refused():
         for changed in (longer, tensor.t(), tensor.flatten()[:-1], tensor[:0], tensor.flatten()[0]):
             if changed.shape == tensor.shape or (key == "wpe.weight" and changed is longer):
                 continue  # square, or only more positions
-            with pytest.raises(
-                ValueError, match=r"do not fit the network|another model|cannot be built"
-            ) as error:
+            with pytest.raises(ValueError, match=r"do not fit the network|another model|cannot be built") as error:
                 published_state({**whole, key: changed}, "broken.pth")
             if not TELLING.match(key):
                 assert f"{key} is {list(changed.shape)}, expected {list(tensor.shape)}" in str(error.value)

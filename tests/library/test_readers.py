@@ -82,9 +82,7 @@ def test_heads_read_what_the_vision_model_gives(heads):
         return images.flatten(1)[:, :8]
 
     images = torch.rand(5, 40, 30, 3)
-    torch.testing.assert_close(
-        read_pictures(heads, images, encode, at_once=2), heads(images.flatten(1)[:, :8])
-    )
+    torch.testing.assert_close(read_pictures(heads, images, encode, at_once=2), heads(images.flatten(1)[:, :8]))
 
 
 def test_readings_are_told_one_by_one_with_their_mean():
@@ -146,9 +144,7 @@ def test_a_reader_of_contents_is_refused(tmp_path, reader):
 def test_an_emotion_network_is_no_reader(tmp_path):
     path = tmp_path / "network.safetensors"
     save_network(EmotionNetwork(NetworkConfig(feature_width=16, width=64, depth=1)), path)
-    with pytest.raises(
-        ValueError, match=r"is not a reader of emotions: it holds \d+ tensors.*valence\.weight"
-    ):
+    with pytest.raises(ValueError, match=r"is not a reader of emotions: it holds \d+ tensors.*valence\.weight"):
         load_emotion_reader(path)
 
 
@@ -162,12 +158,8 @@ def test_a_config_that_does_not_fit_is_refused(tmp_path, reader):
 
 
 def test_another_part_of_the_miniature_is_refused(tmp_path):
-    path = write(
-        tmp_path / "vae.safetensors", {"a": torch.ones(2)}, format="emoticrafter-miniature", config="{}"
-    )
-    with pytest.raises(
-        ValueError, match=r"vae\.safetensors is not a reader of the miniature: it has no 'channels'"
-    ):
+    path = write(tmp_path / "vae.safetensors", {"a": torch.ones(2)}, format="emoticrafter-miniature", config="{}")
+    with pytest.raises(ValueError, match=r"vae\.safetensors is not a reader of the miniature: it has no 'channels'"):
         load_emotion_reader(path)
 
 
@@ -176,10 +168,7 @@ def test_heads_of_another_form_are_refused(tmp_path, heads):
         ({"valence.weight": torch.ones(2, 8)}, r"is \[2, 8\], expected \[1, 16\]"),
         ({"valence.weight": torch.tensor(1.0)}, r"is \[\], expected \[1, 1\]"),
         ({"arousal.bias": torch.tensor([float("nan")])}, "holds NaN or infinite"),
-        (
-            {"arousal.bias": torch.tensor([1])},
-            "arousal.bias in heads.safetensors holds int64: expected float",
-        ),
+        ({"arousal.bias": torch.tensor([1])}, "arousal.bias in heads.safetensors holds int64: expected float"),
         ({"arousal.bias": torch.zeros(0)}, r"arousal\.bias is \[0\], expected \[1\]"),
         ({"more.bias": torch.zeros(1)}, "is not a reader of emotions"),
     ):
@@ -210,16 +199,12 @@ def test_a_dtype_that_torch_does_not_have_is_told(tmp_path):
     ],
 )
 def test_heads_whose_metadata_cannot_be_used_are_refused(tmp_path, heads, metadata, message):
-    path = write(
-        tmp_path / "heads.safetensors", heads.state_dict(), format="emoticrafter-clip-heads", **metadata
-    )
+    path = write(tmp_path / "heads.safetensors", heads.state_dict(), format="emoticrafter-clip-heads", **metadata)
     with pytest.raises(ValueError, match=rf"The metadata of heads\.safetensors cannot be used: .*{message}"):
         load_emotion_reader(path)
 
 
-@pytest.mark.parametrize(
-    "metadata", [{"format": "emoticrafter-clip-heads"}, {"version": "9.1", "format": "pt"}]
-)
+@pytest.mark.parametrize("metadata", [{"format": "emoticrafter-clip-heads"}, {"version": "9.1", "format": "pt"}])
 def test_heads_without_a_version_of_ours_are_read(tmp_path, heads, metadata):
     path = write(tmp_path / "heads.safetensors", heads.state_dict(), **metadata)
     assert torch.equal(load_emotion_reader(path)(torch.ones(1, 8)), heads(torch.ones(1, 8)))

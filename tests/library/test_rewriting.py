@@ -178,10 +178,7 @@ def test_a_prompt_keeps_its_own_words_and_marks(prompt):
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (
-            "I'm sorry, but I can't help with that.",
-            "with a refusal (\"I'm sorry, but I can't help with that.\")",
-        ),
+        ("I'm sorry, but I can't help with that.", "with a refusal (\"I'm sorry, but I can't help with that.\")"),
         ("I’m sorry, I cannot do this.", "with a refusal"),
         ("Sorry, but no.", "with a refusal"),
         ("I cannot create this content.", "with a refusal"),
@@ -227,11 +224,7 @@ def test_a_refusal_is_not_kept_and_one_that_is_kept_already_is_asked_for_again(r
 # ---- whom a workflow can name, and who gets the key ------------------------------------------------
 
 OWN = "https://models.example/v1"
-ENVIRONMENT = {
-    "EMOTICRAFTER_CHAT_URL": OWN,
-    "EMOTICRAFTER_CHAT_KEY": KEY,
-    "EMOTICRAFTER_CHAT_MODEL": "large",
-}
+ENVIRONMENT = {"EMOTICRAFTER_CHAT_URL": OWN, "EMOTICRAFTER_CHAT_KEY": KEY, "EMOTICRAFTER_CHAT_MODEL": "large"}
 
 
 def test_the_address_of_the_environment_gets_the_key():
@@ -328,10 +321,7 @@ def test_neither_a_password_in_an_address_nor_a_key_that_no_header_can_carry_is_
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (
-            status(401, f"wrong key: {KEY}"),
-            "HTTP 401: wrong key: ***. Check the key in EMOTICRAFTER_CHAT_KEY",
-        ),
+        (status(401, f"wrong key: {KEY}"), "HTTP 401: wrong key: ***. Check the key in EMOTICRAFTER_CHAT_KEY"),
         (status(403, "no"), "HTTP 403: no. Check that the key in EMOTICRAFTER_CHAT_KEY may use this model."),
         (status(404, "no such model"), "Check base_url (it ends before /chat/completions) and model."),
         (status(429, "slow down", Retry_After="3600"), "HTTP 429: slow down. It asks for fewer requests"),
@@ -362,9 +352,7 @@ def test_an_answer_that_is_none_is_told(rewrite, fault, message):
 
 
 def test_a_server_that_is_not_there_is_told(rewrite):
-    with pytest.raises(
-        RewriteError, match=r"gave no answer \(Connection.*Check base_url, and that the server is"
-    ):
+    with pytest.raises(RewriteError, match=r"gave no answer \(Connection.*Check base_url, and that the server is"):
         rewrite("http://127.0.0.1:9/v1")
 
 

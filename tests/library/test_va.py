@@ -108,19 +108,13 @@ def test_one_column_or_row_stands_in_the_middle():
 
 def test_no_value_is_minus_zero():
     assert all(
-        math.copysign(1, value) == 1
-        for point in grid_points(3, 3, WHOLE, WHOLE)
-        for value in point
-        if not value
+        math.copysign(1, value) == 1 for point in grid_points(3, 3, WHOLE, WHOLE) for value in point if not value
     )
 
 
 def test_a_grid_that_cannot_be_made_is_refused():
     for arguments, told in (
-        (
-            (5, 5, (2.0, -1.0), WHOLE),
-            "valence_min is 2 and .* is -1: expected the lower value in valence_min.",
-        ),
+        ((5, 5, (2.0, -1.0), WHOLE), "valence_min is 2 and .* is -1: expected the lower value in valence_min."),
         ((5, 5, WHOLE, (1.0, 0.0)), "arousal_min is 1 and .* is 0: expected the lower value in arousal_min."),
         ((5, 5, (-4.0, 3.0), WHOLE), "valence_min is -4: expected a number from -3 to 3."),
         ((5, 5, WHOLE, (0.0, NAN)), "arousal_max is nan: expected a number from -3 to 3."),

@@ -310,12 +310,7 @@ def test_a_file_that_is_overwritten_in_place_does_not_reach_a_loaded_network(tmp
 
 def test_many_empty_tensors_do_not_keep_the_loader_busy(tmp_path):
     path = tmp_path / "net.safetensors"
-    metadata = {
-        "format": "emoticrafter",
-        "version": "1",
-        "config": json.dumps({"depth": 4000}),
-        "training": "{}",
-    }
+    metadata = {"format": "emoticrafter", "version": "1", "config": json.dumps({"depth": 4000}), "training": "{}"}
     save_file({f"blocks.{n}.x": torch.zeros(0) for n in range(4000)}, path, metadata)
     assert "do not fit the network" in refusal(path)
 

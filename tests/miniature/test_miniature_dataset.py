@@ -137,9 +137,7 @@ def test_a_file_that_was_cut_short_is_named(tmp_path, size):
     path = tmp_path / "numbers.npy"
     fill(path, (1000, 1), "float32", lambda ranges: (np.zeros((len(rows), 1)) for rows in ranges))
     os.truncate(path, size)
-    with pytest.raises(
-        ValueError, match=r"numbers\.npy is damaged: delete it, and run the same command again"
-    ) as told:
+    with pytest.raises(ValueError, match=r"numbers\.npy is damaged: delete it, and run the same command again") as told:
         fill(path, (1000, 1), "float32", None)
     assert "pickle" not in str(told.value)
 
@@ -158,9 +156,7 @@ def test_an_interrupted_file_goes_on_where_it_stopped_and_in_no_other_shape(tmp_
     with pytest.raises(Interrupted):
         fill(path, (10, 1), "float32", lambda ranges: produce(ranges, fail_at=6), part=3)
     assert not path.exists()
-    with pytest.raises(
-        ValueError, match=r"numbers\.partial holds float32 of \[10, 1\], expected .* \[8, 1\]"
-    ):
+    with pytest.raises(ValueError, match=r"numbers\.partial holds float32 of \[10, 1\], expected .* \[8, 1\]"):
         fill(path, (8, 1), "float32", produce, part=3)
     array = fill(path, (10, 1), "float32", produce, part=3)
     assert made == [0, 3, 6, 9]

@@ -40,9 +40,7 @@ def test_a_part_is_finite_in_float16_and_says_what_it_is_as_the_card_does(name):
     for key, tensor in tensors.items():
         assert tensor.dtype == torch.float16 and torch.isfinite(tensor).all(), key
     network = name == "emotion_network"
-    assert said["format"] == ("emoticrafter" if network else FORMAT) and (
-        network or said["version"] == VERSION
-    )
+    assert said["format"] == ("emoticrafter" if network else FORMAT) and (network or said["version"] == VERSION)
     [checksum] = re.findall(rf"^\| {path.name} \| [\d.]+ MB \| `(\w+)` \|$", CARD, re.MULTILINE)
     assert checksum == file_sha256(path)
 

@@ -49,9 +49,7 @@ def printed_commands() -> set[str]:
         for node in json.loads(path.read_text("utf-8"))["nodes"]
         if node["type"] == "MarkdownNote"
     ]
-    modules = [
-        path for name in ("emoticrafter", "trainer", "benchmarks") for path in (ROOT / name).rglob("*.py")
-    ]
+    modules = [path for name in ("emoticrafter", "trainer", "benchmarks") for path in (ROOT / name).rglob("*.py")]
     docstrings = [ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "" for path in modules]
     elsewhere = [line for text in (*notes, *docstrings) for line in lines(text)]
     return {
@@ -245,9 +243,7 @@ def test_every_node_has_a_help_page_with_a_small_picture():
 
 def test_no_workflow_asks_for_a_later_version():
     """ComfyUI offers to install the version that a workflow names."""
-    [name], [version] = (
-        re.findall(rf'^{key} = "(.*)"', PROJECT, re.MULTILINE) for key in ("name", "version")
-    )
+    [name], [version] = (re.findall(rf'^{key} = "(.*)"', PROJECT, re.MULTILINE) for key in ("name", "version"))
     for path in (ROOT / "workflows").glob("*.json"):
         for node in json.loads(path.read_text("utf-8"))["nodes"]:
             if node["properties"].get("cnr_id") == name:

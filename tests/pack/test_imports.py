@@ -119,16 +119,12 @@ def test_other_packages_are_imported_only_where_they_belong():
             if target in COMFYUI and room != "nodes":
                 wrong.append(f"{file}:{node.lineno} imports {target}: ComfyUI belongs in nodes/")
             if target in FILES and not relative and room in ("nodes", "emoticrafter/fit"):
-                wrong.append(
-                    f"{file}:{node.lineno} imports {target} by name: a node pack has no name, use a dot"
-                )
+                wrong.append(f"{file}:{node.lineno} imports {target} by name: a node pack has no name, use a dot")
             if target == "argparse" and room != DOORS and file not in READ_OPTIONS:
                 wrong.append(f"{file}:{node.lineno} imports argparse: a command line is read at the door")
             known = target in FILES or target in FIT_NEEDS or target in sys.stdlib_module_names
             if room == "emoticrafter/fit" and not known:
-                wrong.append(
-                    f"{file}:{node.lineno} imports {target}: fitting needs {sorted(FIT_NEEDS)} alone"
-                )
+                wrong.append(f"{file}:{node.lineno} imports {target}: fitting needs {sorted(FIT_NEEDS)} alone")
     assert wrong == []
 
 
@@ -145,7 +141,5 @@ def test_what_needs_no_network_loads_no_torch():
 
 
 def printed(program: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout.strip()

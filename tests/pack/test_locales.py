@@ -75,9 +75,7 @@ def test_every_text_is_there_and_none_is_stale():
 def test_the_languages_are_those_of_the_glossary_and_hold_the_same_keys():
     assert {path.parent.name for path in FILES} == {*LANGUAGES, *COPIES}
     assert set(LANGUAGES) == set(GLOSSARY["valence"])
-    others = [
-        json.loads((ROOT / "locales" / language / "main.json").read_text("utf-8")) for language in LANGUAGES
-    ]
+    others = [json.loads((ROOT / "locales" / language / "main.json").read_text("utf-8")) for language in LANGUAGES]
     assert all(flat(other).keys() == flat(others[0]).keys() for other in others)
 
 

@@ -43,12 +43,7 @@ RANGES = {
     "strength": (0, 3),
 }
 SAMPLING = {"steps": 25, "cfg": 7.5, "scheduler": "normal", "sampler_name": "euler"}
-MINIATURE_SAMPLING = {
-    **SAMPLING,
-    "steps": Recipe.sampler_steps,
-    "cfg": Recipe.guidance,
-    "scheduler": "simple",
-}
+MINIATURE_SAMPLING = {**SAMPLING, "steps": Recipe.sampler_steps, "cfg": Recipe.guidance, "scheduler": "simple"}
 
 
 def nodes(name: str, *kinds: str) -> list[dict]:
@@ -74,9 +69,7 @@ def test_every_link_is_noted_at_both_its_ends():
             output, slot = by_id[source]["outputs"][source_slot], by_id[target]["inputs"][target_slot]
             assert link in output["links"] and slot["link"] == link, name
             assert output["type"] == slot["type"] == kind, name
-        ends = [
-            link for node in workflow["nodes"] for slot in node["outputs"] for link in slot["links"] or []
-        ]
+        ends = [link for node in workflow["nodes"] for slot in node["outputs"] for link in slot["links"] or []]
         starts = [slot["link"] for node in workflow["nodes"] for slot in node["inputs"] if slot.get("link")]
         assert sorted(ends) == sorted(starts) == sorted(link[0] for link in workflow["links"]), name
 
@@ -136,9 +129,7 @@ def test_notes_say_where_every_file_goes_and_how_to_get_the_network():
             if node["type"].endswith(("LoaderSimple", "LoraLoader", "ControlNetLoader")):
                 assert node["properties"]["models"], name
             for model in node["properties"].get("models", []):
-                assert model["name"] in node["widgets_values"], (
-                    "the interface offers only files that are chosen"
-                )
+                assert model["name"] in node["widgets_values"], "the interface offers only files that are chosen"
                 place = rf"  {model['directory']}/\n(    \S+\n)*    {re.escape(model['name'])}\n"
                 assert re.search(place, text), name
                 assert f"]({model['url']})" in text and model["url"].endswith(f"/{model['name']}"), name

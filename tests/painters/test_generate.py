@@ -345,9 +345,7 @@ def comfyui(tmp_path):
                 detail = {"node_type": "KSampler", "node_id": "3", "exception_message": "out of memory"}
                 status = {"status_str": "error", "messages": [["execution_error", detail]]}
             shown = {"images": [{**image, "filename": "preview", "type": "temp"}]}
-            return self.answer(
-                {number: {"outputs": {"2": shown, "4": {"images": [image]}}, "status": status}}
-            )
+            return self.answer({number: {"outputs": {"2": shown, "4": {"images": [image]}}, "status": status}})
 
         def log_message(self, *args):
             pass

@@ -181,9 +181,7 @@ def test_a_second_run_into_the_same_folder_is_refused_and_touches_nothing(data_f
     assert fit(data_folder, out) == 0, "the lock is free again"
 
 
-def test_a_run_is_not_overwritten_nor_is_one_that_ended_meanwhile(
-    trained, data_folder, tmp_path, capsys, monkeypatch
-):
+def test_a_run_is_not_overwritten_nor_is_one_that_ended_meanwhile(trained, data_folder, tmp_path, capsys, monkeypatch):
     before = (trained / "network.safetensors").read_bytes()
     assert fit(data_folder, trained) == 1
     assert "holds a run already: add --resume" in error_of(capsys)
@@ -292,9 +290,7 @@ def test_features_that_are_not_finite_are_found_before_the_first_step(broken_row
     assert not (tmp_path / "run").exists()
 
 
-def test_features_that_are_not_finite_are_named_when_a_step_meets_them(
-    broken_row, tmp_path, capsys, monkeypatch
-):
+def test_features_that_are_not_finite_are_named_when_a_step_meets_them(broken_row, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(directions, "MOST_PAIRS", 8)  # not looked at before
     assert fit(tmp_path, tmp_path / "run", "--steps 6") == 1
     assert f"The features of row {broken_row} are not finite" in error_of(capsys)

@@ -82,9 +82,7 @@ def test_two_processes_in_two_parts_equal_one(alone, data_folder, tmp_path):
     compare(out, alone)
 
 
-def test_a_killed_process_ends_the_others_and_the_run_goes_on_from_its_checkpoint(
-    alone, data_folder, tmp_path
-):
+def test_a_killed_process_ends_the_others_and_the_run_goes_on_from_its_checkpoint(alone, data_folder, tmp_path):
     out, script = tmp_path / "run", tmp_path / "held_up.py"
     script.write_text(HELD_UP)
     command = torchrun(2, str(script), *settings(data_folder, out, "--steps 6"))

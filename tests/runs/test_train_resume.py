@@ -23,9 +23,7 @@ from trainer.train import main
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-SMALL = (
-    "--width 64 --depth 1 --emotion-tokens 2 --emotion-hidden 16 --batch 8 --log-every 1 --validate-every 3"
-)
+SMALL = "--width 64 --depth 1 --emotion-tokens 2 --emotion-hidden 16 --batch 8 --log-every 1 --validate-every 3"
 METHOD = "--ema 0.9 --schedule cosine --warmup 2 --clip-norm 1 --dropout 0.2 --preserve 0.5"
 
 
@@ -99,9 +97,7 @@ def test_a_run_goes_on_exactly_after_kill_9(whole, data_folder, tmp_path):
     )
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", slow, *arguments(data_folder, out)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     while not ((out / "last.safetensors").exists() and read_state(out)["step"] >= 3):
         assert process.poll() is None, "it ended before it was killed"
         time.sleep(0.02)
@@ -170,9 +166,7 @@ def test_a_kill_in_the_middle_of_a_checkpoint_leaves_nothing_after_the_next_run(
     assert {path.name for path in out.glob(".*")} <= {".lock"}
 
 
-def test_resume_without_a_checkpoint_starts_and_of_a_finished_run_changes_nothing(
-    data_folder, tmp_path, whole, capsys
-):
+def test_resume_without_a_checkpoint_starts_and_of_a_finished_run_changes_nothing(data_folder, tmp_path, whole, capsys):
     for _ in ("new", "finished"):
         assert main([*arguments(data_folder, tmp_path / "run"), "--resume"]) == 0
         assert "Done after 10 steps" in capsys.readouterr().out

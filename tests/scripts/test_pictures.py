@@ -5,17 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from scripts.pictures import (
-    INSET,
-    MOODS,
-    SIZE,
-    at_mood,
-    four_moods,
-    montage,
-    painted,
-    points_of,
-    shows_one_mood,
-)
+from scripts.pictures import INSET, MOODS, SIZE, at_mood, four_moods, montage, painted, points_of, shows_one_mood
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 
@@ -61,8 +51,7 @@ def test_four_moods_lie_as_on_the_plane_around_it():
 
 def test_a_workflow_of_one_pad_is_shown_at_other_moods_with_its_other_values():
     one, grid = (
-        json.loads((WORKFLOWS / f"{name}_miniature.json").read_text("utf-8"))
-        for name in ("try_it", "emotion_grid")
+        json.loads((WORKFLOWS / f"{name}_miniature.json").read_text("utf-8")) for name in ("try_it", "emotion_grid")
     )
     assert shows_one_mood(one) and not shows_one_mood(grid)
     moved = at_mood(one, (-2.4, 1.6))

@@ -120,10 +120,7 @@ def test_a_refusal_names_every_node_and_what_is_wrong_with_it():
     answer = {
         "error": {"message": "Prompt outputs failed validation", "details": ""},
         "node_errors": {
-            "9": {
-                "class_type": "KSampler",
-                "errors": [{"message": "Value bigger than max of 30", "details": "cfg"}],
-            }
+            "9": {"class_type": "KSampler", "errors": [{"message": "Value bigger than max of 30", "details": "cfg"}]}
         },
     }
     assert server._refusal(answer) == (

@@ -18,10 +18,7 @@ OBJECT_INFO = {
             },
             "optional": {"strength": ["FLOAT", {"default": 1.0}], "forced": ["FLOAT", {"forceInput": True}]},
         },
-        "input_order": {
-            "required": ["model", "seed", "steps", "name"],
-            "optional": ["strength", "forced"],
-        },
+        "input_order": {"required": ["model", "seed", "steps", "name"], "optional": ["strength", "forced"]},
     },
     "Save": {"input": {"required": {"images": ["IMAGE"], "prefix": ["STRING", {}]}}},
 }
@@ -49,10 +46,7 @@ def prompt_of(*arguments, **more):
 
 def test_widget_values_go_to_their_inputs_past_the_seeds_control_and_the_upload_button():
     prompt = prompt_of(
-        [
-            node(1, "Loader", ["a", "image"]),
-            node(2, "Sampler", [7, "randomize", 4, "euler", 0.5], model=(1, "MODEL")),
-        ],
+        [node(1, "Loader", ["a", "image"]), node(2, "Sampler", [7, "randomize", 4, "euler", 0.5], model=(1, "MODEL"))],
         [(1, 1, 0, 2, 0, "MODEL")],
     )
     assert prompt == {
@@ -92,10 +86,7 @@ def test_notes_are_left_out_and_reroutes_and_primitives_are_looked_through():
             node(5, "PrimitiveNode", ["from a primitive", "fixed"]),
             node(6, "MarkdownNote", ["read me"]),
         ],
-        [
-            *((1, 1, 0, 2, 0, "*"), (2, 2, 0, 3, 0, "*"), (3, 3, 0, 4, 0, "*")),
-            (4, 5, 0, 4, 1, "STRING"),
-        ],
+        [*((1, 1, 0, 2, 0, "*"), (2, 2, 0, 3, 0, "*"), (3, 3, 0, 4, 0, "*")), (4, 5, 0, 4, 1, "STRING")],
     )
     assert prompt.keys() == {"1", "4"}
     assert prompt["4"]["inputs"] == {"images": ["1", 0], "prefix": "from a primitive"}
@@ -121,8 +112,7 @@ def test_a_bypassed_node_hands_on_the_input_of_the_outputs_type():
 
 def test_a_muted_node_is_left_out_with_what_it_fed():
     prompt = prompt_of(
-        [node(1, "Loader", ["a"], mode=2), node(2, "Save", ["p"], images=(1, "IMAGE"))],
-        [(1, 1, 0, 2, 0, "IMAGE")],
+        [node(1, "Loader", ["a"], mode=2), node(2, "Save", ["p"], images=(1, "IMAGE"))], [(1, 1, 0, 2, 0, "IMAGE")]
     )
     assert prompt == {"2": {"class_type": "Save", "inputs": {"prefix": "p"}}}
 
@@ -161,29 +151,20 @@ def test_an_unknown_node_is_named():
 
 
 def test_values_that_fit_no_input_are_refused():
-    with pytest.raises(
-        WorkflowError, match=r"Node 1 \(Save\) has widget values that belong to no input: \[3\]"
-    ):
+    with pytest.raises(WorkflowError, match=r"Node 1 \(Save\) has widget values that belong to no input: \[3\]"):
         prompt_of([node(1, "Save", ["p", 3])])
 
 
 def test_loaders_are_swapped_and_their_links_stay():
     prompt = {
         "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "big.safetensors"}},
-        "2": {
-            "class_type": "LoraLoader",
-            "inputs": {"model": ["1", 0], "lora_name": "big", "strength_clip": 1},
-        },
+        "2": {"class_type": "LoraLoader", "inputs": {"model": ["1", 0], "lora_name": "big", "strength_clip": 1}},
         "3": {"class_type": "EmotiCrafterLoader", "inputs": {"network_name": "big", "dtype": "float16"}},
         "4": {"class_type": "Save", "inputs": {"prefix": "p"}},
     }
     swapped = swap_loaders(prompt)
     assert swapped["1"] == {"class_type": "TinySDXLCheckpoint", "inputs": {}}
-    assert swapped["2"]["inputs"] == {
-        "model": ["1", 0],
-        "lora_name": "tiny_sdxl_lora.safetensors",
-        "strength_clip": 1,
-    }
+    assert swapped["2"]["inputs"] == {"model": ["1", 0], "lora_name": "tiny_sdxl_lora.safetensors", "strength_clip": 1}
     assert swapped["3"]["inputs"] == {"network_name": NETWORK_NAME, "dtype": "float16"}
     assert swapped["4"] == prompt["4"]
     assert prompt["2"]["inputs"]["lora_name"] == "big"

@@ -34,9 +34,7 @@ def test_tau_counts_pairs(study_key):
 
 
 def test_errors_are_distances_on_each_axis(study_key):
-    name = next(
-        name for name, picture in study_key.pictures.items() if (picture.valence, picture.arousal) == (1.5, 0)
-    )
+    name = next(name for name, picture in study_key.pictures.items() if (picture.valence, picture.arousal) == (1.5, 0))
     task = Task("estimate", (name,))
     assert value_of(measure("v_error"), task, [-1.0, 0.5], study_key) == 2.5
     assert value_of(measure("a_error"), task, [-1.0, 0.5], study_key) == 0.5
@@ -119,10 +117,7 @@ def test_the_reports_set_the_published_values_apart(study_key, tmp_path):
     rehearse(study_key, tmp_path, 6)
     found = analyse(read_answers(tmp_path, study_key), study_key)
     markdown, text = as_markdown(found), as_text(found)
-    assert (
-        "| measure | ours | rival | always 0 | EmotiCrafter (published) | GPT-4+SDXL (published) |"
-        in markdown
-    )
+    assert "| measure | ours | rival | always 0 | EmotiCrafter (published) | GPT-4+SDXL (published) |" in markdown
     assert re.search(r"\| A-ranking \(tau\) ↑ \| .*, n 6 \| .*, n 6 \| – \| 0\.759 \| 0\.165 \|", markdown)
     assert re.search(r"smoothness \(1-5\) ↑ .*–  +4\.240", text)
     assert "SIMULATED ANSWERS" in markdown and "SIMULATED ANSWERS" in text

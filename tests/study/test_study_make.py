@@ -92,9 +92,7 @@ def test_one_file_holds_everything(study_manifest, tmp_path):
 def test_texts_stay_texts(tmp_path):
     evil = "</script><script>alert(1)</script>{{script}}"
     manifest = save([replace(image, prompt=f"{evil} {image.seed}") for image in images(contents=4)], tmp_path)
-    make_study(
-        manifest, tmp_path / "study", replace(SETTINGS, title=evil, consent=f"{evil} {{minutes}}\n\nTwo")
-    )
+    make_study(manifest, tmp_path / "study", replace(SETTINGS, title=evil, consent=f"{evil} {{minutes}}\n\nTwo"))
     page = page_of(tmp_path / "study")
     assert page.count("<script") == 2
     plan = json.loads(re.search(r'id="plan">(.*?)</script>', page, re.DOTALL)[1])
@@ -120,9 +118,7 @@ def test_every_unreadable_image_is_named_and_nothing_is_written(tmp_path):
     manifest = save(images(), tmp_path)
     for image in read_manifest(manifest):
         image.path.write_bytes(b"no picture")
-    with pytest.raises(
-        DataError, match=r"images cannot be read\n.*cannot be read as an image(.*\n)+.*and \d+ more"
-    ):
+    with pytest.raises(DataError, match=r"images cannot be read\n.*cannot be read as an image(.*\n)+.*and \d+ more"):
         make_study(manifest, tmp_path / "study", SETTINGS)
     assert not list(tmp_path.glob("*study*"))
 

@@ -70,9 +70,7 @@ def test_a_series_has_five_pictures_of_one_method_and_prompt_along_one_axis():
         series = [known[image] for image in task.images]
         assert len({(image.method, image.prompt, image.seed) for image in series}) == 1
         values = [(image.valence, image.arousal) for image in series]
-        along, across = zip(
-            *(value if task.axis == "valence" else value[::-1] for value in values), strict=True
-        )
+        along, across = zip(*(value if task.axis == "valence" else value[::-1] for value in values), strict=True)
         assert sorted(along) == list(LINE)
         assert set(across) == {0.0}
         assert task.kind == "order" or list(along) == list(LINE)
@@ -94,9 +92,7 @@ def test_parts_come_in_eight_orders_with_the_ratings_last():
     assert len(orders) == 8
     assert all({kind for kind, _ in order[3:]} == {"consistency", "smoothness"} for order in orders)
     plan, _ = plan_of(("a", "b"), 16)
-    seen = Counter(
-        tuple(dict.fromkeys((t.kind, t.kind == "order" and t.axis) for t in tasks)) for tasks in plan
-    )
+    seen = Counter(tuple(dict.fromkeys((t.kind, t.kind == "order" and t.axis) for t in tasks)) for tasks in plan)
     assert len(seen) == 8
     assert set(seen.values()) == {2}
 

@@ -196,9 +196,7 @@ def test_every_table_is_made_and_made_again_from_what_is_fitted(tables, nine_poi
     document = tmp_path / "docs" / "results.md"
     document.parent.mkdir()
     document.write_text("# Results\n\n## One\n\n<!-- table 1: begin -->\n<!-- table 1: end -->\n\nAfter.\n")
-    code, drawn = tables(
-        *["1", "2", "4", "figure", "10", "--no-fit", "--networks", "2", "--table"], str(document)
-    )
+    code, drawn = tables(*["1", "2", "4", "figure", "10", "--no-fit", "--networks", "2", "--table"], str(document))
     said = capsys.readouterr().out
     assert code == 0, said
     assert "left out, because they are not fitted: cross-attention-0, cross-attention-1" in said
@@ -207,9 +205,7 @@ def test_every_table_is_made_and_made_again_from_what_is_fitted(tables, nine_poi
     assert len(drawn) == PROMPTS * (7 * 9 + 1)
     assert len(read_manifest(tmp_path / "tables" / "images" / "manifest.jsonl")) == len(drawn)
     shown = document.read_text()
-    assert shown.startswith(
-        "# Results\n\n## One\n\n<!-- table 1: begin -->\n\n14 prompts at 9 points, 1 picture seed."
-    )
+    assert shown.startswith("# Results\n\n## One\n\n<!-- table 1: begin -->\n\n14 prompts at 9 points, 1 picture seed.")
     assert "\nAfter.\n" in shown
     for name in ("table 1", "table 2", "table 4", "figure 10"):
         assert f"<!-- {name}: begin -->" in shown
@@ -343,9 +339,7 @@ def test_a_baseline_of_another_run_is_refused(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_missing_is_fitted_by_the_baselines_and_the_miniatures_own_commands(
-    run, tmp_path, monkeypatch
-):
+def test_what_is_missing_is_fitted_by_the_baselines_and_the_miniatures_own_commands(run, tmp_path, monkeypatch):
     from trainer.baselines.settings import Settings
 
     monkeypatch.setattr("trainer.tables.fits.Settings", partial(Settings, steps=2, batch=2))

@@ -95,9 +95,7 @@ def test_strength_is_graded():
 
 @pytest.mark.slow
 def test_a_share_of_captions_names_an_emotion():
-    named = [
-        f"of {name}" in emotional_caption(SCENE, v, a, seed) for name, v, a in NAMED for seed in range(60)
-    ]
+    named = [f"of {name}" in emotional_caption(SCENE, v, a, seed) for name, v, a in NAMED for seed in range(60)]
     assert 0.15 < np.mean(named) < 0.35
     assert not any("feeling of" in emotional_caption(SCENE, 0, 2, seed) for seed in range(100))
 

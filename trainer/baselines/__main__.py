@@ -24,13 +24,9 @@ from trainer.core.settings import option, read_commands
 class Train:
     """Fit one baseline to a frozen base model."""
 
-    miniature: Path | None = option(
-        "a run of python -m trainer.miniature", None, exclusive=True, metavar="RUN"
-    )
+    miniature: Path | None = option("a run of python -m trainer.miniature", None, exclusive=True, metavar="RUN")
     sdxl: Path | None = option("SDXL in diffusers' layout", None, exclusive=True, metavar="FOLDER")
-    manifest: Path | None = option(
-        "with --sdxl: the pictures (see trainer/manifest.py)", None, metavar="FILE"
-    )
+    manifest: Path | None = option("with --sdxl: the pictures (see trainer/manifest.py)", None, metavar="FILE")
     resolution: int = option("with --sdxl: pixels of a side (%(default)s)", 1024)
     out: Path = option("the folder of this run")
     device: str = option(DEVICE_HELP, "auto")
@@ -69,9 +65,7 @@ class Words:
 
         baseline = load_baseline(self.network)
         if not isinstance(baseline, TextualInversion):
-            raise ValueError(
-                f"{self.network} is a {baseline.method}: only textual-inversion has learned words."
-            )
+            raise ValueError(f"{self.network} is a {baseline.method}: only textual-inversion has learned words.")
         save_words(baseline, self.valence, self.arousal, self.out)
         prompt = baseline.config.template.replace("{prompt}", "a dog on a beach")
         print(f"{self.out}\nIn ComfyUI: {prompt.replace('{emotion}', f'embedding:{self.out.stem}')}")
@@ -102,9 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = {"train": Train, "words": Words, "rewrite": Rewrite}
     text = "The paper's baselines."
     # The settings refuse what is out of range as soon as they are read.
-    return status_of(
-        lambda: read_commands("trainer.baselines", text, commands, arguments).run(), "eval", RuntimeError
-    )
+    return status_of(lambda: read_commands("trainer.baselines", text, commands, arguments).run(), "eval", RuntimeError)
 
 
 if __name__ == "__main__":

@@ -80,9 +80,7 @@ def load_base(folder: Path, machine: Machine) -> Base:
         FileNotFoundError: The folder lacks a part.
     """
     if missing := [part for part in PARTS if not (folder / part / "config.json").is_file()]:
-        raise FileNotFoundError(
-            f"{folder} is not a diffusers folder of SDXL: expected {missing[0]}/config.json in it."
-        )
+        raise FileNotFoundError(f"{folder} is not a diffusers folder of SDXL: expected {missing[0]}/config.json in it.")
     half = machine.bfloat16 and machine.device.type == "cuda"
     dtype = torch.bfloat16 if half else torch.float32
     unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype)
@@ -145,9 +143,7 @@ def from_miniature(out: Path, machine: Machine) -> tuple[Base, Pictures]:
     return base, Pictures(run.latents(), plan.valence, plan.arousal, prompts, name, source)
 
 
-def from_manifest(
-    folder: Path, manifest: Path, size: int, out: Path, machine: Machine
-) -> tuple[Base, Pictures]:
+def from_manifest(folder: Path, manifest: Path, size: int, out: Path, machine: Machine) -> tuple[Base, Pictures]:
     """SDXL and pictures of one's own.
 
     Args:

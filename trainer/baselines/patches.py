@@ -119,9 +119,7 @@ def _heads(x: Tensor, heads: int) -> Tensor:
 def _padded(part: Tensor, like: Tensor, last: bool) -> Tensor:
     """As many rows as `like` has, in its dtype; the added ones are 0 and so change nothing."""
     if len(part) > len(like):
-        raise ValueError(
-            f"{len(part)} emotions were given for a batch of {len(like)}: expected one for each row."
-        )
+        raise ValueError(f"{len(part)} emotions were given for a batch of {len(like)}: expected one for each row.")
     empty = part.new_zeros(len(like) - len(part), *part.shape[1:])
     return torch.cat([empty, part] if last else [part, empty]).to(like.dtype)
 
@@ -274,11 +272,7 @@ def conditioning(
 
 
 def read_prompts(
-    text: nn.Module,
-    baseline: Baseline | None,
-    prompts: Sequence[str],
-    effect: Effect | None,
-    strength: float = 1.0,
+    text: nn.Module, baseline: Baseline | None, prompts: Sequence[str], effect: Effect | None, strength: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """The UNet's conditioning for prompts: changed by learned words, plain with the other baselines.
 

@@ -39,16 +39,12 @@ def rewrite_all(prompts: Path, out: Path, settings: ChatSettings, side: int, see
         for prompt in wanted:
             for valence, arousal in points:
                 rewritten = _rewritten(prompt, valence, arousal, settings, seed, answers)
-                rows.append(
-                    {"prompt": prompt, "valence": valence, "arousal": arousal, "rewritten": rewritten}
-                )
+                rows.append({"prompt": prompt, "valence": valence, "arousal": arousal, "rewritten": rewritten})
                 bar.update()
     write_jsonl(out, rows)
 
 
-def _rewritten(
-    prompt: str, valence: float, arousal: float, settings: ChatSettings, seed: int, answers: Path
-) -> str:
+def _rewritten(prompt: str, valence: float, arousal: float, settings: ChatSettings, seed: int, answers: Path) -> str:
     for asked in range(seed, seed + ASKS):
         try:
             return rewrite_prompt(prompt, valence, arousal, settings, asked, answers, lambda: None)

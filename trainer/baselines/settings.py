@@ -13,18 +13,14 @@ TOKENS = {"cross-attention": 4, "time-embedding": 1, "textual-inversion": 2}
 class Settings:
     """The settings that decide what is learned; a run's folder goes on only with the same."""
 
-    method: str = option(
-        "what is fitted (%(default)s)", "cross-attention", choices=tuple(TOKENS), required=True
-    )
+    method: str = option("what is fitted (%(default)s)", "cross-attention", choices=tuple(TOKENS), required=True)
     tokens: int = option(
         "K, tokens or learned words per emotion axis; 0: 4 tokens, 1 for the time, 2 words (%(default)s)", 0
     )
     width: int = option("E, the width of the V-A encoder (%(default)s)", 256)
     hidden: int = option("the hidden width of its two MLPs (%(default)s)", 256)
     word: str = option("the word that every learned word begins as (%(default)s)", "mood")
-    template: str = option(
-        "what textual inversion encodes in place of a prompt (%(default)s)", "{prompt}, {emotion}"
-    )
+    template: str = option("what textual inversion encodes in place of a prompt (%(default)s)", "{prompt}, {emotion}")
     steps: int = option("steps of AdamW (%(default)s)", 600)
     batch: int = option("pictures a step (%(default)s)", 32)
     lr: float = option("AdamW's largest learning rate (%(default)s)", 1e-3)

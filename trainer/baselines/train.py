@@ -76,9 +76,7 @@ def _textual_inversion(encoder: EncoderConfig, settings: Settings, base: Base) -
     baseline = TextualInversion(TextualInversionConfig(widths, settings.template, encoder))
     tokens = clip_tokenizer()(settings.word)["input_ids"][1:-1]
     if len(tokens) != 1:
-        raise ValueError(
-            f"word is {settings.word!r}: expected a word that is one token of CLIP, such as mood"
-        )
+        raise ValueError(f"word is {settings.word!r}: expected a word that is one token of CLIP, such as mood")
     for index, table in enumerate(tables):
         baseline.start[index].copy_(table[tokens].float().expand_as(baseline.start[index]))
         used = table.abs().sum(1) > 0  # the miniature's unseen words are 0

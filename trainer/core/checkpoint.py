@@ -85,9 +85,7 @@ def load_checkpoint(out: Path, fit: Fit) -> None:
     for name, parameter in fit.module.named_parameters():
         moments = {moment: tensors.get(f"{moment}.{name}") for moment in MOMENTS}
         if any(tensor is None or tensor.shape != parameter.shape for tensor in moments.values()):
-            raise TrainingError(
-                f"{path} lacks AdamW's moments of {name}: it cannot be resumed. Choose another --out."
-            )
+            raise TrainingError(f"{path} lacks AdamW's moments of {name}: it cannot be resumed. Choose another --out.")
         fit.optimizer.state[parameter] = {
             "step": torch.tensor(float(step), device=parameter.device),
             # In the parameter's own order of memory (channels last, say): fused AdamW pairs numbers by their place.
@@ -145,9 +143,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _damaged(path: Path, error: Exception | str) -> TrainingError:
-    reason = (
-        getattr(error, "__cause__", None) or error
-    )  # what safetensors says, without the advice for networks
+    reason = getattr(error, "__cause__", None) or error  # what safetensors says, without the advice for networks
     return TrainingError(
         f"{path} cannot be read ({reason}). It is damaged: move it away to start the run anew, or put back a copy."
     )

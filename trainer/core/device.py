@@ -50,9 +50,7 @@ class Machine:
             DataError: See `find_device`.
         """
         found = find_device(device)
-        return cls(
-            found, _computes_in_bfloat16(found) if precision == "auto" else precision == "bfloat16", compile
-        )
+        return cls(found, _computes_in_bfloat16(found) if precision == "auto" else precision == "bfloat16", compile)
 
     def autocast(self) -> AbstractContextManager:
         import torch

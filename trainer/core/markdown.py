@@ -8,9 +8,7 @@ from emoticrafter.files import write_text
 BEGIN, END = "<!-- {name}: begin -->", "<!-- {name}: end -->"
 
 
-def table(
-    head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None, padded: bool = False
-) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None, padded: bool = False) -> str:
     """A table: names to the left, numbers to the right.
 
     Args:
@@ -23,15 +21,12 @@ def table(
     lines = [[cell.replace("|", r"\|") for cell in line] for line in (head, *rows)]
     widths = [max(4, *map(len, column)) if padded else 0 for column in zip(*lines, strict=True)]
     rules = [
-        "-" * max(3, width - (side == "r")) + ":" * (side == "r")
-        for side, width in zip(align, widths, strict=True)
+        "-" * max(3, width - (side == "r")) + ":" * (side == "r") for side, width in zip(align, widths, strict=True)
     ]
 
     def filled(line: list[str]) -> str:
         sides = zip(line, align, widths, strict=True)
-        return " | ".join(
-            cell.ljust(width) if side == "l" else cell.rjust(width) for cell, side, width in sides
-        )
+        return " | ".join(cell.ljust(width) if side == "l" else cell.rjust(width) for cell, side, width in sides)
 
     return "\n".join(f"| {filled(line)} |" for line in (lines[0], rules, *lines[1:]))
 

@@ -98,9 +98,7 @@ def read_utf8(path: Path) -> str:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise DataError(
-            f"{path}: this is UTF-16 text, expected UTF-8. Save it again as UTF-8 (CSV UTF-8 in Excel)."
-        )
+        raise DataError(f"{path}: this is UTF-16 text, expected UTF-8. Save it again as UTF-8 (CSV UTF-8 in Excel).")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -198,9 +196,7 @@ def _jsonl_rows(path: Path, text: str) -> list[Row]:
     return rows
 
 
-def match_columns(
-    path: Path, rows: list[Row], required: Iterable[str], aliases: Mapping[str, str]
-) -> dict[str, str]:
+def match_columns(path: Path, rows: list[Row], required: Iterable[str], aliases: Mapping[str, str]) -> dict[str, str]:
     """Finds the file's column for each name we know.
 
     Args:
@@ -220,9 +216,7 @@ def match_columns(
     for column in columns:
         name = aliases.get(column.strip().lower().replace(" ", "_"))
         if name and name in found:
-            raise DataError(
-                f"{path}: the columns {found[name]!r} and {column!r} both mean {name!r}. Remove one."
-            )
+            raise DataError(f"{path}: the columns {found[name]!r} and {column!r} both mean {name!r}. Remove one.")
         if name:
             found[name] = column
     missing = [name for name in required if name not in found]
@@ -236,13 +230,9 @@ def _missing(path: Path, missing: list[list[str]], columns: list[str], used: set
     free = {column.lower(): column for column in columns if column.strip() and column not in used}
     candidates, lines = list(free)[:CANDIDATES], []
     for names in missing:
-        near = [
-            match for name in names for match in difflib.get_close_matches(name, candidates, n=1, cutoff=0.7)
-        ]
+        near = [match for name in names for match in difflib.get_close_matches(name, candidates, n=1, cutoff=0.7)]
         near = near or [column for column in free if names[0] in column]
-        lines.append(
-            f"  no column {names[0]!r}" + (f"; did you mean {free[near[0]]!r}? Rename it." if near else "")
-        )
+        lines.append(f"  no column {names[0]!r}" + (f"; did you mean {free[near[0]]!r}? Rename it." if near else ""))
     shown = ", ".join(columns[:LISTED]) or "none"
     more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
     text = f"{path}: missing columns\n" + "\n".join(lines) + f"\nThe file has: {shown}{more}."
@@ -327,9 +317,7 @@ def replacing(path: Path, encoding: str = "utf-8") -> Iterator[TextIO]:
     stream = io.StringIO(newline="")
     yield stream
     try:
-        write_atomically(
-            Path(path), lambda temporary: temporary.write_bytes(stream.getvalue().encode(encoding))
-        )
+        write_atomically(Path(path), lambda temporary: temporary.write_bytes(stream.getvalue().encode(encoding)))
     except OSError as error:
         raise DataError(f"{path}: could not be written: {error.strerror}. Nothing was changed.") from error
 

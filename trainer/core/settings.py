@@ -148,9 +148,7 @@ def read_options(cls: type[T], options: argparse.Namespace) -> T:
     """The dataclass of parsed options; a field that is not an option keeps its default."""
     return cls(
         **{
-            f.name: read_options(kind, options)
-            if dataclasses.is_dataclass(kind)
-            else getattr(options, f.name)
+            f.name: read_options(kind, options) if dataclasses.is_dataclass(kind) else getattr(options, f.name)
             for f, kind in _options_of(cls)
         }
     )
@@ -159,9 +157,7 @@ def read_options(cls: type[T], options: argparse.Namespace) -> T:
 def numbers_of(settings: T) -> tuple[T, list[str]]:
     """Settings with the default for whatever could not be read as a number, and what that was."""
     unread = [
-        f
-        for f in dataclasses.fields(settings)
-        if f.type in (int, float) and isinstance(getattr(settings, f.name), str)
+        f for f in dataclasses.fields(settings) if f.type in (int, float) and isinstance(getattr(settings, f.name), str)
     ]
     wanted = {int: "a whole number", float: "a number"}
     told = [f"{flag(f.name)} is {getattr(settings, f.name)!r}: expected {wanted[f.type]}" for f in unread]

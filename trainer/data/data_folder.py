@@ -114,11 +114,7 @@ def write_pairs(table: PairTable, settings: PrepareSettings) -> None:
             return
         raise DataError(f"{path} holds other pairs. Choose another --out, or remove {settings.out} first.")
     save_table(table, path)
-    about = {
-        "pairs": list(map(str, settings.pairs)),
-        "seed": settings.seed,
-        "validation": settings.validation,
-    }
+    about = {"pairs": list(map(str, settings.pairs)), "seed": settings.seed, "validation": settings.validation}
     if FINDINGEMO in settings.pairs:
         about |= {"scenes": settings.scenes, "licence": LICENCE}
     about["fingerprint"] = table.fingerprint()

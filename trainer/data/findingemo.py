@@ -50,59 +50,35 @@ YOUNG = {"babies", "toddlers", "children", "adolescents", "teenagers", "youth"}
 
 # Query word -> (where the people are or what they do), (the same place without people).
 PLACES = {
-    "anniversary": (
-        ("at an anniversary dinner", "at an anniversary gathering"),
-        "a table laid for an anniversary",
-    ),
+    "anniversary": (("at an anniversary dinner", "at an anniversary gathering"), "a table laid for an anniversary"),
     "army": (("at an army base", "at a military parade", "next to an army truck"), "an army base"),
     "bathroom": (("brushing teeth in a bathroom", "washing hands in a bathroom"), "a bathroom"),
     "beach": (("on a beach", "at the beach", "walking along a beach"), "a beach"),
     "bedroom": (("reading in a bedroom", "tidying a bedroom"), "a bedroom"),
     "birthday": (("at a birthday party", "next to a birthday cake"), "a room set up for a birthday"),
-    "ceremony": (
-        ("at a ceremony", "at an award ceremony", "at an outdoor ceremony"),
-        "a hall set up for a ceremony",
-    ),
+    "ceremony": (("at a ceremony", "at an award ceremony", "at an outdoor ceremony"), "a hall set up for a ceremony"),
     "church": (("in a church", "in front of a church", "between the pews of a church"), "a church"),
     "circus": (("at a circus", "in front of a circus tent", "in a circus ring"), "a circus tent"),
     "city": (("in a city", "on a city street", "at a city crossing"), "a city street"),
     "classroom": (("in a classroom", "at a desk in a classroom", "by a blackboard"), "a classroom"),
     "comforting": (("sitting on a bench with a friend",), "a bench in a park"),
-    "competition": (
-        ("at a competition", "taking part in a competition"),
-        "an arena set up for a competition",
-    ),
+    "competition": (("at a competition", "taking part in a competition"), "an arena set up for a competition"),
     "conference": (("at a conference", "in a conference hall", "at a conference table"), "a conference hall"),
     "counseling": (("in a counseling session", "in a counselor's office"), "a counselor's office"),
-    "countryside": (
-        ("in the countryside", "on a country road", "by a field"),
-        "a country road between fields",
-    ),
+    "countryside": (("in the countryside", "on a country road", "by a field"), "a country road between fields"),
     "court": (("in a courtroom", "outside a courthouse"), "a courtroom"),
     "court of law": (("in a court of law", "in front of a judge's bench"), "a court of law"),
     "desert": (("in a desert", "walking through a desert", "on a desert road"), "a desert"),
     "fall": (("in a park in fall", "walking on fallen leaves", "outdoors in autumn"), "a park in autumn"),
-    "festival": (
-        ("at a festival", "at a street festival", "at a music festival"),
-        "a street set up for a festival",
-    ),
+    "festival": (("at a festival", "at a street festival", "at a music festival"), "a street set up for a festival"),
     "fighting": (("in a boxing gym", "at a wrestling match", "in a scuffle on the street"), "a boxing ring"),
     "film": (("on a film set", "in a film scene", "in front of a film camera"), "a film set"),
     "forest": (("in a forest", "on a forest trail", "under tall trees in a forest"), "a forest"),
-    "funeral": (
-        ("at a funeral", "next to a grave at a funeral", "walking in a funeral procession"),
-        "a cemetery",
-    ),
+    "funeral": (("at a funeral", "next to a grave at a funeral", "walking in a funeral procession"), "a cemetery"),
     "garden": (("in a garden", "working in a garden", "on a garden path"), "a garden"),
     "gathering": (("at a gathering", "at a gathering in a community hall"), "a community hall"),
-    "grocery store": (
-        ("in a grocery store", "at the checkout of a grocery store"),
-        "the aisle of a grocery store",
-    ),
-    "holding": (
-        ("holding a bag", "holding an umbrella", "holding a box"),
-        "an umbrella and a bag on a chair",
-    ),
+    "grocery store": (("in a grocery store", "at the checkout of a grocery store"), "the aisle of a grocery store"),
+    "holding": (("holding a bag", "holding an umbrella", "holding a box"), "an umbrella and a bag on a chair"),
     "holiday": (("on holiday", "on a holiday trip", "in front of a holiday home"), "a holiday home"),
     "home": (("at home", "in front of a house", "in the hallway of a home"), "a house"),
     "hospital": (("in a hospital", "in a hospital corridor", "in a hospital ward"), "a hospital corridor"),
@@ -116,24 +92,15 @@ PLACES = {
     "movie": (("in a movie theater", "in a movie scene", "in front of a movie screen"), "a movie theater"),
     "museum": (("in a museum", "in front of a painting in a museum"), "a museum hall"),
     "nature": (("in nature", "hiking in nature", "by a lake"), "a lake between hills"),
-    "nursing home": (
-        ("in a nursing home", "in the lounge of a nursing home"),
-        "the lounge of a nursing home",
-    ),
+    "nursing home": (("in a nursing home", "in the lounge of a nursing home"), "the lounge of a nursing home"),
     "office": (("in an office", "at a desk in an office", "by an office window"), "an office"),
     "party": (("at a party", "at a house party", "at a garden party"), "a room set up for a party"),
     "playground": (("on a playground", "next to a swing on a playground"), "a playground"),
     "playing": (("playing a game", "playing a board game", "playing with a ball"), "a board game on a table"),
     "prison": (("in a prison", "in a prison yard", "in a prison visiting room"), "a prison corridor"),
     "proposal": (("at a marriage proposal", "at a marriage proposal in a park"), "a ring box on a table"),
-    "protest": (
-        ("at a protest", "in a protest march", "holding a sign at a protest"),
-        "a street with protest banners",
-    ),
-    "rally": (
-        ("at a rally", "in the crowd at a rally", "at an outdoor rally"),
-        "a square set up for a rally",
-    ),
+    "protest": (("at a protest", "in a protest march", "holding a sign at a protest"), "a street with protest banners"),
+    "rally": (("at a rally", "in the crowd at a rally", "at an outdoor rally"), "a square set up for a rally"),
     "school": (("at school", "in a school hallway", "in front of a school"), "a school hallway"),
     "shop": (("in a shop", "at the counter of a shop", "in front of a shop"), "a shop"),
     "shopping": (("shopping", "carrying shopping bags", "on a shopping street"), "a shopping street"),
@@ -145,10 +112,7 @@ PLACES = {
     "tennis": (("playing tennis", "on a tennis court", "at a tennis match"), "a tennis court"),
     "theater": (("in a theater", "on a theater stage", "in the lobby of a theater"), "a theater stage"),
     "war": (("in a war", "on a wartime street", "in a trench"), "a wartime street"),
-    "wedding": (
-        ("at a wedding", "at a wedding reception", "on the steps at a wedding"),
-        "a hall set up for a wedding",
-    ),
+    "wedding": (("at a wedding", "at a wedding reception", "on the steps at a wedding"), "a hall set up for a wedding"),
     "winter": (("outdoors in winter", "in a park in winter", "walking through snow"), "a park in winter"),
     "work": (("at work", "working at a desk", "at a work site"), "a work site"),
     "workplace": (("at a workplace", "in an open-plan workplace", "in a workshop"), "a workshop"),
@@ -183,9 +147,7 @@ def annotations_path() -> Path:
         )
     path = Path(spec.submodule_search_locations[0]) / "data" / "annotations_single.ann"
     if not path.exists():
-        raise DataError(
-            f"{path} does not exist; expected findingemo-light 1.0.0: pip install findingemo-light==1.0.0"
-        )
+        raise DataError(f"{path} does not exist; expected findingemo-light 1.0.0: pip install findingemo-light==1.0.0")
     return path
 
 
@@ -206,9 +168,7 @@ def parse_query(image_path: str) -> tuple[str, str, str]:
     for position, word in enumerate(words):
         if word in PEOPLE and " ".join(words[position + 1 :]) in PLACES:
             return " ".join(words[:position]), word, " ".join(words[position + 1 :])
-    raise ValueError(
-        f"{image_path!r} does not lie in a folder named '<emotion> <people> <place>' with known words"
-    )
+    raise ValueError(f"{image_path!r} does not lie in a folder named '<emotion> <people> <place>' with known words")
 
 
 def neutral_prompt(people: str | None, place: str, random: Random) -> str:
@@ -244,12 +204,7 @@ def findingemo_table(seed: int = 0, fraction: float = 0.01, scene_share: float =
     rows = read_rows(path, suffix=".csv")
     match_columns(path, rows, COLUMNS, {name: name for name in COLUMNS})
     scale, problems = Scale(*SCALES["findingemo"]), Problems(path)
-    readers = {
-        "index": text_value,
-        "image_path": parse_query,
-        "valence": scale.to_valence,
-        "arousal": scale.to_arousal,
-    }
+    readers = {"index": text_value, "image_path": parse_query, "valence": scale.to_valence, "arousal": scale.to_arousal}
     pairs = []
     for row in rows:
         if rating := parse_each(row, problems, readers):

@@ -24,16 +24,7 @@ import numpy as np
 
 from emoticrafter.fit.wording import KINDS, emotional_prompt, upper_first
 from trainer.core.pictures import path_inside
-from trainer.core.rows import (
-    DataError,
-    Problems,
-    Row,
-    match_columns,
-    parse_each,
-    read_rows,
-    text_value,
-    write_jsonl,
-)
+from trainer.core.rows import DataError, Problems, Row, match_columns, parse_each, read_rows, text_value, write_jsonl
 from trainer.data.pairs import SCALES, PairTable, Scale, assign_split
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -129,13 +120,9 @@ def load_emotic(path: Path, folder: Path, skipped: list[str] | None = None) -> l
 
     path = Path(path)
     try:
-        lists = loadmat(
-            path, squeeze_me=True, struct_as_record=False, variable_names=["train", "val", "test"]
-        )
+        lists = loadmat(path, squeeze_me=True, struct_as_record=False, variable_names=["train", "val", "test"])
     except (OSError, ValueError, TypeError, NotImplementedError, MatReadError, zlib.error) as error:
-        raise DataError(
-            f"{path}: not a MATLAB file that can be read ({error}). Expected Annotations.mat."
-        ) from error
+        raise DataError(f"{path}: not a MATLAB file that can be read ({error}). Expected Annotations.mat.") from error
     entries = [entry for name in ("train", "val", "test") for entry in np.atleast_1d(lists.get(name, []))]
     if not entries:
         raise DataError(f"{path}: expected EMOTIC's lists train, val and test, found none of them.")
@@ -152,13 +139,9 @@ def _emotic_rating(entry: Any) -> tuple[float, float]:
     """Mean valence and arousal over people, and over annotators where their mean is not given; NaN if none."""
     ratings = []
     for person in np.atleast_1d(getattr(entry, "person", [])):
-        given = getattr(person, "combined_continuous", None) or getattr(
-            person, "annotations_continuous", None
-        )
+        given = getattr(person, "combined_continuous", None) or getattr(person, "annotations_continuous", None)
         votes = [(getattr(v, "valence", None), getattr(v, "arousal", None)) for v in np.atleast_1d(given)]
-        votes = [
-            vote for vote in votes if all(isinstance(x, (int, float)) and math.isfinite(x) for x in vote)
-        ]
+        votes = [vote for vote in votes if all(isinstance(x, (int, float)) and math.isfinite(x) for x in vote)]
         if votes:
             ratings.append(np.mean(votes, axis=0))
     valence, arousal = np.mean(ratings, axis=0) if ratings else (math.nan, math.nan)
@@ -211,9 +194,7 @@ def _image(value: Any, folder: Path | None) -> str:
     return name
 
 
-def caption_pairs(
-    images: list[RatedImage], seed: int = 0, fraction: float = 0.01, people: bool = False
-) -> PairTable:
+def caption_pairs(images: list[RatedImage], seed: int = 0, fraction: float = 0.01, people: bool = False) -> PairTable:
     """Pairs whose neutral prompt is the caption and whose emotional one adds words for the rating.
 
     Args:

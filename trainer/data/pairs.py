@@ -240,11 +240,7 @@ def save_table(table: PairTable, path: Path) -> None:
 
 
 def load_table(
-    path: Path,
-    scale: Scale | None = None,
-    fraction: float = 0.01,
-    seed: int = 0,
-    skipped: list[str] | None = None,
+    path: Path, scale: Scale | None = None, fraction: float = 0.01, seed: int = 0, skipped: list[str] | None = None
 ) -> PairTable:
     """Reads and checks a CSV or JSONL file of pairs.
 
@@ -287,9 +283,7 @@ def load_table(
     if "split" not in columns:
         splits = assign_split([record["neutral"] for record in records], fraction, seed)
         records = [record | {"split": split} for record, split in zip(records, splits, strict=True)]
-    return PairTable(
-        **{name: [record[name] for record in records] for name in PairTable.__dataclass_fields__}
-    )
+    return PairTable(**{name: [record[name] for record in records] for name in PairTable.__dataclass_fields__})
 
 
 def _read_pairs(path: Path) -> tuple[Path, list[Row]]:
@@ -297,9 +291,7 @@ def _read_pairs(path: Path) -> tuple[Path, list[Row]]:
     if path.is_dir():
         path = path / "pairs.jsonl"
         if not path.exists():
-            raise DataError(
-                f"{path} does not exist. Make it with: python -m trainer.prepare --out {path.parent}"
-            )
+            raise DataError(f"{path} does not exist. Make it with: python -m trainer.prepare --out {path.parent}")
     rows = read_rows(path)
     if "image" in rows[0].values and "neutral" not in rows[0].values:
         raise DataError(

@@ -69,12 +69,7 @@ def _guarded(text: str) -> str:
 
 def _check(table: PairTable, index: int) -> str:
     """Binds a vote to the words it was given for; begins with a letter so that no spreadsheet reads a number."""
-    seen = [
-        table.neutral[index],
-        table.emotional[index],
-        str(table.valence[index]),
-        str(table.arousal[index]),
-    ]
+    seen = [table.neutral[index], table.emotional[index], str(table.valence[index]), str(table.arousal[index])]
     return "c" + hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:10]
 
 
@@ -91,9 +86,7 @@ def export_sheet(table: PairTable, path: Path, images: dict[str, str] | None = N
     """
     path = Path(path)
     if path.exists():
-        raise DataError(
-            f"{path} exists, and there may be votes in it. Move it away, or choose another --out."
-        )
+        raise DataError(f"{path} exists, and there may be votes in it. Move it away, or choose another --out.")
     with replacing(path, encoding="utf-8-sig") as stream:
         sheet = csv.writer(stream)
         sheet.writerow(COLUMNS)
@@ -108,9 +101,7 @@ def image_column(path: Path) -> dict[str, str]:
     """Id -> picture of a file of pairs that names them; empty where it does not."""
     path = Path(path) / "pairs.jsonl" if Path(path).is_dir() else Path(path)
     rows = [row.values for row in read_rows(path)]
-    return {
-        str(row["id"]): row["image"] for row in rows if row.get("id") and isinstance(row.get("image"), str)
-    }
+    return {str(row["id"]): row["image"] for row in rows if row.get("id") and isinstance(row.get("image"), str)}
 
 
 def read_votes(table: PairTable, sheets: Sequence[Path]) -> list[Verdict]:
@@ -128,9 +119,7 @@ def read_votes(table: PairTable, sheets: Sequence[Path]) -> list[Verdict]:
     """
     names = [Path(sheet).stem for sheet in sheets]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(
-            f"the sheets' file names are the annotators' names, and {twice} comes more than once."
-        )
+        raise DataError(f"the sheets' file names are the annotators' names, and {twice} comes more than once.")
     verdicts = [Verdict(index, {}, {}) for index in range(len(table))]
     by_check = {(_check(table, index), table.id[index]): verdicts[index] for index in range(len(table))}
     for name, sheet in zip(names, sheets, strict=True):
@@ -158,11 +147,7 @@ def _read_sheet(path: Path, annotator: str, by_check: dict[tuple[str, str], Verd
 
 
 def _find(
-    row: Row,
-    cell: dict[str, str],
-    by_check: dict[tuple[str, str], Verdict],
-    ids: set[str],
-    problems: Problems,
+    row: Row, cell: dict[str, str], by_check: dict[tuple[str, str], Verdict], ids: set[str], problems: Problems
 ) -> Verdict | None:
     name, check = cell["id"], cell["check"]
     # The quote may be the id's own, or the one that the export put there.
@@ -204,9 +189,7 @@ def agreement(verdicts: list[Verdict]) -> float:
 def disagreements(verdicts: list[Verdict]) -> list[Verdict]:
     """Pairs on which annotators differ, the closest votes first."""
     split = [verdict for verdict in verdicts if verdict.yes and verdict.no]
-    return sorted(
-        split, key=lambda verdict: (abs(verdict.yes - verdict.no) / len(verdict.votes), verdict.index)
-    )
+    return sorted(split, key=lambda verdict: (abs(verdict.yes - verdict.no) / len(verdict.votes), verdict.index))
 
 
 def write_disagreements(table: PairTable, verdicts: list[Verdict], path: Path) -> None:

@@ -22,14 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emoticrafter.language.asking import TOKENS, ask_until_fits, count_tokens, json_object
-from emoticrafter.language.chat import (
-    AnswerError,
-    ChatSettings,
-    FatalError,
-    Server,
-    ServerError,
-    StoppedError,
-)
+from emoticrafter.language.chat import AnswerError, ChatSettings, FatalError, Server, ServerError, StoppedError
 from trainer.core.journal import Journal, opened
 from trainer.core.lock import locked
 from trainer.core.pictures import data_url, decode, jpeg, path_inside
@@ -126,9 +119,7 @@ def _plain(text: str) -> str:
 # ----------------------------------------------------------------------------------------------------
 
 
-def ask(
-    server: Server, image: RatedImage, folder: Path, settings: WriterSettings, tokens: dict
-) -> dict[str, str]:
+def ask(server: Server, image: RatedImage, folder: Path, settings: WriterSettings, tokens: dict) -> dict[str, str]:
     """Both prompts for a picture; answers that don't fit the schema are sent back with what is wrong.
 
     Args:
@@ -210,9 +201,7 @@ def _line_id(path: Path, number: int, line: bytes) -> str:
         if not isinstance(name, str):
             raise TypeError(f"its id is {name!r:.40}, expected a text")
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise DataError(
-            f"{path}: line {number} is damaged ({error!r}). Remove the line; it is asked again."
-        ) from error
+        raise DataError(f"{path}: line {number} is damaged ({error!r}). Remove the line; it is asked again.") from error
     return name
 
 
@@ -249,9 +238,7 @@ def write_prompts(
 class _Work:
     """What the workers share: whom to ask and how, the file that the answers go to, and the books."""
 
-    def __init__(
-        self, server: Server, folder: Path, settings: WriterSettings, answers: Journal, outcome: Outcome
-    ):
+    def __init__(self, server: Server, folder: Path, settings: WriterSettings, answers: Journal, outcome: Outcome):
         self.server, self.folder, self.settings = server, folder, settings
         self.answers, self.outcome = answers, outcome
         self.lock = threading.Lock()
@@ -309,9 +296,7 @@ class _Work:
             self.stop(f"the budget of {self.settings.budget:g} is spent")
 
 
-def _write_all(
-    images: list[RatedImage], folder: Path, out: Path, server: Server, settings: WriterSettings
-) -> Outcome:
+def _write_all(images: list[RatedImage], folder: Path, out: Path, server: Server, settings: WriterSettings) -> Outcome:
     from tqdm import tqdm
 
     done = finished_ids(out)
@@ -335,11 +320,7 @@ def _write_all(
 def _watch(futures: list[Future], outcome: Outcome, bar) -> None:
     for future in as_completed(futures):
         future.result()  # a full disk ends the run
-        note = {
-            "tokens": sum(outcome.tokens.values()),
-            "cost": f"{outcome.cost:.4f}",
-            "failed": len(outcome.failures),
-        }
+        note = {"tokens": sum(outcome.tokens.values()), "cost": f"{outcome.cost:.4f}", "failed": len(outcome.failures)}
         bar.set_postfix(note, refresh=False)
         if not outcome.stopped:
             bar.update()

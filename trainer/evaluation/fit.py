@@ -69,11 +69,7 @@ def read_features(
     hashes = hash_files([folder / image.image for image in images])
     problems = [str(found) for found in hashes if isinstance(found, PictureError)]
     array = _file_of_features(path, [str(found) for found in hashes], backbone)
-    missing = [
-        row
-        for row, found in enumerate(hashes)
-        if isinstance(found, str) and not np.isfinite(array[row]).all()
-    ]
+    missing = [row for row, found in enumerate(hashes) if isinstance(found, str) and not np.isfinite(array[row]).all()]
     chunks = [missing[start : start + AT_ONCE] for start in range(0, len(missing), AT_ONCE)]
     paths = [[folder / images[row].image for row in chunk] for chunk in chunks]
     with tqdm(total=len(images), initial=len(images) - len(missing), unit="picture", mininterval=1) as bar:
@@ -168,9 +164,7 @@ def _run(loss, parameters: list[Tensor]) -> None:
 
 
 @torch.no_grad()
-def held_out(
-    heads: ClipHeads, features: Tensor, ratings: Tensor, parts: Parts
-) -> dict[str, dict[str, float]]:
+def held_out(heads: ClipHeads, features: Tensor, ratings: Tensor, parts: Parts) -> dict[str, dict[str, float]]:
     """How heads do on the held-out pictures, by axis.
 
     ``error`` is the mean absolute error, ``constant`` that of always saying the mean rating of the learned pictures.
@@ -207,9 +201,7 @@ def fit_reader(
     Raises:
         DataError: There are too few pictures, or some cannot be used and `skip_bad` is not set.
     """
-    hashes, features, ratings, problems = read_features(
-        images, folder, backbone, out.with_suffix(".features.npy")
-    )
+    hashes, features, ratings, problems = read_features(images, folder, backbone, out.with_suffix(".features.npy"))
     if problems and not skip_bad:
         listed = "\n".join(f"  {problem}" for problem in problems[:LISTED])
         raise DataError(

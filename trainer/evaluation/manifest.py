@@ -18,16 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.core.pictures import path_inside
-from trainer.core.rows import (
-    DataError,
-    Problems,
-    Row,
-    number_value,
-    parse_each,
-    read_rows,
-    text_value,
-    write_jsonl,
-)
+from trainer.core.rows import DataError, Problems, Row, number_value, parse_each, read_rows, text_value, write_jsonl
 
 FIELDS = ("path", "prompt", "valence", "arousal", "seed", "method")
 LIMIT = 3.0  # valence and arousal are in [-LIMIT, LIMIT]
@@ -73,18 +64,14 @@ def read_manifest(path: Path, skipped: list[str] | None = None, advice: str = ""
     """
     path = Path(path)
     if path.is_dir():
-        raise DataError(
-            f"{path}: this is a folder; give the manifest in it, such as {path / 'manifest.jsonl'}."
-        )
+        raise DataError(f"{path}: this is a folder; give the manifest in it, such as {path / 'manifest.jsonl'}.")
     rows = read_rows(path, suffix=".jsonl")
     problems, images, lines = Problems(path), [], {}
     for row in rows:
         image = _image(row, problems, path.parent)
         if image and image.id in lines:
             problems.add(
-                row,
-                f"id {image.id!r} is taken by line {lines[image.id]}; "
-                "images that share a file need an id each",
+                row, f"id {image.id!r} is taken by line {lines[image.id]}; images that share a file need an id each"
             )
         elif image:
             lines[image.id] = row.line

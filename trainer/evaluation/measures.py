@@ -35,9 +35,7 @@ def read_by(reader: VAReader) -> Measures:
         return reader.read(pictures)
 
     by, columns = f"reader {reader.fingerprint}", ("valence", "arousal")
-    return Measures(
-        [Measure(by, columns, run, failures=reader.failures)], None, {"valence and arousal": reader.name}
-    )
+    return Measures([Measure(by, columns, run, failures=reader.failures)], None, {"valence and arousal": reader.name})
 
 
 def add_scores(
@@ -127,18 +125,13 @@ def lpips_distance(net: str, weights: Path | None = None, device: Device = "cpu"
 
 
 def paired_batches(
-    first: list[Pixels],
-    second: list[Pixels],
-    device: Device,
-    distance: Callable[[Tensor, Tensor], Tensor],
+    first: list[Pixels], second: list[Pixels], device: Device, distance: Callable[[Tensor, Tensor], Tensor]
 ) -> np.ndarray:
     """Distances [B] of B pairs of equal size, computed a few at a time."""
     found = []
     for start in range(0, len(first), PAIRS_AT_ONCE):
         stop = start + PAIRS_AT_ONCE
-        batches = zip(
-            same_sizes(first[start:stop], device), same_sizes(second[start:stop], device), strict=True
-        )
+        batches = zip(same_sizes(first[start:stop], device), same_sizes(second[start:stop], device), strict=True)
         found += [distance(a, b).float().cpu() for a, b in batches]
     return torch.cat(found).numpy()
 
@@ -147,9 +140,7 @@ def _read_weights(net: str, path: Path) -> dict:
     try:
         return load_file(path) if path.suffix == ".safetensors" else read_pickle(path)
     except (OSError, ValueError, SafetensorError) as error:
-        raise DataError(
-            f"{path}, given as the weights of {LPIPS_NETS[net]}, cannot be read ({error})."
-        ) from error
+        raise DataError(f"{path}, given as the weights of {LPIPS_NETS[net]}, cannot be read ({error}).") from error
 
 
 def _torchvision_weights(net: str) -> dict:

@@ -108,9 +108,7 @@ def page(
         shown=charts.grids(images, results.prompts[:shown]) if shown else None,
         parts=parts,
         columns=charts.COLUMNS,
-        meanings=_meanings(
-            [name for part in parts for name in part.columns], plain in results.methods, plain
-        ),
+        meanings=_meanings([name for part in parts for name in part.columns], plain in results.methods, plain),
         x=charts.x_of,
         y=charts.y_of,
         tests=_tests(results),
@@ -135,11 +133,7 @@ def _tests(results: Results) -> dict[str, dict]:
         tests = list(tests)
         possible = [corrected for *_, corrected in tests if corrected is not None]
         clear = sum(corrected < LEVEL for corrected in possible)
-        said = (
-            f"{clear} of {counted(len(possible), 'comparison')} below p = {LEVEL:g}"
-            if possible
-            else "no test"
-        )
+        said = f"{clear} of {counted(len(possible), 'comparison')} below p = {LEVEL:g}" if possible else "no test"
         rows = [
             {"first": first, "second": second, "cells": _cells(test, corrected)}
             for _, first, second, test, corrected in tests

@@ -67,9 +67,7 @@ class Results:
     def estimates(self) -> dict[str, dict[str, Estimate]]:
         """The table: the mean over prompts with its interval, by row and figure."""
         rows = {**self.methods, **self.controls}
-        return {
-            row: {name: estimate(values) for name, values in found.items()} for row, found in rows.items()
-        }
+        return {row: {name: estimate(values) for name, values in found.items()} for row, found in rows.items()}
 
 
 # ---- do the methods answer the same questions? -----------------------------------------------------
@@ -85,9 +83,7 @@ def matching(images: Sequence[Image], plain: str, common: bool) -> set[int]:
     points: dict[str, dict[tuple, int]] = {}
     for row, image in enumerate(images):
         if image.method == ALWAYS_0 or image.method.endswith(SHUFFLED):
-            raise DataError(
-                f"A method is named {image.method!r}, like a control in the table: give it another name."
-            )
+            raise DataError(f"A method is named {image.method!r}, like a control in the table: give it another name.")
         point = (image.prompt, image.seed, image.valence, image.arousal)
         if point in points.setdefault(image.method, {}):
             raise DataError(
@@ -113,9 +109,7 @@ def matching_parts(parts: Sequence[Sequence[Image]], plain: str, common: bool) -
     every = [image for part in parts for image in part]
     rows = matching(every, plain, common)
     starts = np.cumsum([0, *map(len, parts)])
-    return [
-        [every[row] for row in range(first, last) if row in rows] for first, last in pairwise(starts.tolist())
-    ]
+    return [[every[row] for row in range(first, last) if row in rows] for first, last in pairwise(starts.tolist())]
 
 
 def _refuse_differences(points: dict[str, dict[tuple, int]], shared: set[tuple]) -> None:
@@ -152,9 +146,7 @@ class _Method:
 
     def spread_over(self, other: "_Method") -> None:
         """Puts every image at all points that the other method was asked for with its prompt."""
-        points = {
-            number: np.unique(other.asked[other.prompt == number], axis=0) for number in set(self.prompt)
-        }
+        points = {number: np.unique(other.asked[other.prompt == number], axis=0) for number in set(self.prompt)}
         counts = [len(points[number]) for number in self.prompt]
         self.asked = np.concatenate([points[number] for number in self.prompt])
         self.got, self.read_prompt = np.repeat(self.got, counts, 0), np.repeat(self.prompt, counts)
@@ -235,8 +227,7 @@ def evaluate(scores: Scores, plain: str = "plain", common: bool = False) -> Resu
     prompts = list(dict.fromkeys(image.prompt for image in scores.images))
     names = np.array([image.method for image in scores.images])
     methods = {
-        name: _Method(subset(scores, np.flatnonzero(names == name)), prompts)
-        for name in dict.fromkeys(names.tolist())
+        name: _Method(subset(scores, np.flatnonzero(names == name)), prompts) for name in dict.fromkeys(names.tolist())
     }
     notes += _notes(scores, methods, plain)
     reference = next((found for name, found in methods.items() if name != plain), None)
@@ -247,9 +238,7 @@ def evaluate(scores: Scores, plain: str = "plain", common: bool = False) -> Resu
     asked = reference or methods[plain]
     controls = {ALWAYS_0: following(asked.prompt, asked.asked, np.zeros_like(asked.asked), count)}
     controls |= {
-        f"{name}{SHUFFLED}": shuffled(method, count, name)
-        for name, method in methods.items()
-        if name != plain
+        f"{name}{SHUFFLED}": shuffled(method, count, name) for name, method in methods.items() if name != plain
     }
     calibrations = {
         name: tuple(calibration(method.asked[:, axis], method.got[:, axis]) for axis in (0, 1))
@@ -267,9 +256,7 @@ def _read_alike(scores: Scores, plain: str, common: bool) -> tuple[Scores, list[
     rows = read[sorted(matching([scores.images[row] for row in read], plain, common))]
     notes = []
     if unread := len(scores.images) - len(read):
-        notes.append(
-            f"{unread:,} of {len(scores.images):,} images were not read and are left out of the figures."
-        )
+        notes.append(f"{unread:,} of {len(scores.images):,} images were not read and are left out of the figures.")
     if others := len(read) - len(rows):
         notes.append(f"Left out, because their counterparts are missing: {counted(others, 'image')}.")
     gone = {image.method for image in scores.images} - {scores.images[row].method for row in rows}
@@ -301,9 +288,7 @@ def _notes(scores: Scores, methods: dict[str, _Method], plain: str) -> list[str]
             "does without emotion: make them with `python -m trainer.generate` and --plain."
         )
     else:
-        others = {
-            number for name, found in methods.items() if name != plain for number in found.prompt.tolist()
-        }
+        others = {number for name, found in methods.items() if name != plain for number in found.prompt.tolist()}
         if lacking := len(others - set(methods[plain].prompt.tolist())):
             notes.append(f"{plain} has no image of {lacking:,} prompts that the other methods have.")
     notes += _incomplete_grids(scores.images, plain)
@@ -315,9 +300,7 @@ def _too_few(prompts: dict[str, int]) -> list[str]:
     few = {name: count for name, count in prompts.items() if count < FEWEST}
     if few and len(few) == len(prompts):
         most = max(few.values())
-        return [
-            f"Only {counted(most, 'prompt')}: too few for intervals and tests, which need {FEWEST}; means only."
-        ]
+        return [f"Only {counted(most, 'prompt')}: too few for intervals and tests, which need {FEWEST}; means only."]
     return [
         f"Only {counted(count, 'prompt')} of {name}: too few for its intervals and for tests with it, which need "
         f"{FEWEST}; means only."

@@ -85,9 +85,7 @@ class Scores:
     problems: list[str]
 
 
-def score_manifests(
-    manifests: Sequence[Path], parts: Sequence[Sequence[Image]], measures: Measures
-) -> Scores:
+def score_manifests(manifests: Sequence[Path], parts: Sequence[Sequence[Image]], measures: Measures) -> Scores:
     """Measures images of several manifests.
 
     Args:
@@ -105,9 +103,7 @@ def score_manifests(
     return merge(found)
 
 
-def score(
-    images: Sequence[Image], measures: Measures, kept: Kept, levels: dict[str, Levels] | None = None
-) -> Scores:
+def score(images: Sequence[Image], measures: Measures, kept: Kept, levels: dict[str, Levels] | None = None) -> Scores:
     """Measures images of one manifest; an interruption loses only the chunk under way.
 
     Args:
@@ -177,8 +173,7 @@ def levels_of(images: Iterable[Image]) -> dict[str, Levels]:
     for image in images:
         points.setdefault(image.method, set()).add(_point(image))
     return {
-        method: tuple(sorted(set(values)) for values in zip(*found, strict=True))
-        for method, found in points.items()
+        method: tuple(sorted(set(values)) for values in zip(*found, strict=True)) for method, found in points.items()
     }
 
 
@@ -247,9 +242,7 @@ class _Work:
 
     def missing(self, chunk: _Chunk) -> list[int]:
         """The rows of a chunk of which anything is still unknown, in order."""
-        alone = {
-            row for row in chunk.rows if any(self.key(one, row) not in self.kept for one in self.measures)
-        }
+        alone = {row for row in chunk.rows if any(self.key(one, row) not in self.kept for one in self.measures)}
         paired = [pair[:2] for pair in chunk.pairs if self.pair_key(*pair[:2]) not in self.kept]
         return sorted(alone.union(*paired))
 
@@ -294,6 +287,4 @@ class _Work:
             columns |= dict(zip(measure.columns, table.T, strict=True))
         distances = [self.kept.get(self.pair_key(a, b), [np.nan])[0] for a, b, _ in pairs]
         table = np.array(pairs, int).reshape(-1, 3)
-        return Scores(
-            self.images, columns, table[:, :2], table[:, 2], np.array(distances, np.float64), self.problems
-        )
+        return Scores(self.images, columns, table[:, :2], table[:, 2], np.array(distances, np.float64), self.problems)

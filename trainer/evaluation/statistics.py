@@ -129,9 +129,7 @@ def calibration(asked: np.ndarray, got: np.ndarray) -> Calibration:
     x, y = asked[known], got[known]
     levels = np.unique(x)
     parts = [y[x == level] for level in levels]
-    return Calibration(
-        levels, np.array([part.mean() for part in parts]), np.array([part.std() for part in parts])
-    )
+    return Calibration(levels, np.array([part.mean() for part in parts]), np.array([part.std() for part in parts]))
 
 
 # ---- tests between methods -------------------------------------------------------------------------

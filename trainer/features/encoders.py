@@ -276,9 +276,7 @@ def _build(state: dict, config: dict, name: str) -> nn.Module:
     for key, tensor in wanted.items():
         if key not in state or state[key].shape != tensor.shape:
             found = tuple(state[key].shape) if key in state else "nothing"
-            raise ValueError(
-                f"{name} has a damaged encoder: {key} should be {tuple(tensor.shape)}, got {found}."
-            )
+            raise ValueError(f"{name} has a damaged encoder: {key} should be {tuple(tensor.shape)}, got {found}.")
     model.load_state_dict({key: state[key] for key in wanted}, assign=True)
     return model.eval().requires_grad_(False)
 

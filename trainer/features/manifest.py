@@ -8,13 +8,7 @@ from trainer.features.tokenizer import TOKENS
 
 DTYPES = ("float16", "bfloat16")
 FORMAT = {"format": "emoticrafter-features", "version": 1}
-_SAME = {
-    "encoder": "text encoders",
-    "data": "data",
-    "dtype": "dtype",
-    "width": "width",
-    "shard_prompts": "shard size",
-}
+_SAME = {"encoder": "text encoders", "data": "data", "dtype": "dtype", "width": "width", "shard_prompts": "shard size"}
 """Entries that must be the same for a run to go on, by the names that a refusal gives them."""
 _TEXTS, _COUNTS = ("encoder", "encoder_name", "data"), ("width", "pairs", "prompts", "shard_prompts")
 

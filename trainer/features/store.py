@@ -187,9 +187,7 @@ def _settle(written: deque, bar: tqdm, most: int) -> None:
         bar.update(len(batch.prompts))
 
 
-def _first_windows(
-    encoders: "TextEncoders", batches: list[_Batch]
-) -> Iterator[tuple[_Batch, torch.Tensor, int]]:
+def _first_windows(encoders: "TextEncoders", batches: list[_Batch]) -> Iterator[tuple[_Batch, torch.Tensor, int]]:
     """Gives each batch, the tokens [2, B, T] of its prompts' first windows, and how many of them are longer.
 
     A thread prepares a batch's tokens while the one before it is in use.

@@ -135,9 +135,7 @@ class Train(Command):
         begun = (self.out / "recipe.json").is_file()
         recipe = self.begun_recipe() if begun else TINY if self.tiny else Recipe()
         if self.tiny and not is_tiny(recipe):
-            raise ValueError(
-                f"{self.out} was begun without --tiny: leave it out to go on, or choose another --out."
-            )
+            raise ValueError(f"{self.out} was begun without --tiny: leave it out to go on, or choose another --out.")
         if self.tiny and not begun:
             print(f"{self.out}: tiny sizes: learns nothing")
         given = {name: value for name, value in vars(self.changes).items() if value is not None}

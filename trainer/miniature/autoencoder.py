@@ -81,9 +81,7 @@ def train_autoencoder(
         squares = random_squares(pictures, recipe.autoencoder_batch, recipe.autoencoder_crop, random)
         return called(as_floats(squares, machine.device))
 
-    schedule = small_schedule(
-        recipe.autoencoder_steps, recipe.autoencoder_lr, weight_decay=0.0, seed=recipe.seed
-    )
+    schedule = small_schedule(recipe.autoencoder_steps, recipe.autoencoder_lr, weight_decay=0.0, seed=recipe.seed)
     autoencoder = fit(module, loss, schedule, machine, training, recipe.autoencoder_batch).autoencoder
     _learn_statistics(autoencoder, pictures[:: max(1, len(pictures) // 256)], machine)
     autoencoder = autoencoder.cpu().to(memory_format=torch.contiguous_format)
@@ -103,9 +101,7 @@ def _learn_statistics(autoencoder: AutoencoderTiny, pictures: np.ndarray, machin
 
 
 @torch.no_grad()
-def cache_latents(
-    autoencoder: AutoencoderTiny, pictures: np.ndarray, path: Path, machine: Machine
-) -> np.ndarray:
+def cache_latents(autoencoder: AutoencoderTiny, pictures: np.ndarray, path: Path, machine: Machine) -> np.ndarray:
     """Encodes pictures into a file: float16 [N, 4, H/8, W/8]."""
     autoencoder = autoencoder.to(machine.device, memory_format=torch.channels_last)
 

@@ -134,9 +134,7 @@ def filled(path: Path, shape: tuple[int, ...], dtype: str, mode: Literal["r", "r
     try:
         array = np.load(path, mmap_mode=mode)
     except (ValueError, EOFError) as error:  # numpy's own text advises to load pickled objects
-        raise ValueError(
-            f"{path} is damaged: delete it, and run the same command again to make it anew."
-        ) from error
+        raise ValueError(f"{path} is damaged: delete it, and run the same command again to make it anew.") from error
     if (array.shape, array.dtype) != (shape, np.dtype(dtype)):
         raise ValueError(
             f"{path} holds {array.dtype} of {list(array.shape)}, expected {dtype} of {list(shape)}: it belongs to "

@@ -76,9 +76,7 @@ def prepare_data(recipe: Recipe, encoders: Path, folder: Path, machine: Machine)
     if not pairs.exists():
         folder.mkdir(parents=True, exist_ok=True)
         save_table(make_pairs(recipe), pairs)
-    prepare(
-        PrepareSettings(data, [str(pairs)], encoder=str(encoders), batch_size=128, device=str(machine.device))
-    )
+    prepare(PrepareSettings(data, [str(pairs)], encoder=str(encoders), batch_size=128, device=str(machine.device)))
     return data
 
 

@@ -41,9 +41,7 @@ def write_part(path: Path, state: dict[str, Tensor], config: dict) -> None:
     halves = {name: tensor.detach().cpu().half().contiguous() for name, tensor in state.items()}
     for name, tensor in halves.items():
         if not torch.isfinite(tensor).all():
-            raise ValueError(
-                f"{path.name}: {name} is not finite in float16. Train it anew with a lower rate."
-            )
+            raise ValueError(f"{path.name}: {name} is not finite in float16. Train it anew with a lower rate.")
     metadata = {"format": FORMAT, "version": VERSION, "config": json.dumps(config)}
     save_tensors(path, halves, metadata)
 
@@ -111,13 +109,9 @@ def _write_all(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
 
 def data_card(recipe: Recipe, figures: dict, training: dict, files: list[Path]) -> str:
     """The weights' data card: contents, origin, quality and licence."""
-    sizes = "\n".join(
-        f"| {path.name} | {path.stat().st_size / 1e6:.1f} MB | `{file_sha256(path)}` |" for path in files
-    )
+    sizes = "\n".join(f"| {path.name} | {path.stat().st_size / 1e6:.1f} MB | `{file_sha256(path)}` |" for path in files)
     held_out = "\n".join(
-        f"| {kind} reader, {name} | {value:.3f} |"
-        for kind, found in figures.items()
-        for name, value in found.items()
+        f"| {kind} reader, {name} | {value:.3f} |" for kind, found in figures.items() for name, value in found.items()
     )
     return (
         Path(__file__)

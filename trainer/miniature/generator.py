@@ -70,10 +70,7 @@ def denoising_loss(
     timesteps = torch.randint(len(schedule.alphas_cumprod), (len(latents),), device=latents.device)
     noise = torch.randn_like(latents)
     noisy = schedule.add_noise(latents, noise, timesteps)
-    added = {
-        "text_embeds": pooled,
-        "time_ids": size_and_crop(len(latents), 8 * latents.shape[-1], latents.device),
-    }
+    added = {"text_embeds": pooled, "time_ids": size_and_crop(len(latents), 8 * latents.shape[-1], latents.device)}
     predicted = unet(noisy, timesteps, features, added_cond_kwargs=added).sample.float()
     velocity = schedule.config.prediction_type == "v_prediction"
     wanted = schedule.get_velocity(latents, noise, timesteps) if velocity else noise
@@ -88,12 +85,7 @@ def plain_attention(device: torch.device) -> AbstractContextManager:
 
 
 def train_generator(
-    recipe: Recipe,
-    latents: np.ndarray,
-    tokens: dict[str, Tensor],
-    folder: Path,
-    training: Path,
-    machine: Machine,
+    recipe: Recipe, latents: np.ndarray, tokens: dict[str, Tensor], folder: Path, training: Path, machine: Machine
 ) -> tuple[UNet2DConditionModel, TextEncoders]:
     """Trains UNet and text encoders, or reads them if they exist.
 

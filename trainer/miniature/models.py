@@ -130,9 +130,7 @@ def decode(autoencoder: AutoencoderTiny, latents: Tensor) -> Tensor:
 
 def size_and_crop(count: int, pixels: int, device: torch.device | str = "cpu") -> Tensor:
     """SDXL's six numbers for uncropped square pictures, [count, 6]."""
-    return torch.tensor([pixels, pixels, 0, 0, pixels, pixels], dtype=torch.float32, device=device).expand(
-        count, 6
-    )
+    return torch.tensor([pixels, pixels, 0, 0, pixels, pixels], dtype=torch.float32, device=device).expand(count, 6)
 
 
 def noise_schedule() -> DDPMScheduler:

@@ -86,10 +86,7 @@ class Run:
         returned = round_trip(self.trained_autoencoder(), painted[::2], path, noise, seed, self.machine)
         sight = Sight(self.reader_plan, painted, returned)
         for kind in KINDS:
-            path, training = (
-                self.out / "readers" / f"{kind}.safetensors",
-                self.out / "training" / f"{kind}-reader",
-            )
+            path, training = (self.out / "readers" / f"{kind}.safetensors", self.out / "training" / f"{kind}-reader")
             train_reader(kind, self.recipe, sight, path, training, self.machine)
 
 

@@ -49,9 +49,7 @@ class Sight:
         """
         self.painted, self.returned = painted, returned
         self.emotion = torch.from_numpy(np.stack([plan.valence, plan.arousal], axis=1))
-        names = [
-            (SUBJECTS.index(s.subject), SETTINGS.index(s.setting), TIMES.index(s.time)) for s in plan.scenes
-        ]
+        names = [(SUBJECTS.index(s.subject), SETTINGS.index(s.setting), TIMES.index(s.time)) for s in plan.scenes]
         self.content = torch.tensor(names)
         self.learned = len(plan) - max(2, len(plan) // 10)  # the last tenth is held out
 
@@ -59,8 +57,7 @@ class Sight:
         """Pictures [B, 3, H, W], emotion [B, 2] and content [B, 3] to learn from."""
         rows = random.integers(self.learned, size=count)
         pictures = [
-            self.returned[row // 2] if row % 2 == 0 and random.random() < 0.7 else self.painted[row]
-            for row in rows
+            self.returned[row // 2] if row % 2 == 0 and random.random() < 0.7 else self.painted[row] for row in rows
         ]
         return as_floats(np.stack(pictures)), self.emotion[rows], self.content[rows]
 
@@ -92,9 +89,7 @@ def reading_loss(kind: str, found: Tensor, emotion: Tensor, content: Tensor) -> 
     return sum(F.cross_entropy(scores, wanted) for scores, wanted in parts)
 
 
-def train_reader(
-    kind: str, recipe: Recipe, sight: Sight, path: Path, training: Path, machine: Machine
-) -> Reader:
+def train_reader(kind: str, recipe: Recipe, sight: Sight, path: Path, training: Path, machine: Machine) -> Reader:
     """Trains a reader, or reads it if it exists; its file holds its held-out figures.
 
     Args:

@@ -191,12 +191,8 @@ def read_recipe(out: Path) -> Recipe:
     """
     path = out / "recipe.json"
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist: begin with python -m trainer.miniature train --out {out}"
-        )
+        raise FileNotFoundError(f"{path} does not exist: begin with python -m trainer.miniature train --out {out}")
     try:
         return Recipe.from_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(
-            f"{path} is damaged or from another release ({error}): choose another --out"
-        ) from error
+        raise ValueError(f"{path} is damaged or from another release ({error}): choose another --out") from error

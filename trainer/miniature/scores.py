@@ -62,9 +62,7 @@ def find_readers(folder: Path) -> tuple[Path, Path]:
 
 def named_subject(prompt: str) -> str | None:
     """The subject that a caption of the miniature names; None where it names none."""
-    words = [
-        (len(word), name) for name, all_ in SUBJECT_WORDS.items() for word in all_ if word in prompt.lower()
-    ]
+    words = [(len(word), name) for name, all_ in SUBJECT_WORDS.items() for word in all_ if word in prompt.lower()]
     return max(words)[1] if words else None  # the longest: "a house cat" is a cat
 
 
@@ -77,9 +75,7 @@ def content_score(path: Path, device: Device = "cpu") -> Measure:
         scores = torch.cat([split_scores(reader(batch))[0] for batch in same_sizes(pictures, device)])
         found = [SUBJECTS[number] for number in scores.argmax(1).tolist()]
         wanted = map(named_subject, prompts)
-        right = [
-            np.nan if name is None else float(name == got) for name, got in zip(wanted, found, strict=True)
-        ]
+        right = [np.nan if name is None else float(name == got) for name, got in zip(wanted, found, strict=True)]
         return np.array(right)[:, None]
 
     return Measure(f"content {fingerprint}", ("content",), run, reads_prompt=True)

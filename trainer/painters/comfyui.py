@@ -46,9 +46,7 @@ def read_workflow(path: Path, plain: bool) -> dict:
             "prompt belongs, and save it with Workflow > Export (API)."
         )
     nodes = workflow.values() if isinstance(workflow, dict) else []
-    if not nodes or not all(
-        isinstance(node, dict) and isinstance(node.get("inputs"), dict) for node in nodes
-    ):
+    if not nodes or not all(isinstance(node, dict) and isinstance(node.get("inputs"), dict) for node in nodes):
         raise DataError(f"{path} is not a ComfyUI workflow: expected what Workflow > Export (API) saves.")
     inputs = [node["inputs"] for node in nodes]
     if not any(isinstance(value, str) and PLACE in value for one in inputs for value in one.values()):
@@ -151,8 +149,6 @@ class ComfyuiPainter:
                 return response.read(ANSWER_BYTES)
         except urllib.error.HTTPError as error:
             text = error.read(4000).decode("utf-8", "replace")
-            raise DataError(
-                f"{self.server} refused the workflow (HTTP {error.code}): {text[:1000]}"
-            ) from error
+            raise DataError(f"{self.server} refused the workflow (HTTP {error.code}): {text[:1000]}") from error
         except OSError as error:
             raise DataError(f"{self.server} does not answer ({error}): is ComfyUI running there?") from error

@@ -62,10 +62,7 @@ def draw(job: Job, tasks: Sequence[Task], processes: Processes | None = None) ->
         return
     processes = processes or Processes()
     painter = job.painter.make(str(find_device(job.device, processes.local_rank)))
-    with (
-        job.store.drawing(job.method, processes) as keep,
-        tqdm(total=len(tasks), unit="picture", mininterval=1) as bar,
-    ):
+    with job.store.drawing(job.method, processes) as keep, tqdm(total=len(tasks), unit="picture", mininterval=1) as bar:
         for start in range(0, len(tasks), job.batch):
             part, began = tasks[start : start + job.batch], time.monotonic()
             pictures = painter.draw(part)

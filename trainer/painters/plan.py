@@ -157,9 +157,7 @@ def share(tasks: Sequence[Task], processes: Processes) -> list[Task]:
     return [task for task in tasks if task.number % processes.count == processes.rank]
 
 
-def estimate(
-    waiting: int, pixels: int, seconds: float | None, each: float | None, flops: float | None
-) -> str:
+def estimate(waiting: int, pixels: int, seconds: float | None, each: float | None, flops: float | None) -> str:
     """Disk space and time that drawing will take, in words.
 
     Args:

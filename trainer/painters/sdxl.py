@@ -21,12 +21,7 @@ from trainer.painters.plan import SDXL, Task
 if TYPE_CHECKING:
     from trainer.painters.settings import SdxlSettings
 
-EMBEDS = (
-    "prompt_embeds",
-    "negative_prompt_embeds",
-    "pooled_prompt_embeds",
-    "negative_pooled_prompt_embeds",
-)
+EMBEDS = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 """In the order of a pipeline's encode_prompt."""
 
 
@@ -49,9 +44,7 @@ class SdxlPainter:
             self.network = load_network(settings.network, device=device)
             own, width = self.network.config.feature_width, self.pipeline.unet.config.cross_attention_dim
             if own != width:
-                raise DataError(
-                    f"{settings.network} reads text features {own} wide, and {settings.model} has {width}."
-                )
+                raise DataError(f"{settings.network} reads text features {own} wide, and {settings.model} has {width}.")
         self.encode = lru_cache(maxsize=4)(self._encode)
 
     @property
@@ -60,9 +53,7 @@ class SdxlPainter:
 
     @torch.no_grad()
     def _encode(self, prompt: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.pipeline.encode_prompt(
-            prompt, device=self.device, do_classifier_free_guidance=self.guided
-        )
+        return self.pipeline.encode_prompt(prompt, device=self.device, do_classifier_free_guidance=self.guided)
 
     @torch.no_grad()
     def draw(self, tasks: Sequence[Task]) -> list[Pillow.Image]:

@@ -100,18 +100,10 @@ class MiniatureSettings:
         """
         weights = self.run / "generator" / "unet" / "diffusion_pytorch_model.safetensors"
         if not weights.is_file():
-            raise DataError(
-                f"{self.run} has no generator yet: python -m trainer.miniature train --out {self.run}"
-            )
+            raise DataError(f"{self.run} has no generator yet: python -m trainer.miniature train --out {self.run}")
         if self.network and not self.network.is_file():
-            raise DataError(
-                f"{self.network} does not exist: train the run's emotion stage, or give --network."
-            )
-        return {
-            "painter": "miniature",
-            "model": file_sha256(weights)[:16],
-            **_network(self.network, self.strength),
-        }
+            raise DataError(f"{self.network} does not exist: train the run's emotion stage, or give --network.")
+        return {"painter": "miniature", "model": file_sha256(weights)[:16], **_network(self.network, self.strength)}
 
     def make(self, device: str) -> Painter:
         from trainer.painters.miniature import MiniaturePainter

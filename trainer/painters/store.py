@@ -45,12 +45,7 @@ class Store:
 
     def _is_drawn(self, task: Task, note: dict | None) -> bool:
         path = self.folder / task.path
-        return (
-            note is not None
-            and note["made"] == task.made
-            and path.is_file()
-            and file_sha256(path) == note["sha256"]
-        )
+        return note is not None and note["made"] == task.made and path.is_file() and file_sha256(path) == note["sha256"]
 
     @contextmanager
     def drawing(self, method: str, processes: Processes) -> Iterator[Callable[[Task, bytes, float], None]]:

@@ -84,7 +84,5 @@ def holds_run(settings: Settings) -> str:
         advice = "add --resume to go on with it, or choose another folder"
         return "" if settings.resume else f"--out is {settings.out}, which holds a run already: {advice}"
     if finished_path(settings.out).exists():
-        return (
-            f"--out is {settings.out}, which holds a finished run without a checkpoint: choose another folder"
-        )
+        return f"--out is {settings.out}, which holds a finished run without a checkpoint: choose another folder"
     return ""

@@ -87,9 +87,7 @@ def _check_finite(neutral: Tensor, emotional: Tensor, rows: np.ndarray) -> None:
 def _content(covariance: Tensor, slopes: Tensor, rank: int) -> Tensor:
     """The main directions of a covariance [D, D] outside the span of the main ones of slopes [2T, D]."""
     _, strength, emotion = torch.linalg.svd(slopes.double(), full_matrices=False)
-    emotion = emotion[:EMOTION_DIRECTIONS][
-        strength[:EMOTION_DIRECTIONS] > 1e-9 * strength[0].clamp(min=1e-30)
-    ]
+    emotion = emotion[:EMOTION_DIRECTIONS][strength[:EMOTION_DIRECTIONS] > 1e-9 * strength[0].clamp(min=1e-30)]
     outside = torch.eye(len(covariance), dtype=torch.float64) - emotion.T @ emotion
     _, vectors = torch.linalg.eigh(outside @ covariance @ outside)
     rank = min(rank, len(covariance) - len(emotion))

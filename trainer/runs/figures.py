@@ -30,9 +30,7 @@ def data(table: PairTable) -> plt.Figure:
     figure, axes = _figure(2)
     for one, split, colour in zip(axes, ("train", "validation"), (TRAIN, VALIDATION), strict=True):
         rows = table.indexes(split)
-        places, counts = np.unique(
-            np.stack([table.valence[rows], table.arousal[rows]], 1), axis=0, return_counts=True
-        )
+        places, counts = np.unique(np.stack([table.valence[rows], table.arousal[rows]], 1), axis=0, return_counts=True)
         most = 500 if len(places) < 200 else 40
         one.scatter(*places.T, s=most * counts / counts.max() + 2, color=colour, alpha=0.75, linewidths=0)
         one.set_title(f"{split}: {len(rows):,} pairs at {len(places):,} places")
@@ -67,9 +65,7 @@ def weights(values: np.ndarray, effective: float) -> plt.Figure:
     figure, (axes,) = _figure()
     low, high = values.min() * 0.9, values.max() * 1.1
     axes.hist(values, bins=np.geomspace(low, high, 50), color=TRAIN)
-    axes.set(
-        xscale="log", yscale="log", xlabel="weight in the loss (their mean is 1)", ylabel="training pairs"
-    )
+    axes.set(xscale="log", yscale="log", xlabel="weight in the loss (their mean is 1)", ylabel="training pairs")
     for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         formatter("{x:g}")
     axes.axvline(1, color=VALIDATION, linewidth=1.2)
@@ -91,9 +87,7 @@ def losses(training: list[dict], validations: list[dict]) -> plt.Figure:
     if values:
         best = int(np.argmin(values))
         axes.plot(checked[best], values[best], "o", color=VALIDATION, markersize=9, fillstyle="none")
-        axes.annotate(
-            "best", (checked[best], values[best]), xytext=(0, 9), textcoords="offset points", ha="center"
-        )
+        axes.annotate("best", (checked[best], values[best]), xytext=(0, 9), textcoords="offset points", ha="center")
     axes.set(yscale="log", xlabel="step", ylabel="weighted loss", xlim=(0, None))
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:.3g}")
@@ -109,9 +103,7 @@ def sensitivity(maps: dict) -> plt.Figure:
     highest = max(np.max(maps["valence"]), np.max(maps["arousal"]))
     for one, name in zip(axes, ("valence", "arousal"), strict=True):
         values = np.array(maps[name]).T  # [A, V]: arousal upwards
-        image = one.imshow(
-            values, origin="lower", extent=(-3.5, 3.5, -3.5, 3.5), vmin=0, vmax=highest, cmap=MAP
-        )
+        image = one.imshow(values, origin="lower", extent=(-3.5, 3.5, -3.5, 3.5), vmin=0, vmax=highest, cmap=MAP)
         for (row, column), value in np.ndenumerate(values):
             ink = "white" if value < 0.6 * highest else "black"
             place = (maps["grid"][column], maps["grid"][row])

@@ -64,11 +64,7 @@ def read_data(settings: Settings, device: torch.device) -> Data:
         "sources": {name: table.source.count(name) for name in sources},
         "licences": {name: known.get(name.lower(), "not recorded: see its source") for name in sources},
         "encoder": {"name": store.manifest["encoder_name"], "sha256": store.manifest["encoder"]},
-        "features": {
-            "dtype": str(store.dtype).removeprefix("torch."),
-            "width": store.width,
-            "bytes": store.nbytes,
-        },
+        "features": {"dtype": str(store.dtype).removeprefix("torch."), "width": store.width, "bytes": store.nbytes},
         "weights": weights_range,
     }
     return Data(table, store, train, validation, weights, directions, summary)
@@ -123,10 +119,7 @@ def batch_indexes(pairs: np.ndarray, batch: int, step: int, seed: int) -> np.nda
     """
     places = np.arange(step * batch, (step + 1) * batch)
     epochs = places // len(pairs)
-    chosen = [
-        _order(seed, int(epoch), len(pairs))[places[epochs == epoch] % len(pairs)]
-        for epoch in np.unique(epochs)
-    ]
+    chosen = [_order(seed, int(epoch), len(pairs))[places[epochs == epoch] % len(pairs)] for epoch in np.unique(epochs)]
     return pairs[np.concatenate(chosen)]
 
 

@@ -83,9 +83,7 @@ def _read_json(path: Path, needed: dict) -> dict:
         for key in keys.split():
             value = value.get(key) if isinstance(value, dict) else None
         if not isinstance(value, kind):
-            raise TrainingError(
-                f"{path} is damaged ({keys.replace(' ', '.')} is missing or of another type): {again}."
-            )
+            raise TrainingError(f"{path} is damaged ({keys.replace(' ', '.')} is missing or of another type): {again}.")
     return found
 
 
@@ -125,11 +123,7 @@ def page(run: Path, found: dict, drawn: list[str]) -> str:
         summary=_summary(found),
         figures={name: _light_and_dark(run / "report", name) for name in drawn},
         validation=_best_and_last(found["validation"]),
-        tables={
-            "Settings": _flat(found["settings"]),
-            "Network": _flat(found["network"]),
-            "Provenance": _flat(kept),
-        },
+        tables={"Settings": _flat(found["settings"]), "Network": _flat(found["network"]), "Provenance": _flat(kept)},
     )
 
 
@@ -184,9 +178,7 @@ def write_report(run: Path, data: Path | None = None) -> Path:
     try:
         table = load_table(folder)
     except (DataError, OSError) as error:
-        raise TrainingError(
-            f"{error}\nIf the run's data was moved, give its new place with --data."
-        ) from error
+        raise TrainingError(f"{error}\nIf the run's data was moved, give its new place with --data.") from error
     if table.fingerprint() != found["data"]["fingerprint"]:
         raise TrainingError(
             f"{folder} holds other data than the run was trained on: give the right folder with --data."

@@ -26,19 +26,13 @@ class Settings:
     steps: int = setting(0, "run", "the number of steps instead of --epochs, if not 0")
 
     scale: float = setting(1.5, "loss", "s: the target is neutral + s (emotional - neutral)")
-    density_power: float = setting(
-        1.0, "loss", "p: weights are density^-p; equation 10: 1, released code: 2, none: 0"
-    )
-    bandwidth: str = setting(
-        "scaled", "loss", "kernel width: by the data's covariance, or as released", BANDWIDTHS
-    )
+    density_power: float = setting(1.0, "loss", "p: weights are density^-p; equation 10: 1, released code: 2, none: 0")
+    bandwidth: str = setting("scaled", "loss", "kernel width: by the data's covariance, or as released", BANDWIDTHS)
     weight_clip: float = setting(0.0, "loss", "the largest weight, where 1 is the mean; 0 is no limit")
     preserve: float = setting(0.0, "loss", "weight of the semantic-preservation term; 0 is none")
     preserve_rank: int = setting(64, "loss", "how many content directions that term protects")
 
-    block: str = setting(
-        "paper", "network", "order inside a block: equations 4-7, or as released", BLOCK_ORDERS
-    )
+    block: str = setting("paper", "network", "order inside a block: equations 4-7, or as released", BLOCK_ORDERS)
     width: int = setting(768, "network", "E, a multiple of 64")
     depth: int = setting(12, "network", "the number of blocks")
     emotion_tokens: int = setting(16, "network", "K, the tokens per axis")
@@ -49,34 +43,22 @@ class Settings:
     lr: float = setting(1e-3, "optimisation", "AdamW's learning rate")
     weight_decay: float = setting(1e-5, "optimisation", "AdamW's weight decay")
     warmup: int = setting(0, "optimisation", "steps in which the learning rate rises from 0")
-    schedule: str = setting(
-        "constant", "optimisation", "the learning rate after the warm-up", ("constant", "cosine")
-    )
+    schedule: str = setting("constant", "optimisation", "the learning rate after the warm-up", ("constant", "cosine"))
     clip_norm: float = setting(0.0, "optimisation", "the largest norm of the gradient; 0 is no limit")
     ema: float = setting(
         0.0, "optimisation", "decay of a moving average of the weights, which is then saved; 0 is none"
     )
-    seed: int = setting(
-        0, "optimisation", "decides the first weights, the order of the pairs and the dropout"
-    )
+    seed: int = setting(0, "optimisation", "decides the first weights, the order of the pairs and the dropout")
 
     device: str = setting("auto", "speed", "auto, cpu, cuda, cuda:1 ...")
-    precision: str = setting(
-        "auto", "speed", "auto: bfloat16 autocast where a GPU has it, else float32", PRECISIONS
-    )
+    precision: str = setting("auto", "speed", "auto: bfloat16 autocast where a GPU has it, else float32", PRECISIONS)
     compile: bool = setting(False, "speed", "compile the step with torch.compile")
-    accumulate: int = setting(
-        1, "speed", "parts that a process computes its share of the batch in, to save memory"
-    )
-    features_on_device: str = setting(
-        "auto", "speed", "features in GPU memory; auto: if half of it is enough", HOLD
-    )
+    accumulate: int = setting(1, "speed", "parts that a process computes its share of the batch in, to save memory")
+    features_on_device: str = setting("auto", "speed", "features in GPU memory; auto: if half of it is enough", HOLD)
 
     log_every: int = setting(20, "bookkeeping", "steps between two lines of metrics.jsonl")
     validate_every: int = setting(0, "bookkeeping", "steps between two validations; 0 is once per epoch")
-    save_minutes: float = setting(
-        5.0, "bookkeeping", "minutes between two checkpoints; 0 is at every line of metrics"
-    )
+    save_minutes: float = setting(5.0, "bookkeeping", "minutes between two checkpoints; 0 is at every line of metrics")
 
     def problems(self) -> list[str]:
         """Everything that is wrong with these settings, without looking at any file."""
@@ -87,10 +69,7 @@ class Settings:
             "width depth emotion_tokens emotion_hidden": (lambda x: 1 <= x <= MOST, f"from 1 to {MOST}"),
             "preserve_rank batch accumulate log_every": (lambda x: 1 <= x < 2**31, "at least 1, below 2^31"),
             "seed steps warmup validate_every": (lambda x: 0 <= x < 2**63, "0 or more, below 2^63"),
-            "density_power weight_clip preserve weight_decay clip_norm save_minutes": (
-                lambda x: x >= 0,
-                "0 or more",
-            ),
+            "density_power weight_clip preserve weight_decay clip_norm save_minutes": (lambda x: x >= 0, "0 or more"),
             "scale epochs lr": (lambda x: x > 0, "more than 0"),
             "dropout ema": (lambda x: 0 <= x < 1, "from 0 to below 1"),
         }
@@ -115,15 +94,12 @@ class Settings:
         if 0 < self.weight_clip < 1:
             found.append(f"--weight-clip is {self.weight_clip}: expected 0, or 1 (the mean weight) or more")
         if self.steps and self.warmup >= self.steps:
-            found.append(
-                f"--warmup is {self.warmup} and --steps is {self.steps}: expected fewer steps of warm-up"
-            )
+            found.append(f"--warmup is {self.warmup} and --steps is {self.steps}: expected fewer steps of warm-up")
         return found
 
     def as_json(self) -> dict:
         return {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in dataclasses.asdict(self).items()
+            name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(self).items()
         }
 
     def differences(self, earlier: dict) -> list[str]:

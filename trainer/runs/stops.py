@@ -11,9 +11,7 @@ from trainer.runs.logs import write_json
 from trainer.runs.settings import Settings
 
 
-def out_of_memory(
-    settings: Settings, processes: int, device: torch.device, pooled: int, kept: str
-) -> TrainingError:
+def out_of_memory(settings: Settings, processes: int, device: torch.device, pooled: int, kept: str) -> TrainingError:
     """The error for a step that does not fit the memory; `pooled` are the bytes of features on the device."""
     share = settings.batch // processes
     more = next((n for n in range(settings.accumulate + 1, share + 1) if share % n == 0), None)
@@ -56,9 +54,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def not_finite(
-    step: int, rows: np.ndarray, store: FeatureStore, path: Path, first: bool, kept: str
-) -> TrainingError:
+def not_finite(step: int, rows: np.ndarray, store: FeatureStore, path: Path, first: bool, kept: str) -> TrainingError:
     """The error for a loss that is not finite.
 
     Args:

@@ -83,9 +83,7 @@ class PairLoss(nn.Module):
         self.network, self.settings = network, settings
         self.register_buffer("content", content, persistent=False)
 
-    def forward(
-        self, neutral: Tensor, emotional: Tensor, valence: Tensor, arousal: Tensor, weight: Tensor
-    ) -> Tensor:
+    def forward(self, neutral: Tensor, emotional: Tensor, valence: Tensor, arousal: Tensor, weight: Tensor) -> Tensor:
         """Two [B, T, D] and three [B] to these pairs' share of the loss of a whole batch, a scalar."""
         neutral = neutral.float()  # half-precision features would round the residual away
         predicted, one = self.network(neutral, valence, arousal), self.settings
@@ -277,15 +275,11 @@ def _explained(training: Training):
     except NotFinite as error:
         rows = batch_indexes(training.data.train, settings.batch, error.step - 1, settings.seed)
         path = settings.out / "not_finite.json"
-        raise stops.not_finite(
-            error.step, rows, training.data.store, path, processes.first, kept()
-        ) from error
+        raise stops.not_finite(error.step, rows, training.data.store, path, processes.first, kept()) from error
     except RuntimeError as error:
         if stops.is_out_of_memory(error):
             pooled = 0 if training.loader.pool is None else training.data.store.nbytes
-            raise stops.out_of_memory(
-                settings, processes.count, training.machine.device, pooled, kept()
-            ) from error
+            raise stops.out_of_memory(settings, processes.count, training.machine.device, pooled, kept()) from error
         if processes.count > 1 and stops.is_lost_process(error):
             raise stops.lost_process(processes.rank, training.fit.step + 1, kept()) from error
         raise

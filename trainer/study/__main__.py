@@ -41,9 +41,7 @@ class Make:
         plans, tasks = key.participants, max(map(len, key.participants))
         print(f"  {len(plans)} plans of {tasks} tasks, about {minutes(plans)} minutes each")
         print(f"  try it: open {page} in a browser; participant 7's link ends in index.html?p=7")
-        print(
-            f"{self.out / 'key.json'}: keep it to yourself; it names the methods, and the analysis needs it"
-        )
+        print(f"{self.out / 'key.json'}: keep it to yourself; it names the methods, and the analysis needs it")
 
 
 @dataclass(frozen=True)

@@ -189,8 +189,7 @@ def analyse(answers: Answers, key: Key, seed: int = 0) -> dict[str, Any]:
         values = values_of(measure, answers.people, key)
         measures[measure.name] = {
             "methods": {
-                method: asdict(summarise(list(by_person.values()), seed))
-                for method, by_person in values.items()
+                method: asdict(summarise(list(by_person.values()), seed)) for method, by_person in values.items()
             },
             "always_zero": always_zero(measure, answers.people, key),
             "published": dict(measure.published),

@@ -92,9 +92,7 @@ def read_file(path: Path, key: Key) -> Participant:
             raise ValueError(f"{name} is missing or not of type {kind.__name__}: the file was changed")
     number = content["participant"]
     if not 1 <= number <= len(key.participants):
-        raise ValueError(
-            f"participant {number} is not one of 1 to {len(key.participants)}: the file was changed"
-        )
+        raise ValueError(f"participant {number} is not one of 1 to {len(key.participants)}: the file was changed")
     if content.pop("checksum") != checksum(content):
         raise ValueError("the checksum does not match: the file was changed or damaged after it was saved")
     return _participant(path.name, content, key.participants[number - 1])
@@ -144,9 +142,7 @@ def _participant(file: str, content: dict[str, Any], tasks: list[Task]) -> Parti
 def _entry(entry: Any, count: int, seen: set[int]) -> tuple[int, Any, float]:
     number = entry.get("task") if isinstance(entry, dict) else None
     if not _within(number, 0, count - 1, int):
-        raise ValueError(
-            f"an answer to task {number!r:.40}, which does not exist; the page did not make this file"
-        )
+        raise ValueError(f"an answer to task {number!r:.40}, which does not exist; the page did not make this file")
     if number in seen:
         raise ValueError(f"task {number} is answered twice; the page did not make this file")
     ms = entry.get("ms")
@@ -164,9 +160,7 @@ def _problem(task: Task, answer: Any) -> str | None:
         good = whole and sorted(answer) == sorted(task.images)
         return None if good else f"{answer!r:.80} is not an order of its pictures"
     if task.kind == "estimate":
-        good = (
-            isinstance(answer, list) and len(answer) == 2 and all(_within(value, -3, 3) for value in answer)
-        )
+        good = isinstance(answer, list) and len(answer) == 2 and all(_within(value, -3, 3) for value in answer)
         return None if good else f"{answer!r:.80} is not a point of the field"
     return None if _within(answer, 1, 5, int) else f"{answer!r:.80} is not a rating from 1 to 5"
 
@@ -181,9 +175,7 @@ def passes(task: Task, answer: Any) -> bool:
         return answer == task.check
     height, side = str(task.check).split()
     valence, arousal = answer
-    return (valence > 1 if side == "right" else valence < -1) and (
-        arousal > 1 if height == "top" else arousal < -1
-    )
+    return (valence > 1 if side == "right" else valence < -1) and (arousal > 1 if height == "top" else arousal < -1)
 
 
 # ---- a folder --------------------------------------------------------------------------------------
@@ -251,9 +243,7 @@ def _one_each(people: Iterable[Participant], notes: list[str]) -> list[Participa
 def _attentive(people: list[Participant], notes: list[str], allowed: int) -> list[Participant]:
     for person in people:
         if person.failed > allowed:
-            notes.append(
-                f"{person.file}: left out: failed {person.failed} of {person.checks} attention checks"
-            )
+            notes.append(f"{person.file}: left out: failed {person.failed} of {person.checks} attention checks")
     return [person for person in people if person.failed <= allowed]
 
 

@@ -109,9 +109,7 @@ def load_key(path: Path) -> Key:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(
-            f"{path}: not the key of a study. Expected the key.json that `make` wrote."
-        ) from error
+        raise DataError(f"{path}: not the key of a study. Expected the key.json that `make` wrote.") from error
     if key.study != written:
         raise DataError(
             f"{path}: was changed after it was written ({key.study} instead of {written}). Take the original."

@@ -50,9 +50,7 @@ def make_study(manifest: Path, out: Path, settings: StudySettings) -> Key:
     """
     out = Path(out)
     if out.exists():
-        raise DataError(
-            f"{out} exists already, and a study must not change once it is out. Choose another --out."
-        )
+        raise DataError(f"{out} exists already, and a study must not change once it is out. Choose another --out.")
     if not settings.title.strip():
         raise DataError("--title is empty: expected a heading for the page.")
     if not 64 <= settings.image_size <= 4096:
@@ -61,9 +59,7 @@ def make_study(manifest: Path, out: Path, settings: StudySettings) -> Key:
     plan = make_plan(take_stock(images), settings.amounts, settings.participants, settings.seed)
     key = _hide(images, plan, settings.seed)
     paths = {image.id: image.path for image in images}
-    pictures = _pictures(
-        {name: paths[picture.id] for name, picture in key.pictures.items()}, settings.image_size
-    )
+    pictures = _pictures({name: paths[picture.id] for name, picture in key.pictures.items()}, settings.image_size)
     page = _page(key, settings, pictures if settings.single_file else None)
     _write(out, key, page, {} if settings.single_file else pictures)
     return key
@@ -80,9 +76,7 @@ def _hide(images: list[Image], plan: list[list[Task]], seed: int) -> Key:
         values = asdict(known[id])
         del values["path"]
         pictures[name] = Picture(**values)
-    hidden = [
-        [replace(task, images=tuple(names[id] for id in task.images)) for task in tasks] for tasks in plan
-    ]
+    hidden = [[replace(task, images=tuple(names[id] for id in task.images)) for task in tasks] for tasks in plan]
     return Key(seed, pictures, hidden)
 
 
@@ -118,9 +112,7 @@ def _page(key: Key, settings: StudySettings, inlined: dict[str, bytes] | None) -
     # Safe in a script element, whatever a prompt holds.
     plan = json.dumps(_plan(key, settings, sources), ensure_ascii=False, separators=(",", ":"))
     plan = plan.replace("<", "\\u003c")
-    page = render(
-        PAGE / "page.html", title=settings.title, policy=policy, style=style, script=script, plan=plan
-    )
+    page = render(PAGE / "page.html", title=settings.title, policy=policy, style=style, script=script, plan=plan)
     if inlined and len(page) > LARGEST_PAGE:
         raise DataError(
             f"The file has {len(page) / 1e6:.0f} MB, more than phones open ({LARGEST_PAGE / 1e6:.0f} MB). Leave out "

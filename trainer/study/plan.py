@@ -23,13 +23,7 @@ from trainer.study.key import AXES, Task
 
 SERIES = 5  # pictures in a series
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
-PARTS = (
-    ("order", "valence"),
-    ("order", "arousal"),
-    ("estimate", None),
-    ("consistency", None),
-    ("smoothness", None),
-)
+PARTS = (("order", "valence"), ("order", "arousal"), ("estimate", None), ("consistency", None), ("smoothness", None))
 SECONDS = {"practice": 20, "order": 35, "estimate": 15, "consistency": 10, "smoothness": 12}
 """Roughly what a task takes a participant, for the consent text."""
 
@@ -46,17 +40,13 @@ class Amounts:
         "series of five to put in order, along each axis, for each method (%(default)s)", 2, metavar="N"
     )
     estimate: int = option("pictures to estimate, for each method (%(default)s)", 5, metavar="N")
-    consistency: int = option(
-        "pictures to rate against their prompt, for each method (%(default)s)", 4, metavar="N"
-    )
+    consistency: int = option("pictures to rate against their prompt, for each method (%(default)s)", 4, metavar="N")
     smoothness: int = option("series to rate, for each method (%(default)s)", 2, metavar="N")
 
     def problems(self) -> list[str]:
         """Everything that is wrong with the amounts."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        found = [
-            f"--{name} must be from 0 to 100, got {n}" for name, n in values.items() if not 0 <= n <= 100
-        ]
+        found = [f"--{name} must be from 0 to 100, got {n}" for name, n in values.items() if not 0 <= n <= 100]
         return found or ([] if any(values.values()) else ["nothing is asked: every amount is 0"])
 
 
@@ -219,9 +209,7 @@ def make_plan(stock: Stock, amounts: Amounts, participants: int, seed: int) -> l
     return plan[:participants]
 
 
-def _items(
-    stock: Stock, part: Part, amounts: Amounts, group: int, contents: Deck, points: Deck
-) -> list[Item]:
+def _items(stock: Stock, part: Part, amounts: Amounts, group: int, contents: Deck, points: Deck) -> list[Item]:
     """The items that a group meets in a part, equally many for each method."""
     kind, axis = part
     have = stock.contents(part)

@@ -131,9 +131,7 @@ def _answer(task: Task, key: Key, random: np.random.Generator, noise: float, see
     if task.kind == "practice":
         return True
     if task.check is not None:
-        return (
-            [CORNER[word] for word in reversed(task.check.split())] if task.kind == "estimate" else task.check
-        )
+        return [CORNER[word] for word in reversed(task.check.split())] if task.kind == "estimate" else task.check
     pictures = [key.pictures[name] for name in task.images]
     strength = 0.5 ** key.methods.index(pictures[0].method)
     faded = [strength * np.array([picture.valence, picture.arousal]) for picture in pictures]

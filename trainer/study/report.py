@@ -93,9 +93,7 @@ def as_text(found: dict[str, Any]) -> str:
     parts = []
     for heading, words, table in sections(found):
         wrapped = "\n".join(textwrap.fill(line, 110) for line in words.splitlines())
-        parts.append(
-            f"{heading.upper()}\n{wrapped}" + (f"\n\n{_aligned(*table)}" if table and table[1] else "")
-        )
+        parts.append(f"{heading.upper()}\n{wrapped}" + (f"\n\n{_aligned(*table)}" if table and table[1] else ""))
     return "\n\n".join(parts)
 
 
@@ -103,8 +101,7 @@ def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = [head, ["-" * width for width in widths], *rows]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
 
 
@@ -112,7 +109,5 @@ def as_markdown(found: dict[str, Any]) -> str:
     parts = []
     for level, (heading, words, table) in enumerate(sections(found)):
         text = f"{'#' if level == 0 else '##'} {heading}\n\n{words}"
-        parts.append(
-            text + (f"\n\n{markdown.table(*table, 'l' * len(table[0]))}" if table and table[1] else "")
-        )
+        parts.append(text + (f"\n\n{markdown.table(*table, 'l' * len(table[0]))}" if table and table[1] else ""))
     return "\n\n".join(parts) + "\n"

@@ -10,11 +10,7 @@ from trainer.evaluation.results import ALWAYS_0
 from trainer.tables.figures import Found
 
 NAME = "figure-10"
-PANELS = {
-    "slope": ("V slope", "A slope"),
-    "error": ("V-Error", "A-Error"),
-    "content": ("content", "CLIPScore"),
-}
+PANELS = {"slope": ("V slope", "A slope"), "error": ("V-Error", "A-Error"), "content": ("content", "CLIPScore")}
 
 
 def draw_curve(found: Found, scales: dict[str, float], folder: Path) -> None:

@@ -62,9 +62,7 @@ def measures_of(settings: TablesSettings) -> Measures:
         measures, clip, lpips = read_by(reader), CLIP_SCORES, "alex"
     else:
         measures = miniature_measures(settings.run, device)
-    return add_scores(
-        measures, settings.clip or clip, settings.lpips or lpips, settings.lpips_weights, device
-    )
+    return add_scores(measures, settings.clip or clip, settings.lpips or lpips, settings.lpips_weights, device)
 
 
 def _possible(settings: TablesSettings, names: list[str]) -> tuple[list[str], int]:

@@ -78,9 +78,7 @@ def simulated(out: Path, scores: Scores, drawings: Sequence[Drawing]) -> dict:
         DataError: There are too few pictures for a study.
     """
     firsts = {d.method: d.row for d in drawings if d.seed == 0}
-    chosen = [
-        replace(image, method=firsts[image.method]) for image in scores.images if image.method in firsts
-    ]
+    chosen = [replace(image, method=firsts[image.method]) for image in scores.images if image.method in firsts]
     if {image.method for image in chosen} != {OURS, REWRITING}:
         raise DataError(f"Table 3 compares {OURS} and {REWRITING}, but one of them has no pictures.")
     key, folder = _study(out, chosen)
@@ -110,9 +108,7 @@ def shown(found: dict[str, Any], command: str) -> str:
     how = SIMULATED if found["simulated"] else ASKED
     head, rows = methods_table(found)
     answered = [
-        row[: -len(PUBLISHED)]
-        for row in rows
-        if any(cell != "no answers" for cell in row[1 : -len(PUBLISHED) - 1])
+        row[: -len(PUBLISHED)] for row in rows if any(cell != "no answers" for cell in row[1 : -len(PUBLISHED) - 1])
     ]
     parts = [how.format(**found, methods=" and ".join(methods), noise=NOISE), METHODS]
     tests, every = comparisons_table(found)

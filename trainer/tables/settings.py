@@ -44,16 +44,12 @@ class TablesSettings:
         action="extend",
     )
     rewritten: Path | None = option("of python -m trainer.baselines rewrite", None, SDXL, metavar="FILE")
-    reader: str | None = option(
-        "reads valence and arousal (see trainer.evaluate)", None, SDXL, metavar="FILE"
-    )
+    reader: str | None = option("reads valence and arousal (see trainer.evaluate)", None, SDXL, metavar="FILE")
     backbone: str | None = option("the reader's image model", None, SDXL, metavar="ID")
     lpips: str | None = option("network of LPIPS (alex)", None, SDXL, choices=LPIPS)
     lpips_weights: Path | None = option("its weights", None, SDXL, metavar="FILE")
 
-    clip: str | None = option(
-        "CLIP for CLIPScore and CLIP-IQA (none on the miniature)", None, BOTH, metavar="ID"
-    )
+    clip: str | None = option("CLIP for CLIPScore and CLIP-IQA (none on the miniature)", None, BOTH, metavar="ID")
     answers: Path | None = option("table 3: people's files, with --key", None, BOTH, metavar="FOLDER")
     key: Path | None = option("table 3: the study's key.json", None, BOTH, metavar="FILE")
 

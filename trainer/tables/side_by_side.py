@@ -32,9 +32,7 @@ def draw_side_by_side(manifest: Path, drawings: Sequence[Drawing], folder: Path)
 
 
 def _figure(images: Sequence[Image], titles: dict[str, str]) -> plt.Figure:
-    valences, arousals = (
-        [(axis, value) for value in sorted({getattr(i, axis) for i in images})] for axis in AXES
-    )
+    valences, arousals = ([(axis, value) for value in sorted({getattr(i, axis) for i in images})] for axis in AXES)
     columns = [*valences, None, *arousals]  # None is a gap between the axes
     figure, panels = plt.subplots(
         len(titles),

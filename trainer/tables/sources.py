@@ -56,10 +56,7 @@ class Miniature:
             return [Drawing(row, row)]
         if fitted_as(row) not in VARIANTS and row not in BASELINES:
             return []
-        return [
-            Drawing(row, method_name(row, seed), self.network(row, seed), seed)
-            for seed in range(self.networks)
-        ]
+        return [Drawing(row, method_name(row, seed), self.network(row, seed), seed) for seed in range(self.networks)]
 
     def network(self, row: str, seed: int) -> Path:
         folder = (
@@ -115,10 +112,7 @@ class Sdxl:
     def drawings(self, row: str) -> list[Drawing]:
         if row not in NETWORKS:
             return [] if row == REWRITING and not self.rewritten else [Drawing(row, row)]
-        return [
-            Drawing(row, method_name(row, seed), path, seed)
-            for seed, path in enumerate(self.files.get(row, []))
-        ]
+        return [Drawing(row, method_name(row, seed), path, seed) for seed, path in enumerate(self.files.get(row, []))]
 
     def is_fitted(self, drawing: Drawing) -> bool:
         return drawing.network is None or drawing.network.is_file()

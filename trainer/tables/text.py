@@ -19,17 +19,10 @@ def shown(found: Found, command: str) -> str:
     rows, tested = found.rows, {key[1:] for key in found.tests}
     titles = {name: [row.title] for name, row in rows.items()}
     counts = {name: [row.title, str(len(row.seeds) or NOTHING)] for name, row in rows.items()}
-    parts = [
-        _how(found),
-        _table(found, counts, _value, "networks"),
-        INTERVALS,
-        _table(found, titles, _interval),
-    ]
+    parts = [_how(found), _table(found, counts, _value, "networks"), INTERVALS, _table(found, titles, _interval)]
     if ours := {name: title for name, title in titles.items() if (name, OURS) in tested}:
         parts += [TESTS, _table(found, ours, _against_ours)]
-    if pairs := {
-        pair: [" − ".join(rows[name].title for name in pair)] for pair in found.pairs if pair in tested
-    }:
+    if pairs := {pair: [" − ".join(rows[name].title for name in pair)] for pair in found.pairs if pair in tested}:
         parts += [FURTHER, _table(found, pairs, _pair)]
     parts += [f"Note: {note}" for note in found.notes]
     return "\n\n".join([*parts, f"Made by `{command}`."])

@@ -204,9 +204,7 @@ def _forest(world: World, generator: np.random.Generator) -> None:
     for layer, haze in ((0, 0.45), (1, 0.12)):
         tint = mix(leaf, world.sky()[1], haze + 0.2 * mood.calm)
         firs = []
-        for x, tall in zip(
-            _edges(generator, 10, 0.02 + 0.1 * layer), generator.uniform(0.22, 0.36, 10), strict=True
-        ):
+        for x, tall in zip(_edges(generator, 10, 0.02 + 0.1 * layer), generator.uniform(0.22, 0.36, 10), strict=True):
             firs += _fir(x, h + 0.03, tall + 0.06 * layer, world.wind * 0.25, mood.gloom)
         world.brush.fill(firs, mix(tint, WHITE, 0.08), tint * 0.75)
 
@@ -331,11 +329,4 @@ def _ground_detail(world: World, generator: np.random.Generator, ground: np.ndar
         world.brush.fill(heads, colour(tint), alpha=mood.joy)
 
 
-_STANDING = {
-    "meadow": _bushes,
-    "forest": _forest,
-    "beach": _palms,
-    "desert": _cacti,
-    "snow": _firs,
-    "town": _skyline,
-}
+_STANDING = {"meadow": _bushes, "forest": _forest, "beach": _palms, "desert": _cacti, "snow": _firs, "town": _skyline}

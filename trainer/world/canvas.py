@@ -31,9 +31,7 @@ def mix(a, b, t: float):
 
 def _hermite_basis(steps: int) -> np.ndarray:
     t = np.arange(steps)[:, None] / steps
-    return (
-        np.hstack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2]) / 2
-    )
+    return np.hstack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2]) / 2
 
 
 _BASIS = _hermite_basis(6)
@@ -83,9 +81,7 @@ def ribbon(points: Points, width: float, end: float | None = None) -> np.ndarray
     return np.concatenate([p + side, (p - side)[::-1]])
 
 
-def dashes(
-    start: np.ndarray, end: np.ndarray, width: np.ndarray | float, tip: float = 1.0
-) -> list[np.ndarray]:
+def dashes(start: np.ndarray, end: np.ndarray, width: np.ndarray | float, tip: float = 1.0) -> list[np.ndarray]:
     """Many straight strokes at once, from start [N, 2] to end [N, 2]; `tip` times as wide at the end."""
     along = end - start
     length = np.maximum(np.sqrt((along**2).sum(1)), 1e-9)
@@ -95,9 +91,7 @@ def dashes(
 
 def dots(x: np.ndarray, y: np.ndarray, r: np.ndarray | float) -> list[np.ndarray]:
     """Many small discs at once (octagons), at x [N], y [N]."""
-    return list(
-        _CIRCLE[None, ::4] * np.broadcast_to(r, x.shape)[:, None, None] + np.stack([x, y], 1)[:, None]
-    )
+    return list(_CIRCLE[None, ::4] * np.broadcast_to(r, x.shape)[:, None, None] + np.stack([x, y], 1)[:, None])
 
 
 def between(x: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
@@ -199,9 +193,7 @@ class Brush:
         """Fills an ellipse; further arguments as in `fill`."""
         self.fill(ellipse(x, y, rx, ry, angle), *paint, **options)
 
-    def line(
-        self, points: Points, width: float, tint: np.ndarray, end: float | None = None, **options
-    ) -> None:
+    def line(self, points: Points, width: float, tint: np.ndarray, end: float | None = None, **options) -> None:
         """Draws a smooth stroke through the points; further options as in `fill`."""
         path = curve(points) if len(points) > 2 else np.asarray(points, dtype=np.float64)
         self.fill(ribbon(path, width, end), tint, **options)

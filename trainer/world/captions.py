@@ -195,9 +195,7 @@ def emotional_caption(scene: Scene, valence: float, arousal: float, seed: int) -
     mood = _phrase(MOODS, at, generator)
     weather = _phrase(WEATHER, at, generator)
     if scene.setting == "snow":
-        weather = (
-            weather.replace("rain from", "snow from").replace(" rain", " snow").replace("drizzle", "flurries")
-        )
+        weather = weather.replace("rain from", "snow from").replace(" rain", " snow").replace("drizzle", "flurries")
     state = _phrase(states, at, generator)
     light = _phrase(LIGHT, at[:1], generator)
     motion = _phrase(MOTION, at[1:], generator)

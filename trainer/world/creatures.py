@@ -6,19 +6,7 @@ import math
 
 import numpy as np
 
-from trainer.world.canvas import (
-    INK,
-    Brush,
-    between,
-    colour,
-    curve,
-    ellipse,
-    mirrored,
-    mix,
-    ribbon,
-    ring,
-    spiky,
-)
+from trainer.world.canvas import INK, Brush, between, colour, curve, ellipse, mirrored, mix, ribbon, ring, spiky
 from trainer.world.world import Mood, World
 
 WHITE = colour("#ffffff")
@@ -36,9 +24,7 @@ def eye(brush: Brush, mood: Mood, x: float, y: float, r: float, iris: np.ndarray
     arch = 1 - s**2
     smile = 0.35 * mood.joy
     upper = y + r * (0.25 - smile - tall * opening * 1.15 * arch**0.7 - 0.25 * s**2 + smile * s**2)
-    lower = y + r * (
-        0.25 - smile * 1.2 + tall * opening * 0.75 * arch**0.7 - 0.25 * s**2 + 0.02 + smile * s**2
-    )
+    lower = y + r * (0.25 - smile * 1.2 + tall * opening * 0.75 * arch**0.7 - 0.25 * s**2 + 0.02 + smile * s**2)
     px = x + r * s
     brush.fill(between(px, upper, lower), WHITE * 0.98, WHITE * 0.9)
     for radius, tint in ((0.68 - 0.10 * mood.energy, iris), (0.40 - 0.18 * mood.energy, INK)):
@@ -299,9 +285,7 @@ def _bird_head(head: Brush, mood: Mood, plume: np.ndarray) -> None:
     head.fill([[0.10, -0.015], [0.23, 0.005 - gape], [0.10, 0.02]], beak, ink=0.4)
     head.fill([[0.10, 0.005], [0.21, 0.02 + gape * 0.8], [0.09, 0.045]], beak * 0.8)
     high = -0.13 - 0.11 * mood.energy
-    crest = [
-        ((-0.06 + 0.04 * k, -0.09), (-0.10 + 0.05 * k, high), (-0.01 + 0.04 * k, -0.10)) for k in range(3)
-    ]
+    crest = [((-0.06 + 0.04 * k, -0.09), (-0.10 + 0.05 * k, high), (-0.01 + 0.04 * k, -0.10)) for k in range(3)]
     head.fill(crest, plume * 0.85)
     head.ball(0, 0, 0.125, 0.12, mix(plume, WHITE, 0.15), plume * 0.9, ink=0.5)
     eye(head, mood, 0.035, -0.015, 0.052, colour("#4a3020"), 1.0)

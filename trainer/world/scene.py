@@ -58,9 +58,7 @@ class Scene:
         seen in training, and only the combination of all three is new.
         """
         subject, setting = SUBJECTS.index(self.subject), SETTINGS.index(self.setting)
-        return (subject + setting) % 2 == 0 and (subject + setting // 2) % len(TIMES) == TIMES.index(
-            self.time
-        )
+        return (subject + setting) % 2 == 0 and (subject + setting // 2) % len(TIMES) == TIMES.index(self.time)
 
 
 def check_emotion(valence: float, arousal: float) -> tuple[float, float]:

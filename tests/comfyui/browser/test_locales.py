@@ -29,9 +29,7 @@ TITLE = """() => {
 
 def english_texts(server: Server) -> dict:
     """The nodes' texts in the form of a nodeDefs.json."""
-    ours = {
-        name: node for name, node in server.get("/object_info").items() if name.startswith("EmotiCrafter")
-    }
+    ours = {name: node for name, node in server.get("/object_info").items() if name.startswith("EmotiCrafter")}
     return {name: node_texts(node) for name, node in ours.items()}
 
 
@@ -41,8 +39,7 @@ def node_texts(node: dict) -> dict:
     if specs:
         # (Emotion Preset tells mistakes of the user's file in further lines)
         texts["inputs"] = {
-            name: {"name": name, "tooltip": options["tooltip"].split("\n! ")[0]}
-            for name, (_, options) in specs.items()
+            name: {"name": name, "tooltip": options["tooltip"].split("\n! ")[0]} for name, (_, options) in specs.items()
         }
     for index, (name, kind) in enumerate(zip(node["output_name"], node["output"], strict=True)):
         own_name = {"name": name} if name != kind else {}  # else the interface shows the kind's name
@@ -54,9 +51,7 @@ def test_the_english_texts_are_those_that_were_translated(server):
     found = english_texts(server)
     if found != json.loads(REFERENCE.read_text("utf-8")):
         FOUND.parent.mkdir(exist_ok=True)
-        FOUND.write_text(
-            json.dumps(found, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
-        )
+        FOUND.write_text(json.dumps(found, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
         pytest.fail(
             "The nodes say something else than was translated. Copy output/node_texts.json over "
             "tests/reference/node_texts.json, and change what differs in every locales/*/nodeDefs.json."

@@ -39,9 +39,7 @@ def test_the_numbers_can_be_read_and_fit_at_any_zoom_that_shows_them(ui, scale):
     pad = ui.pad(node)
     ui.view(scale, (200, 100))
     pad.shows(-1.85, -2.25)
-    ui.until(
-        "(selector) => document.querySelector(selector).style.getPropertyValue('--magnify')", pad.selector
-    )
+    ui.until("(selector) => document.querySelector(selector).style.getPropertyValue('--magnify')", pad.selector)
     numbers, whole = (each.bounding_box() for each in (pad.element.locator(".numbers"), pad.element))
     assert numbers["height"] >= 9.5
     assert numbers["x"] >= whole["x"]

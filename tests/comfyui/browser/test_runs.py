@@ -26,9 +26,7 @@ def test_a_run_from_the_page_makes_a_picture_of_the_point(ui, shown_by):
         ui.page.keyboard.press("Control+Enter")
         run = wait_for_run(shown_by, seen)
         seen.add(run["prompt"][1])
-        [inputs] = [
-            n["inputs"] for n in run["prompt"][2].values() if n["class_type"] == "EmotiCrafterConditioning"
-        ]
+        [inputs] = [n["inputs"] for n in run["prompt"][2].values() if n["class_type"] == "EmotiCrafterConditioning"]
         assert (inputs["valence"], inputs["arousal"]) == place
         assert [image for output in run["outputs"].values() for image in output["images"]]
 
@@ -81,9 +79,7 @@ def test_read_emotion_shows_its_readings_after_a_run(ui, shown_by):
     assert ui.prompt()["EmotiCrafterReadEmotion"].keys() == {"images", "reader"}
     ui.settle()
     box = ui.page.locator(".emoticrafter-reading").bounding_box()
-    bottom = ui.run(
-        "(id) => { const node = app.graph.getNodeById(id); return node.pos[1] + node.size[1]; }", node
-    )
+    bottom = ui.run("(id) => { const node = app.graph.getNodeById(id); return node.pos[1] + node.size[1]; }", node)
     top = ui.run("() => app.canvas.canvas.getBoundingClientRect().top")
     assert box["y"] + box["height"] <= top + bottom, "the text hangs out of its node"
     ui.screenshot("reading")

@@ -75,21 +75,8 @@ def linked_values(workflow: dict) -> dict:
         assert node["inputs"][slot]["name"] == axis
         node["inputs"][slot]["link"] = link
         outputs.append({"name": axis, "type": "FLOAT", "links": [link]})
-    point = {
-        "id": 99,
-        "type": "EmotiCrafterValenceArousal",
-        "pos": [400, 900],
-        "size": [300, 400],
-        "flags": {},
-    }
-    point |= {
-        "order": 0,
-        "mode": 0,
-        "inputs": [],
-        "outputs": outputs,
-        "properties": {},
-        "widgets_values": [2, -1],
-    }
+    point = {"id": 99, "type": "EmotiCrafterValenceArousal", "pos": [400, 900], "size": [300, 400], "flags": {}}
+    point |= {"order": 0, "mode": 0, "inputs": [], "outputs": outputs, "properties": {}, "widgets_values": [2, -1]}
     linked["nodes"].append(point)
     return linked | {"last_node_id": 99, "last_link_id": 902}
 
@@ -109,9 +96,7 @@ def test_a_saved_graph_is_the_same_when_loaded_again(ui):
         [-2, 2],
     ]
     if ui.renderer == "canvas":  # Nodes 2.0 lays out anew what it loads
-        assert [node["size"] for node in ui.serialized()["nodes"]] == [
-            node["size"] for node in saved["nodes"]
-        ]
+        assert [node["size"] for node in ui.serialized()["nodes"]] == [node["size"] for node in saved["nodes"]]
 
 
 def test_a_copy_has_a_pad_of_its_own(ui):
@@ -145,10 +130,7 @@ def test_with_a_linked_input_it_shows_the_other_node_s_point_and_cannot_be_moved
     ui.pad(source).drag((1.5, -1), (-2, 1))
     pad.shows(-2, 1)
     ui.screenshot("linked")
-    ui.run(
-        "(id) => { const n = app.graph.getNodeById(id); n.inputs.forEach((_, i) => n.disconnectInput(i)); }",
-        node,
-    )
+    ui.run("(id) => { const n = app.graph.getNodeById(id); n.inputs.forEach((_, i) => n.disconnectInput(i)); }", node)
     pad.is_free()
     pad.shows(0.5, 0.5)
 

@@ -45,9 +45,7 @@ def check_values(ui, name: str) -> None:
             later = PADS[node["type"]][len(values) - 2 :]  # inputs that were added after it was saved
             assert saved[node["id"]]["widgets_values"] == values + later
             ui.pad(node["id"]).shows(*values[:2])
-    missing = (
-        "() => app.graph.nodes.filter((n) => !LiteGraph.registered_node_types[n.type]).map((n) => n.type)"
-    )
+    missing = "() => app.graph.nodes.filter((n) => !LiteGraph.registered_node_types[n.type]).map((n) => n.type)"
     assert ui.run(missing) == []
 
 
@@ -71,9 +69,7 @@ def check_view(ui, name: str) -> None:
 
 
 def check_pads_are_free(ui) -> None:
-    boxes = ui.run(
-        "() => app.graph.nodes.map((n) => [n.type, n.pos[0], n.pos[1] - 30, n.size[0], n.size[1] + 30])"
-    )
+    boxes = ui.run("() => app.graph.nodes.map((n) => [n.type, n.pos[0], n.pos[1] - 30, n.size[0], n.size[1] + 30])")
     for one, other in itertools.combinations(boxes, 2):
         if PADS.keys() & {one[0], other[0]}:
             (_, x, y, width, height), (_, x2, y2, width2, height2) = one, other

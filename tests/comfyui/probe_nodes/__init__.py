@@ -32,11 +32,7 @@ def told(value) -> str:
 def reported(features, extra: dict) -> dict:
     report = {"shape": None, "extra": {key: told(value) for key, value in extra.items()}}
     if features is not None:
-        report |= {
-            "shape": list(features.shape),
-            "dtype": str(features.dtype),
-            "device": str(features.device),
-        }
+        report |= {"shape": list(features.shape), "dtype": str(features.dtype), "device": str(features.device)}
         report |= {"sha256": fingerprint(features), "sum": features.double().sum().item()}
     return report
 
@@ -122,9 +118,7 @@ class ProbeTruncate:
     CATEGORY = "tests"
     FUNCTION = "cut"
     RETURN_TYPES = ("EMOTION_NETWORK",)
-    INPUT_TYPES = classmethod(
-        lambda cls: {"required": {"network": ("EMOTION_NETWORK",), "path": ("STRING", {})}}
-    )
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"network": ("EMOTION_NETWORK",), "path": ("STRING", {})}})
 
     def cut(self, network, path):
         os.truncate(path, 1)
@@ -180,9 +174,7 @@ class ProbeRunsReport:
     def report(self, after):
         for hook in ProbeRuns.hooks:
             hook.remove()
-        return {
-            "ui": {"report": [{"encoded": list(ProbeRuns.encoded), "injected": list(ProbeRuns.injected)}]}
-        }
+        return {"ui": {"report": [{"encoded": list(ProbeRuns.encoded), "injected": list(ProbeRuns.injected)}]}}
 
 
 class ProbeControlNet:
@@ -280,9 +272,7 @@ class ProbeCouple:
     CATEGORY = "tests"
     FUNCTION = "couple"
     RETURN_TYPES = ("CONDITIONING",)
-    INPUT_TYPES = classmethod(
-        lambda cls: {"required": dict.fromkeys(("conditioning", "part"), ("CONDITIONING",))}
-    )
+    INPUT_TYPES = classmethod(lambda cls: {"required": dict.fromkeys(("conditioning", "part"), ("CONDITIONING",))})
 
     def couple(self, conditioning, part):
         group = comfy.hooks.HookGroup()
