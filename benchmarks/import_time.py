@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import tempfile
 
-from scripts.comfyui import ROOT, comfyui_folder, comfyui_python
+from scripts.installation import ROOT, comfyui_folder, comfyui_python
 
 MARK = "---- the pack ----"
 PROGRAM = """

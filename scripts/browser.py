@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
-from scripts.comfyui import CACHE, SetupError, comfyui_folder, python_in  # noqa: E402
+from scripts.installation import CACHE, SetupError, comfyui_folder, python_in  # noqa: E402
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
 PACKAGE = "chromium"

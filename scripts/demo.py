@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
 from emoticrafter.files import write_atomically  # noqa: E402
-from scripts import comfyui, server, workflow  # noqa: E402
+from scripts import installation, server, workflow  # noqa: E402
 
 WORKFLOW = ROOT / "workflows" / "try_it_miniature.json"
 WEIGHTS = ROOT / "miniature" / "unet.safetensors"
@@ -267,10 +267,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _continue_in_environment() -> None:
     """Install what is missing and continue in .venv/, whichever Python started this."""
-    comfyui.install()
-    if Path(sys.prefix).resolve() == comfyui.ENVIRONMENT.resolve():
+    installation.install()
+    if Path(sys.prefix).resolve() == installation.ENVIRONMENT.resolve():
         return
-    command = [str(comfyui.python_in(comfyui.ENVIRONMENT)), str(Path(__file__).resolve()), *sys.argv[1:]]
+    command = [str(installation.python_in(installation.ENVIRONMENT)), str(Path(__file__).resolve()), *sys.argv[1:]]
     if os.name == "nt":  # execv there would return to the shell before the demo is over
         sys.exit(subprocess.call(command))
     os.execv(command[0], command)  # noqa: S606
@@ -284,7 +284,7 @@ def main() -> None:
         _continue_in_environment()
         for path in run(options):
             print(f"Wrote {path}")
-    except (comfyui.SetupError, DemoError, workflow.WorkflowError) as error:
+    except (installation.SetupError, DemoError, workflow.WorkflowError) as error:
         sys.exit(f"error: {error}")
     except server.PromptError as error:
         sys.exit(f"error: ComfyUI could not make a picture. {error}")

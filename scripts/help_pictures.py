@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
 from emoticrafter.files import write_atomically  # noqa: E402
-from scripts import comfyui, server  # noqa: E402
+from scripts import installation, server  # noqa: E402
 from scripts.help_graphs import FIGURES, ROWS, Graph  # noqa: E402
 from scripts.help_scenes import SCENES, TEMPLATE, photographs  # noqa: E402
 
@@ -105,7 +105,7 @@ def write(content: bytes, name: str) -> None:
 
 def draw(names: list[str]) -> None:
     if set(names) - SCENES.keys() - {"route"} and not WEIGHTS.is_file():
-        raise comfyui.SetupError(f"{WEIGHTS} is missing: is this a complete checkout?")
+        raise installation.SetupError(f"{WEIGHTS} is missing: is this a complete checkout?")
     with tempfile.TemporaryDirectory(prefix="emoticrafter-pictures-") as base:
         running = server.Server(Path(base))
         for file in LISTED:
@@ -131,7 +131,7 @@ def main() -> None:
         parser.error(f"there is no {unknown[0]!r}: expected one of {', '.join(known)}")
     try:
         draw(names)
-    except comfyui.SetupError as error:
+    except installation.SetupError as error:
         sys.exit(f"error: {error}")
     except server.PromptError as error:
         sys.exit(f"error: ComfyUI could not make a picture. {error}")

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
-from scripts.comfyui import ROOT, SetupError, comfyui_folder, comfyui_python
+from scripts.installation import ROOT, SetupError, comfyui_folder, comfyui_python
 
 PACK_NAME = "emoticrafter-comfyui"  # as people's folders are named: hyphens do not matter
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "output", "data", "runs", "dist", "build")

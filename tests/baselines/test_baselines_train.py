@@ -34,6 +34,7 @@ from trainer.miniature.models import size_and_crop
 from trainer.miniature.pipeline import train as train_miniature
 from trainer.miniature.recipe import TINY
 from trainer.painters import sdxl as draw_sdxl
+from trainer.painters.draw import load_painter
 from trainer.painters.plan import grid, plan
 from trainer.painters.settings import MiniatureSettings, SdxlSettings
 from trainer.runs.run import Run, fit, small_schedule
@@ -348,7 +349,7 @@ def test_generate_draws_with_a_baseline(run, source, sdxl, method, tmp_path, mon
     ):
         path = tmp_path / f"{name}.safetensors"
         save_baseline(roughen(make_baseline(Settings(method, **TINY_SETTINGS), base)), path)
-        painter = dataclasses.replace(settings, network=path).make("cpu")
+        painter = load_painter(dataclasses.replace(settings, network=path), "cpu")
         pictures = {picture.tobytes() for picture in painter.draw(tasks)}
         assert len(pictures) == len(tasks) == 4, name
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.comfyui import comfyui_folder, prepare
+from scripts.installation import comfyui_folder, prepare
 from scripts.server import Server
 from scripts.stand_ins import write_stand_ins
 

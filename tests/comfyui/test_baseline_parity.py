@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from emoticrafter.research.baselines import METHODS, TextualInversion, load_baseline, save_baseline, scaled
-from scripts.comfyui import comfyui_folder, comfyui_python
+from scripts.installation import comfyui_folder, comfyui_python
 from trainer.baselines.base import load_base
 from trainer.baselines.patches import applied, read_prompts
 from trainer.baselines.settings import Settings

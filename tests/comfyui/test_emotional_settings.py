@@ -10,7 +10,7 @@ import torch
 
 from emoticrafter import EmotionNetwork, NetworkConfig
 from emoticrafter.conditioning import inject_emotion
-from scripts.comfyui import comfyui_folder, comfyui_python
+from scripts.installation import comfyui_folder, comfyui_python
 from scripts.server import PromptError
 from scripts.stand_ins import swap_loaders
 from scripts.workflow import set_inputs, to_prompt

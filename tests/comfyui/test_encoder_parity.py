@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from scripts.comfyui import comfyui_folder, comfyui_python
+from scripts.installation import comfyui_folder, comfyui_python
 from trainer.features.encoders import load_encoders
 
 SIZES = {  # of the two encoders, by ComfyUI's names for their options

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.comfyui import comfyui_folder
+from scripts.installation import comfyui_folder
 from scripts.server import PromptError
 from tests.comfyui.graphs import Graph
 

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from emoticrafter import EmotionNetwork, NetworkConfig, save_network
-from scripts.comfyui import comfyui_folder, comfyui_python
+from scripts.installation import comfyui_folder, comfyui_python
 from trainer.miniature.export import export_model
 from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
 from trainer.miniature.recipe import TINY

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from scripts import demo, workflow
-from scripts.comfyui import comfyui_folder
+from scripts.installation import comfyui_folder
 from scripts.server import PromptError, Server
 from scripts.stand_ins import IMAGE_NAME, NETWORK_NAME, write_lora
 from tests.comfyui.graphs import Graph, pictures, report

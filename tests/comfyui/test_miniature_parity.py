@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from scripts.comfyui import comfyui_folder, comfyui_python
+from scripts.installation import comfyui_folder, comfyui_python
 from trainer.features.encoders import load_encoders
 from trainer.miniature.export import export_model
 from trainer.miniature.folders import save_generator

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.comfyui import ROOT, comfyui_folder, comfyui_python
+from scripts.installation import ROOT, comfyui_folder, comfyui_python
 from scripts.server import PACK_NAME, PromptError, Server
 from scripts.stand_ins import NETWORK_NAME, write_network
 from tests.comfyui.graphs import Graph, report

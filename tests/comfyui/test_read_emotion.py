@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from emoticrafter.figures.drawing import draw_grid
 from emoticrafter.figures.plane import draw_map
 from emoticrafter.research.readers import ClipHeads, Reader, read_pictures, save_heads
-from scripts.comfyui import ROOT
+from scripts.installation import ROOT
 from scripts.server import PromptError
 from tests.comfyui.graphs import SIZE, Graph, pictures, report
 

@@ -19,7 +19,7 @@ from trainer.core.processes import Processes
 from trainer.core.rows import DataError
 from trainer.evaluation.manifest import read_manifest
 from trainer.generate import main
-from trainer.painters.draw import Job, complete, draw
+from trainer.painters.draw import Job, complete, draw, load_painter
 from trainer.painters.plan import LEVELS, PLAIN, PROMPTS, estimate, grid, plan, read_prompts, share
 from trainer.painters.settings import MiniatureSettings, SdxlSettings
 from trainer.painters.store import Store
@@ -34,7 +34,7 @@ def painted(tmp_path, monkeypatch):
 
     def run(*arguments, painter=None, out="images"):
         painter = painter or Paints()
-        monkeypatch.setattr(SdxlSettings, "make", lambda settings, device: painter)
+        monkeypatch.setattr("trainer.painters.draw.load_painter", lambda settings, device: painter)
         command = ["sdxl", "--out", str(tmp_path / out), "--limit", "2", *arguments]
         without = {"--plain", "--rewritten"} & set(arguments)
         code = main(command if without else [*command, "--network", str(network)])
@@ -248,8 +248,8 @@ def test_sdxl_draws_the_emotion_and_resumes(sdxl, tmp_path):
 def test_sdxl_with_strength_0_is_the_plain_picture(sdxl, tmp_path):
     network = save_tiny_network(tmp_path / "network.safetensors", 64)
     tasks = plan(["A dog."], grid((0.0, 3.0)), [5], "ours", SETTINGS)
-    [plain] = SdxlSettings(str(sdxl), None, size=32, steps=2).make("cpu").draw(tasks[:1])
-    unchanged = SdxlSettings(str(sdxl), network, size=32, steps=2, strength=0.0).make("cpu").draw(tasks)
+    [plain] = load_painter(SdxlSettings(str(sdxl), None, size=32, steps=2), "cpu").draw(tasks[:1])
+    unchanged = load_painter(SdxlSettings(str(sdxl), network, size=32, steps=2, strength=0.0), "cpu").draw(tasks)
     assert all(np.abs(np.array(picture).astype(int) - np.array(plain)).max() <= 1 for picture in unchanged)
 
 

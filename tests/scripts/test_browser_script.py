@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts import browser
-from scripts.comfyui import SetupError
+from scripts.installation import SetupError
 
 
 def programs(monkeypatch, **found: str) -> None:

@@ -1,4 +1,4 @@
-"""scripts/comfyui.py: nothing is done twice, nothing is half done, and every error says what to do."""
+"""scripts/installation.py and comfyui.py: nothing is done twice or by half, and every error says what to do."""
 
 import ast
 import importlib.metadata
@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from scripts import comfyui
+from scripts import installation as comfyui
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts import server
-from scripts.comfyui import SetupError
+from scripts.installation import SetupError
 from scripts.server import Result, Server, ServerError
 from tests.library.chat_server import serving, status
 

@@ -14,7 +14,6 @@ from trainer.evaluation.manifest import read_manifest
 from trainer.evaluation.results import ALWAYS_0
 from trainer.miniature.recipe import TINY
 from trainer.painters.plan import grid, is_method_name
-from trainer.painters.settings import MiniatureSettings, SdxlSettings
 from trainer.tables import draw, make, people, text
 from trainer.tables.__main__ import main
 from trainer.tables.figures import Found, Row
@@ -176,8 +175,7 @@ def tables(run, tmp_path, monkeypatch):
 
     def command(*words, source=("--run", str(run), "--baselines", str(tmp_path / "baselines"))):
         painter = Paints()
-        for settings in (MiniatureSettings, SdxlSettings):
-            monkeypatch.setattr(settings, "make", lambda settings, device: painter)
+        monkeypatch.setattr("trainer.painters.draw.load_painter", lambda settings, device: painter)
         common = ["--out", str(tmp_path / "tables"), "--prompts", str(PROMPTS), "--device", "cpu"]
         return main([*source, *common, *words]), painter.drawn
 

@@ -1,7 +1,6 @@
 """Image files: hashing, decoding (also by threads, a chunk ahead of whatever uses them), and JPEGs for documents."""
 
 import base64
-import hashlib
 import io
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -54,10 +53,6 @@ def _hash(path: Path) -> str | PictureError:
         return file_sha256(path)
     except OSError as error:
         return PictureError(f"{path} cannot be read ({error.strerror})")
-
-
-def text_sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 # ---- decoding --------------------------------------------------------------------------------------

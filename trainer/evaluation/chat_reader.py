@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from emoticrafter.files import text_sha256
 from emoticrafter.language.asking import ask_until_fits, json_object
 from emoticrafter.language.chat import AnswerError, ChatSettings, FatalError, Server, ServerError
-from trainer.core.pictures import Pixels, data_url, jpeg, text_sha256
+from trainer.core.pictures import Pixels, data_url, jpeg
 from trainer.core.rows import refuse_options
 
 IMAGE_SIZE = 768  # longer side in pixels of what is sent

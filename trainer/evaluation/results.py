@@ -13,7 +13,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from trainer.core.pictures import text_sha256
+from emoticrafter.files import text_sha256
 from trainer.core.rows import DataError
 from trainer.evaluation.manifest import Image
 from trainer.evaluation.scoring import Scores, grouped, subset

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from trainer.core.pictures import PictureError, Pixels, decode_ahead, hash_files, text_sha256
+from emoticrafter.files import text_sha256
+from trainer.core.pictures import PictureError, Pixels, decode_ahead, hash_files
 from trainer.evaluation.kept import Kept, Key, keeping
 from trainer.evaluation.manifest import Image
 

@@ -8,13 +8,37 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from trainer.core.command_line import say, status_of
 from trainer.core.processes import Processes, begin_worker
 from trainer.core.rows import DataError
 from trainer.painters.plan import Task, share
-from trainer.painters.settings import PainterSettings
+from trainer.painters.settings import ComfyuiSettings, MiniatureSettings, PainterSettings
 from trainer.painters.store import Store
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Painter(Protocol):
+    def draw(self, tasks: Sequence[Task]) -> "list[Image]":
+        """One picture for each task, whatever else is in the batch."""
+
+
+def load_painter(settings: PainterSettings, device: str) -> Painter:
+    """The painter of these settings, with its models on a device; each needs other libraries."""
+    if isinstance(settings, ComfyuiSettings):
+        from trainer.painters.comfyui import ComfyuiPainter
+
+        return ComfyuiPainter(settings)
+    if isinstance(settings, MiniatureSettings):
+        from trainer.painters.miniature import MiniaturePainter
+
+        return MiniaturePainter(settings, device)
+    from trainer.painters.sdxl import SdxlPainter
+
+    return SdxlPainter(settings, device)
 
 
 @dataclass(frozen=True)
@@ -61,7 +85,7 @@ def draw(job: Job, tasks: Sequence[Task], processes: Processes | None = None) ->
     if not tasks:
         return
     processes = processes or Processes()
-    painter = job.painter.make(str(find_device(job.device, processes.local_rank)))
+    painter = load_painter(job.painter, str(find_device(job.device, processes.local_rank)))
     with job.store.drawing(job.method, processes) as keep, tqdm(total=len(tasks), unit="picture", mininterval=1) as bar:
         for start in range(0, len(tasks), job.batch):
             part, began = tasks[start : start + job.batch], time.monotonic()

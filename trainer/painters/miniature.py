@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,9 +18,7 @@ from trainer.miniature.models import decode, tokenize
 from trainer.miniature.recipe import read_recipe
 from trainer.miniature.sampling import sample
 from trainer.painters.plan import Task
-
-if TYPE_CHECKING:
-    from trainer.painters.settings import MiniatureSettings
+from trainer.painters.settings import MiniatureSettings
 
 
 class MiniaturePainter:
@@ -31,7 +28,7 @@ class MiniaturePainter:
         DataError: A part of the run is missing.
     """
 
-    def __init__(self, settings: "MiniatureSettings", device: str):
+    def __init__(self, settings: MiniatureSettings, device: str):
         run, network = settings.run, settings.network
         try:
             self.recipe, self.machine = read_recipe(run), Machine.find(device, settings.precision)

@@ -5,7 +5,6 @@ The file of a baseline (emoticrafter/research/baselines.py) may take the network
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import torch
 from diffusers import StableDiffusionXLPipeline
@@ -17,9 +16,7 @@ from emoticrafter.research.baselines import is_baseline, load_baseline
 from trainer.baselines.patches import emotional
 from trainer.core.rows import DataError
 from trainer.painters.plan import SDXL, Task
-
-if TYPE_CHECKING:
-    from trainer.painters.settings import SdxlSettings
+from trainer.painters.settings import SdxlSettings
 
 EMBEDS = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 """In the order of a pipeline's encode_prompt."""
@@ -32,7 +29,7 @@ class SdxlPainter:
         DataError: The model is missing, or the network reads features of another width.
     """
 
-    def __init__(self, settings: "SdxlSettings", device: str):
+    def __init__(self, settings: SdxlSettings, device: str):
         dtype = torch.float16 if device.startswith("cuda") else torch.float32
         self.pipeline = _load(settings.model, dtype).to(device)
         self.pipeline.set_progress_bar_config(disable=True)

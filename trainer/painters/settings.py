@@ -1,27 +1,17 @@
-"""Settings of the three painters. Importing this module loads no model library; `make` does."""
+"""Settings of the three painters. Importing this module loads no model library."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from emoticrafter.files import file_sha256
 from trainer.core.rows import DataError
 from trainer.core.settings import option
-from trainer.painters.plan import SDXL, Task
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from trainer.painters.plan import SDXL
+from trainer.painters.workflow import fingerprint, read_workflow
 
 SDXL_FLOPS_A_STEP = 12e12
 """Of the UNet at 1024 x 1024, with and without the prompt: 2 x 6 TFLOP."""
-
-
-class Painter(Protocol):
-    def draw(self, tasks: Sequence[Task]) -> list[Image]:
-        """One picture for each task, whatever else is in the batch."""
 
 
 class PainterSettings(Protocol):
@@ -37,9 +27,6 @@ class PainterSettings(Protocol):
 
     def as_json(self) -> dict:
         """Everything besides the task that a picture depends on; with other values, pictures are drawn again."""
-
-    def make(self, device: str) -> Painter:
-        """Loads the models."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +58,6 @@ class SdxlSettings:
             **_network(self.network, self.strength),
         }
 
-    def make(self, device: str) -> Painter:
-        from trainer.painters.sdxl import SdxlPainter
-
-        return SdxlPainter(self, device)
-
 
 @dataclass(frozen=True)
 class MiniatureSettings:
@@ -105,11 +87,6 @@ class MiniatureSettings:
             raise DataError(f"{self.network} does not exist: train the run's emotion stage, or give --network.")
         return {"painter": "miniature", "model": file_sha256(weights)[:16], **_network(self.network, self.strength)}
 
-    def make(self, device: str) -> Painter:
-        from trainer.painters.miniature import MiniaturePainter
-
-        return MiniaturePainter(self, device)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ComfyuiSettings:
@@ -126,17 +103,10 @@ class ComfyuiSettings:
         """Models are known by the names that the workflow gives them: their files are on the server.
 
         Raises:
-            DataError: The workflow cannot be used, see `trainer.painters.comfyui.read_workflow`.
+            DataError: The workflow cannot be used, see `read_workflow`.
         """
-        from trainer.painters.comfyui import fingerprint, read_workflow
-
         workflow = read_workflow(self.workflow, self.plain)
         return {"painter": "comfyui", "workflow": fingerprint(workflow), "plain": self.plain}
-
-    def make(self, device: str) -> Painter:
-        from trainer.painters.comfyui import ComfyuiPainter
-
-        return ComfyuiPainter(self)
 
 
 def _network(network: Path | None, strength: float) -> dict:
