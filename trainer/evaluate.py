@@ -58,7 +58,9 @@ class EvaluateSettings:
     )
     chat_model: str = option("the model's name there", "", CHAT, metavar="NAME")
     key_from: str | None = option("environment variable that holds the key", None, CHAT, metavar="VARIABLE")
-    answer_format: str = option(None, "json_schema", CHAT, choices=("json_schema", "json_object", "none"))
+    answer_format: str = option(
+        "what the server understands (%(default)s)", "json_schema", CHAT, choices=("json_schema", "json_object", "none")
+    )
     per_minute: float = option("requests started per minute, 0 for no limit", 0, CHAT, metavar="N")
     workers: int = option("requests under way at once (%(default)s)", 4, CHAT, metavar="N")
 
