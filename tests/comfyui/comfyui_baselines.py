@@ -12,7 +12,7 @@ from pack import import_node_module
 
 folder, answer = (Path(name) for name in sys.argv[1:])
 miniature = import_node_module("miniature_model", folder / "base")
-node = import_node_module("baseline", folder / "base").EmotionBaseline
+node = import_node_module("emotion_baseline", folder / "base").EmotionBaseline
 
 import comfy.sample  # noqa: E402
 import safetensors.torch  # noqa: E402
