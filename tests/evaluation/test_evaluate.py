@@ -374,7 +374,7 @@ def test_a_full_disk_is_said_with_the_file(tmp_path, monkeypatch):
     def full(path, write):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("trainer.evaluation.report.write_atomically", full)
+    monkeypatch.setattr("trainer.evaluation.report.write_text", full)
     message = r"report\.html could not be written \(No space left.*Measurements are kept: free some space"
     with pytest.raises(DataError, match=message):
         write(tmp_path, "", {})

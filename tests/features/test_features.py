@@ -139,10 +139,11 @@ CHILD = """
 import sys, time
 from trainer.data.pairs import load_table
 from trainer.features import store as features
+from trainer.features.encoders import load_encoders
 
 source, table, folder = sys.argv[1:]
 features.SHARD_PROMPTS = 8
-encoders = features.load_encoders(source)
+encoders = load_encoders(source)
 encode, calls = encoders.forward, []
 
 def held_up(tokens):
