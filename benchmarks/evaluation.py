@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 
 from emoticrafter.research.readers import ClipHeads, Reader, save_heads
 from trainer.core.pictures import Pixels, decode_ahead, hash_files
-from trainer.evaluate import main as evaluate
+from trainer.evaluate import EvaluateSettings, evaluate
 from trainer.evaluation.manifest import Image, read_manifest, write_manifest
 from trainer.evaluation.measures import add_scores, read_by
 from trainer.evaluation.readers import load_backbone, load_va_reader
@@ -81,7 +81,7 @@ def painted(size: int) -> Callable[[int, float, float], Pixels]:
 def timed(manifest: Path, readers: Path, out: Path) -> tuple[float, float, float]:
     """Seconds of the processor and of the clock, and the peak of memory."""
     processor, clock = time.process_time(), time.monotonic()
-    if evaluate([str(manifest), "--miniature", str(readers), "--out", str(out), "--device", "cpu"]):
+    if evaluate(EvaluateSettings([manifest], out, device="cpu", miniature=readers)):
         raise SystemExit("the evaluation failed: see its message above")
     return time.process_time() - processor, time.monotonic() - clock, peak()
 

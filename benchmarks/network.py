@@ -18,9 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from copy import deepcopy
-from io import StringIO
 from itertools import accumulate
 from pathlib import Path
 
@@ -29,9 +27,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.plain import PlainNetwork
-from emoticrafter import EmotionNetwork, NetworkConfig
-from emoticrafter.weights import published_state
-from emoticrafter.weights.__main__ import main as weights_command
+from emoticrafter import EmotionNetwork, NetworkConfig, load_network, save_network
+from emoticrafter.weights import DTYPES, published_state
 
 CASES = {"1 x 1": (1, 1), "8 x 8": (8, 8), "1 x 25": (1, 25), "25 x 25": (25, 25), "8 x 1": (8, 1)}
 Forms = dict[str, Callable[[], Tensor]]
@@ -126,7 +123,7 @@ def compare(forms: Forms, repeats: int, device: str) -> None:
 
 
 def compare_files(plain: PlainNetwork, ours: EmotionNetwork) -> None:
-    """Saves the published layout, converts it with the command, and compares sizes."""
+    """Saves the published layout, converts it, and compares sizes."""
     with tempfile.TemporaryDirectory() as folder:
         published, converted = Path(folder) / "published.pth", Path(folder) / "ours.safetensors"
         torch.save(plain.state_dict(), published)
@@ -136,9 +133,7 @@ def compare_files(plain: PlainNetwork, ours: EmotionNetwork) -> None:
         print(f"{'published .pth, float32':26} {count:19.1f} {size / 1e6:9.1f} {1:13.3f}")
         count = sum(p.numel() for p in ours.parameters()) / 1e6
         for dtype in ("float32", "float16"):
-            with redirect_stdout(StringIO()):
-                if weights_command(["convert", str(published), str(converted), "--dtype", dtype]):
-                    raise SystemExit("the conversion failed")
+            save_network(load_network(published, dtype=DTYPES[dtype]), converted)
             here = converted.stat().st_size
             name = f"ours .safetensors, {dtype}"
             print(f"{name:26} {count:19.1f} {here / 1e6:9.1f} {here / size:13.3f}", flush=True)

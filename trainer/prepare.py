@@ -115,9 +115,10 @@ class Images:
     scale: Scale | None = option("of --table, such as --scale=1..9 (default: -3..3)", None, type=told(Scale.parse))
     skip_bad: bool = option("leave out pictures that are missing or badly rated", False)
 
-    def run(self) -> None:
+    def run(self) -> int:
         if self.scale and not self.table:
-            raise ValueError("--scale goes with --table; the scales of OASIS and EMOTIC are known")
+            print("error: --scale goes with --table; the scales of OASIS and EMOTIC are known", file=sys.stderr)
+            return 2
         skipped = [] if self.skip_bad else None
         if self.oasis:
             rated = load_oasis(self.oasis, self.folder, skipped)
@@ -130,6 +131,7 @@ class Images:
         captions = sum(bool(image.caption) for image in rated)
         print(f"{self.out}: {len(rated):,} pictures, {captions:,} with a caption")
         print(f"next: python -m trainer.prepare write-prompts {self.out} --folder {self.folder} --help")
+        return 0
 
 
 @dataclass(frozen=True)

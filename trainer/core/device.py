@@ -27,7 +27,7 @@ def find_device(name: str = "auto", local_rank: int = 0) -> "torch.device":
         device = torch.device(name)
         torch.zeros((), device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        why = str(error).partition("\n")[0][:200]
+        why = f"PyTorch sees {torch.cuda.device_count()} GPUs here; {str(error).partition(chr(10))[0][:200]}"
         raise DataError(
             f"--device is {name!r}: expected auto, cpu, or a GPU that PyTorch can use, such as cuda or cuda:1 ({why})"
         ) from error
