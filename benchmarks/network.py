@@ -28,7 +28,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.plain import PlainNetwork
 from emoticrafter import EmotionNetwork, NetworkConfig, load_network, save_network
-from emoticrafter.weights import DTYPES, published_state
+from emoticrafter.weights.files import DTYPES
+from emoticrafter.weights.published import published_state
 
 CASES = {"1 x 1": (1, 1), "8 x 8": (8, 8), "1 x 25": (1, 25), "25 x 25": (25, 25), "8 x 1": (8, 1)}
 Forms = dict[str, Callable[[], Tensor]]
