@@ -10,7 +10,9 @@ was stopped goes on exactly with --resume.
 Source: Dang et al., ICCV 2025, arXiv 2501.05710, section 3.
 """
 
+import contextlib
 import sys
+import time
 
 from trainer.core.command_line import TrainingError, status_of
 from trainer.core.processes import Processes
@@ -35,9 +37,12 @@ def _train(settings: Settings, unread: list[str]) -> int:
     try:
         train(settings, unread=unread)
     except TrainingError:
-        # Until the processes have met, all find the same, and the first says it.
+        # Until the processes have met, all find the same, and the first says it. torchrun ends all of them as soon as
+        # one has failed, so the others wait to be ended.
         if Processes.launched().first or dist.is_initialized():
             raise
+        with contextlib.suppress(KeyboardInterrupt):
+            time.sleep(30)
         return 1
     return 0
 
