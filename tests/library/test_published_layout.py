@@ -77,6 +77,7 @@ def told(state):
     return str(error.value)
 
 
+@pytest.mark.slow
 def test_any_key_that_is_missing_or_too_much_is_named():
     whole = published()
     for key in KEYS:
@@ -87,6 +88,7 @@ def test_any_key_that_is_missing_or_too_much_is_named():
         assert "1 not known" in more and f"{key}.extra" in more
 
 
+@pytest.mark.slow
 def test_any_tensor_of_another_shape_is_refused():
     whole = published()
     for key in KEYS:

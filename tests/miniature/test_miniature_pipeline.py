@@ -23,6 +23,8 @@ from trainer.painters.miniature import MiniaturePainter
 from trainer.world.captions import emotional_caption
 from trainer.world.scene import all_scenes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
@@ -126,7 +128,6 @@ def test_counts_of_nothing_are_refused(capsys):
         assert end.value.code == 2 and "expected at least 1" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_measure_writes_the_table(out, tmp_path):
     arguments = ["measure", "--out", str(out), "--prompts", "2", "--seeds", "1", "--device", "cpu"]
     path = tmp_path / "miniature.md"
@@ -138,7 +139,6 @@ def test_measure_writes_the_table(out, tmp_path):
     assert path.read_text() == first
 
 
-@pytest.mark.slow
 def test_words_are_set_against_the_opposite_value(out, tmp_path, monkeypatch):
     asked, draw = {}, MiniaturePainter.draw
 

@@ -18,6 +18,8 @@ from trainer.miniature.readers import KINDS, Reader, save_reader
 from trainer.miniature.recipe import TINY, keep, read_recipe
 from trainer.miniature.restore import PARTS, restore
 
+pytestmark = pytest.mark.slow
+
 NETWORK = "emotion/default-0/network.safetensors"
 
 
@@ -141,7 +143,6 @@ def test_a_card_of_other_weights_is_refused(copy, tmp_path):
         restore(copy, tmp_path / "out")
 
 
-@pytest.mark.slow
 def test_the_painters_captions_are_rewritten_prompts(tmp_path, capsys):
     from trainer.miniature.held_out import held_out_prompts
     from trainer.painters.plan import grid, plan, read_rewritten
