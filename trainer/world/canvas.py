@@ -162,7 +162,7 @@ class Brush:
         if alpha < 0.004 or not len(shape):
             return
         shapes = shape if np.ndim(shape[0]) == 2 else [shape]
-        points = np.concatenate(shapes)
+        points = np.concatenate(shapes) if len(shapes) > 1 else np.asarray(shapes[0])
         points = (points @ self.matrix[:, :2].T + self.matrix[:, 2]) * self.size
         counts = [len(s) for s in shapes]
         if ink:
