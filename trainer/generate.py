@@ -75,7 +75,9 @@ class Drawing:
     limit: int | None = option("only the first N prompts", None, metavar="N")
     levels: tuple[float, ...] = option("of both axes: --levels=-3,-1.5,0,1.5,3", LEVELS, type=_levels, metavar="LIST")
     seeds: list[int] = option("pictures of every prompt and point (0)", [0], metavar="N")
-    batch: int = option("pictures drawn together (%(default)s)", 5, metavar="N")
+    batch: int = option(
+        "pictures of a prompt drawn together; other batches, other last bits (%(default)s)", 5, metavar="N"
+    )
     device: str = option(DEVICE_HELP, "auto")
     dry_run: bool = option("only print how many pictures, how long and how large", False)
     painter: PainterSettings

@@ -21,7 +21,7 @@ from trainer.evaluation.manifest import read_manifest
 from trainer.generate import main
 from trainer.painters.draw import Job, complete, draw, load_painter
 from trainer.painters.plan import LEVELS, PLAIN, PROMPTS, estimate, grid, plan, read_prompts, share
-from trainer.painters.settings import MiniatureSettings, SdxlSettings
+from trainer.painters.settings import ComfyuiSettings, MiniatureSettings, SdxlSettings
 from trainer.painters.store import Store
 
 SETTINGS = {"painter": "test"}
@@ -93,8 +93,10 @@ def test_a_second_run_draws_nothing_and_damage_is_mended(painted):
     broken, gone = sorted((first.out / "ours").rglob("*.png"))[:2]
     broken.write_bytes(broken.read_bytes()[:-5])
     gone.unlink()
-    again = painted()
-    assert {first.out / task.path for task in again.drawn} == {broken, gone}
+    kept = {path: path.stat().st_mtime_ns for path in (first.out / "ours").rglob("*.png")}
+    painted()
+    changed = {path for path in (first.out / "ours").rglob("*.png") if path.stat().st_mtime_ns != kept.get(path)}
+    assert changed == {broken, gone}
     assert len(read_manifest(first.out / "manifest.jsonl")) == 50
 
 
@@ -103,7 +105,7 @@ def test_an_interrupted_run_goes_on(painted):
     assert stopped.code == 130 and not (stopped.out / "manifest.jsonl").exists()
     [part] = (stopped.out / "parts").glob("*.jsonl")
     part.write_bytes(part.read_bytes()[:-7])  # and its last note was cut off
-    assert len(painted().drawn) == 31
+    assert len(painted().drawn) == 35  # the batch of the lost note is drawn again whole
     assert len(read_manifest(stopped.out / "manifest.jsonl")) == 50
 
 
@@ -143,7 +145,8 @@ def test_rewritten_prompts_are_drawn_and_the_manifest_has_the_neutral_ones(paint
     assert painted("--rewritten", path).drawn == []
     text = Path(path).read_text()
     Path(path).write_text(text.replace(" at 3, 3", " in rapture"))
-    assert len(painted("--rewritten", path).drawn) == 2  # of each prompt, the one with other words
+    batches = painted("--rewritten", path).drawn
+    assert len(batches) == 10 and sum("in rapture" in task.text for task in batches) == 2
 
 
 def test_rewritten_prompts_that_do_not_fit_are_refused(painted, tmp_path, capsys):
@@ -168,6 +171,31 @@ def test_the_last_process_writes_the_manifest(painted, monkeypatch, capsys):
     monkeypatch.setenv("RANK", "0")
     assert len(painted().drawn) == 25
     assert len(read_manifest(found.out / "manifest.jsonl")) == 50
+
+
+@pytest.mark.slow
+def test_a_resumed_job_draws_what_an_uninterrupted_one_does(run, tmp_path):
+    """Whatever is missing, a picture is drawn beside the same others: to the bit, for all painters."""
+    painter = MiniatureSettings(run)
+    tasks = plan(["a cat", "a dog"], grid((-3.0, 0.0, 3.0)), [0, 1], "plain", painter.as_json())
+    resumed, whole = (Job(tmp_path / name, painter, tasks, 4, "cpu") for name in ("resumed", "whole"))
+    draw(whole, tasks)
+    for some in (tasks[1::3], tasks[5:9], tasks):
+        draw(resumed, resumed.store.missing(some))
+    for task in tasks:
+        assert (resumed.folder / task.path).read_bytes() == (whole.folder / task.path).read_bytes()
+
+
+def test_batches_follow_from_the_plan_alone():
+    tasks = plan(["a", "b", "c"], grid((-3.0, 0.0, 3.0)), [0, 1], "ours", SETTINGS)
+    painter = SimpleNamespace()
+    whole = list(Job(Path(), painter, tasks, 4).batches(tasks))
+    assert [len(batch) for batch in whole] == [4, 4, 1] * 6
+    assert list(Job(Path(), painter, tasks, 4).batches([tasks[5], tasks[40]])) == [whole[1], whole[13]]
+    fewer = [task for task in tasks if task.number < 2 and task.seed == 0]
+    assert all(batch in whole for batch in Job(Path(), painter, fewer, 4).batches(fewer))
+    server = ComfyuiSettings(workflow=Path("w.json"))
+    assert list(Job(Path(), server, tasks, 4).batches(tasks[:2])) == [[tasks[0]], [tasks[1]]]
 
 
 @pytest.mark.slow

@@ -5,8 +5,9 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -49,7 +50,7 @@ class Job:
         folder: Of all methods that are compared.
         painter: What draws.
         tasks: From `plan`.
-        batch: Pictures drawn together.
+        batch: Pictures of a prompt and seed that are drawn together.
         device: "auto", "cpu", "cuda", "cuda:1" …
     """
 
@@ -71,9 +72,22 @@ class Job:
         """The pictures still to be drawn; with `processes`, those of this one's share."""
         return self.store.missing(share(self.tasks, processes or Processes()))
 
+    def batches(self, tasks: Sequence[Task]) -> Iterator[list[Task]]:
+        """The plan's batches with any of these tasks in them.
+
+        What is drawn beside a picture decides its last bits, so batches follow from the plan alone: not from what is
+        missing, nor from the number of processes, prompts or seeds.
+        """
+        wanted = set(tasks)
+        size = 1 if isinstance(self.painter, ComfyuiSettings) else self.batch  # a server draws one at a time
+        for _, group in groupby(self.tasks, key=lambda task: (task.number, task.seed)):
+            points = list(group)
+            parts = (points[start : start + size] for start in range(0, len(points), size))
+            yield from (part for part in parts if not wanted.isdisjoint(part))
+
 
 def draw(job: Job, tasks: Sequence[Task], processes: Processes | None = None) -> None:
-    """Draws tasks of a job in batches and keeps each picture as PNG; without tasks no model is loaded.
+    """Draws tasks of a job in the plan's batches and keeps each as PNG; without tasks no model is loaded.
 
     Raises:
         DataError: The painter cannot be made, or the folder is in use or cannot be written.
@@ -86,16 +100,18 @@ def draw(job: Job, tasks: Sequence[Task], processes: Processes | None = None) ->
         return
     processes = processes or Processes()
     painter = load_painter(job.painter, str(find_device(job.device, processes.local_rank)))
+    waiting = set(tasks)
     with job.store.drawing(job.method, processes) as keep, tqdm(total=len(tasks), unit="picture", mininterval=1) as bar:
-        for start in range(0, len(tasks), job.batch):
-            part, began = tasks[start : start + job.batch], time.monotonic()
-            pictures = painter.draw(part)
+        for part in job.batches(tasks):
+            began = time.monotonic()
+            drawn = zip(part, painter.draw(part), strict=True)
             seconds = (time.monotonic() - began) / len(part)
-            for task, picture in zip(part, pictures, strict=True):
-                buffer = io.BytesIO()
-                picture.save(buffer, "PNG")
-                keep(task, buffer.getvalue(), seconds)
-            bar.update(len(part))
+            for task, picture in drawn:
+                if task in waiting:
+                    buffer = io.BytesIO()
+                    picture.save(buffer, "PNG")
+                    keep(task, buffer.getvalue(), seconds)
+                    bar.update()
 
 
 def complete(job: Job, processes: int = 1, title: str = "pictures") -> None:
