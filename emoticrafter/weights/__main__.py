@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from ..command_line import CommandLine
 from ..files import file_sha256
 from . import hub, load_network, read_metadata, save_network
 from .files import DTYPES, dtype_name, existing_file, target_file
@@ -61,7 +62,7 @@ def download(name: str | None, folder: Path, repository: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m emoticrafter.weights", description=__doc__.split("\n")[0])
+    parser = CommandLine(prog="python -m emoticrafter.weights", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     one = commands.add_parser("convert", help="rewrite a network as a safetensors file, smaller in half precision")
     one.add_argument("source", type=Path, help="a published .pth, or a .safetensors of ours")

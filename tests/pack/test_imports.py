@@ -40,7 +40,7 @@ COMMANDS = {f"trainer/{name}.py" for name in ("prepare", "train", "report", "eva
 ALONE = {"emoticrafter/fit", "trainer/world"}  # import nothing of the other rooms
 FIT_NEEDS = {"torch", "numpy", "scipy", "safetensors"}  # a node fits networks, too
 COMFYUI = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "execution", "server"}
-READ_OPTIONS = {"trainer/core/settings.py"}
+READ_OPTIONS = {"emoticrafter/command_line.py", "trainer/core/settings.py"}
 FILES = {
     path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
     for part in ("emoticrafter", "nodes", "trainer")

@@ -157,7 +157,7 @@ def test_all_problems_are_told_at_once(tmp_path, capsys):
     error = error_of(capsys)
     for said in (
         "7 settings cannot be used",
-        "--lr is 'fast': expected a number",
+        "--lr: expected a number such as -1.5, got 'fast'",
         "--dropout is 1.0: expected from 0 to below 1",
         "--width is 100: expected a multiple of 64",
         "--block is 'new': expected one of paper, published",

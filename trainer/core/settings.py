@@ -6,7 +6,11 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from emoticrafter.command_line import CommandLine, told
+from emoticrafter.typed import read_number, read_whole
+
 T = TypeVar("T")
+NUMBERS = {int: read_whole, float: read_number}
 OURS = ("group", "flag", "positional", "exclusive", "allowed")
 """What argparse does not take of a field's description."""
 
@@ -42,7 +46,7 @@ def setting(default: Any, group: str, text: str, choices: tuple = ()):
 def _or_text(kind: type) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         try:
-            return kind(text)
+            return NUMBERS.get(kind, kind)(text)
         except ValueError:
             return text
 
@@ -96,17 +100,17 @@ def _reading(kind: Any) -> dict[str, Any]:
     if kind is bool:
         return {"action": "store_true"}
     if get_origin(kind) in (list, Sequence):
-        return {"nargs": "+", "type": get_args(kind)[0]}
-    return {"type": kind}
+        return {"nargs": "+"} | _reading(get_args(kind)[0])
+    return {"type": told(NUMBERS[kind]) if kind in NUMBERS else kind}
 
 
 # ---- reading a command line ------------------------------------------------------------------------
 
 
-def parser_of(name: str, text: str) -> argparse.ArgumentParser:
+def parser_of(name: str, text: str) -> CommandLine:
     """A parser of `python -m <name>` whose help says `text` as it stands."""
     raw = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(f"python -m {name}", description=text, formatter_class=raw)
+    return CommandLine(f"python -m {name}", description=text, formatter_class=raw)
 
 
 def read_command(name: str, text: str, cls: type[T], arguments: Sequence[str] | None) -> T:
@@ -155,46 +159,41 @@ def read_options(cls: type[T], options: argparse.Namespace) -> T:
 
 
 def numbers_of(settings: T) -> tuple[T, list[str]]:
-    """Settings with the default for whatever could not be read as a number, and what that was."""
+    """Settings with the default for whatever could not be read as a number, and what was wrong with it."""
     unread = [
-        f for f in dataclasses.fields(settings) if f.type in (int, float) and isinstance(getattr(settings, f.name), str)
+        f for f in dataclasses.fields(settings) if f.type in NUMBERS and isinstance(getattr(settings, f.name), str)
     ]
-    wanted = {int: "a whole number", float: "a number"}
-    told = [f"{flag(f.name)} is {getattr(settings, f.name)!r}: expected {wanted[f.type]}" for f in unread]
-    return dataclasses.replace(settings, **{f.name: f.default for f in unread}), told
+    problems = []
+    for f in unread:
+        try:
+            NUMBERS[f.type](getattr(settings, f.name))
+        except ValueError as error:
+            problems.append(f"{flag(f.name)}: {error}")
+    return dataclasses.replace(settings, **{f.name: f.default for f in unread}), problems
 
 
 # ---- types of options: each reads a text or says what it expected ----------------------------------
 
 
-def told(read: Callable[[str], T]) -> Callable[[str], T]:
-    """A type whose ValueErrors are told to the user."""
-
-    def reading(text: str) -> T:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return reading
-
-
+@told
 def count(text: str) -> int:
-    value = int(text)
+    value = read_whole(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
+        raise ValueError(f"expected at least 1, got {text}")
     return value
 
 
+@told
 def seed(text: str) -> int:
-    value = int(text)
+    value = read_whole(text)
     if value < 0:
-        raise argparse.ArgumentTypeError(f"expected 0 or a positive integer, got {text}")
+        raise ValueError(f"expected 0 or a positive integer, got {text}")
     return value
 
 
+@told
 def share(text: str) -> float:
-    value = float(text)
+    value = read_number(text)
     if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"expected a share from 0 to below 1, got {text}")
+        raise ValueError(f"expected a share from 0 to below 1, got {text}")
     return value

@@ -1,0 +1,145 @@
+"""Reads what people type: numbers and lists, as keyboards of several languages write them.
+
+A number is read as the person meant it, or refused with the sign that leaves this open: nothing is guessed.
+"""
+
+import math
+import re
+import unicodedata
+
+LONGEST_SHOWN = 40  # characters
+LONGEST_NUMBER = 400  # characters, so that no text takes long to read
+HYPHENS = "−‐‑‒–—﹣"  # what keyboards and word processors put in the place of a minus, the real one first
+FULL_WIDTH = {chr(sign + 0xFEE0): chr(sign) for sign in range(ord("!"), ord("~") + 1) if chr(sign) != ","}
+SIGNS = str.maketrans(dict.fromkeys(HYPHENS, "-") | FULL_WIDTH | {"٫": "."})  # the last: Arabic's decimal point
+INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u061c\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+WHOLE = re.compile(r"[-+]?[0-9]+")
+DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+([eE][-+]?[0-9]+)?")
+THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")
+NUMERIC = re.compile(r"[-+.,]*([0-9]|(nan|inf|infinity)\b)", re.IGNORECASE)
+GROUPING = {",": "comma", "٬": "thousands separator", "'": "apostrophe", "’": "apostrophe"}
+
+SEPARATOR = r"[,，﹐、､﹑،・･;；﹔\u037e؛|｜。｡\n\r\t\v\f\x85\u2028\u2029\u3000]"
+NOT_A_COMMA = SEPARATOR.replace(",", "", 1)
+APART = re.compile(rf"\s*{SEPARATOR}\s*|\s+")
+APART_BUT_FOR_DECIMALS = re.compile(rf"\s*(?:(?<!\d),|,(?!\d)|{NOT_A_COMMA})\s*|\s+")
+
+
+# ---- numbers ---------------------------------------------------------------------------------------
+
+
+def read_number(text: str, most: float = math.inf) -> float:
+    """A finite number, with digits of any script.
+
+    Takes a typographic or full-width minus, a decimal comma ("1,5") and an exponent.
+
+    Args:
+        text: The number.
+        most: How large it may be, which decides how a comma is meant; the number itself is not compared.
+
+    Raises:
+        ValueError: Not finite, not a number, or open to two readings: without `most`, "1,500" may be 1.5 or 1500. Says
+            what was expected and names the sign that stands in the way.
+    """
+    plain = _plain(text)
+    if DECIMAL_COMMA.fullmatch(plain) and (most < 1000 or not THOUSANDS.fullmatch(plain)):
+        plain = plain.replace(",", ".")
+    if not NUMBER.fullmatch(plain):
+        finite = "finite " if NUMERIC.match(plain) and not re.search("[0-9]", plain) else ""
+        raise ValueError(f"expected a {finite}number such as -1.5, got {shown(text)}{_obstacle(plain)}")
+    if not math.isfinite(value := float(plain)):
+        raise ValueError(f"expected a finite number such as -1.5, got {shown(text)}")
+    return value
+
+
+def read_whole(text: str) -> int:
+    """A whole number, with digits and signs as `read_number` takes them.
+
+    Raises:
+        ValueError: Anything else, also "1.0", "1e3" and "1,000".
+    """
+    plain = _plain(text)
+    if not WHOLE.fullmatch(plain):
+        raise ValueError(f"expected a whole number such as 12, got {shown(text)}{_obstacle(plain)}")
+    return int(plain)
+
+
+def looks_numeric(text: str) -> bool:
+    """Whether a text begins like a number, so that an error should speak of numbers."""
+    return bool(NUMERIC.match(_plain(text)))
+
+
+def shown(text: str) -> str:
+    """A text in quotes for an error: short, printable, on one line."""
+    return repr(text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}...")
+
+
+def _plain(text: str) -> str:
+    """A number's text in ASCII, as far as its signs have one; empty where it is too long for one."""
+    if len(text) > LONGEST_NUMBER:
+        return ""
+    return "".join(_digit(sign) for sign in text.translate(SIGNS) if sign not in INVISIBLE).strip()
+
+
+def _digit(sign: str) -> str:
+    value = unicodedata.decimal(sign, None)  # none for superscripts and fractions
+    return sign if value is None else str(value)
+
+
+def _obstacle(plain: str) -> str:
+    """The sign that keeps a text with digits from being a number."""
+    if all(unicodedata.numeric(sign, None) is None for sign in plain):
+        return ""
+    if grouping := next((name for sign, name in GROUPING.items() if sign in plain), ""):
+        return f": the {grouping} may separate thousands or decimals; write 1500 or 1.5"
+    strange = next((sign for sign in plain if sign not in "+-.0123456789eE"), "")
+    if not strange:
+        return ""
+    name = "" if strange.isascii() else f" ({unicodedata.name(strange, 'without a name')})"
+    return f": it holds {strange!r}{name}"
+
+
+# ---- lists -----------------------------------------------------------------------------------------
+
+
+def read_words(text: str) -> list[str]:
+    """The parts of a list, without blanks around them and without empty ones.
+
+    Commas, semicolons and their like of Latin, Chinese, Japanese and Arabic script separate, and so do bars, line
+    breaks, tabs and full-width blanks; other blanks do not.
+    """
+    parts = (" ".join(part.strip(INVISIBLE).split()) for part in re.split(SEPARATOR, text))
+    return [part for part in parts if part]
+
+
+def read_numbers(text: str, count: int | None = None) -> list[float]:
+    """The numbers of a list, separated as words are, or by blanks.
+
+    A comma between digits separates ("-3,0,3") unless the count needs it as a decimal comma ("-1,5 2" for two
+    numbers) or semicolons separate ("-3;-1,5;0").
+
+    Args:
+        text: The list.
+        count: How many numbers there must be.
+
+    Raises:
+        ValueError: Something is not a number, the count is another, or a comma can be read in two ways.
+    """
+    every, decimal = _parts(APART, text), _parts(APART_BUT_FOR_DECIMALS, text)
+    if count is not None:
+        decimals = len(decimal) == count != len(every)
+    elif len(every) == len(decimal) or len(decimal) == 1 or re.search(r"(?<!\d),|,(?!\d)", text):
+        decimals = False
+    elif not (decimals := bool(re.search(NOT_A_COMMA, text))):
+        raise ValueError(f"expected numbers, got {shown(text)}: a comma may separate numbers or decimals; write 1.5")
+    numbers = [read_number(part) for part in (decimal if decimals else every)]
+    if count not in (None, len(numbers)):
+        raise ValueError(f"expected {count} numbers, got {len(numbers)} in {shown(text)}")
+    return numbers
+
+
+def _parts(separator: re.Pattern, text: str) -> list[str]:
+    """The parts between separators; one at the end of the list ends nothing."""
+    parts = separator.split(text.strip())
+    return parts[:-1] if len(parts) > 1 and not parts[-1] else parts
