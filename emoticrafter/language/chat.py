@@ -108,7 +108,8 @@ def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         plain = parts.port != 0 and not re.search(r"[^!-~]|[?#\\]", url)
-    except ValueError:
+        (parts.hostname or "").encode("idna")  # as connecting will: a label is 1 to 63 characters long
+    except ValueError:  # UnicodeError is one
         return False
     return plain and parts.scheme in ("http", "https") and bool(parts.hostname)
 
@@ -318,7 +319,8 @@ class Server:
                 return error.code, self._read_error(error), _retry_after(error.headers.get("Retry-After"))
         # URLError and timeouts are OSErrors; an impossible host name is a UnicodeError.
         except (OSError, http.client.HTTPException, UnicodeError) as error:
-            reason = getattr(error, "reason", None) or error
+            reason = getattr(error, "reason", None)  # URLError's is the fault itself, but other errors' is a word
+            reason = reason if isinstance(reason, Exception) else error
             return 0, self.clean(f"{type(reason).__name__}: {reason}"), None
 
     def _read_whole(self, response: http.client.HTTPResponse) -> bytes:

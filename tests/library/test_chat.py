@@ -15,6 +15,7 @@ def test_an_address_is_plain_http_without_a_password_or_a_trick():
         assert ChatSettings(address, "tester").problems() == []
     tricks = "http://127.0.0.1:8188/prompt?x= http://127.0.0.1/a#b http://host\\@other/v1 http://[::1/v1 http:///v1"
     tricks += " http://host:99999/v1 file:///etc/hostname ftp://host/v1 gopher://127.0.0.1 host/v1 127.0.0.1:8000"
+    tricks += f" http://{'a' * 64}.test/v1 http://host..test/v1 http://.test/v1"  # names that cannot be looked up
     for address in (*tricks.split(), "http://host/v1 ", "http://host/\r\nX-Header: 1", "http://host/\n", ""):
         assert ChatSettings(address, "tester").problems(), address
     [problem] = ChatSettings("http://me:secret@host/v1", "tester").problems()
@@ -57,6 +58,12 @@ def test_an_answer_that_trickles_for_ever_is_given_up():
         chat = Server(ChatSettings(server.url, "tester", timeout=60, tries=1), clock=clock)
         with pytest.raises(ServerError, match="its answer was not complete after 600 seconds"):
             chat.chat(QUESTION)
+
+
+def test_why_a_name_cannot_be_looked_up_is_told_by_every_python():
+    server = Server(ChatSettings(f"http://{'a' * 64}.test/v1", "tester", tries=1))
+    with pytest.raises(ServerError, match=r"gave no answer \(Unicode\w*Error: .*too long"):
+        server.chat(QUESTION)
 
 
 def test_the_asker_says_what_to_do_about_a_status():
