@@ -1,18 +1,21 @@
 """Emotion on ComfyUI's CONDITIONING, as pure tensor functions.
 
-CONDITIONING is a list of [tensor, dict]: text features [B, 77 * n, D] (n windows of 77 tokens, each with its
-own start and end token) or None, and what other nodes have put beside them, `pooled_output` above all.
+CONDITIONING is a list of [tensor, dict]: text features [B, T, D] or None, and what other nodes have put beside them,
+such as `attention_mask` and `pooled_output`. With CLIP, T is 77 * n: n windows of 77 tokens, each with its own start
+and end token. Other encoders give a prompt in one piece; `encoders.py` says what is peculiar to each.
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from .encoders import CLIP_WINDOW, IDS_KEY, EncoderFacts, known_as, make_room
 from .interleaved import interleave, is_interleaved, keys_and_signs
-from .network import EmotionFeatures, EmotionNetwork
-from .protection import WINDOW, remove_directions
+from .network import EmotionFeatures
+from .protection import remove_directions
 
 KEEP, ZERO = "keep", "zero"
 AS_TRAINED = (1.0, 1.0)
@@ -21,22 +24,39 @@ ALL_STEPS = (0.0, 1.0)
 # a step. A boundary this much earlier meets no step, and since both sides share it, no step is left out.
 BEFORE_THE_STEP = 1e-6
 AT_ONCE = 128
-"""Windows per batch: more is not faster and can exhaust memory."""
-KNOWN_WIDTHS = {
-    768: "Stable Diffusion 1.x",
-    1024: "Stable Diffusion 2.x",
-    1280: "the SDXL refiner",
-    2048: "SDXL",
-    4096: "T5, as in SD3 or Flux",
-}
+"""Windows of 77 tokens per batch: more is not faster and can exhaust memory."""
 
 Conditioning = list[list]
+
+
+class Steering(Protocol):
+    """What adds an emotion to text features: an `EmotionNetwork`, or anything else with these names."""
+
+    feature_width: int
+    """D of the features that it reads."""
+    window: int | None
+    """Tokens of a window that it reads on its own, None where a prompt is one piece."""
+    added_tokens: int
+    """M, the tokens that it adds to a prompt (`encoders.make_room`)."""
+    encoder: EncoderFacts | None
+    """The encoder that it was fitted to, None where that is not known."""
+    weight: Tensor
+    """A weight that tells its dtype and device."""
+
+    def encode(self, valence: float | Tensor, arousal: float | Tensor) -> EmotionFeatures:
+        """Valence-arousal pairs to emotion features, each axis [N, ...]; `residual` reads them."""
+
+    def residual(self, features: Tensor, emotion: EmotionFeatures, mask: Tensor | None = None) -> Tensor:
+        """What the emotion adds to features at strength 1: [B, T, D], 0 where the mask [B, T] is False."""
+
+    def inject(self, features: Tensor, emotion: EmotionFeatures, strength: float, mask: Tensor | None = None) -> Tensor:
+        """The features with strength times the residual, [B, T, D] in their dtype."""
 
 
 @torch.no_grad()
 def inject_emotion(
     conditioning: Sequence,
-    network: EmotionNetwork,
+    network: Steering,
     emotion: EmotionFeatures,
     strength: float = 1.0,
     *,
@@ -47,15 +67,16 @@ def inject_emotion(
 ) -> Conditioning:
     """Adds an emotion to every entry of a conditioning.
 
-    Each window of 77 tokens is one call of the network, up to 128 windows of an entry in one batch. What an entry
-    carries beside its text stays as it is, except for what `pooled` and `steps` ask; nothing is changed in place.
-    Where NegPip has put keys and values in turn, the keys take the emotion, and each value the same with its sign.
-    The keywords at their defaults change nothing, bit for bit.
+    Each window of a prompt (all of it, but for CLIP) is one call of the network, up to 128 windows of 77 tokens in one
+    batch. Tokens that an entry's `attention_mask` leaves out are neither read nor changed. Where the network adds
+    tokens, the features and the mask grow. What else an entry carries beside its text stays as it is, except for what
+    `pooled` and `steps` ask; nothing is changed in place. Where NegPip has put keys and values in turn, the keys take
+    the emotion, and each value the same with its sign. The keywords at their defaults change nothing, bit for bit.
 
     Args:
         conditioning: Entries [tensor, dict]; an entry whose tensor is None passes.
         network: On any device; the features travel there and back.
-        emotion: (e_v, e_a), each [N, K, E]: one emotion for all, or one per batch index of an entry. An
+        emotion: (e_v, e_a) of its `encode`: one emotion for all, or N, one per batch index of an entry. An
             entry with batch 1 becomes a batch of N.
         strength: Scale of the residual; 0 returns the same conditioning bit for bit, whatever the keywords say.
         gains: Of valence and of arousal: 0 as if that value were 0, 1 as trained, more exaggerates it alone.
@@ -69,41 +90,85 @@ def inject_emotion(
         A new list; each dict is a shallow copy, each tensor has the input's device and dtype.
 
     Raises:
-        ValueError: Features of another width, a number of tokens that 77 does not divide, NaN or infinity, no
-            pooled vector, a batch that does not fit N emotions, or a setting out of its range. The error names
-            the entry.
+        ValueError: Features of another width or of another encoder, a number of tokens or a mask that does not fit,
+            NaN or infinity, no pooled vector where the model needs one, a batch that does not fit N emotions, or a
+            setting out of its range. The error names the entry.
     """
-    _check_settings(strength, gains, protected, pooled, steps, network.config.feature_width)
+    _check_settings(strength, gains, protected, pooled, steps, network.feature_width)
     if strength == 0:
         gains, protected, pooled, steps = AS_TRAINED, None, KEEP, ALL_STEPS
-    weight = network.input_projection.weight
-    emotion = EmotionFeatures(*(tokens.to(weight) for tokens in emotion))
+    emotion = EmotionFeatures(*(tokens.to(network.weight) for tokens in emotion))
     result = []
     for index, (features, extra) in enumerate(conditioning):
         if features is None:
             result.append([None, extra.copy()])
             continue
         name = f"Entry {index} of the conditioning"
-        _check_entry(features, extra, network.config.feature_width, name)
-        keys, signs = keys_and_signs(features) if is_interleaved(features) else (features, None)
-        injected = _inject_windows(keys, network, emotion, strength, gains, protected)
-        if signs is not None:
-            injected = interleave(injected, signs)
-        emotional = [injected, _with_pooled(extra, pooled, len(injected), name)]
+        _check_entry(features, extra, network, name)
+        steered, grown = _steered(features, extra, network, emotion, strength, gains, protected, name)
+        emotional = [steered, _with_pooled(grown, pooled, len(steered), name)]
         result += _in_turn([features, extra], emotional, *steps)
     return result
 
 
+def _steered(
+    features: Tensor,
+    extra: dict,
+    network: Steering,
+    emotion: EmotionFeatures,
+    strength: float,
+    gains: tuple[float, float],
+    protected: Tensor | None,
+    name: str,
+) -> tuple[Tensor, dict]:
+    """An entry's features with the emotion, and its dict with the mask grown to match."""
+    keys, signs = keys_and_signs(features) if is_interleaved(features) else (features, None)
+    mask = _text_mask(extra, features, name)
+    if signs is not None and mask is not None:
+        mask = mask[:, 0::2]
+    if strength and network.added_tokens:
+        keys, mask = make_room(keys, mask, network.added_tokens, network.encoder.tail if network.encoder else 0)
+        extra = _with_room(extra, keys, mask)
+    steered = _inject_windows(keys, mask, network, emotion, strength, gains, protected)
+    return (steered if signs is None else interleave(steered, signs)), extra
+
+
+def _text_mask(extra: dict, features: Tensor, name: str) -> Tensor | None:
+    """The entry's attention mask as True for tokens that count, [B, T]; None where all do."""
+    mask = extra.get("attention_mask")
+    if mask is None or mask.ndim == 3:  # a bias between text and picture, [B, T + pixels, T + pixels]
+        return None
+    if mask.ndim != 2 or mask.shape[1] != features.shape[1] or len(mask) not in (1, len(features)):
+        raise ValueError(
+            f"{name} has an attention mask of shape {tuple(mask.shape)} for features of shape {tuple(features.shape)}: "
+            "expected one number for each token. Put the emotion before any node that cuts or joins tokens."
+        )
+    mask = mask.to(features.device) != 0
+    return None if mask.all() else mask.expand(len(features), -1)
+
+
+def _with_room(extra: dict, features: Tensor, mask: Tensor | None) -> dict:
+    """A copy whose attention mask, if there is one, covers the tokens that were made room for."""
+    own = extra.get("attention_mask")
+    if own is None:
+        return extra
+    grown = torch.ones(features.shape[:2], device=features.device) if mask is None else mask
+    # as many rows as before: ComfyUI repeats them, and some of its models count tokens by the mask's sum
+    return {**extra, "attention_mask": grown[: len(own)].to(own)}
+
+
 def _inject_windows(
     features: Tensor,
-    network: EmotionNetwork,
+    mask: Tensor | None,
+    network: Steering,
     emotion: EmotionFeatures,
     strength: float,
     gains: tuple[float, float],
     protected: Tensor | None,
 ) -> Tensor:
-    """[B, 77 * n, D] and N emotions -> [max(B, N), 77 * n, D]; B or N is 1, or both are equal."""
-    count = features.shape[1] // WINDOW
+    """[B, n * window, D] and N emotions -> [max(B, N), n * window, D]; B or N is 1, or both are equal."""
+    size = network.window or features.shape[1]
+    count = features.shape[1] // size
     emotions = len(emotion.valence)
     if emotions > 1:
         if len(features) not in (1, emotions):
@@ -112,38 +177,44 @@ def _inject_windows(
                 f"batch of 1 or {emotions}."
             )
         features = features.expand(emotions, -1, -1)
+        mask = None if mask is None else mask.expand(emotions, -1)
         # an emotion goes with all n windows of its prompt: [N, K, E] -> [N * n, K, E], prompt by prompt
         emotion = EmotionFeatures(*(tokens.repeat_interleave(count, dim=0) for tokens in emotion))
-    # each window is a prompt of its own to the network, as it was to CLIP: [B, 77 * n, D] -> [B * n, 77, D]
-    windows = features.unflatten(1, (count, WINDOW)).flatten(0, 1)
+    # each window is a prompt of its own to the network, as it was to CLIP: [B, n * 77, D] -> [B * n, 77, D]
+    windows = features.unflatten(1, (count, size)).flatten(0, 1)
+    masks = None if mask is None else mask.unflatten(1, (count, size)).flatten(0, 1)
     parts = []
-    for start in range(0, len(windows), AT_ONCE):
-        some = slice(start, start + AT_ONCE)
+    at_once = max(1, AT_ONCE * CLIP_WINDOW // size)
+    for start in range(0, len(windows), at_once):
+        some = slice(start, start + at_once)
         its_own = emotion if emotions == 1 else EmotionFeatures(*(tokens[some] for tokens in emotion))
-        parts.append(_injected(windows[some], network, its_own, strength, gains, protected))
+        its_mask = None if masks is None else masks[some]
+        parts.append(_injected(windows[some], its_mask, network, its_own, strength, gains, protected))
     injected = torch.cat(parts)
-    if not torch.isfinite(injected).all():
+    if not torch.isfinite(injected if masks is None else injected[masks]).all():
         raise ValueError(
-            f"The emotion network gave NaN or infinite numbers in {network.input_projection.weight.dtype} at "
+            f"The emotion network gave NaN or infinite numbers in {network.weight.dtype} at "
             f"strength {strength:g}: load it as float32, or lower the strength."
         )
-    # the windows of a prompt side by side again: [B * n, 77, D] -> [B, 77 * n, D]
+    # the windows of a prompt side by side again: [B * n, 77, D] -> [B, n * 77, D]
     return injected.unflatten(0, (-1, count)).flatten(1, 2)
 
 
 def _injected(
     windows: Tensor,
-    network: EmotionNetwork,
+    mask: Tensor | None,
+    network: Steering,
     emotion: EmotionFeatures,
     strength: float,
     gains: tuple[float, float],
     protected: Tensor | None,
 ) -> Tensor:
-    """[B, 77, D] and 1 or B emotions -> [B, 77, D], on the same device."""
-    moved = windows.to(network.input_projection.weight.device)
+    """[B, T, D] and 1 or B emotions -> [B, T, D], on the same device."""
+    device = network.weight.device
+    moved, mask = windows.to(device), None if mask is None else mask.to(device)
     if gains == AS_TRAINED and protected is None:
-        return network.inject(moved, emotion, strength).to(windows.device)
-    residual = _residual(moved, network, emotion, gains)
+        return network.inject(moved, emotion, strength, mask).to(windows.device)
+    residual = _residual(moved, mask, network, emotion, gains)
     # the protected directions go last: nothing that a gain adds may put them back
     if protected is not None:
         residual = remove_directions(residual, protected)
@@ -151,7 +222,7 @@ def _injected(
 
 
 def _residual(
-    features: Tensor, network: EmotionNetwork, emotion: EmotionFeatures, gains: tuple[float, float]
+    features: Tensor, mask: Tensor | None, network: Steering, emotion: EmotionFeatures, gains: tuple[float, float]
 ) -> Tensor:
     """The residual with a gain on each axis: [B, T, D], float32.
 
@@ -172,15 +243,19 @@ def _residual(
     )
     # in float32: gains above 1 take differences of close numbers, and half precision would lose them
     return sum(
-        share * network.residual(features, EmotionFeatures(e_v, e_a)).float() for share, e_v, e_a in corners if share
+        share * network.residual(features, EmotionFeatures(e_v, e_a), mask).float()
+        for share, e_v, e_a in corners
+        if share
     )
 
 
 def _with_pooled(extra: dict, pooled: str | Tensor, batch: int, name: str) -> dict:
     """A copy with the pooled vector that was asked for."""
-    own = extra["pooled_output"]
+    own = extra.get("pooled_output")
     if isinstance(pooled, str):
-        return extra.copy() if pooled == KEEP else {**extra, "pooled_output": torch.zeros_like(own)}
+        return extra.copy() if pooled == KEEP or own is None else {**extra, "pooled_output": torch.zeros_like(own)}
+    if own is None:
+        raise ValueError(f"{name} has no pooled vector to replace, as its model reads none: set pooled to {KEEP!r}.")
     if pooled.ndim != 2 or pooled.shape[1] != own.shape[-1] or len(pooled) not in (1, batch):
         raise ValueError(
             f"{name} cannot take a pooled vector of shape {tuple(pooled.shape)}: expected "
@@ -221,40 +296,52 @@ def _check_settings(strength, gains, protected, pooled, steps, width: int) -> No
         )
     if protected is not None and protected.shape[1:] != (width,):
         raise ValueError(
-            f"The protected words are {protected.shape[-1]} wide{_known_as(protected.shape[-1])}. This emotion network "
-            f"expects text {width} wide{_known_as(width)}: encode them with the CLIP that encodes the prompt."
+            f"The protected words are {protected.shape[-1]} wide{known_as(protected.shape[-1])}. This emotion network "
+            f"expects text {width} wide{known_as(width)}: encode them with the CLIP that encodes the prompt."
         )
     if isinstance(pooled, str) and pooled not in (KEEP, ZERO):
         raise ValueError(f"pooled is {pooled!r}: expected {KEEP!r}, {ZERO!r} or a vector.")
 
 
-def _check_entry(features: Tensor, extra: dict, width: int, name: str) -> None:
+def _check_entry(features: Tensor, extra: dict, network: Steering, name: str) -> None:
     if not isinstance(features, Tensor) or not features.is_floating_point() or not len(features):
         got = f"{features.dtype} of shape {tuple(features.shape)}" if isinstance(features, Tensor) else type(features)
         raise ValueError(f"{name} does not hold text features: expected floating-point numbers, got {got}.")
-    if features.ndim != 3 or features.shape[2] != width:
+    if extra.get(IDS_KEY) is not None:
         raise ValueError(
-            f"{name} is {features.shape[-1]} wide{_known_as(features.shape[-1])}, of shape "
-            f"{tuple(features.shape)}. This emotion network expects text {width} wide{_known_as(width)}: connect "
+            f"{name} holds token ids ({IDS_KEY}) in place of text features: its model reads the words itself, so "
+            "nothing can be added to them. Use a model with a text encoder of its own, or put the mood into the prompt."
+        )
+    width = network.feature_width
+    if features.ndim != 3 or features.shape[2] != width:
+        expected = f" ({network.encoder.family})" if network.encoder else known_as(width)
+        raise ValueError(
+            f"{name} is {features.shape[-1]} wide{known_as(features.shape[-1])}, of shape "
+            f"{tuple(features.shape)}. This emotion network expects text {width} wide{expected}: connect "
             "a prompt that was encoded with the CLIP of such a checkpoint."
         )
-    tokens = features.shape[1]
-    if tokens == 0 or tokens % WINDOW:
+    tokens, window = features.shape[1], network.window or 1
+    if tokens == 0 or tokens % window:
+        expected = f"a multiple of {window}, as CLIP Text Encode gives" if window > 1 else "at least 1"
         raise ValueError(
-            f"{name} has {tokens} tokens: expected a multiple of {WINDOW}, as CLIP Text Encode gives. Put the "
+            f"{name} has {tokens} tokens: expected {expected}. Put the "
             "emotion before any node that cuts or joins tokens."
         )
-    if extra.get("pooled_output") is None:
+    if extra.get("pooled_output") is None and _needs_pooled(network):
         raise ValueError(
             f"{name} has no pooled vector (pooled_output), which SDXL needs beside the text: connect the "
             "output of CLIP Text Encode, or of a node that keeps it."
         )
-    if not torch.isfinite(features).all():
+    mask = _text_mask(extra, features, name)
+    if not torch.isfinite(features if mask is None else features[mask]).all():
         raise ValueError(
             f"{name} holds NaN or infinite numbers: the text encoder or a node before this one has failed. "
             "Run the text encoder in float32, or check the LoRAs on it."
         )
 
 
-def _known_as(width: int) -> str:
-    return f" ({KNOWN_WIDTHS[width]})" if width in KNOWN_WIDTHS else ""
+def _needs_pooled(network: Steering) -> bool:
+    """Whether the model behind a network cannot do without a pooled vector; a file that does not say is for SDXL."""
+    if network.encoder is None:
+        return network.window == CLIP_WINDOW
+    return network.encoder.known is not None and network.encoder.known.needs_pooled

@@ -7,12 +7,12 @@ prompt gave the token a negative weight; NegPip's patch of the UNet takes them a
 import torch
 from torch import Tensor
 
-from .protection import WINDOW
+from .encoders import CLIP_WINDOW
 
 
 def is_interleaved(features: Tensor) -> bool:
     """Whether [B, T, D] holds keys and values in turn: |even| = |odd|, which text alone never gives."""
-    if features.ndim != 3 or features.shape[1] == 0 or features.shape[1] % (2 * WINDOW):
+    if features.ndim != 3 or features.shape[1] == 0 or features.shape[1] % (2 * CLIP_WINDOW):
         return False
     keys = features[:, 0::2].abs()
     return torch.equal(keys, features[:, 1::2].abs()) and bool(keys.any())  # zeros are an emptied prompt

@@ -4,8 +4,8 @@ Source: Dang et al., "EmotiCrafter: Text-to-Emotional-Image Generation based on 
 ICCV 2025, arXiv 2501.05710; equations 4-7 are the emotion-injection block. The released weights were
 trained with another order inside the block, here "published".
 
-Shapes: B batch, T tokens (77), D feature width of the text encoder (2048 for SDXL), E network width (768),
-H heads of size 64, K tokens per emotion axis (16).
+Shapes: B batch, T tokens (77 for SDXL), D feature width of the text encoder (2048 for SDXL), E network width (768),
+H heads of size 64, K tokens per emotion axis (16), M tokens that the network adds (0 for SDXL).
 """
 
 from dataclasses import dataclass, fields, replace
@@ -15,10 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention import HEAD_WIDTH, EmotionAttention, SelfAttention
+from .encoders import CLIP_WINDOW, EncoderFacts, room_numbers
 from .options import BLOCK_ORDERS, MOST
 from .va import va_tensor
 
-HEAD_WIDTH = 64
+MOST_DEVIATIONS = 10.0
+"""How far from its channel's mean a normalised feature is still told apart."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +39,24 @@ class NetworkConfig:
     emotion_hidden: int = 256
     """The hidden width of the two valence-arousal MLPs."""
     positions: int = 77
-    """The longest window of tokens; a longer prompt is several windows."""
+    """The most tokens that are read at once."""
     dropout: float = 0.1
     """Dropout while training, in [0, 1)."""
     block: str = "paper"
     """The order inside a block: "paper" (equations 4-7) or "published" (the released weights)."""
+    window: int | None = CLIP_WINDOW
+    """77: a prompt is windows of CLIP's, each read on its own. None: one piece of any length."""
+    added_tokens: int = 0
+    """M, the tokens that the network adds to a prompt, for encoders that do not pad."""
+    normalise: bool = False
+    """Whether features are read, and residuals written, in units of each channel's mean and scale."""
 
     def __post_init__(self):
         problems = [
-            f"{field.name} is {getattr(self, field.name)!r}: expected a whole number from 1 to {MOST:,}"
+            f"{field.name} is {getattr(self, field.name)!r}: expected a whole number from {least} to {MOST:,}"
             for field in fields(self)
-            if field.type in (int, "int") and not _is_count(getattr(self, field.name))
+            if field.type in (int, "int")
+            and not _is_count(getattr(self, field.name), least := int(field.name != "added_tokens"))
         ]
         if not problems and self.width % HEAD_WIDTH:
             problems.append(f"width is {self.width}: expected a multiple of {HEAD_WIDTH}, the size of a head")
@@ -54,12 +64,14 @@ class NetworkConfig:
             problems.append(f"dropout is {self.dropout!r}: expected a number in [0, 1)")
         if self.block not in BLOCK_ORDERS:
             problems.append(f"block is {self.block!r}: expected one of {', '.join(BLOCK_ORDERS)}")
+        if self.window not in (None, CLIP_WINDOW):
+            problems.append(f"window is {self.window!r}: expected {CLIP_WINDOW} or nothing (in one piece)")
         if problems:
             raise ValueError("This network cannot be built: " + "; ".join(problems) + ".")
 
 
-def _is_count(value) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST
+def _is_count(value, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= MOST
 
 
 class EmotionFeatures(NamedTuple):
@@ -67,89 +79,6 @@ class EmotionFeatures(NamedTuple):
 
     valence: Tensor
     arousal: Tensor
-
-
-# --- attention ---------------------------------------------------------------------------------------------
-
-
-def split_heads(x: Tensor) -> Tensor:
-    """[B, T, E] -> [B, H, T, 64]."""
-    return x.unflatten(-1, (-1, HEAD_WIDTH)).transpose(1, 2)
-
-
-def merge_heads(x: Tensor) -> Tensor:
-    """[B, H, T, 64] -> [B, T, E]."""
-    return x.transpose(1, 2).flatten(2)
-
-
-class SelfAttention(nn.Module):
-    """Multi-head attention among the tokens of a window; no causal mask, no padding mask."""
-
-    def __init__(self, width: int, dropout: float):
-        super().__init__()
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.dropout = dropout
-
-    def forward(self, x: Tensor) -> Tensor:
-        # one product gives the queries, keys and values of all tokens: [B, T, 3E] -> three of [B, H, T, 64]
-        query, key, value = (split_heads(part) for part in self.query_key_value(x).chunk(3, dim=-1))
-        # every token attends to every other, the padding included, as SDXL reads it, too
-        attended = F.scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
-        return F.dropout(self.out(merge_heads(attended)), self.dropout, self.training)
-
-
-class EmotionAttention(nn.Module):
-    """Multi-head attention from the tokens of a prompt to the K tokens of one emotion axis."""
-
-    def __init__(self, width: int, dropout: float):
-        super().__init__()
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, width)
-        self.dropout = dropout
-
-    def forward(self, x: Tensor, emotion: Tensor) -> Tensor:
-        # x is [B, T, E] or [1, T, E], emotion [B, K, E] or [1, K, E]: the shorter batch goes with all of the longer
-        # keys and values come from the emotion alone: [B, K, E] each
-        key, value = self.key_value(emotion).chunk(2, dim=-1)
-        if not self.training and len(x) >= len(emotion) and x.shape[1] > 2 * emotion.shape[1]:
-            return self._attend_folded(x, key, value)
-        # queries come from the text: [B, H, T, 64] against keys and values [B, H, K, 64]
-        query, key, value = split_heads(self.query(x)), split_heads(key), split_heads(value)
-        batch = max(len(query), len(key))
-        attended = F.scaled_dot_product_attention(
-            query.expand(batch, -1, -1, -1),
-            key.expand(batch, -1, -1, -1),
-            value.expand(batch, -1, -1, -1),
-            dropout_p=self.dropout if self.training else 0.0,
-        )
-        return F.dropout(self.out(merge_heads(attended)), self.dropout, self.training)
-
-    def _attend_folded(self, x: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """The same result in about half the multiplications, as K is small against T.
-
-        Keys and values depend on the emotion alone, so they are multiplied into the neighbouring projections first:
-        with q = x Wq + b, the scores q k' are x (Wq k') + b k', and the output (softmax v) Wo is softmax (v Wo). The
-        query projection (E x E) becomes E x HK, the output projection HK x E; HK is 192 for E = 768. It takes
-        0.7 of the time, but more where one prompt goes with many emotions: there the query is shared.
-        """
-        heads = (-1, HEAD_WIDTH)
-        # the attention's scale 1/sqrt(64) goes into the keys
-        key = key.unflatten(-1, heads) * HEAD_WIDTH**-0.5  # [B, K, H, 64]
-        value = value.unflatten(-1, heads)  # [B, K, H, 64]
-        # Wq k': from a token straight to its scores, head by head: [B, HK, E]
-        to_scores = torch.einsum("bkhd,hde->bhke", key, self.query.weight.unflatten(0, heads)).flatten(1, 2)
-        # b k': what the query's bias adds to the scores: [B, HK]
-        bias = torch.einsum("bkhd,hd->bhk", key, self.query.bias.unflatten(0, heads)).flatten(1, 2)
-        # v Wo: from the attention weights straight to the output: [B, HK, E]
-        from_scores = torch.einsum("bkhd,ehd->bhke", value, self.out.weight.unflatten(1, heads)).flatten(1, 2)
-        # one emotion for all: the batch becomes rows of one large product, [1, B * T, E]
-        rows = x if len(key) > 1 else x.flatten(0, 1).unsqueeze(0)
-        scores = torch.baddbmm(bias.unsqueeze(1), rows, to_scores.transpose(1, 2))  # [B, T, HK]
-        # softmax over the K tokens of each head
-        attention = scores.unflatten(-1, (-1, key.shape[1])).softmax(-1).flatten(2)
-        return torch.baddbmm(self.out.bias, attention, from_scores).view(x.shape)
 
 
 # --- the emotion-injection block ---------------------------------------------------------------------------
@@ -182,13 +111,13 @@ class InjectionBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = FeedForward(width, dropout)
 
-    def forward(self, x: Tensor, valence: Tensor, arousal: Tensor) -> Tensor:
-        return (self._paper if self.order == "paper" else self._published)(x, valence, arousal)
+    def forward(self, x: Tensor, valence: Tensor, arousal: Tensor, mask: Tensor | None = None) -> Tensor:
+        return (self._paper if self.order == "paper" else self._published)(x, valence, arousal, mask)
 
-    def _paper(self, x: Tensor, valence: Tensor, arousal: Tensor) -> Tensor:
+    def _paper(self, x: Tensor, valence: Tensor, arousal: Tensor, mask: Tensor | None) -> Tensor:
         """Equations 4-7: pre-norm residuals, valence first."""
         # (4) the tokens of the text attend to each other
-        x = x + self.self_attention(self.self_norm(x))
+        x = x + self.self_attention(self.self_norm(x), mask)
         # (5) then to the K valence tokens
         x = x + self.valence_attention(self.valence_norm(x), valence)
         # (6) then to the K arousal tokens
@@ -196,11 +125,11 @@ class InjectionBlock(nn.Module):
         # (7) and each passes through the feed-forward network by itself
         return x + self.feed_forward(self.feed_forward_norm(x))
 
-    def _published(self, x: Tensor, valence: Tensor, arousal: Tensor) -> Tensor:
+    def _published(self, x: Tensor, valence: Tensor, arousal: Tensor, mask: Tensor | None) -> Tensor:
         """The order of the released weights: skips carry the normalised tokens, and arousal comes first."""
         # normalised before the skip leaves, so that the skip carries it
         x = self.self_norm(x)
-        x = x + self.self_attention(x)
+        x = x + self.self_attention(x, mask)
         x = self.arousal_norm(x)
         x = x + self.arousal_attention(x, arousal)
         x = self.valence_norm(x)
@@ -216,23 +145,64 @@ class EmotionNetwork(nn.Module):
     """Maps neutral text features and a valence-arousal pair to emotional text features.
 
     It starts in evaluation mode: call `train()` to fit it.
+
+    Args:
+        config: Its sizes.
+        encoder: The text encoder that it is fitted to; None where that is not known, as in the published files.
+
+    Raises:
+        ValueError: The config asks for an encoder's statistics, and there are none, or they have another width.
     """
 
-    def __init__(self, config: NetworkConfig | None = None):
+    def __init__(self, config: NetworkConfig | None = None, encoder: EncoderFacts | None = None):
         super().__init__()
         self.config = config = config or NetworkConfig()
+        self.encoder = encoder
+        if config.normalise:
+            self._keep_statistics(encoder)
         sizes = (config.emotion_tokens, config.width, config.emotion_hidden)
         self.valence_encoder = axis_encoder(*sizes)
         self.arousal_encoder = axis_encoder(*sizes)
         self.emotion_projection = nn.Linear(config.width, config.width, bias=False)
         self.input_projection = nn.Linear(config.feature_width, config.width, bias=False)
         self.position = nn.Embedding(config.positions, config.width)
+        if config.added_tokens:
+            self.room = nn.Embedding(config.added_tokens, config.width)
         self.blocks = nn.ModuleList(InjectionBlock(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
         self.output_projection = nn.Linear(config.width, config.feature_width, bias=False)
         self.output_norm = nn.LayerNorm(config.feature_width)
         self.reset_parameters()
         self.eval()
+
+    def _keep_statistics(self, encoder: EncoderFacts | None) -> None:
+        width = self.config.feature_width
+        if encoder is None or len(encoder.mean) != width:
+            known = "nothing is known of its encoder" if encoder is None else f"they are {len(encoder.mean)} wide"
+            raise ValueError(f"A network that normalises features needs their mean and scale, [{width}]: {known}.")
+        # not in the state dict: what a file knows of its encoder is kept there once
+        self.register_buffer("feature_mean", encoder.mean, persistent=False)
+        self.register_buffer("feature_scale", encoder.scale, persistent=False)
+
+    @property
+    def weight(self) -> Tensor:
+        """A weight that tells the network's dtype and device."""
+        return self.input_projection.weight
+
+    @property
+    def feature_width(self) -> int:
+        """D of the features that it reads."""
+        return self.config.feature_width
+
+    @property
+    def window(self) -> int | None:
+        """Tokens of a window, None where a prompt is one piece."""
+        return self.config.window
+
+    @property
+    def added_tokens(self) -> int:
+        """M, the tokens that it adds to a prompt."""
+        return self.config.added_tokens
 
     def reset_parameters(self) -> None:
         """Draws fresh weights as GPT-2 does: normal of deviation 0.02, less in the layers that end a branch.
@@ -285,14 +255,20 @@ class EmotionNetwork(nn.Module):
         return self.emotion_projection(tokens)
 
     def inject(
-        self, neutral: Tensor, emotion: EmotionFeatures | tuple[Tensor, Tensor], strength: float = 1.0
+        self,
+        neutral: Tensor,
+        emotion: EmotionFeatures | tuple[Tensor, Tensor],
+        strength: float = 1.0,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Adds the emotion to text features.
 
         Args:
-            neutral: [B, T, D] on the network's device, any floating dtype, T at most `config.positions`.
+            neutral: [B, T, D] on the network's device, any floating dtype; T at most `config.positions` for a network
+                that reads windows. Where the network adds tokens, after `encoders.make_room`.
             emotion: (e_v, e_a) of `encode`. One prompt goes with many emotions and the other way round.
             strength: Scale of the residual; 0 returns the input bit for bit.
+            mask: [B, T], True for tokens that count: others are neither read nor changed. None for all.
 
         Returns:
             [B, T, D], a new tensor in the dtype of `neutral`.
@@ -300,45 +276,107 @@ class EmotionNetwork(nn.Module):
         Raises:
             ValueError: Shapes that do not fit this network or each other, or a strength that is not finite.
         """
-        batch = self._check_inject(neutral, emotion, strength)
+        batch = self._check_inject(neutral, emotion, strength, mask)
         if strength == 0:
             return neutral.expand(batch, -1, -1).clone()
-        return neutral + (strength * self.residual(neutral, emotion)).to(neutral.dtype)
+        return neutral + (strength * self.residual(neutral, emotion, mask)).to(neutral.dtype)
 
-    def forward(self, neutral: Tensor, valence: float | Tensor, arousal: float | Tensor) -> Tensor:
+    def forward(
+        self, neutral: Tensor, valence: float | Tensor, arousal: float | Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Encodes and injects at strength 1: [B, T, D] and V-A values -> [B, T, D].
 
         While training the values are not checked: the data was checked when it was read, and a check here would
         make a GPU wait in every step.
         """
         if self.training:
-            return neutral + self.residual(neutral, self._encode(valence, arousal)).to(neutral.dtype)
-        return self.inject(neutral, self.encode(valence, arousal))
+            return neutral + self.residual(neutral, self._encode(valence, arousal), mask).to(neutral.dtype)
+        return self.inject(neutral, self.encode(valence, arousal), mask=mask)
 
-    def residual(self, neutral: Tensor, emotion: EmotionFeatures | tuple[Tensor, Tensor]) -> Tensor:
-        """What `inject` adds at strength 1: [B, T, D] in the network's dtype."""
+    def residual(
+        self, neutral: Tensor, emotion: EmotionFeatures | tuple[Tensor, Tensor], mask: Tensor | None = None
+    ) -> Tensor:
+        """What `inject` adds at strength 1: [B, T, D] in the network's dtype, float32 where it normalises.
+
+        A prompt with more tokens than `config.positions` is read in overlapping pieces.
+        """
+        config = self.config
+        # 1 to M for the tokens that were made room for, 0 for those of the prompt: [B, T]
+        room = None
+        if config.added_tokens:
+            tail = self.encoder.tail if self.encoder else 0
+            room = room_numbers(neutral, mask, config.added_tokens, tail)
+        if neutral.shape[1] <= config.positions:
+            return self._residual(neutral, emotion, mask, room)
+        return self._residual_in_pieces(neutral, emotion, mask, room)
+
+    def _residual(self, neutral: Tensor, emotion, mask: Tensor | None, room: Tensor | None) -> Tensor:
         valence, arousal = emotion
         # text features to the network's width, plus learned positions: [B, T, D] -> [B, T, E]
-        position = self.position.weight[: neutral.shape[1]]
-        x = self.input_projection(neutral.to(position.dtype)) + position
+        x = self.input_projection(self._read(neutral, mask)) + self._positions(neutral, mask)
+        if room is not None:
+            x = x + F.pad(self.room.weight, (0, 0, 1, 0))[room]
         x = F.dropout(x, self.config.dropout, self.training)
         # each block attends to the text, to valence and to arousal: [B, T, E]
         for block in self.blocks:
-            x = block(x, valence, arousal)
+            x = block(x, valence, arousal, mask)
         # back to the text's width: [B, T, E] -> [B, T, D]
-        return self.output_norm(self.output_projection(self.norm(x)))
+        residual = self.output_norm(self.output_projection(self.norm(x)))
+        if self.config.normalise:
+            residual = residual.float() * self.feature_scale
+        return residual if mask is None else residual.where(mask.unsqueeze(-1), 0)
 
-    def _check_inject(self, neutral: Tensor, emotion, strength: float) -> int:
+    def _read(self, neutral: Tensor, mask: Tensor | None) -> Tensor:
+        """Features as the network reads them, in its dtype; 0 where the mask is."""
+        if self.config.normalise:
+            # (x - mean) / scale; clamped, as attention sinks lie hundreds of deviations away from all other tokens
+            neutral = ((neutral.float() - self.feature_mean) / self.feature_scale).clamp(
+                -MOST_DEVIATIONS, MOST_DEVIATIONS
+            )
+        neutral = neutral.to(self.weight.dtype)
+        return neutral if mask is None else neutral.where(mask.unsqueeze(-1), 0)
+
+    def _positions(self, neutral: Tensor, mask: Tensor | None) -> Tensor:
+        """The learned positions [T, E], or [B, T, E], counted from each prompt's first token that counts."""
+        if mask is None:
+            return self.position.weight[: neutral.shape[1]]
+        return self.position((mask.long().cumsum(1) - 1).clamp(min=0))
+
+    def _residual_in_pieces(self, neutral: Tensor, emotion, mask: Tensor | None, room: Tensor | None) -> Tensor:
+        """The residual of more tokens than there are positions: a mean over pieces that overlap by half.
+
+        A piece weighs most in its middle and least at its ends, where its tokens lack their neighbours, so that the
+        residual has no seam.
+        """
+        tokens, size = neutral.shape[1], self.config.positions
+        starts = sorted({*range(0, tokens - size, -(-size // 2)), tokens - size})
+        weight = torch.arange(1, size + 1, device=neutral.device)
+        weight = torch.minimum(weight, weight.flip(0)).unsqueeze(-1)  # [size, 1]
+        total, weights = 0, 0
+        for start in starts:
+            part, around = slice(start, start + size), (0, 0, start, tokens - size - start)
+            masked, numbers = (None if of is None else of[:, part] for of in (mask, room))
+            residual = self._residual(neutral[:, part], emotion, masked, numbers)
+            total = total + F.pad(residual * weight, around)
+            weights = weights + F.pad(weight, around)
+        return total / weights
+
+    def _check_inject(self, neutral: Tensor, emotion, strength: float, mask: Tensor | None) -> int:
         config = self.config
         if neutral.ndim != 3 or neutral.shape[2] != config.feature_width:
             raise ValueError(
                 f"The text features have the shape {tuple(neutral.shape)}: this network expects "
                 f"[batch, tokens, {config.feature_width}]."
             )
-        if not 1 <= neutral.shape[1] <= config.positions:
+        if not 1 <= neutral.shape[1] <= (config.positions if config.window else MOST):
             raise ValueError(
                 f"The text features have {neutral.shape[1]} tokens: this network reads windows of 1 to "
                 f"{config.positions}; give a longer prompt window by window."
+            )
+        if mask is not None and (mask.dtype != torch.bool or mask.shape != neutral.shape[:2]):
+            raise ValueError(
+                f"The mask is {mask.dtype} of shape {tuple(mask.shape)}: expected torch.bool and "
+                f"{tuple(neutral.shape[:2])}, one for each token."
             )
         for name, tokens in zip(("valence", "arousal"), emotion, strict=True):
             if tokens.ndim != 3 or tokens.shape[1:] != (config.emotion_tokens, config.width):
@@ -360,7 +398,7 @@ class EmotionNetwork(nn.Module):
 def weight_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a network's weights, from a network of one block that stands for all."""
     with torch.device("meta"):
-        single = EmotionNetwork(replace(config, depth=1)).state_dict()
+        single = EmotionNetwork(replace(config, depth=1, normalise=False)).state_dict()
     first = "blocks.0."
     shapes = {key: tuple(tensor.shape) for key, tensor in single.items() if not key.startswith(first)}
     block = {key.removeprefix(first): tuple(t.shape) for key, t in single.items() if key.startswith(first)}

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-WINDOW = 77
+from .encoders import CLIP_WINDOW
+
 SAME_DIRECTION = 1e-6  # singular values of unit vectors below this are rounding: the same word twice
 
 
@@ -29,11 +30,11 @@ def word_directions(words: Sequence[tuple[str, Tensor, int]], empty: Tensor) -> 
         ValueError: The encoder does not give windows of 77 tokens, or a word is longer than one or has features that
             are not finite.
     """
-    if empty.ndim != 3 or empty.shape[:2] != (1, WINDOW):
+    if empty.ndim != 3 or empty.shape[:2] != (1, CLIP_WINDOW):
         raise ValueError(
             f"The CLIP for the protected words gives features of shape {tuple(empty.shape)} for an empty prompt: "
-            f"expected [1, {WINDOW}, width], as the CLIP of an SDXL checkpoint gives. Connect that one, before any "
-            "node that changes how it encodes."
+            f"expected [1, {CLIP_WINDOW}, width], as the CLIP of an SDXL checkpoint gives. Connect that one, before "
+            "any node that changes how it encodes."
         )
     directions = [
         direction for word, features, count in words for direction in _directions(word, features, count, empty)
@@ -64,11 +65,11 @@ def remove_directions(residual: Tensor, basis: Tensor) -> Tensor:
 
 
 def _directions(word: str, features: Tensor, count: int, empty: Tensor) -> tuple[Tensor, Tensor]:
-    if features.shape != empty.shape or not 1 <= count <= WINDOW - 2:
+    if features.shape != empty.shape or not 1 <= count <= CLIP_WINDOW - 2:
         raise ValueError(
             f"The protected word {word!r} has {count} tokens and features of shape {tuple(features.shape)}: "
-            f"expected 1 to {WINDOW - 2} tokens in one window of {WINDOW}. Give single words or short phrases, "
-            "separated by commas."
+            f"expected 1 to {CLIP_WINDOW - 2} tokens in one window of {CLIP_WINDOW}. Give single words or short "
+            "phrases, separated by commas."
         )
     change = features[0].cpu().double() - empty[0].cpu().double()  # on the CPU: not every accelerator has double
     if not torch.isfinite(change).all():

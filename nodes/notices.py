@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from torch import Tensor
 
-from ..emoticrafter.protection import WINDOW
+from ..emoticrafter.encoders import CLIP_WINDOW
 
 ONE_RANGE, FIRST_ALONE = "sets one range for all of them", "reads the first of them alone"
 MISREADERS = {
@@ -43,7 +43,7 @@ def warn_of_unreached(conditioning: list) -> None:
 
 def _holds_text(value: object, depth: int = 3) -> bool:
     if isinstance(value, Tensor):
-        return value.ndim == 3 and value.shape[1] > 0 and value.shape[1] % WINDOW == 0
+        return value.ndim == 3 and value.shape[1] > 0 and value.shape[1] % CLIP_WINDOW == 0
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return depth > 0 and any(_holds_text(part, depth - 1) for part in parts)
 

@@ -37,12 +37,14 @@ def inspect(path: Path) -> None:
     """Prints what a network file holds."""
     network = load_network(path)
     training = read_metadata(path)["training"] if path.suffix == ".safetensors" else {}
+    encoder = network.encoder
     parameters = sum(p.numel() for p in network.parameters())
-    dtype = network.input_projection.weight.dtype
+    dtype = network.weight.dtype
     print(f"{path}: {path.stat().st_size / 1e6:,.1f} MB, sha256 {file_sha256(path)}")
     print(f"{parameters / 1e6:,.2f} million parameters, {dtype_name(dtype)}")
     for name, value in asdict(network.config).items():
         print(f"  {name:16} {value}")
+    print(f"  {'text encoder':16} {encoder.family if encoder else 'not recorded'}")
     print("training: " + (json.dumps(training, indent=2) if training else "not recorded"))
 
 

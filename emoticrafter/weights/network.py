@@ -1,7 +1,7 @@
 """Loads and saves emotion networks: our safetensors files, and the published .pth layout.
 
-A file of ours is one `.safetensors`. Its metadata holds `format=emoticrafter`, a version, the network's config and how
-it was trained, as JSON.
+A file of ours is one `.safetensors`. Its metadata holds `format=emoticrafter`, a version, the network's config, its
+text encoder and how it was trained, as JSON.
 """
 
 import json
@@ -11,7 +11,9 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
+from ..encoders import EncoderFacts
 from ..network import EmotionNetwork, NetworkConfig, weight_shapes
+from .encoder import encoder_metadata, encoder_tensors, take_encoder
 from .files import (
     check_dtypes,
     check_layout,
@@ -54,9 +56,11 @@ def load_network(
     if path.suffix.lower() == ".safetensors":
         metadata, state = read_safetensors(path)
         config = _parse(metadata, path.name)["config"]
+        encoder = take_encoder(metadata, state, config.feature_width, path.name)
     else:
         config, state = published_state(read_pickle(path), path.name)
-    return _build(config, state, dtype, path.name).to(device)
+        encoder = None
+    return _build(config, encoder, state, dtype, path.name).to(device)
 
 
 def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dict | None = None) -> None:
@@ -73,10 +77,11 @@ def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dic
         ValueError: Another ending, or weights that are NaN or infinite.
     """
     path = target_file(path)
-    state = network.state_dict()
+    state = network.state_dict() | encoder_tensors(network.encoder)
     check_dtypes(state, path.name)
-    check_numbers(state, network.input_projection.weight.dtype, path.name)
-    save_tensors(path, state, described((FORMAT, VERSION), asdict(network.config), training))
+    check_numbers(network.state_dict(), network.weight.dtype, path.name)
+    more = encoder_metadata(network.encoder)
+    save_tensors(path, state, described((FORMAT, VERSION), asdict(network.config), training, **more))
 
 
 def read_metadata(path: str | os.PathLike) -> dict:
@@ -110,12 +115,14 @@ def _parse(metadata: dict[str, str], name: str) -> dict:
     )
 
 
-def _build(config: NetworkConfig, state: dict[str, Tensor], dtype: torch.dtype | None, name: str) -> EmotionNetwork:
+def _build(
+    config: NetworkConfig, encoder: EncoderFacts | None, state: dict[str, Tensor], dtype: torch.dtype | None, name: str
+) -> EmotionNetwork:
     # By names and shapes first: building what a file merely claims to hold could keep the machine busy.
     if config.depth > len(state):
         raise ValueError(f"{name} says that it has {config.depth} blocks, and holds {len(state)} tensors.")
     check_layout(weight_shapes(config), state, name)
     with torch.device("meta"):
-        network = EmotionNetwork(config)
+        network = EmotionNetwork(config, encoder)
     network = fill(network, state, dtype or state["input_projection.weight"].dtype, name)
     return network.requires_grad_(True)

@@ -49,7 +49,7 @@ def failure(server, graph: Graph) -> PromptError:
         ("width", 768, "Entry 0 of the conditioning is 768 wide (Stable Diffusion 1.x)"),
         ("width", 1024, "1024 wide (Stable Diffusion 2.x)"),
         ("width", 1280, "1280 wide (the SDXL refiner)"),
-        ("width", 4096, "4096 wide (T5, as in SD3 or Flux)"),
+        ("width", 4096, "4096 wide (Stable Diffusion 3, Flux.1, Chroma, "),
         ("width", 4096, "This emotion network expects text 2048 wide (SDXL): connect a prompt"),
         ("flat", 0, "of shape (77, 2048)"),
         ("tokens", 78, "has 78 tokens: expected a multiple of 77, as CLIP Text Encode gives."),

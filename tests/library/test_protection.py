@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from emoticrafter.protection import WINDOW, remove_directions, word_directions
+from emoticrafter.encoders import CLIP_WINDOW as WINDOW
+from emoticrafter.protection import remove_directions, word_directions
 
 WIDTH = 64
 

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from emoticrafter import EmotionNetwork, NetworkConfig
-from emoticrafter.conditioning import WINDOW, inject_emotion
+from emoticrafter.conditioning import inject_emotion
+from emoticrafter.encoders import CLIP_WINDOW as WINDOW
 from emoticrafter.regions import read_mask, regional_emotion, soften
 
 WIDTH = 128

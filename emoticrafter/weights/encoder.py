@@ -1,0 +1,55 @@
+"""What a file knows of its text encoder: a name in its metadata, and statistics of the features as two tensors."""
+
+import json
+
+import torch
+from torch import Tensor
+
+from ..encoders import EncoderFacts
+
+MEAN, SCALE = "encoder.mean", "encoder.scale"
+
+
+def encoder_metadata(encoder: EncoderFacts | None) -> dict[str, str]:
+    """What goes into the metadata, beside `encoder_tensors`; empty without an encoder."""
+    if encoder is None:
+        return {}
+    return {"encoder": json.dumps({"family": encoder.family, "head": encoder.head, "tail": encoder.tail})}
+
+
+def encoder_tensors(encoder: EncoderFacts | None) -> dict[str, Tensor]:
+    """What goes into the file, beside the weights; empty without an encoder."""
+    return {} if encoder is None else {MEAN: encoder.mean.float(), SCALE: encoder.scale.float()}
+
+
+def take_encoder(metadata: dict[str, str], state: dict[str, Tensor], width: int, name: str) -> EncoderFacts | None:
+    """Takes the statistics out of a file's tensors, so that the weights remain.
+
+    Args:
+        metadata: The file's.
+        state: Its tensors; those of the encoder are removed.
+        width: D, the width of the features that the file's weights read.
+        name: The file's, for errors.
+
+    Returns:
+        What the file knows of its encoder, None where it knows nothing.
+
+    Raises:
+        ValueError: A name without statistics, or statistics of another width or that are not finite and positive.
+    """
+    if "encoder" not in metadata:
+        return None
+    mean, scale = state.pop(MEAN, None), state.pop(SCALE, None)
+    for tensor in (mean, scale):
+        if tensor is None or tensor.shape != (width,) or not torch.isfinite(tensor).all():
+            raise ValueError(f"{name} lacks the statistics of its text encoder, or they cannot be used: expected "
+                             f"{MEAN} and {SCALE}, [{width}] each.")  # fmt: skip
+    if not (scale > 0).all():
+        raise ValueError(f"{SCALE} in {name} holds numbers that are not positive: the file cannot be used.")
+    try:
+        told = json.loads(metadata["encoder"])
+        return EncoderFacts(
+            str(told["family"]), mean.float().clone(), scale.float().clone(), int(told["head"]), int(told["tail"])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} describes its text encoder in a way that cannot be read: {error}.") from error
