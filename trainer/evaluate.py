@@ -179,7 +179,7 @@ def _list_problems(problems: list[str]) -> None:
 def fit_reader(settings: FitReaderSettings) -> int:
     """Fits a reader and prints its held-out figures."""
     from trainer.data.images import load_images
-    from trainer.data.pairs import Scale
+    from trainer.data.scales import Scale
     from trainer.evaluation.fit import fit_reader as fit
     from trainer.evaluation.readers import load_backbone
 

@@ -21,20 +21,10 @@ from typing import TYPE_CHECKING
 from trainer.core.command_line import status_of
 from trainer.core.device import DEVICE_HELP
 from trainer.core.processes import Processes
+from trainer.core.prompts import read_prompts
 from trainer.core.rows import DataError, refuse_options
 from trainer.core.settings import option, read_commands
-from trainer.painters.plan import (
-    LEVELS,
-    PLAIN,
-    PROMPTS,
-    estimate,
-    grid,
-    is_method_name,
-    plan,
-    read_prompts,
-    read_rewritten,
-    share,
-)
+from trainer.painters.plan import LEVELS, PLAIN, PROMPTS, estimate, grid, is_method_name, plan, read_rewritten, share
 from trainer.painters.settings import ComfyuiSettings, MiniatureSettings, PainterSettings, SdxlSettings
 
 if TYPE_CHECKING:  # needs what --help should not

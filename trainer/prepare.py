@@ -31,7 +31,7 @@ from trainer.core.settings import count, option, read_command, seed, told
 from trainer.data.data_folder import FINDINGEMO, PrepareSettings, collect_pairs, write_features, write_pairs
 from trainer.data.findingemo import LICENCE
 from trainer.data.images import caption_pairs, load_emotic, load_images, load_oasis, save_images
-from trainer.data.pairs import PairTable, Scale, load_table, sample, save_table
+from trainer.data.pairs import PairTable, load_table, sample, save_table
 from trainer.data.review import (
     agreement,
     disagreements,
@@ -41,6 +41,7 @@ from trainer.data.review import (
     read_votes,
     write_disagreements,
 )
+from trainer.data.scales import Scale
 from trainer.data.write_prompts import Outcome, WriterSettings, write_prompts
 
 VOTING = """In its column "vote",

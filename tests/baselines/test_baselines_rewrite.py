@@ -39,6 +39,6 @@ def test_an_answer_that_is_no_prompt_is_asked_for_again_with_another_seed(comman
 
 
 def test_a_file_that_is_no_text_is_named(command, tmp_path, capsys):
-    (tmp_path / "prompts.txt").write_bytes(b"\xff\xfea")
+    (tmp_path / "prompts.txt").write_bytes(b"Caf\xe9")
     assert main([*command, "--base-url", "http://127.0.0.1:9/v1"]) == 1
-    assert "prompts.txt: this is UTF-16 text, expected UTF-8" in capsys.readouterr().err
+    assert "prompts.txt: byte 0xe9 at offset 3 (line 1) is not valid UTF-8" in capsys.readouterr().err

@@ -26,10 +26,7 @@ def test_all_annotations_on_our_scale(table):
     assert len(table) == 25_869 and len(set(table.id)) == 25_869
     assert set(table.valence.tolist()) == set(table.arousal.tolist()) == {-3, -2, -1, 0, 1, 2, 3}
     # The published mean ratings of two labels; arousal is given as 0..6.
-    rows = {
-        f"findingemo-{row.values['index']}": row.values
-        for row in read_rows(findingemo.annotations_path(), suffix=".csv")
-    }
+    rows = {f"findingemo-{row.values['index']}": row.values for row in read_rows(findingemo.annotations_path())}
     for label, expected in {"Joy": (2.02, 0.04), "Rage": (-1.92, 1.54), "Boredom": (-0.36, -1.35)}.items():
         chosen = [k for k, name in enumerate(table.id) if rows[name]["emotion"] == label]
         assert (table.valence[chosen].mean(), table.arousal[chosen].mean()) == pytest.approx(expected, abs=0.006)
@@ -64,8 +61,7 @@ def test_other_folders_are_refused(path):
 
 def test_neutral_prompts_name_people_and_place_only(table):
     emotion_words = {
-        parse_query(row.values["image_path"])[0].lower()
-        for row in read_rows(findingemo.annotations_path(), suffix=".csv")
+        parse_query(row.values["image_path"])[0].lower() for row in read_rows(findingemo.annotations_path())
     }
     pattern = re.compile(rf"\b({'|'.join(emotion_words)})\b")
     # The search's wish is not what people saw.

@@ -5,10 +5,11 @@ import pytest
 from scipy.io import savemat
 
 from trainer import prepare
-from trainer.core.pictures import path_inside
+from trainer.core.pictures import PictureFolder, path_inside
 from trainer.core.rows import DataError
 from trainer.data.images import RatedImage, caption_pairs, load_emotic, load_images, load_oasis, save_images
-from trainer.data.pairs import Scale, load_table
+from trainer.data.pairs import load_table
+from trainer.data.scales import Scale
 
 OASIS = (
     '"","Theme","Category","Source","Valence_mean","Valence_SD","Valence_N","Arousal_mean","Arousal_SD","Arousal_N"\n'
@@ -83,7 +84,7 @@ def test_oasis_gives_ratings_files_and_captions(oasis):
 def test_oasis_names_missing_pictures_and_columns(oasis, tmp_path):
     path, folder = oasis
     (folder / "Acorns 1.jpg").unlink()
-    with pytest.raises(DataError, match=r"row 1 \(line 2\): image 'Acorns 1.jpg' is not in the picture folder"):
+    with pytest.raises(DataError, match=r"row 1 \(line 2\): image 'Acorns 1' is not in the picture folder"):
         load_oasis(path, folder)
     skipped = []
     assert [image.id for image in load_oasis(path, folder, skipped)] == ["oasis-Fireworks 12"] and len(skipped) == 1
@@ -111,7 +112,7 @@ def test_emotic_averages_people_and_annotators(emotic):
 def test_emotic_refuses_what_is_not_its_file(emotic, tmp_path):
     path, folder = emotic
     (folder / "mscoco/images/a.jpg").unlink()
-    with pytest.raises(DataError, match=r"row 1 .*'mscoco/images/a\.jpg' is not in the picture folder"):
+    with pytest.raises(DataError, match=r"train\(1\): image 'mscoco/images/a\.jpg' is not in the picture folder"):
         load_emotic(path, folder)
     other = tmp_path / "other.mat"
     savemat(other, {"x": 1})
@@ -120,6 +121,78 @@ def test_emotic_refuses_what_is_not_its_file(emotic, tmp_path):
     other.write_text("not MATLAB")
     with pytest.raises(DataError, match=r"Expected Annotations\.mat"):
         load_emotic(other, folder)
+
+
+def test_incomplete_entries_of_emotic_are_named(emotic):
+    path, folder = emotic
+    kinds = {
+        "empty": np.empty(0),
+        "nothing": {"filename": np.empty(0), "folder": np.empty(0), "person": np.empty(0)},
+        "no name": {"folder": "mscoco/images", "person": person(1, 4)},
+        "nobody": {"filename": "a.jpg", "folder": "mscoco/images", "person": np.empty(0)},
+        "no votes": {"filename": "b.jpg", "folder": "mscoco/images", "person": {"body_bbox": [0, 0, 9, 9]}},
+        "empty votes": {
+            "filename": "c.jpg", "folder": "framesdb/images",
+            "person": {"annotations_continuous": np.empty(0), "combined_continuous": np.empty(0)},
+        },
+        "half a vote": {
+            "filename": "d.jpg", "folder": "framesdb/images",
+            "person": {"annotations_continuous": {"valence": float("nan"), "arousal": 5.0}},
+        },
+    }  # fmt: skip
+    kinds["good"] = {"filename": "a.jpg", "folder": "mscoco/images", "person": person(5.5, 10)}
+    train = np.empty(len(kinds), dtype=object)
+    train[:] = list(kinds.values())
+    savemat(path, {"train": train, "val": np.empty(0)})
+    with pytest.raises(DataError) as caught:
+        load_emotic(path, folder)
+    for number, name in enumerate(kinds, start=1):
+        missing = "image" if number <= 3 else "valence"
+        assert (f"train({number}): {missing} is missing" in str(caught.value)) == (name != "good"), name
+    assert [image.image for image in load_emotic(path, folder, [])] == ["mscoco/images/a.jpg"]
+
+
+def test_pictures_are_found_however_the_disk_has_them(tmp_path):
+    folder, elsewhere = tmp_path / "pictures", tmp_path / "disk"
+    for path in (folder / "train" / "A.JPG", folder / "train" / "sub" / "Cafe\u0301 1.Jpeg", elsewhere / "b.png"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "again").symlink_to(elsewhere)
+    (folder / "round").symlink_to(folder)
+    (folder / "c.png").symlink_to(elsewhere / "b.png")
+    (folder / "gone.png").symlink_to(elsewhere / "gone.png")
+    for junk in ("._A.JPG", ".git/A.jpg", "__MACOSX/train/A.JPG", "Thumbs.db", "A.txt"):
+        (folder / junk).parent.mkdir(parents=True, exist_ok=True)
+        (folder / junk).touch()
+    pictures = PictureFolder(folder)
+    for name, found in {
+        "train/A.JPG": "train/A.JPG",
+        "train\\A.JPG": "train/A.JPG",
+        "a.jpg": "train/A.JPG",
+        "A": "train/A.JPG",
+        "Train/a.jpg": "train/A.JPG",
+        "Caf\u00e9 1": "train/sub/Cafe\u0301 1.Jpeg",
+        "sub/caf\u00e9 1.jpeg": "train/sub/Cafe\u0301 1.Jpeg",
+        "linked/b.png": "linked/b.png",
+        "b.png": "again/b.png",
+        "c.png": "c.png",
+        str(folder / "c.png"): "c.png",
+    }.items():
+        assert pictures.find(name) == found, name
+    for name in ("gone.png", "rain/A.JPG", "b.jpg", ".", "", "../disk/b.png", "Thumbs.db/x"):
+        with pytest.raises(ValueError, match=r"is a broken symlink|is not in the picture|lies outside"):
+            pictures.find(name)
+
+
+def test_a_name_that_fits_two_pictures_is_refused_with_both(oasis):
+    path, folder = oasis
+    (folder / "more" / "Acorns 1.JPG").touch()
+    with pytest.raises(DataError, match=r"row 1 .*'Acorns 1' may be 'Acorns 1.jpg' or 'more/Acorns 1.JPG': name its"):
+        load_oasis(path, folder)
+    own = folder.parent / "own.csv"
+    own.write_text("image,valence,arousal\nmore/acorns 1.jpg,2,-1\nAcorns 1.jpg,1,-2\n")
+    assert [image.image for image in load_images(own, folder)] == ["more/Acorns 1.JPG", "Acorns 1.jpg"]
 
 
 def test_an_own_list_on_an_own_scale(tmp_path):
@@ -139,7 +212,7 @@ def test_image_tables_round_trip_and_ids_are_single(tmp_path):
     save_images(images, tmp_path / "images.jsonl")
     assert load_images(tmp_path / "images.jsonl") == images
     save_images([images[0], images[0]], tmp_path / "images.jsonl")
-    with pytest.raises(DataError, match="id 'a' is taken more than once"):
+    with pytest.raises(DataError, match=r"row 2 \(line 2\): id 'a' is already taken by row 1"):
         load_images(tmp_path / "images.jsonl")
 
 
@@ -147,9 +220,8 @@ def test_paths_stay_inside_the_folder(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").touch()
     (tmp_path / "out.png").touch()
-    (tmp_path / "in" / "link.png").symlink_to(tmp_path / "out.png")
     assert path_inside(tmp_path / "in", "a.png").name == "a.png"
-    for name in ("../out.png", str(tmp_path / "out.png"), "link.png"):
+    for name in ("../out.png", str(tmp_path / "out.png"), "sub/../../out.png"):
         with pytest.raises(ValueError, match="lies outside the picture folder"):
             path_inside(tmp_path / "in", name)
 

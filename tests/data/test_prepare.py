@@ -9,7 +9,8 @@ import pytest
 from trainer import prepare
 from trainer.data.data_folder import PrepareSettings, collect_pairs
 from trainer.data.data_folder import prepare as prepare_folder
-from trainer.data.pairs import Scale, load_table
+from trainer.data.pairs import load_table
+from trainer.data.scales import Scale
 from trainer.features.store import FeatureStore
 
 PAIRS = "neutral,emotional,valence,arousal\n" + "".join(

@@ -38,10 +38,10 @@ def test_what_is_written_is_read_again(tmp_path):
 
 
 BAD = [
-    ({"prompt": None}, "prompt expected text, got missing"),
+    ({"prompt": None}, "prompt is missing"),
     ({"prompt": " "}, "prompt is empty"),
     ({"valence": 3.5}, r"valence is 3\.5, outside -3\.\.3"),
-    ({"arousal": "1"}, "arousal is the text '1', expected a number without quotes"),
+    ({"arousal": "high"}, "arousal is 'high', expected a number"),
     ({"arousal": float("nan")}, "arousal is nan, expected a finite number"),
     ({"seed": 1.5}, r"seed is 1\.5, expected a whole number from 0"),
     ({"seed": True}, "seed is True, expected a whole number"),
@@ -78,7 +78,7 @@ def test_every_problem_is_told_at_once(tmp_path):
 def test_what_is_not_a_manifest_is_refused(tmp_path):
     for row, message in (
         ("{", r"line 1\): not JSON"),
-        ("[]", "expected a JSON object, got list"),
+        ("[[]]", "expected a JSON object, got list"),
         ("", "the file has no rows"),
     ):
         with pytest.raises(DataError, match=message):
@@ -94,13 +94,25 @@ def test_images_may_share_a_file_under_ids_of_their_own(tmp_path):
     assert len({image.path for image in images}) == 1
 
 
-def test_a_link_out_of_the_folder_is_refused(tmp_path):
+def test_linked_images_are_used_and_stay_where_the_manifest_has_them(tmp_path):
     (tmp_path / "out.png").touch()
     inside = tmp_path / "inside"
     inside.mkdir()
     (inside / "link.png").symlink_to(tmp_path / "out.png")
-    with pytest.raises(DataError, match="lies outside"):
-        read_manifest(manifest(inside, {**GOOD, "path": "link.png"}))
+    path = manifest(inside, {**GOOD, "path": "link.png"})
+    images = read_manifest(path)
+    write_manifest(path, images)
+    assert json.loads(path.read_text("utf-8"))["path"] == "link.png"
+    (tmp_path / "out.png").unlink()
+    with pytest.raises(DataError, match=r"'link\.png' is a broken symlink"):
+        read_manifest(path)
+
+
+def test_a_manifest_may_be_a_sheet(tmp_path):
+    (tmp_path / "a.png").touch()
+    path = tmp_path / "manifest.csv"
+    path.write_text("Path;Prompt;Valence;Arousal;Seed;Method;ID\na.png;A dog.;1.5;-3;7;ours;\n")
+    assert read_manifest(path) == [Image(tmp_path.resolve() / "a.png", "A dog.", 1.5, -3.0, 7, "ours", id="a.png")]
 
 
 def test_nothing_is_written_that_could_not_be_read(tmp_path):

@@ -2,7 +2,8 @@
 
 import re
 
-from trainer.painters.plan import PROMPTS, read_prompts
+from trainer.core.prompts import read_prompts
+from trainer.painters.plan import PROMPTS
 from trainer.world.captions import MOODS
 
 

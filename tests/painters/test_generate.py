@@ -16,11 +16,12 @@ from PIL import Image as Pillow
 from tests.tiny_miniature import Paints, make_run, save_tiny_network
 from tests.tiny_sdxl import make_tiny_sdxl
 from trainer.core.processes import Processes
+from trainer.core.prompts import read_prompts
 from trainer.core.rows import DataError
 from trainer.evaluation.manifest import read_manifest
 from trainer.generate import main
 from trainer.painters.draw import Job, complete, draw, load_painter
-from trainer.painters.plan import LEVELS, PLAIN, PROMPTS, estimate, grid, plan, read_prompts, share
+from trainer.painters.plan import LEVELS, PLAIN, PROMPTS, estimate, grid, plan, share
 from trainer.painters.settings import ComfyuiSettings, MiniatureSettings, SdxlSettings
 from trainer.painters.store import Store
 
@@ -154,7 +155,7 @@ def test_rewritten_prompts_that_do_not_fit_are_refused(painted, tmp_path, capsys
     path = rewritten_file(tmp_path / "rewritten.jsonl", prompts[:1])
     assert painted("--rewritten", path).code == 1
     assert "lack 25 of 50 points, such as" in capsys.readouterr().err
-    Path(path).write_text('{"prompt": "A dog.", "valence": 7, "arousal": 0}\n')
+    Path(path).write_text('{"prompt": "A dog.", "valence": 7, "arousal": 0, "rewritten": "A cat."}\n')
     assert painted("--rewritten", path).code == 1
     said = capsys.readouterr().err
     assert "valence is 7, outside -3..3" in said and "rewritten" in said

@@ -10,7 +10,8 @@ from tqdm import tqdm
 from emoticrafter.language.chat import ChatSettings
 from emoticrafter.language.rewriting import UnusableAnswerError, rewrite_prompt
 from emoticrafter.va import grid_points
-from trainer.core.rows import read_utf8, write_jsonl
+from trainer.core.prompts import read_prompts
+from trainer.core.rows import write_jsonl
 
 ASKS = 3  # seeds that are tried before a run ends for an answer that is no prompt
 
@@ -19,20 +20,17 @@ def rewrite_all(prompts: Path, out: Path, settings: ChatSettings, side: int, see
     """Writes one line for every prompt and point: prompt, valence, arousal, rewritten.
 
     Args:
-        prompts: A text file with a prompt a line; empty lines and those that begin with # are left out.
+        prompts: A file of prompts, see `read_prompts`.
         out: The .jsonl file; the folder beside it keeps every answer, so that a second run asks for the rest only.
         settings: Whom to ask.
         side: Points along each axis.
         seed: See `rewrite_prompt`; after an answer that is no prompt, the next ones are tried.
 
     Raises:
-        ValueError: There is no file, no UTF-8 in it, or no prompt.
+        DataError: The prompts cannot be read.
         RewriteError: The language model gave no usable answer; what it answered before is kept.
     """
-    lines = [line.strip() for line in read_utf8(prompts).splitlines()]
-    wanted = [line for line in lines if line and not line.startswith("#")]
-    if not wanted:
-        raise ValueError(f"{prompts} holds no prompt: expected one a line.")
+    wanted = read_prompts(prompts)
     points, answers = grid_points(side, side, (-3, 3), (-3, 3)), out.with_suffix(".answers")
     rows = []
     with tqdm(total=len(wanted) * len(points), unit="prompt") as bar:

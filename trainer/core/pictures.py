@@ -1,10 +1,13 @@
-"""Image files: hashing, decoding (also by threads, a chunk ahead of whatever uses them), and JPEGs for documents."""
+"""Image files: finding, hashing, decoding (also by threads, a chunk ahead of their use), and JPEGs for documents."""
 
 import base64
 import io
+import os
+import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +15,11 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from emoticrafter.files import file_sha256
+from trainer.core.rows import DataError
 
 AHEAD = 2  # chunks decoded while another is in use; memory never holds more
 THREADS = 4
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 Pixels = np.ndarray
 """uint8 [H, W, 3]."""
@@ -27,19 +32,110 @@ class PictureError(ValueError):
 # ---- files -----------------------------------------------------------------------------------------
 
 
+def name_inside(folder: Path, name: Path | str) -> Path | None:
+    """A path relative to the folder, or None if it leads out of it.
+
+    Links in the folder may point anywhere: large data sets are often linked into place.
+    """
+    root = Path(folder).absolute()
+    path = Path(os.path.normpath(root / name))
+    if not path.is_relative_to(root):  # the folder may be named in two ways
+        root, path = root.resolve(), path.resolve()
+    return path.relative_to(root) if path.is_relative_to(root) else None
+
+
 def path_inside(folder: Path, name: str) -> Path:
-    """The path of a picture, which must lie in the folder once links are followed.
+    """The path of a picture in a folder, given by its name there; see `name_inside`.
 
     Raises:
         ValueError: It lies elsewhere or is not a file.
     """
-    root = Path(folder).resolve()
-    path = (root / name).resolve()
-    if not path.is_relative_to(root):
-        raise ValueError(f"{name!r} lies outside the picture folder {folder}")
-    if not path.is_file():
-        raise ValueError(f"{name!r} is not in the picture folder {folder}")
-    return path
+    folder = Path(folder)
+    try:
+        inside = name_inside(folder, name)
+        if inside is None:
+            raise ValueError(f"{name[:200]!r} lies outside the picture folder {folder}")
+        path = folder.absolute() / inside
+        if path.is_file():
+            return path
+        link = path.is_symlink()
+    except (OSError, RuntimeError) as error:  # a name too long for any file system
+        raise ValueError(f"{name[:60]!r} cannot be looked up ({error})") from error
+    if link:
+        raise ValueError(f"{name[:200]!r} is a broken symlink in the picture folder {folder}")
+    if "\\" in name:  # written on Windows
+        return path_inside(folder, name.replace("\\", "/"))
+    raise ValueError(f"{name[:200]!r} is not in the picture folder {folder}")
+
+
+class PictureFolder:
+    """A folder of pictures at any depth, in which a table's names are looked up."""
+
+    def __init__(self, folder: Path):
+        """
+        Raises:
+            DataError: There is no such folder.
+        """
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise DataError(f"{folder}: no such picture folder.")
+
+    def find(self, name: str) -> str:
+        """A picture's path inside the folder, with forward slashes.
+
+        A name that is not a path in the folder may also be the end of one ("a.jpg" of "train/a.jpg"), in other case
+        ("A.JPG"), or without its ending ("Acorns 1").
+
+        Raises:
+            ValueError: It leads out of the folder, is not there, or fits several pictures.
+        """
+        try:
+            path_inside(self.folder, name)
+            return name_inside(self.folder, name.replace("\\", "/")).as_posix()
+        except ValueError:
+            wanted = "/" + _alike(name).strip("/")
+            named = self._by_name.get(_alike(Path(wanted).name), ())
+            found = [path for path in named if _ends(path, wanted) and (self.folder / path).is_file()]
+            if not found:
+                raise
+        files = {(self.folder / path).resolve() for path in found}
+        if len(files) > 1:
+            raise ValueError(f"{name!r} may be {found[0]!r} or {found[1]!r}: name its folder, or remove one")
+        return found[0]
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        """The pictures' paths by their names, with the ending and without."""
+        found: dict[str, list[str]] = {}
+        for path in _pictures_below(self.folder):
+            for name in {_alike(path.name), _alike(path.stem)}:
+                found.setdefault(name, []).append(path.relative_to(self.folder).as_posix())
+        return found
+
+
+def _alike(name: str) -> str:
+    """A name as a disk that does not tell case may have it; Macs take accents apart."""
+    return unicodedata.normalize("NFC", name.replace("\\", "/")).casefold()
+
+
+def _ends(path: str, wanted: str) -> bool:
+    whole = "/" + _alike(path)
+    return whole.endswith(wanted) or whole.removesuffix(Path(whole).suffix).endswith(wanted)
+
+
+def _pictures_below(folder: Path) -> Iterator[Path]:
+    """The pictures of a folder in order, through links, and without what systems leave there (.git, ._a.jpg)."""
+    seen = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        real = Path(root).resolve()
+        if real in seen:  # linked twice, or a circle
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        for name in sorted(names):
+            if name.lower().endswith(ENDINGS) and not name.startswith("."):
+                yield Path(root) / name
 
 
 def hash_files(paths: Sequence[Path]) -> list[str | PictureError]:

@@ -6,15 +6,19 @@ which line, what was expected and what was found.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import io
 import json
 import math
+import re
+import unicodedata
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,6 +26,21 @@ from emoticrafter.files import write_atomically
 
 LISTED = 20  # problems or columns spelled out in one message; the rest are counted
 CANDIDATES = 1000  # columns searched for one with a similar name
+
+DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+SEPARATOR_LINE = re.compile(r'\s*"?sep=[^\r\n]*(\r\n|\r|\n)', re.IGNORECASE)
+LINE_BREAK = re.compile(r"\r\n|\r|\n")
+BETWEEN_WORDS = re.compile(r"[\s_.-]+")
+BETWEEN_OBJECTS = re.compile(r"[\s,]*")
+OTHER_KINDS = {
+    b"PK\x03\x04": "a spreadsheet (.xlsx, .ods) or another zip archive",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet of Excel 97 (.xls)",
+    b"\x1f\x8b": "compressed with gzip",
+    b"PAR1": "a Parquet file",
+    b"{\\rtf": "a document (RTF)",
+    b"%PDF": "a PDF",
+}
+"""What files begin with that are given in a table's place."""
 
 # A prompt can be long, but a missing quote can swallow a whole file: stop far above the one, below the other.
 csv.field_size_limit(1_000_000)
@@ -71,15 +90,16 @@ class Problems:
 
 @dataclass(frozen=True)
 class Row:
-    """A record: its number (the first after the header is 1), the line it starts on, and its values."""
+    """A record: its number (the first after the header is 1), the line it starts on, its values, and its own name."""
 
     number: int
     line: int
     values: Mapping[str, Any]
+    name: str = ""
 
     @property
     def place(self) -> str:
-        return f"row {self.number} (line {self.line})"
+        return self.name or f"row {self.number} (line {self.line})"
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -87,113 +107,187 @@ class Row:
 # ----------------------------------------------------------------------------------------------------
 
 
-def read_utf8(path: Path) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark.
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, or of a UTF-16 one with a byte order mark (Excel's "Unicode Text"), without the mark.
 
     Raises:
-        DataError: no such file, or bytes that are not UTF-8 (with their offset and line).
+        DataError: no such file, another kind of file, or bytes that are not UTF-8 (with their offset and line).
     """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise DataError(f"{path}: this is UTF-16 text, expected UTF-8. Save it again as UTF-8 (CSV UTF-8 in Excel).")
+    for beginning, what in OTHER_KINDS.items():
+        if data.startswith(beginning):
+            raise DataError(f"{path}: this is {what}, expected text. Save it as text in UTF-8, a table as CSV UTF-8.")
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode(encoding).lstrip("\ufeff")
     except UnicodeDecodeError as error:
-        # utf-8-sig counts from behind the mark.
-        offset = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
-        line = data.count(b"\n", 0, offset) + 1
+        line = len(LINE_BREAK.findall(data[: error.start].decode(encoding, "replace"))) + 1
         raise DataError(
-            f"{path}: byte 0x{data[offset]:02x} at offset {offset} (line {line}) is not valid UTF-8. "
-            "Save the file again as UTF-8 (CSV UTF-8 in Excel)."
+            f"{path}: byte 0x{data[error.start]:02x} at offset {error.start} (line {line}) is not valid "
+            f"{encoding.upper()}. Save the file again as UTF-8 (CSV UTF-8 in Excel)."
         ) from error
     if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataError(f"{path}: line {line} holds a NUL byte: this is not a text file, or it is damaged.")
+        line = len(LINE_BREAK.findall(text, 0, text.index("\0"))) + 1
+        raise DataError(
+            f"{path}: line {line} holds a NUL byte: this is not a text file, or it is damaged. Save it again as UTF-8."
+        )
     return text
 
 
-def read_rows(path: Path, delimiters: str = ",", suffix: str | None = None) -> list[Row]:
-    """All rows of a ``.csv`` file (with a header) or a ``.jsonl`` file (one object a line).
-
-    Args:
-        path: The file.
-        delimiters: What may separate CSV cells; the one that splits the header most often is taken.
-        suffix: ".csv" or ".jsonl" where the file's own ending does not say.
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, without blanks around them; empty ones and those that begin with # are left out.
 
     Raises:
-        DataError: the file is not UTF-8 text, not CSV or JSONL, empty, or has rows of another length.
+        DataError: see `read_text`.
+    """
+    # Not splitlines(): a line may hold U+2028 and its like.
+    lines = (line.strip() for line in LINE_BREAK.split(read_text(path)))
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """All rows of a table, whatever its file is called.
+
+    A table is CSV with a header, separated by commas, semicolons, tabs or bars; JSON Lines, one object a line; or a
+    JSON array of objects. Its first characters tell which.
+
+    Raises:
+        DataError: the file is not text, not such a table, empty, or has rows of another length.
     """
     path = Path(path)
-    suffix = suffix or path.suffix.lower()
-    if suffix not in (".csv", ".jsonl"):
-        raise DataError(f"{path}: expected a file ending in .csv or .jsonl, got {suffix or 'no ending'!r}.")
-    text = read_utf8(path)
-    rows = _csv_rows(path, text, delimiters) if suffix == ".csv" else _jsonl_rows(path, text)
+    text = read_text(path)
+    start = text.lstrip()[:200].lower()
+    if start.startswith(("<!doctype", "<html", "<?xml", "<table")):
+        raise DataError(f"{path}: this is a web page or XML, expected CSV or JSON Lines. Download the file itself.")
+    if start.startswith("version https://git-lfs"):
+        raise DataError(f"{path}: this is a pointer of Git LFS, not the file itself. Get it with: git lfs pull")
+    if start.startswith("["):
+        rows = _array_rows(path, text)
+    else:
+        rows = _jsonl_rows(path, text) if start.startswith("{") else _csv_rows(path, text)
     if not rows:
         raise DataError(f"{path}: the file has no rows.")
     return rows
 
 
-def _csv_rows(path: Path, text: str, delimiters: str) -> list[Row]:
-    first_line = text.partition("\n")[0]
-    delimiter = max(delimiters, key=first_line.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    problems, rows, line = Problems(path), [], 1
+def _csv_rows(path: Path, text: str) -> list[Row]:
+    declared = SEPARATOR_LINE.match(text)  # Excel's own "sep=;"
+    delimiter = _delimiter(text[declared.end() :] if declared else text)
+    problems, rows = Problems(path), []
     header: list[str] | None = None
-    try:
-        for cells in reader:
-            started, line = line, reader.line_num + 1
-            if not any(cell.strip() for cell in cells):
-                continue
-            if header is None:
-                header = _header(path, cells)
-                continue
-            row = Row(len(rows) + len(problems.found) + 1, started, dict(zip(header, cells)))  # noqa: B905
-            if len(cells) == len(header):
-                rows.append(row)
-            else:
-                problems.add(row, f"{len(cells)} cells, but the header names {len(header)} columns")
-    except csv.Error as error:
-        raise DataError(
-            f"{path}: the record that starts on line {line} is not valid CSV ({error}). "
-            'Quotes inside a quoted cell are doubled (""), and every quote is closed.'
-        ) from error
-    problems.refuse("A cell with a comma or a line break in it must be quoted.")
+    for line, cells in _records(path, text, delimiter, 1 if declared else 0):
+        if header is None:
+            header = _header(path, cells)
+            width = max(place for place, name in enumerate(header, start=1) if name)
+            continue
+        # A column without a name is not read: spreadsheets add empty ones, R numbers the rows in one.
+        values = {name: cell for name, cell in zip(header, cells, strict=False) if name}
+        row = Row(len(rows) + len(problems.found) + 1, line, values)
+        if len(cells) >= width and not any(cell.strip() for cell in cells[len(header) :]):
+            rows.append(row)
+        else:
+            problems.add(row, f"{len(cells)} cells, but the header names {width} columns")
+    what = DELIMITERS[delimiter] + (" (a decimal comma, too)" if delimiter == "," else "")
+    problems.refuse(f"A cell with {what} or a line break in it must be quoted.")
     return rows
 
 
+def _records(path: Path, text: str, delimiter: str, skip: int) -> Iterator[tuple[int, list[str]]]:
+    """The records of a CSV text that are not blank, each with the line it starts on, without the first `skip`."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
+    line = 1
+    try:
+        for number, cells in enumerate(reader):
+            started, line = line, reader.line_num + 1
+            if number >= skip and any(cell.strip() for cell in cells):
+                yield started, cells
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: the record that starts on line {line} is not valid CSV ({error}). "
+            'Quotes inside a quoted cell are doubled (""), and every quote is closed, right before a separator.'
+        ) from error
+
+
+def _delimiter(text: str) -> str:
+    """What separates the cells of the first record that is not blank: the sign that makes most of them."""
+
+    def cells(delimiter: str) -> int:
+        try:
+            _, record = next(_records(Path(), text, delimiter, 0), (0, []))
+        except DataError:  # the sign does not go with the quotes
+            return 0
+        return sum(bool(cell.strip()) for cell in record)
+
+    return max(DELIMITERS, key=cells)
+
+
 def _header(path: Path, cells: list[str]) -> list[str]:
-    names = [cell.strip() for cell in cells]
-    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    names = [_visible(cell) for cell in cells]
+    twice = sorted(name for name, count in Counter(names).items() if name and count > 1)
     if twice:
-        raise DataError(f"{path}: the header names {twice[:LISTED]} more than once.")
+        raise DataError(
+            f"{path}: the header names {twice[:LISTED]} more than once. The first line names the columns: rename or remove one."
+        )
     return names
+
+
+def _visible(name: str) -> str:
+    """A column's name without blanks around it and marks that nobody sees."""
+    return "".join(sign for sign in name if unicodedata.category(sign) != "Cf").strip()
 
 
 def _jsonl_rows(path: Path, text: str) -> list[Row]:
     problems, rows = Problems(path), []
     # Not splitlines(): a JSON string may hold U+2028 and its like unescaped.
-    for line, content in enumerate(text.split("\n"), start=1):
+    for line, content in enumerate(LINE_BREAK.split(text), start=1):
         if not content.strip():
             continue
         row = Row(len(rows) + len(problems.found) + 1, line, {})
         try:
-            values = json.loads(content)
-        except (json.JSONDecodeError, RecursionError) as error:
-            problems.add(row, f"not JSON: {error}")
-            continue
-        except ValueError:  # int() refuses thousands of digits
-            problems.add(row, "holds a number with too many digits to be read")
-            continue
-        if isinstance(values, dict):
+            values, end = _object(content.strip(), 0)
+            if content.strip()[end:].strip(" \t,"):  # a comma is left where a line was cut from an array
+                raise ValueError("not JSON: there is more behind the object")
             rows.append(Row(row.number, line, values))
-        else:
-            problems.add(row, f"expected a JSON object, got {type(values).__name__}")
+        except ValueError as error:
+            problems.add(row, str(error))
     problems.refuse("A JSONL file holds one JSON object on each line.")
     return rows
+
+
+def _array_rows(path: Path, text: str) -> list[Row]:
+    """The objects of a JSON array, each with the line it starts on; a comma behind the last one does not matter."""
+    rows, end = [], text.index("[") + 1
+    breaks = [found.end() for found in LINE_BREAK.finditer(text)]
+    while not text.startswith("]", start := BETWEEN_OBJECTS.match(text, end).end()):
+        row = Row(len(rows) + 1, bisect(breaks, start) + 1, {})
+        try:
+            values, end = _object(text, start)
+        except ValueError as error:
+            raise DataError(f"{path}: {row.place}: {error}\nExpected an array of JSON objects.") from error
+        rows.append(replace(row, values=values))
+    return rows
+
+
+def _object(text: str, start: int) -> tuple[dict, int]:
+    """The JSON object that starts there, and where it ends.
+
+    Raises:
+        ValueError: there is none; the text says why.
+    """
+    try:
+        value, end = json.JSONDecoder().raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg}, column {error.colno}") from error
+    except RecursionError as error:
+        raise ValueError("not JSON that can be read: it is nested too deeply") from error
+    except ValueError as error:  # int() refuses thousands of digits
+        raise ValueError("holds a number with too many digits to be read") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    return value, end
 
 
 def match_columns(path: Path, rows: list[Row], required: Iterable[str], aliases: Mapping[str, str]) -> dict[str, str]:
@@ -201,7 +295,7 @@ def match_columns(path: Path, rows: list[Row], required: Iterable[str], aliases:
 
     Args:
         path: For messages.
-        rows: The file's rows; of their column names case does not matter, nor blank or underscore.
+        rows: The file's rows; of their column names case does not matter, nor what stands between words.
         required: Our names that must be there.
         aliases: A documented name of a column -> our name; the first one for each is named in errors.
 
@@ -214,7 +308,7 @@ def match_columns(path: Path, rows: list[Row], required: Iterable[str], aliases:
     columns = list(dict.fromkeys(column for row in rows for column in row.values))
     found: dict[str, str] = {}
     for column in columns:
-        name = aliases.get(column.strip().lower().replace(" ", "_"))
+        name = aliases.get(BETWEEN_WORDS.sub("_", column.strip().lower()))
         if name and name in found:
             raise DataError(f"{path}: the columns {found[name]!r} and {column!r} both mean {name!r}. Remove one.")
         if name:
@@ -226,6 +320,11 @@ def match_columns(path: Path, rows: list[Row], required: Iterable[str], aliases:
     return found
 
 
+def named_cells(row: Row, columns: Mapping[str, str]) -> dict[str, Any]:
+    """A row's cells by our names, from what `match_columns` found; None where the row lacks one."""
+    return {name: row.values.get(column) for name, column in columns.items()}
+
+
 def _missing(path: Path, missing: list[list[str]], columns: list[str], used: set[str]) -> str:
     free = {column.lower(): column for column in columns if column.strip() and column not in used}
     candidates, lines = list(free)[:CANDIDATES], []
@@ -235,10 +334,12 @@ def _missing(path: Path, missing: list[list[str]], columns: list[str], used: set
         lines.append(f"  no column {names[0]!r}" + (f"; did you mean {free[near[0]]!r}? Rename it." if near else ""))
     shown = ", ".join(columns[:LISTED]) or "none"
     more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
-    text = f"{path}: missing columns\n" + "\n".join(lines) + f"\nThe file has: {shown}{more}."
-    if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
-        text += "\nIts cells seem to be separated by another character; expected commas."
-    return text
+    return (
+        f"{path}: missing columns\n"
+        + "\n".join(lines)
+        + f"\nThe file has: {shown}{more}."
+        + ("" if used else "\nThe first line of a CSV file names its columns.")
+    )
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -252,6 +353,8 @@ def text_value(value: Any) -> str:
     Raises:
         ValueError: not text, empty, not encodable, or with a NUL in it.
     """
+    if value is None:
+        raise ValueError("is missing")
     if not isinstance(value, str):
         raise ValueError(f"expected text, got {_shown(value)}")
     if not value.strip():
@@ -337,7 +440,7 @@ def parse_each(
     Returns:
         Name -> value; None if a reader failed, which is noted as "<name> <why>".
     """
-    cells, values, before = cells or row.values, {}, len(problems.found)
+    cells, values, before = row.values if cells is None else cells, {}, len(problems.found)
     for name, read in readers.items():
         try:
             values[name] = read(cells.get(name))

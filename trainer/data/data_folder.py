@@ -12,7 +12,8 @@ from trainer.core.device import find_device
 from trainer.core.rows import DataError, replacing
 from trainer.core.settings import count, option, seed, share, told
 from trainer.data.findingemo import LICENCE, findingemo_table
-from trainer.data.pairs import SCALES, PairTable, Scale, concatenate, load_table, resplit, sample, save_table
+from trainer.data.pairs import PairTable, concatenate, load_table, resplit, sample, save_table
+from trainer.data.scales import SCALES, Scale
 
 if TYPE_CHECKING:
     from trainer.features.store import FeatureStore

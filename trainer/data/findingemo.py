@@ -14,8 +14,9 @@ from pathlib import Path
 from random import Random
 
 from emoticrafter.fit.wording import KINDS, emotional_prompt, upper_first
-from trainer.core.rows import DataError, Problems, match_columns, parse_each, read_rows, text_value
-from trainer.data.pairs import SCALES, PairTable, Scale, assign_split
+from trainer.core.rows import DataError, Problems, match_columns, named_cells, parse_each, read_rows, text_value
+from trainer.data.pairs import PairTable, assign_split
+from trainer.data.scales import SCALES, Scale
 
 LICENCE = (
     "FindingEmo annotations by L. Mertens et al., CC BY-NC-SA 4.0 "
@@ -201,14 +202,20 @@ def findingemo_table(seed: int = 0, fraction: float = 0.01, scene_share: float =
         DataError: the annotations are missing or not as expected.
     """
     path = annotations_path()
-    rows = read_rows(path, suffix=".csv")
-    match_columns(path, rows, COLUMNS, {name: name for name in COLUMNS})
+    rows = read_rows(path)
+    columns = match_columns(path, rows, COLUMNS, {name: name for name in COLUMNS})
     scale, problems = Scale(*SCALES["findingemo"]), Problems(path)
-    readers = {"index": text_value, "image_path": parse_query, "valence": scale.to_valence, "arousal": scale.to_arousal}
+    readers = {
+        "index": text_value,
+        "image_path": lambda value: parse_query(text_value(value)),
+        "valence": scale.to_valence,
+        "arousal": scale.to_arousal,
+    }
     pairs = []
     for row in rows:
-        if rating := parse_each(row, problems, readers):
-            deserted = "NoPeople" in row.values["tags"].split(",")
+        cells = named_cells(row, columns)
+        if rating := parse_each(row, problems, readers, cells):
+            deserted = "NoPeople" in str(cells["tags"]).split(",")
             pairs.append(_pair(rating, deserted, seed, scene_share))
     problems.refuse("Expected the annotations of findingemo-light 1.0.0.")
     columns = {name: [pair[name] for pair in pairs] for name in pairs[0]}

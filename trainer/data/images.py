@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import math
 import re
-import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from functools import partial
+from numbers import Real
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,11 +22,21 @@ from typing import Any
 import numpy as np
 
 from emoticrafter.fit.wording import KINDS, emotional_prompt, upper_first
-from trainer.core.pictures import path_inside
-from trainer.core.rows import DataError, Problems, Row, match_columns, parse_each, read_rows, text_value, write_jsonl
-from trainer.data.pairs import SCALES, PairTable, Scale, assign_split
+from trainer.core.pictures import PictureFolder
+from trainer.core.rows import (
+    DataError,
+    Problems,
+    Row,
+    match_columns,
+    named_cells,
+    parse_each,
+    read_rows,
+    text_value,
+    write_jsonl,
+)
+from trainer.data.pairs import PairTable, assign_split
+from trainer.data.scales import OURS, SCALES, Scale, expect_ours
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 OASIS_COLUMNS = {"theme": "theme", "valence_mean": "valence", "arousal_mean": "arousal"}
 TABLE_ALIASES = {name: name for name in ("id", "image", "valence", "arousal", "source", "caption")}
 
@@ -58,14 +67,14 @@ def save_images(images: list[RatedImage], path: Path) -> None:
 
 
 def load_images(
-    path: Path, folder: Path | None = None, scale: Scale | None = None, skipped: list[str] | None = None
+    path: Path, folder: Path | None = None, scale: Scale | None = OURS, skipped: list[str] | None = None
 ) -> list[RatedImage]:
     """Reads an image table: CSV or JSONL with ``image, valence, arousal`` and perhaps ``id, source, caption``.
 
     Args:
         path: The file.
-        folder: The picture folder, if every picture should be there.
-        scale: The scale of its ratings; [-3, 3] if not given.
+        folder: The picture folder, if every picture should be there; see `PictureFolder.find`.
+        scale: The scale of its ratings; None if nobody said: [-3, 3], unless they look otherwise.
         skipped: If given, bad rows are left out and described here instead of refused.
 
     Raises:
@@ -73,8 +82,10 @@ def load_images(
     """
     rows = read_rows(path)
     columns = match_columns(path, rows, ("image", "valence", "arousal"), TABLE_ALIASES)
-    cells = [(row, {name: row.values.get(column) for name, column in columns.items()}) for row in rows]
-    return _rated(Path(path), cells, scale or Scale(), folder, Path(path).stem, skipped)
+    cells = [(row, named_cells(row, columns)) for row in rows]
+    scale = scale or expect_ours(path, *([cell[axis] for _, cell in cells] for axis in ("valence", "arousal")))
+    find = PictureFolder(folder).find if folder else str
+    return _rated(Path(path), cells, scale, find, Path(path).stem, skipped)
 
 
 def load_oasis(path: Path, folder: Path, skipped: list[str] | None = None) -> list[RatedImage]:
@@ -90,18 +101,13 @@ def load_oasis(path: Path, folder: Path, skipped: list[str] | None = None) -> li
     """
     rows = read_rows(path)
     columns = match_columns(path, rows, ("theme", "valence", "arousal"), OASIS_COLUMNS)
-    files, cells = _pictures_by_stem(folder), []
+    cells = []
     for row in rows:
-        theme = str(row.values.get(columns["theme"]) or "").strip()
-        cell = {
-            "id": f"oasis-{theme}",
-            "image": files.get(theme.lower(), f"{theme}.jpg"),
-            "valence": row.values.get(columns["valence"]),
-            "arousal": row.values.get(columns["arousal"]),
-            "caption": upper_first(re.sub(r"\s*\d+$", "", theme)).strip(),
-        }
-        cells.append((row, cell))
-    return _rated(Path(path), cells, Scale(*SCALES["oasis"]), folder, "oasis", skipped)
+        cell = named_cells(row, columns)
+        theme = str(cell.pop("theme") or "").strip()
+        caption = upper_first(re.sub(r"\s*\d+$", "", theme)).strip()
+        cells.append((row, cell | {"id": theme and f"oasis-{theme}", "image": theme, "caption": caption}))
+    return _rated(Path(path), cells, Scale(*SCALES["oasis"]), PictureFolder(folder).find, "oasis", skipped)
 
 
 def load_emotic(path: Path, folder: Path, skipped: list[str] | None = None) -> list[RatedImage]:
@@ -115,83 +121,75 @@ def load_emotic(path: Path, folder: Path, skipped: list[str] | None = None) -> l
     Raises:
         DataError: not such a file, or pictures or ratings that are missing.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    path = Path(path)
-    try:
-        lists = loadmat(path, squeeze_me=True, struct_as_record=False, variable_names=["train", "val", "test"])
-    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError, zlib.error) as error:
-        raise DataError(f"{path}: not a MATLAB file that can be read ({error}). Expected Annotations.mat.") from error
-    entries = [entry for name in ("train", "val", "test") for entry in np.atleast_1d(lists.get(name, []))]
-    if not entries:
-        raise DataError(f"{path}: expected EMOTIC's lists train, val and test, found none of them.")
+    lists, pictures = _matlab_lists(Path(path)), PictureFolder(folder)
     cells = []
-    for number, entry in enumerate(entries, start=1):
-        image = f"{getattr(entry, 'folder', '')}/{getattr(entry, 'filename', '')}"
-        valence, arousal = _emotic_rating(entry)
-        cell = {"id": f"emotic-{image}", "image": image, "valence": valence, "arousal": arousal}
-        cells.append((Row(number, number, {}), cell))
-    return _rated(path, cells, Scale(*SCALES["emotic"]), folder, "emotic", skipped)
+    for name, entries in lists.items():
+        for number, entry in enumerate(entries, start=1):
+            parts = [getattr(entry, field, None) for field in ("folder", "filename")]
+            image = "/".join(parts) if all(isinstance(part, str) and part for part in parts) else None
+            valence, arousal = _emotic_rating(entry)
+            cell = {"id": image and f"emotic-{image}", "image": image, "valence": valence, "arousal": arousal}
+            cells.append((Row(len(cells) + 1, 0, {}, f"{name}({number})"), cell))
+    return _rated(Path(path), cells, Scale(*SCALES["emotic"]), pictures.find, "emotic", skipped)
 
 
-def _emotic_rating(entry: Any) -> tuple[float, float]:
-    """Mean valence and arousal over people, and over annotators where their mean is not given; NaN if none."""
-    ratings = []
-    for person in np.atleast_1d(getattr(entry, "person", [])):
-        given = getattr(person, "combined_continuous", None) or getattr(person, "annotations_continuous", None)
-        votes = [(getattr(v, "valence", None), getattr(v, "arousal", None)) for v in np.atleast_1d(given)]
-        votes = [vote for vote in votes if all(isinstance(x, (int, float)) and math.isfinite(x) for x in vote)]
-        if votes:
-            ratings.append(np.mean(votes, axis=0))
-    valence, arousal = np.mean(ratings, axis=0) if ratings else (math.nan, math.nan)
-    return float(valence), float(arousal)
+def _matlab_lists(path: Path) -> dict[str, np.ndarray]:
+    """EMOTIC's three lists of structs, as far as the file has them."""
+    from scipy.io import loadmat
+
+    names = ("train", "val", "test")
+    try:
+        found = loadmat(path, squeeze_me=True, struct_as_record=False, variable_names=names)
+    except Exception as error:  # scipy raises many kinds for a damaged file
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{path}: not a MATLAB file that can be read ({reason}). Expected Annotations.mat.") from error
+    lists = {name: np.atleast_1d(found[name]) for name in names if name in found}
+    if not any(map(len, lists.values())):
+        raise DataError(f"{path}: expected EMOTIC's lists train, val and test, found none of them.")
+    return lists
 
 
-def _pictures_by_stem(folder: Path) -> dict[str, str]:
-    """Lower-case file name without its ending -> path inside the folder."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such picture folder.")
-    files = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in ENDINGS)
-    return {path.stem.lower(): path.relative_to(folder).as_posix() for path in files}
+def _emotic_rating(entry: Any) -> tuple[float | None, float | None]:
+    """Mean valence and arousal over people, and over annotators where their mean is not given; None if nobody rated."""
+    votes = [
+        _votes(person, "combined_continuous") or _votes(person, "annotations_continuous")
+        for person in np.atleast_1d(getattr(entry, "person", []))
+    ]
+    ratings = [np.mean(given, axis=0) for given in votes if given]
+    return tuple(np.mean(ratings, axis=0).tolist()) if ratings else (None, None)
+
+
+def _votes(person: Any, field: str) -> list[tuple[float, float]]:
+    """Pairs of valence and arousal that are numbers."""
+    given = np.atleast_1d(getattr(person, field, []))
+    votes = [(getattr(vote, "valence", None), getattr(vote, "arousal", None)) for vote in given]
+    return [vote for vote in votes if all(isinstance(x, Real) and math.isfinite(x) for x in vote)]
 
 
 def _rated(
     path: Path,
     cells: Iterable[tuple[Row, dict[str, Any]]],
     scale: Scale,
-    folder: Path | None,
+    find: Callable[[str], str],
     source: str,
     skipped: list[str] | None,
 ) -> list[RatedImage]:
     """The pictures of a file's rows, given with their cells; `source` is theirs where no cell names another."""
-    problems, images, twice = Problems(path), {}, []
-    readers = {
-        "id": text_value,
-        "image": partial(_image, folder=folder),
-        "valence": scale.to_valence,
-        "arousal": scale.to_arousal,
-    }
+    problems, images, rows = Problems(path), {}, {}
+    readers = {"image": lambda value: find(text_value(value)), "valence": scale.to_valence, "arousal": scale.to_arousal}
     for row, cell in cells:
-        name = str(cell.get("id") or cell["image"])
-        if values := parse_each(row, problems, readers, cell | {"id": name}):
+        if values := parse_each(row, problems, readers, cell):
+            name = str(cell.get("id") or values["image"]).strip()
+            if name in images:
+                problems.add(row, f"id {name!r} is already taken by {rows[name].place}")
+                continue
             given = {"source": cell.get("source") or source, "caption": cell.get("caption") or None}
-            twice += [f"id {values['id']!r} is taken more than once"] if values["id"] in images else []
-            images[values["id"]] = RatedImage(**values, **given)
-    problems.found += twice
+            images[name], rows[name] = RatedImage(name, **values, **given), row
     if skipped is None or not images:
         problems.refuse(problems.advice())
     else:
         skipped.extend(problems.found)
     return list(images.values())
-
-
-def _image(value: Any, folder: Path | None) -> str:
-    name = text_value(value)
-    if folder is not None:
-        path_inside(folder, name)
-    return name
 
 
 def caption_pairs(images: list[RatedImage], seed: int = 0, fraction: float = 0.01, people: bool = False) -> PairTable:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +22,13 @@ from trainer.core.rows import (
     Row,
     listed,
     match_columns,
-    number_value,
+    named_cells,
     parse_each,
     read_rows,
     text_value,
     write_jsonl,
 )
+from trainer.data.scales import OURS, Scale, expect_ours
 
 SPLITS = ("train", "validation")
 REQUIRED = ("neutral", "emotional", "valence", "arousal")
@@ -38,64 +38,6 @@ ALIASES = {name: name for name in (*REQUIRED, "id", "source", "split")} | {
     "emotional_prompt": "emotional",
     "dataset": "source",
 }
-
-# Where ratings come from and the scale they were given on: (valence, arousal), each (lowest, highest).
-SCALES = {
-    "emoticrafter": ((-3, 3), (-3, 3)),
-    "findingemo": ((-3, 3), (0, 6)),
-    "oasis": ((1, 7), (1, 7)),
-    "emotic": ((1, 10), (1, 10)),
-    "emobank": ((1, 5), (1, 5)),
-    "nrc-vad-1": ((0, 1), (0, 1)),
-    "nrc-vad-2": ((-1, 1), (-1, 1)),
-    "warriner": ((1, 9), (1, 9)),
-}
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The ranges that a file's valence and arousal are given in; both become [-3, 3]."""
-
-    valence: tuple[float, float] = (-3.0, 3.0)
-    arousal: tuple[float, float] = (-3.0, 3.0)
-
-    @classmethod
-    def parse(cls, text: str) -> Scale:
-        """Reads a source's name ("oasis"), one range for both ("1..9"), or two ("-3..3,0..6").
-
-        Raises:
-            ValueError: none of these.
-        """
-        if text.lower() in SCALES:
-            return cls(*SCALES[text.lower()])
-        ranges = [_parse_range(part) for part in text.split(",")]
-        if len(ranges) > 2 or None in ranges:
-            raise ValueError(
-                f"scale {text!r}: expected LOW..HIGH such as 1..9, two of them for valence and arousal such as "
-                f"-3..3,0..6, or one of {', '.join(SCALES)}"
-            )
-        return cls(ranges[0], ranges[-1])
-
-    def to_valence(self, value: Any) -> float:
-        return _rescale(value, *self.valence)
-
-    def to_arousal(self, value: Any) -> float:
-        return _rescale(value, *self.arousal)
-
-
-def _parse_range(text: str) -> tuple[float, float] | None:
-    low, dots, high = text.partition("..")
-    try:
-        ends = float(low), float(high)
-    except ValueError:
-        return None
-    return ends if dots and ends[0] < ends[1] and all(map(math.isfinite, ends)) else None
-
-
-def _rescale(value: Any, low: float, high: float) -> float:
-    number = number_value(value, low, high)
-    # Exact when the file is on our scale already; clipped because rounding may overshoot by one bit.
-    return max(-3.0, min(3.0, (number - (low + high) / 2) * 6 / (high - low)))
 
 
 @dataclass
@@ -240,13 +182,13 @@ def save_table(table: PairTable, path: Path) -> None:
 
 
 def load_table(
-    path: Path, scale: Scale | None = None, fraction: float = 0.01, seed: int = 0, skipped: list[str] | None = None
+    path: Path, scale: Scale | None = OURS, fraction: float = 0.01, seed: int = 0, skipped: list[str] | None = None
 ) -> PairTable:
     """Reads and checks a CSV or JSONL file of pairs.
 
     Args:
         path: The file, or a data folder with ``pairs.jsonl`` in it.
-        scale: The scale of its valence and arousal; [-3, 3] if not given.
+        scale: The scale of its valence and arousal; None if nobody said: [-3, 3], unless they look otherwise.
         fraction, seed: The validation split, where the file has no ``split`` column.
         skipped: If given, bad rows are left out and described here instead of refused.
 
@@ -254,8 +196,9 @@ def load_table(
         DataError: everything that is wrong with it, with row and line numbers.
     """
     path, rows = _read_pairs(Path(path))
-    scale = scale or Scale()
     columns, problems, records = match_columns(path, rows, REQUIRED, ALIASES), Problems(path), []
+    cells = [named_cells(row, columns) for row in rows]
+    scale = scale or expect_ours(path, *([cell[name] for cell in cells] for name in ("valence", "arousal")))
     readers = {
         "neutral": text_value,
         "emotional": text_value,
@@ -266,9 +209,8 @@ def load_table(
         "split": _split_value,
     }
     readers = {name: read for name, read in readers.items() if name in columns}
-    for row in rows:
-        cells = {name: row.values.get(column) for name, column in columns.items()}
-        if values := parse_each(row, problems, readers, cells):
+    for row, cell in zip(rows, cells, strict=True):
+        if values := parse_each(row, problems, readers, cell):
             missing = {"id": f"row-{row.number}", "source": path.stem, "split": None}
             records.append({**missing, "row": row, **values})
     _check_ids(records, problems)

@@ -128,7 +128,7 @@ def read_votes(table: PairTable, sheets: Sequence[Path]) -> list[Verdict]:
 
 
 def _read_sheet(path: Path, annotator: str, by_check: dict[tuple[str, str], Verdict]) -> None:
-    rows = read_rows(path, delimiters=",;\t")
+    rows = read_rows(path)
     aliases = {name: name for name in COLUMNS}
     columns = match_columns(path, rows, ("id", "check", "vote"), aliases)
     problems, ids = Problems(path), {name for _, name in by_check}

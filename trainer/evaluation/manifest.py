@@ -11,14 +11,26 @@ writes manifests; the evaluation and the user studies read them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trainer.core.pictures import path_inside
-from trainer.core.rows import DataError, Problems, Row, number_value, parse_each, read_rows, text_value, write_jsonl
+from trainer.core.pictures import name_inside, path_inside
+from trainer.core.rows import (
+    DataError,
+    Problems,
+    Row,
+    match_columns,
+    named_cells,
+    number_value,
+    parse_each,
+    read_rows,
+    text_value,
+    write_jsonl,
+)
 
 FIELDS = ("path", "prompt", "valence", "arousal", "seed", "method")
 LIMIT = 3.0  # valence and arousal are in [-LIMIT, LIMIT]
@@ -51,7 +63,7 @@ def read_manifest(path: Path, skipped: list[str] | None = None, advice: str = ""
     """Reads a manifest; its files must exist but are not opened.
 
     Args:
-        path: A ``.jsonl`` file.
+        path: A JSONL file, or another table.
         skipped: If given, images that cannot be used are left out and described here instead of refused.
         advice: Added to the error.
 
@@ -65,10 +77,11 @@ def read_manifest(path: Path, skipped: list[str] | None = None, advice: str = ""
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path}: this is a folder; give the manifest in it, such as {path / 'manifest.jsonl'}.")
-    rows = read_rows(path, suffix=".jsonl")
+    rows = read_rows(path)
+    columns = match_columns(path, rows, (), {name: name for name in (*FIELDS, "id")})
     problems, images, lines = Problems(path), [], {}
     for row in rows:
-        image = _image(row, problems, path.parent)
+        image = _image(row, named_cells(row, columns), problems, path.parent)
         if image and image.id in lines:
             problems.add(
                 row, f"id {image.id!r} is taken by line {lines[image.id]}; images that share a file need an id each"
@@ -77,47 +90,42 @@ def read_manifest(path: Path, skipped: list[str] | None = None, advice: str = ""
             lines[image.id] = row.line
             images.append(image)
     if skipped is None or not images:
-        problems.refuse(f"Every line needs {', '.join(FIELDS)}; paths are relative to the manifest.{advice}")
+        problems.refuse(
+            f"Every line needs {', '.join(FIELDS)}; paths are relative to the manifest, "
+            f"valence and arousal from -3 to 3.{advice}"
+        )
     else:
         skipped.extend(problems.found)
     return images
 
 
-def _image(row: Row, problems: Problems, folder: Path) -> Image | None:
+def _image(row: Row, cells: dict[str, Any], problems: Problems, folder: Path) -> Image | None:
+    number = partial(number_value, low=-LIMIT, high=LIMIT)
     readers = {
         "path": partial(_file, folder),
         "prompt": text_value,
-        "valence": _number,
-        "arousal": _number,
+        "valence": number,
+        "arousal": number,
         "seed": _seed,
         "method": text_value,
         "id": text_value,
     }
-    if "id" not in row.values:
+    if cells.get("id") in (None, ""):
         del readers["id"]  # a bad path is one problem, not two
-    values = parse_each(row, problems, readers)
-    return Image(**{"id": row.values["path"].strip(), **values}) if values else None
+    values = parse_each(row, problems, readers, cells)
+    return Image(**{"id": cells["path"].strip(), **values}) if values else None
 
 
 def _file(folder: Path, value: Any) -> Path:
-    name = text_value(value)
-    try:
-        return path_inside(folder, name)
-    except (OSError, RuntimeError) as error:  # a name too long for any file system; symlinks in a circle
-        raise ValueError(f"{name[:60]!r} cannot be looked up ({error})") from error
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, str):
-        raise ValueError(f"is the text {value[:40]!r}, expected a number without quotes")
-    return number_value(value, -LIMIT, LIMIT)
+    return path_inside(folder, text_value(value))
 
 
 def _seed(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_SEED:
+    seed = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,20}", value.strip()) else value
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
         shown = "missing" if value is None else repr(value)[:40]
         raise ValueError(f"is {shown}, expected a whole number from 0 to 2^64 - 1")
-    return value
+    return seed
 
 
 def write_manifest(path: Path, images: Iterable[Image]) -> None:
@@ -129,12 +137,11 @@ def write_manifest(path: Path, images: Iterable[Image]) -> None:
         DataError: A file is outside the folder, an id is taken twice, or the disk cannot be written.
     """
     path, rows = Path(path), {}
-    root = path.parent.resolve()
     for image in images:
-        file = (root / image.path).resolve()
-        if not file.is_relative_to(root):
-            raise DataError(f"{image.path} lies outside {root}: a manifest names files in its own folder.")
+        name = name_inside(path.parent, image.path)
+        if name is None:
+            raise DataError(f"{image.path} lies outside {path.parent}: a manifest names files in its own folder.")
         if image.id in rows:
             raise DataError(f"{path}: the id {image.id!r} is taken more than once.")
-        rows[image.id] = asdict(image) | {"path": file.relative_to(root).as_posix()}
+        rows[image.id] = asdict(image) | {"path": name.as_posix()}
     write_jsonl(path, rows.values())

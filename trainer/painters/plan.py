@@ -9,7 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from trainer.core.processes import Processes
-from trainer.core.rows import DataError, Problems, number_value, parse_each, read_rows, read_utf8, text_value
+from trainer.core.rows import (
+    DataError,
+    Problems,
+    match_columns,
+    named_cells,
+    number_value,
+    parse_each,
+    read_rows,
+    text_value,
+)
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
@@ -68,20 +77,6 @@ class Task:
         return f"{self.method}/{self.number:04}-{self.seed}/v{valence:+.2f}a{arousal:+.2f}.png"
 
 
-def read_prompts(path: Path, limit: int | None = None) -> list[str]:
-    """One prompt a line, blank lines left out.
-
-    Raises:
-        DataError: No prompts, or one comes twice.
-    """
-    prompts = [line.strip() for line in read_utf8(path).splitlines() if line.strip()]
-    if not prompts:
-        raise DataError(f"{path} has no prompts: expected one a line.")
-    if twice := [prompt for n, prompt in enumerate(prompts) if prompt in prompts[:n]]:
-        raise DataError(f"{path} has {twice[0]!r} more than once.")
-    return prompts[:limit]
-
-
 Words = Mapping[tuple[str, float, float], str]
 """Prompts in other words, by prompt, valence and arousal."""
 
@@ -94,8 +89,9 @@ def read_rewritten(path: Path) -> Words:
     """
     number = partial(number_value, low=-3, high=3)
     readers = {"prompt": text_value, "valence": number, "arousal": number, "rewritten": text_value}
-    problems = Problems(path)
-    found = [parse_each(row, problems, readers) for row in read_rows(path, suffix=".jsonl")]
+    rows, problems = read_rows(path), Problems(path)
+    columns = match_columns(path, rows, readers, {name: name for name in readers})
+    found = [parse_each(row, problems, readers, named_cells(row, columns)) for row in rows]
     problems.refuse("Every line needs prompt, valence, arousal and rewritten.")
     return words_of(found)
 

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from emoticrafter.files import text_sha256
-from trainer.core.rows import DataError, read_utf8
+from trainer.core.rows import DataError, read_text
 from trainer.painters.plan import Task
 
 PLACE = "{prompt}"
@@ -22,7 +22,7 @@ def read_workflow(path: Path, plain: bool) -> dict:
         DataError: Another format, or no place for the prompt, the seed or the emotion.
     """
     try:
-        workflow = json.loads(read_utf8(path))
+        workflow = json.loads(read_text(path))
     except ValueError as error:
         raise DataError(f"{path} is not valid JSON: {error}") from error
     if isinstance(workflow, dict) and "nodes" in workflow and "links" in workflow:

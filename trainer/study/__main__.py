@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer.core.command_line import status_of
-from trainer.core.rows import read_utf8, replacing
+from trainer.core.rows import read_text, replacing
 from trainer.core.settings import option, read_commands
 from trainer.study.key import load_key
 from trainer.study.make import StudySettings, make_study
@@ -34,7 +34,7 @@ class Make:
     )
 
     def run(self) -> None:
-        text = read_utf8(self.consent_file) if self.consent_file else None
+        text = read_text(self.consent_file) if self.consent_file else None
         key = make_study(self.manifest, self.out, replace(self.settings, consent=text))
         page, methods = self.out / "page" / "index.html", ", ".join(key.methods)
         print(f"{page}: {len(key.pictures)} pictures of {len(key.methods)} methods ({methods})")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.core.rows import DataError, read_utf8
+from trainer.core.rows import DataError, read_text
 from trainer.study.key import Key, Task
 
 FORMAT, VERSION = "emoticrafter-study-answers", 1
@@ -102,7 +102,7 @@ def _content(path: Path) -> dict[str, Any]:
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(f"{path.stat().st_size / 1e6:.0f} MB are too many for answers")
     try:
-        content = json.loads(read_utf8(path))
+        content = json.loads(read_text(path))
     except DataError as error:
         raise ValueError(str(error).removeprefix(f"{path}: ")) from error
     except (ValueError, RecursionError) as error:

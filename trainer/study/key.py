@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.core.rows import DataError, read_utf8, replacing
+from trainer.core.rows import DataError, read_text, replacing
 
 FORMAT = "emoticrafter-study-key"
 AXES = ("valence", "arousal")
@@ -97,7 +97,7 @@ def load_key(path: Path) -> Key:
     if path.is_dir():
         path = path / "key.json"
     try:
-        content = json.loads(read_utf8(path))
+        content = json.loads(read_text(path))
         if content["format"] != FORMAT:
             raise LookupError("another format")
         pictures = {name: Picture(**values) for name, values in content["pictures"].items()}

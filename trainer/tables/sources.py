@@ -10,10 +10,11 @@ from pathlib import Path
 
 from emoticrafter.research.baselines import METHODS as BASELINES
 from emoticrafter.weights import read_metadata
+from trainer.core.prompts import read_prompts
 from trainer.core.rows import DataError
 from trainer.miniature.held_out import emotional_captions, held_out_prompts
 from trainer.miniature.recipe import Recipe, read_recipe
-from trainer.painters.plan import PROMPTS, Words, grid, read_prompts, read_rewritten, words_of
+from trainer.painters.plan import PROMPTS, Words, grid, read_rewritten, words_of
 from trainer.painters.settings import MiniatureSettings, SdxlSettings
 from trainer.tables.rows import FITTED, NETWORKS, OURS, REWRITING, STRENGTHS, VARIANTS
 
