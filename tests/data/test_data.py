@@ -91,7 +91,7 @@ def test_every_bad_row_is_named_with_its_line(csv_file):
             + "A,B,3.5,0\n"  # 4
             + "A,B,nan,0\n"
             + "A,B,zwei,0\n"
-            + 'A,B,"1,5",0\n'
+            + "A,B,1 5,0\n"
             + " ,B,0,0\n"
             + "A,,0,inf\n"
             + "A,B,,1_0\n"
@@ -100,14 +100,14 @@ def test_every_bad_row_is_named_with_its_line(csv_file):
     assert "9 problems" in text
     for part in (
         "row 2 (line 4): valence is 3.5, outside -3..3",
-        "row 3 (line 5): valence is 'nan', expected a finite number",
-        "row 4 (line 6): valence is 'zwei', expected a number",
-        "row 5 (line 7): valence is '1,5', expected a number; write decimals with a point",
+        "row 3 (line 5): valence expected a finite number such as -1.5, got 'nan'",
+        "row 4 (line 6): valence expected a number such as -1.5, got 'zwei'",
+        "row 5 (line 7): valence expected a number such as -1.5, got '1 5'",
         "row 6 (line 8): neutral is empty",
         "row 7 (line 9): emotional is empty",
-        "row 7 (line 9): arousal is 'inf', expected a finite number",
+        "row 7 (line 9): arousal expected a finite number such as -1.5, got 'inf'",
         "row 8 (line 10): valence is missing, expected a number",
-        "row 8 (line 10): arousal is '1_0', expected a number",
+        "row 8 (line 10): arousal expected a number such as -1.5, got '1_0'",
         "--scale=1..9",
         "--skip-bad",
     ):
@@ -117,6 +117,12 @@ def test_every_bad_row_is_named_with_its_line(csv_file):
 def test_many_problems_are_counted_not_printed(csv_file):
     text = refusal(csv_file(HEADER + "A,B,9,0\n" * 500))
     assert "500 problems" in text and "... and 480 more" in text and text.count("\n") < 30
+
+
+def test_numbers_are_read_as_spreadsheets_of_any_country_write_them(csv_file):
+    for cells in ("-1,5;2", "−1.5;+2,0", "－１.５;２", '"-1,500";2,000', "-1.5 ; 2", "\u200e-1,5;2e0"):
+        table = load_table(csv_file(f"neutral;emotional;valence;arousal\nA;B;{cells}\n"))
+        assert (table.valence[0], table.arousal[0]) == (-1.5, 2), cells
 
 
 def test_bad_rows_can_be_left_out(csv_file):

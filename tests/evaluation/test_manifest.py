@@ -41,7 +41,7 @@ BAD = [
     ({"prompt": None}, "prompt is missing"),
     ({"prompt": " "}, "prompt is empty"),
     ({"valence": 3.5}, r"valence is 3\.5, outside -3\.\.3"),
-    ({"arousal": "high"}, "arousal is 'high', expected a number"),
+    ({"arousal": "high"}, "arousal expected a number such as -1.5, got 'high'"),
     ({"arousal": float("nan")}, "arousal is nan, expected a finite number"),
     ({"seed": 1.5}, r"seed is 1\.5, expected a whole number from 0"),
     ({"seed": True}, "seed is True, expected a whole number"),

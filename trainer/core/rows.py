@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from emoticrafter.files import write_atomically
+from emoticrafter.typed import read_number
 
 LISTED = 20  # problems or columns spelled out in one message; the rest are counted
 CANDIDATES = 1000  # columns searched for one with a similar name
@@ -228,9 +229,8 @@ def _header(path: Path, cells: list[str]) -> list[str]:
     names = [_visible(cell) for cell in cells]
     twice = sorted(name for name, count in Counter(names).items() if name and count > 1)
     if twice:
-        raise DataError(
-            f"{path}: the header names {twice[:LISTED]} more than once. The first line names the columns: rename or remove one."
-        )
+        advice = "The first line names the columns: rename or remove one."
+        raise DataError(f"{path}: the header names {twice[:LISTED]} more than once. {advice}")
     return names
 
 
@@ -374,32 +374,33 @@ def number_value(value: Any, low: float, high: float) -> float:
     Raises:
         ValueError: not a number, not finite, or outside the range.
     """
-    number = _number(value)
-    if not math.isfinite(number):
-        raise ValueError(f"is {_shown(value)}, expected a finite number")
+    number = number_of(value, max(abs(low), abs(high)))
     if not low <= number <= high:
         raise ValueError(f"is {number:g}, outside {low:g}..{high:g}")
     return number
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf
-    # float() also takes "1_000", which no data file means.
-    if isinstance(value, str) and "_" not in value:
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    hint = "; write decimals with a point" if isinstance(value, str) and "," in value else ""
-    raise ValueError(f"is {_shown(value)}, expected a number{hint}")
+def number_of(value: Any, most: float = math.inf) -> float:
+    """A finite number from a JSON number or a cell; see `read_number`.
+
+    Raises:
+        ValueError: not a number, or not finite.
+    """
+    if isinstance(value, str) and value.strip():
+        return read_number(value, most)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"is {_shown(value)}, expected a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"is {_shown(value)}, expected a finite number")
+    return number
 
 
 def _shown(value: Any) -> str:
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value.strip()):
         return "missing"
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "..."

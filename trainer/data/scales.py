@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.core.rows import DataError, number_value
+from emoticrafter.typed import read_number
+from trainer.core.rows import DataError, number_of, number_value
 
 Range = tuple[float, float]
 """The lowest and the highest rating."""
@@ -26,6 +27,7 @@ SCALES = {
 }
 # Ranges that people rate on, the likeliest first for ratings that fit several.
 COMMON = ((0, 1), (-1, 1), (1, 5), (1, 7), (1, 9), (1, 10), (0, 6), (0, 10), (-5, 5), (-10, 10), (0, 100), (-100, 100))
+LARGEST = 100
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ class Scale:
         Raises:
             ValueError: none of these.
         """
-        if text.lower() in SCALES:
-            return cls(*SCALES[text.lower()])
-        ranges = [_parse_range(part) for part in text.split(",")]
+        if (name := text.strip().lower()) in SCALES:
+            return cls(*SCALES[name])
+        ranges = [_parse_range(part) for part in re.split("[,;，]", text)]
         if len(ranges) > 2 or None in ranges:
             raise ValueError(
                 f"scale {text!r}: expected LOW..HIGH such as 1..9, two of them for valence and arousal such as "
@@ -68,12 +70,11 @@ OURS = Scale()
 
 
 def _parse_range(text: str) -> Range | None:
-    low, dots, high = text.partition("..")
     try:
-        ends = float(low), float(high)
+        low, high = map(read_number, re.split(r"\.\.\.?|…|‥", text))
     except ValueError:
         return None
-    return ends if dots and ends[0] < ends[1] and all(map(math.isfinite, ends)) else None
+    return (low, high) if low < high else None
 
 
 def _rescale(value: Any, low: float, high: float) -> float:
@@ -116,7 +117,7 @@ def _numbers(cells: Sequence[Any]) -> list[float]:
     found = []
     for cell in cells:
         try:
-            found.append(number_value(cell, -math.inf, math.inf))
+            found.append(number_of(cell, LARGEST))
         except ValueError:
             continue
     return found

@@ -11,13 +11,13 @@ writes manifests; the evaluation and the user studies read them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from emoticrafter.typed import read_whole
 from trainer.core.pictures import name_inside, path_inside
 from trainer.core.rows import (
     DataError,
@@ -121,7 +121,7 @@ def _file(folder: Path, value: Any) -> Path:
 
 
 def _seed(value: Any) -> int:
-    seed = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,20}", value.strip()) else value
+    seed = read_whole(value) if isinstance(value, str) and value.strip() else value
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
         shown = "missing" if value is None else repr(value)[:40]
         raise ValueError(f"is {shown}, expected a whole number from 0 to 2^64 - 1")
