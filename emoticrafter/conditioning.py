@@ -16,6 +16,7 @@ from .encoders import CLIP_WINDOW, IDS_KEY, EncoderFacts, known_as, make_room
 from .interleaved import interleave, is_interleaved, keys_and_signs
 from .network import EmotionFeatures
 from .protection import remove_directions
+from .quoting import quoted
 
 KEEP, ZERO = "keep", "zero"
 AS_TRAINED = (1.0, 1.0)
@@ -300,7 +301,7 @@ def _check_settings(strength, gains, protected, pooled, steps, width: int) -> No
             f"expects text {width} wide{known_as(width)}: encode them with the CLIP that encodes the prompt."
         )
     if isinstance(pooled, str) and pooled not in (KEEP, ZERO):
-        raise ValueError(f"pooled is {pooled!r}: expected {KEEP!r}, {ZERO!r} or a vector.")
+        raise ValueError(f"pooled is {quoted(pooled)}: expected {KEEP!r}, {ZERO!r} or a vector.")
 
 
 def _check_entry(features: Tensor, extra: dict, network: Steering, name: str) -> None:

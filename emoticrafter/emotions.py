@@ -12,12 +12,12 @@ make a point: every emotion carries its source. People can add their own in a JS
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
-from .files import printable
+from .quoting import shown
 from .va import VA_MAX, VA_MIN, Point
 
 OWN_SOURCE = "emotions.json"
@@ -103,6 +103,16 @@ EMOTIONS = (
 """All built-in emotions. Saved workflows hold their labels, so none is ever renamed or removed."""
 
 
+def by_words(emotions: Iterable[NamedEmotion]) -> dict[str, Point]:
+    """Emotions by label, by name and set, and by name, of which the first counts; for `look_up`."""
+    known = {}
+    for emotion in emotions:
+        first_source = emotion.source.partition(",")[0]
+        for key in (emotion.label, f"{emotion.name} ({first_source})", emotion.name):
+            known.setdefault(key.casefold(), emotion.point)
+    return known
+
+
 def find_emotion(words: str, emotions: Iterable[NamedEmotion]) -> Point:
     """Looks up an emotion, by label ("fear (Mikels, FindingEmo)"), name and set ("fear (Mikels)") or name ("fear").
 
@@ -111,22 +121,17 @@ def find_emotion(words: str, emotions: Iterable[NamedEmotion]) -> Point:
     Raises:
         ValueError: No such emotion; names the most similar ones.
     """
+    return look_up(words, by_words(emotions))
+
+
+def look_up(words: str, known: Mapping[str, Point]) -> Point:
+    """`find_emotion` for many words: `known` is from `by_words`."""
     wanted = " ".join(words.split()).casefold()
-    known = {}
-    for emotion in emotions:
-        first_source = emotion.source.partition(",")[0]
-        for key in (emotion.label, f"{emotion.name} ({first_source})", emotion.name):
-            known.setdefault(key.casefold(), emotion.point)
     if wanted in known:
         return known[wanted]
-    similar = get_close_matches(wanted, known, n=3)
+    similar = get_close_matches(wanted[: 2 * LONGEST_NAME], known, n=3)
     hint = f"; similar: {', '.join(similar)}" if similar else ", such as calm, excited or sad"
     raise ValueError(f'there is no emotion "{shown(words)}": expected a named one{hint}')
-
-
-def shown(text: str) -> str:
-    """Shortens a text and makes it printable, to quote it in an error."""
-    return printable(text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}...")
 
 
 # --- people's own emotions ---------------------------------------------------------------------------------
@@ -188,7 +193,7 @@ def _checked(entries: Iterable[tuple[int, str, object]]) -> OwnEmotions:
         if problem := _name_problem(name) or _value_problem(value):
             problems.append(f'line {line}: "{shown(name)}" {problem}')
         elif name.casefold() in lines:
-            problems.append(f'line {line}: "{name}" is already in line {lines[name.casefold()]}')
+            problems.append(f'line {line}: "{shown(name)}" is already in line {lines[name.casefold()]}')
         else:
             lines[name.casefold()] = line
             emotions.append(NamedEmotion(name, OWN_SOURCE, Point(*map(float, value))))
@@ -201,7 +206,7 @@ def _checked(entries: Iterable[tuple[int, str, object]]) -> OwnEmotions:
 def _name_problem(name: str) -> str | None:
     if len(name) > LONGEST_NAME:
         return f"is a name of {len(name)} characters: expected at most {LONGEST_NAME}"
-    if not any(letter.isalpha() for letter in name) or not name.isprintable() or "(" in name or ")" in name:
+    if not any(letter.isalpha() for letter in name) or not name.isprintable() or set("()<>") & set(name):
         return "is not a name: expected words, without brackets"
     return None
 

@@ -1,4 +1,4 @@
-"""Writes files whole or not at all, hashes them, and makes text printable."""
+"""Writes files whole or not at all, and hashes them."""
 
 import glob
 import hashlib
@@ -34,8 +34,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text as `write_atomically` does."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """Writes UTF-8 text as `write_atomically` does; half a surrogate pair, which is not text, is spelled out."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode("utf-8", "backslashreplace")))
 
 
 def remove_leftovers(path: Path) -> None:
@@ -45,15 +45,6 @@ def remove_leftovers(path: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
-
-
-def printable(text: str) -> str:
-    """Spells out lone surrogates, for error messages.
-
-    They come from file names that are not valid UTF-8 and from JSON with half an emoji. Logging an error that holds
-    one fails, and that would end ComfyUI's queue.
-    """
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def file_sha256(path: Path) -> str:

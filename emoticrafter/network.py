@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .attention import HEAD_WIDTH, EmotionAttention, SelfAttention
 from .encoders import CLIP_WINDOW, EncoderFacts, room_numbers
 from .options import BLOCK_ORDERS, MOST
+from .quoting import quoted
 from .va import va_tensor
 
 MOST_DEVIATIONS = 10.0
@@ -53,7 +54,7 @@ class NetworkConfig:
 
     def __post_init__(self):
         problems = [
-            f"{field.name} is {getattr(self, field.name)!r}: expected a whole number from {least} to {MOST:,}"
+            f"{field.name} is {quoted(getattr(self, field.name))}: expected a whole number from {least} to {MOST:,}"
             for field in fields(self)
             if field.type in (int, "int")
             and not _is_count(getattr(self, field.name), least := int(field.name != "added_tokens"))
@@ -61,11 +62,11 @@ class NetworkConfig:
         if not problems and self.width % HEAD_WIDTH:
             problems.append(f"width is {self.width}: expected a multiple of {HEAD_WIDTH}, the size of a head")
         if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            problems.append(f"dropout is {self.dropout!r}: expected a number in [0, 1)")
+            problems.append(f"dropout is {quoted(self.dropout)}: expected a number in [0, 1)")
         if self.block not in BLOCK_ORDERS:
-            problems.append(f"block is {self.block!r}: expected one of {', '.join(BLOCK_ORDERS)}")
+            problems.append(f"block is {quoted(self.block)}: expected one of {', '.join(BLOCK_ORDERS)}")
         if self.window not in (None, CLIP_WINDOW):
-            problems.append(f"window is {self.window!r}: expected {CLIP_WINDOW} or nothing (in one piece)")
+            problems.append(f"window is {quoted(self.window)}: expected {CLIP_WINDOW} or nothing (in one piece)")
         if problems:
             raise ValueError("This network cannot be built: " + "; ".join(problems) + ".")
 

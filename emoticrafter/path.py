@@ -1,12 +1,13 @@
 """Paths through the valence-arousal plane: reads keyframes and computes the points between them."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from .emotions import MOST_PROBLEMS, NamedEmotion, find_emotion, shown
+from .emotions import MOST_PROBLEMS, NamedEmotion, by_words, look_up
+from .quoting import quoted, shown
 from .va import VA_MAX, VA_MIN, Point, rounded
 
 EASINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -38,7 +39,7 @@ def read_keyframes(text: str, frames: int, emotions: Iterable[NamedEmotion], clo
     Args:
         text: For example "0 calm" and "100% -1.5, 2" in two lines.
         frames: The length of the path.
-        emotions: The emotions that lines may name, see `find_emotion`.
+        emotions: The emotions that lines may name, see `emotions.find_emotion`.
         closed: Whether the path returns to its first frame.
 
     Returns:
@@ -53,14 +54,14 @@ def read_keyframes(text: str, frames: int, emotions: Iterable[NamedEmotion], clo
             f"frames is {frames}: an open path has its first and its last keyframe in different frames. Set frames "
             "to 2 or more, or closed to true."
         )
-    emotions = list(emotions)
+    known = by_words(emotions)
     keyframes: list[Keyframe] = []
     problems, last = [], ""  # the last place, as written, and its line
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         try:
-            place, keyframe = _read_line(line.strip(), frames, emotions, closed)
+            place, keyframe = _read_line(line.strip(), frames, known, closed)
             if _ends_the_loop(keyframe, keyframes, frames, closed):
                 continue
             if keyframes and keyframe.frame <= keyframes[-1].frame:
@@ -80,7 +81,7 @@ def read_keyframes(text: str, frames: int, emotions: Iterable[NamedEmotion], clo
     return keyframes
 
 
-def _read_line(line: str, frames: int, emotions: list[NamedEmotion], closed: bool) -> tuple[str, Keyframe]:
+def _read_line(line: str, frames: int, known: Mapping[str, Point], closed: bool) -> tuple[str, Keyframe]:
     """(the position as written, for errors; the keyframe)."""
     parts = LINE.fullmatch(line)
     if not parts:
@@ -88,7 +89,7 @@ def _read_line(line: str, frames: int, emotions: list[NamedEmotion], closed: boo
     position = parts["position"]
     frame = _read_position(position, frames, closed)
     place = f"{position} (frame {frame:.10g})" if "%" in position else f"frame {position}"
-    return place, Keyframe(frame, _read_point(parts["words"], emotions))
+    return place, Keyframe(frame, _read_point(parts["words"], known))
 
 
 def _read_position(position: str, frames: int, closed: bool) -> float:
@@ -102,11 +103,11 @@ def _read_position(position: str, frames: int, closed: bool) -> float:
     return float(parts["percent"]) / 100 * (frames if closed else frames - 1)
 
 
-def _read_point(words: str, emotions: list[NamedEmotion]) -> Point:
+def _read_point(words: str, known: Mapping[str, Point]) -> Point:
     try:
         numbers = [float(word) for word in words.replace(",", " ").split()]
     except ValueError:
-        return find_emotion(words, emotions)
+        return look_up(words, known)
     if len(numbers) != 2:
         raise ValueError(
             f'"{shown(words)}" is not a point: expected valence and arousal, two numbers, or a named emotion'
@@ -144,7 +145,7 @@ def path_points(keyframes: list[Keyframe], frames: int, easing: str = "linear", 
         ValueError: An unknown easing, fewer than two keyframes, or no frame.
     """
     if easing not in (*EASINGS, SMOOTH):
-        raise ValueError(f"easing is {easing!r}: expected one of {', '.join((*EASINGS, SMOOTH))}.")
+        raise ValueError(f"easing is {quoted(easing)}: expected one of {', '.join((*EASINGS, SMOOTH))}.")
     if len(keyframes) < 2 or frames < 1:
         raise ValueError(f"Got {_counted(len(keyframes))} and {frames} frames: expected two and one, or more.")
     if closed:

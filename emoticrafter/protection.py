@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .encoders import CLIP_WINDOW
+from .quoting import quoted
 
 SAME_DIRECTION = 1e-6  # singular values of unit vectors below this are rounding: the same word twice
 
@@ -67,14 +68,14 @@ def remove_directions(residual: Tensor, basis: Tensor) -> Tensor:
 def _directions(word: str, features: Tensor, count: int, empty: Tensor) -> tuple[Tensor, Tensor]:
     if features.shape != empty.shape or not 1 <= count <= CLIP_WINDOW - 2:
         raise ValueError(
-            f"The protected word {word!r} has {count} tokens and features of shape {tuple(features.shape)}: "
+            f"The protected word {quoted(word)} has {count} tokens and features of shape {tuple(features.shape)}: "
             f"expected 1 to {CLIP_WINDOW - 2} tokens in one window of {CLIP_WINDOW}. Give single words or short "
             "phrases, separated by commas."
         )
     change = features[0].cpu().double() - empty[0].cpu().double()  # on the CPU: not every accelerator has double
     if not torch.isfinite(change).all():
         raise ValueError(
-            f"The features of the protected word {word!r} hold NaN or infinite numbers: run the text encoder in "
+            f"The features of the protected word {quoted(word)} hold NaN or infinite numbers: run the text encoder in "
             "float32, or check the LoRAs on it."
         )
     # position 0 is the start token; the word's own tokens follow, then the end and the padding

@@ -7,6 +7,7 @@ from ..emoticrafter.research.baselines import TextualInversion, load_baseline
 from . import networks
 from .baseline_patches import encode_plain, encode_with_words, patched
 from .inputs import CATEGORY, arousal_input, searched_as, strength_input, valence_input
+from .node import Node
 
 FOLDER = "emoticrafter_baselines"
 NO_CLIP = "nothing is connected to its clip input. Connect the CLIP that goes with the model."
@@ -14,7 +15,7 @@ NO_CLIP = "nothing is connected to its clip input. Connect the CLIP that goes wi
 networks.register_folder(FOLDER)
 
 
-class EmotionBaseline(io.ComfyNode):
+class EmotionBaseline(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

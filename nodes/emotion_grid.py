@@ -5,12 +5,13 @@ from comfy_api.latest import io
 from ..emoticrafter.va import VA_MAX, VA_MIN, grid_points
 from .inputs import CATEGORY, axis_input, searched_as
 from .networks import ManagedNetwork
+from .node import Node
 from .point_batches import batch_inputs, batch_output, batch_outputs
 
 MOST_COLUMNS = 31  # a step of 0.2 over the whole range
 
 
-class EmotionGrid(io.ComfyNode):
+class EmotionGrid(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

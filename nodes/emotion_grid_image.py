@@ -4,10 +4,11 @@ import torch
 from comfy_api.latest import io
 
 from .inputs import CATEGORY, searched_as
+from .node import Node
 from .points import Points, PointsType, join
 
 
-class EmotionGridImage(io.ComfyNode):
+class EmotionGridImage(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -4,9 +4,10 @@ from comfy_api.latest import io
 
 from .inputs import CATEGORY, EmotionType, conditioning_input, conditioning_output, searched_as, strength_input
 from .networks import Emotion, inject
+from .node import Node
 
 
-class EmotionInjection(io.ComfyNode):
+class EmotionInjection(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -3,10 +3,11 @@
 from comfy_api.latest import io
 
 from .inputs import CATEGORY, searched_as
+from .node import Node
 from .points import Points, PointsType, join
 
 
-class EmotionMap(io.ComfyNode):
+class EmotionMap(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

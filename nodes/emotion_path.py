@@ -6,12 +6,13 @@ from ..emoticrafter.path import EASINGS, SMOOTH, path_points, read_keyframes
 from .inputs import CATEGORY, searched_as
 from .named_emotions import known_emotions, own_problems, own_version
 from .networks import ManagedNetwork
+from .node import Node
 from .point_batches import batch_inputs, batch_output, batch_outputs
 
 MOST_FRAMES = 4096  # as Empty Latent Image has it
 
 
-class EmotionPath(io.ComfyNode):
+class EmotionPath(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

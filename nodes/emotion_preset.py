@@ -6,13 +6,14 @@ from ..emoticrafter.emotions import EMOTIONS
 from ..emoticrafter.va import INTENSITY_MAX, blended, intensified
 from .inputs import CATEGORY, point_outputs, searched_as, slider
 from .named_emotions import known_emotions, named_point, own_problems, own_version
+from .node import Node
 from .points import Points, PointsType
 
 NONE = "none"
 EMOTION_TOOLTIP = "The emotion, with the source of its position in brackets. The sources disagree: try several."
 
 
-class EmotionPreset(io.ComfyNode):
+class EmotionPreset(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         problems = own_problems()

@@ -8,9 +8,11 @@ from torch import Tensor
 from ..emoticrafter.conditioning import ALL_STEPS, KEEP, ZERO
 from ..emoticrafter.interleaved import is_interleaved, keys_and_signs
 from ..emoticrafter.protection import word_directions
+from ..emoticrafter.quoting import quoted
 from . import inputs
 from .inputs import FROM_PROMPT
 from .networks import ManagedNetwork, encode, inject
+from .node import Node
 from .notices import warn_of_misreaders
 
 # Each CLIP's last words and their directions, for as long as the CLIP exists: moving the point does not run the text
@@ -18,7 +20,7 @@ from .notices import warn_of_misreaders
 _directions: weakref.WeakKeyDictionary[object, tuple[tuple[str, ...], Tensor]] = weakref.WeakKeyDictionary()
 
 
-class EmotionalConditioning(io.ComfyNode):
+class EmotionalConditioning(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -87,7 +89,7 @@ def protected_directions(clip, text: str) -> Tensor | None:
         return None
     if clip is None:
         raise ValueError(
-            f"protected_words is {text!r}, but nothing is connected to clip: connect the CLIP that encodes the "
+            f"protected_words is {quoted(text)}, but nothing is connected to clip: connect the CLIP that encodes the "
             "prompt, or leave protected_words empty."
         )
     known, basis = _directions.get(clip, ((), None))
@@ -126,7 +128,7 @@ def chosen_pooled(pooled: str, prompt: list | None) -> str | Tensor:
     if pooled in (KEEP, ZERO):
         return pooled
     if pooled != FROM_PROMPT:  # only the browser checks the list
-        raise ValueError(f"pooled is {pooled!r}: expected {KEEP!r}, {ZERO!r} or {FROM_PROMPT!r}.")
+        raise ValueError(f"pooled is {quoted(pooled)}: expected {KEEP!r}, {ZERO!r} or {FROM_PROMPT!r}.")
     for _features, extra in prompt or []:
         if extra.get("pooled_output") is not None:
             return extra["pooled_output"]

@@ -4,11 +4,12 @@ from comfy_api.latest import io
 
 from . import networks
 from .inputs import CATEGORY, EmotionNetworkType, searched_as
+from .node import Node
 
 networks.register_folder()
 
 
-class LoadEmotionNetwork(io.ComfyNode):
+class LoadEmotionNetwork(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

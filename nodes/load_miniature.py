@@ -4,9 +4,10 @@ from comfy_api.latest import io
 
 from .inputs import CATEGORY, EmotionNetworkType, searched_as
 from .miniature_model import files_version, load_miniature
+from .node import Node
 
 
-class LoadMiniature(io.ComfyNode):
+class LoadMiniature(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

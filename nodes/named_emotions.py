@@ -5,10 +5,11 @@ from pathlib import Path
 import folder_paths
 
 from ..emoticrafter.emotions import EMOTIONS, OWN_SOURCE, NamedEmotion, OwnEmotions, read_own_emotions
-from ..emoticrafter.files import printable
+from ..emoticrafter.quoting import quoted, shown
 from ..emoticrafter.va import Point
 from . import networks
 
+LONGEST_PROBLEM = 300
 PROBLEM = f"! {OWN_SOURCE}, "  # starts an entry of the list that reports a mistake
 
 
@@ -37,10 +38,10 @@ def named_point(label: str) -> Point:
     for emotion in known_emotions():
         if emotion.label == label:
             return emotion.point
-    if str(label).startswith(PROBLEM):  # a caller of the server may send something other than text
-        problem = printable(label.removeprefix("! "))
+    if isinstance(label, str) and label.startswith(PROBLEM):  # a caller of the server may send anything
+        problem = shown(label.removeprefix("! "), LONGEST_PROBLEM)
         raise ValueError(f"{problem}. Correct the file, press R, and choose an emotion.")
-    raise ValueError(f"There is no emotion {label!r} any more. {_own_state()} Choose one of the list.")
+    raise ValueError(f"There is no emotion {quoted(label)} any more. {_own_state()} Choose one of the list.")
 
 
 def _own_state() -> str:

@@ -14,11 +14,12 @@ import torch
 
 from ..emoticrafter import EmotionFeatures, load_network
 from ..emoticrafter.conditioning import inject_emotion
-from ..emoticrafter.files import printable
-from ..emoticrafter.weights.files import DTYPES, SUFFIXES, dtype_name
+from ..emoticrafter.quoting import is_showable, quoted, shown
+from ..emoticrafter.weights.files import DTYPES, SUFFIXES, dtype_name, some
 from .notices import warn_of_unreached
 
 FOLDER = "emoticrafter"
+LONGEST_PATH = 300
 AUTO = "auto"
 T = TypeVar("T")
 
@@ -107,8 +108,8 @@ def _torch_dtype(name: str) -> torch.dtype:
         if memory.should_use_fp16(device):
             return torch.float16
         return torch.bfloat16 if memory.should_use_bf16(device) else torch.float32
-    if name not in DTYPES:  # only the browser checks the list
-        raise ValueError(f"dtype is {name!r}: expected one of {', '.join([AUTO, *DTYPES])}.")
+    if not isinstance(name, str) or name not in DTYPES:  # only the browser checks the list
+        raise ValueError(f"dtype is {quoted(name)}: expected one of {', '.join([AUTO, *DTYPES])}.")
     return DTYPES[name]
 
 
@@ -125,7 +126,8 @@ def register_folder(folder: str = FOLDER) -> None:
 
 
 def network_names(folder: str = FOLDER) -> list[str]:
-    return folder_paths.get_filename_list(folder)
+    """The files that a list offers: ComfyUI's menus run the HTML in a name."""
+    return [name for name in folder_paths.get_filename_list(folder) if is_showable(name)]
 
 
 def name_problem(name: str | None, folder: str = FOLDER, kind: str = "network") -> bool | str:
@@ -171,21 +173,29 @@ def find_network(name: str, folder: str = FOLDER, kind: str = "network") -> str:
         FileNotFoundError: It is missing, or its name cannot be read; says which folders were searched, and what
             to do.
     """
-    names = network_names(folder)
-    listed, readable = name in names, name == printable(str(name))
-    if listed and readable and (path := folder_paths.get_full_path(folder, name)):
-        return path
-    problem = f"There is no emotion {kind} {name!r}."
-    if listed:
-        problem = f"{name!r} is a broken symlink." if readable else f"{name!r} is not valid UTF-8: rename it."
-    searched = "; ".join(f"{path} ({_state(Path(path))})" for path in folder_paths.get_folder_paths(folder))
-    found = f"Found: {', '.join(names)}." if names else f"No {kind} file was found."
-    raise FileNotFoundError(
-        printable(
-            f"{problem} Searched for .safetensors and .pth in: {searched}. {found} Put the file into one of these "
-            "folders and press R to refresh the lists; the README tells how to get one."
-        )
+    names = folder_paths.get_filename_list(folder)
+    if name in names:
+        if not is_showable(name):
+            raise FileNotFoundError(f"{quoted(name)} {_oddity(name)}: rename it.")
+        if path := folder_paths.get_full_path(folder, name):
+            return path
+    problem = f"{quoted(name)} is a broken symlink." if name in names else f"There is no emotion {kind} {quoted(name)}."
+    searched = "; ".join(
+        f"{shown(path, LONGEST_PATH)} ({_state(Path(path))})" for path in folder_paths.get_folder_paths(folder)
     )
+    found = f"Found: {some([shown(one) for one in names])}." if names else f"No {kind} file was found."
+    raise FileNotFoundError(
+        f"{problem} Searched for .safetensors and .pth in: {searched}. {found} Put the file into one of these "
+        "folders and press R to refresh the lists; the README tells how to get one."
+    )
+
+
+def _oddity(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "is not valid UTF-8"
+    return "holds a sign that a menu cannot show safely, such as <"
 
 
 def _state(folder: Path) -> str:

@@ -9,6 +9,7 @@ from ..emoticrafter.research.readers import ClipHeads, Reader, load_emotion_read
 from . import networks
 from .inputs import CATEGORY, searched_as
 from .miniature_model import FOLDER as MINIATURE_FOLDER
+from .node import Node
 from .points import Points, PointsType
 
 FOLDER = "emoticrafter_readers"
@@ -54,7 +55,7 @@ def read_all(reader: Reader | ClipHeads, images: list[torch.Tensor], encode) -> 
     return readings
 
 
-class ReadEmotion(io.ComfyNode):
+class ReadEmotion(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

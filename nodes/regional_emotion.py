@@ -8,12 +8,13 @@ from torch import Tensor
 from ..emoticrafter.regions import regional_emotion
 from . import inputs
 from .networks import ManagedNetwork, encode
+from .node import Node
 from .notices import warn_of_unreached
 
 log = logging.getLogger("emoticrafter")
 
 
-class RegionalEmotion(io.ComfyNode):
+class RegionalEmotion(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -11,6 +11,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..emoticrafter.language.rewriting import RewriteError, chat_settings, rewrite_prompt
 from .inputs import CATEGORY, arousal_input, searched_as, valence_input
+from .node import Node
 
 log = logging.getLogger("emoticrafter")
 
@@ -19,7 +20,7 @@ log = logging.getLogger("emoticrafter")
 _failures = 0
 
 
-class RewritePrompt(io.ComfyNode):
+class RewritePrompt(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -4,9 +4,10 @@ from comfy_api.latest import io
 
 from .inputs import CATEGORY, EmotionType, arousal_input, network_input, searched_as, valence_input
 from .networks import ManagedNetwork, encode
+from .node import Node
 
 
-class VAEncoder(io.ComfyNode):
+class VAEncoder(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

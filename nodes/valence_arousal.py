@@ -3,9 +3,10 @@
 from comfy_api.latest import io
 
 from .inputs import CATEGORY, arousal_input, point_outputs, searched_as, valence_input
+from .node import Node
 
 
-class ValenceArousal(io.ComfyNode):
+class ValenceArousal(Node):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

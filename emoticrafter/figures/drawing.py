@@ -16,8 +16,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..files import printable
 from ..images import colours
+from ..quoting import shown
 
 INK, QUIET, FAINT = (28, 28, 32), (104, 104, 112), (214, 214, 220)
 LARGEST = 16_384
@@ -210,7 +210,7 @@ def draw_grid(
         log.warning(
             "[EmotiCrafter] No font of this system has the letters %s of the title: they become empty boxes. Install "
             "one that does, such as Noto Sans CJK for Chinese, Japanese and Korean.",
-            printable(" ".join(missing)),
+            shown(" ".join(missing)),
         )
     cell = _cell(pictures[0], cell_size)
     points = [(value_text(v), value_text(a)) for v, a in zip(valence, arousal, strict=True)]

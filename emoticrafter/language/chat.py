@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from ..files import printable
+from ..quoting import printable
 
 ANSWER_BYTES = 4_000_000
 TRICKLE = 10  # times the timeout that an answer may take in all

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ..files import printable, write_text
+from ..files import write_text
 from ..va import va_tensor
 from .asking import json_object
 from .chat import AnswerError, ChatSettings, FatalError, Server, UnusableError, is_this_computer
@@ -180,7 +180,7 @@ def rewrite_prompt(
         prompt = server.clean(read_answer(_ask(server, messages, seed, settings.timeout, check)))
         with suppress(OSError):  # a full or read-only disk means asking again later, but the answer stands
             content = json.dumps({"prompt": prompt, **question}, ensure_ascii=False, indent=1)
-            write_text(path, printable(content))
+            write_text(path, content)
     return prompt
 
 
