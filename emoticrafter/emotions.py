@@ -131,7 +131,7 @@ def look_up(words: str, known: Mapping[str, Point]) -> Point:
         return known[wanted]
     similar = get_close_matches(wanted[: 2 * LONGEST_NAME], known, n=3)
     hint = f"; similar: {', '.join(similar)}" if similar else ", such as calm, excited or sad"
-    raise ValueError(f'there is no emotion "{shown(words)}": expected a named one{hint}')
+    raise ValueError(f'there is no emotion "{shown(words, LONGEST_NAME)}": expected a named one{hint}')
 
 
 # --- people's own emotions ---------------------------------------------------------------------------------
@@ -191,9 +191,9 @@ def _checked(entries: Iterable[tuple[int, str, object]]) -> OwnEmotions:
     for line, key, value in entries:
         name = " ".join(key.split())
         if problem := _name_problem(name) or _value_problem(value):
-            problems.append(f'line {line}: "{shown(name)}" {problem}')
+            problems.append(f'line {line}: "{shown(name, LONGEST_NAME)}" {problem}')
         elif name.casefold() in lines:
-            problems.append(f'line {line}: "{shown(name)}" is already in line {lines[name.casefold()]}')
+            problems.append(f'line {line}: "{shown(name, LONGEST_NAME)}" is already in line {lines[name.casefold()]}')
         else:
             lines[name.casefold()] = line
             emotions.append(NamedEmotion(name, OWN_SOURCE, Point(*map(float, value))))
@@ -221,7 +221,7 @@ def _value_problem(value: object) -> str | None:
 
 def _spelled(value: object) -> str:
     try:
-        return shown(json.dumps(value, ensure_ascii=False))
+        return shown(json.dumps(value, ensure_ascii=False), LONGEST_NAME)
     except RecursionError:  # reading goes a little deeper than writing
         return "nested too deeply"
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .emotions import MOST_PROBLEMS, NamedEmotion, by_words, look_up
+from .emotions import LONGEST_NAME, MOST_PROBLEMS, NamedEmotion, by_words, look_up
 from .quoting import quoted, shown
 from .va import VA_MAX, VA_MIN, Point, rounded
 
@@ -85,7 +85,7 @@ def _read_line(line: str, frames: int, known: Mapping[str, Point], closed: bool)
     """(the position as written, for errors; the keyframe)."""
     parts = LINE.fullmatch(line)
     if not parts:
-        raise ValueError(f'"{shown(line)}" is not a keyframe: expected a position and an emotion, {EXAMPLE}')
+        raise ValueError(f'"{shown(line, LONGEST_NAME)}" is not a keyframe: expected a position and an emotion, {EXAMPLE}')
     position = parts["position"]
     frame = _read_position(position, frames, closed)
     place = f"{position} (frame {frame:.10g})" if "%" in position else f"frame {position}"
@@ -96,7 +96,7 @@ def _read_position(position: str, frames: int, closed: bool) -> float:
     parts = POSITION.fullmatch(position)
     if not parts:
         raise ValueError(
-            f'"{shown(position)}" is not a position: expected a whole frame such as 12, or a part such as 50%'
+            f'"{shown(position, LONGEST_NAME)}" is not a position: expected a whole frame such as 12, or a part such as 50%'
         )
     if parts["frame"]:
         return float(parts["frame"])
@@ -110,7 +110,7 @@ def _read_point(words: str, known: Mapping[str, Point]) -> Point:
         return look_up(words, known)
     if len(numbers) != 2:
         raise ValueError(
-            f'"{shown(words)}" is not a point: expected valence and arousal, two numbers, or a named emotion'
+            f'"{shown(words, LONGEST_NAME)}" is not a point: expected valence and arousal, two numbers, or a named emotion'
         )
     for name, number in zip(("valence", "arousal"), numbers, strict=True):
         if not VA_MIN <= number <= VA_MAX:
