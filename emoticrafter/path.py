@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ EASINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 SMOOTH = "smooth"  # one curve through all keyframes, not a movement between each two
 LINE = re.compile(r"(?P<position>\S+?):?\s+(?P<words>.+)")
 POSITION = re.compile(r"(?P<frame>\d{1,9})|(?P<percent>\d{1,3}(\.\d{1,9})?)%")
+_short = partial(shown, most=LONGEST_NAME)
 EXAMPLE = 'such as "0 calm" or "50% -1.5 2"'
 
 
@@ -85,7 +87,7 @@ def _read_line(line: str, frames: int, known: Mapping[str, Point], closed: bool)
     """(the position as written, for errors; the keyframe)."""
     parts = LINE.fullmatch(line)
     if not parts:
-        raise ValueError(f'"{shown(line, LONGEST_NAME)}" is not a keyframe: expected a position and an emotion, {EXAMPLE}')
+        raise ValueError(f'"{_short(line)}" is not a keyframe: expected a position and an emotion, {EXAMPLE}')
     position = parts["position"]
     frame = _read_position(position, frames, closed)
     place = f"{position} (frame {frame:.10g})" if "%" in position else f"frame {position}"
@@ -96,7 +98,7 @@ def _read_position(position: str, frames: int, closed: bool) -> float:
     parts = POSITION.fullmatch(position)
     if not parts:
         raise ValueError(
-            f'"{shown(position, LONGEST_NAME)}" is not a position: expected a whole frame such as 12, or a part such as 50%'
+            f'"{_short(position)}" is not a position: expected a whole frame such as 12, or a part such as 50%'
         )
     if parts["frame"]:
         return float(parts["frame"])
@@ -110,7 +112,7 @@ def _read_point(words: str, known: Mapping[str, Point]) -> Point:
         return look_up(words, known)
     if len(numbers) != 2:
         raise ValueError(
-            f'"{shown(words, LONGEST_NAME)}" is not a point: expected valence and arousal, two numbers, or a named emotion'
+            f'"{_short(words)}" is not a point: expected valence and arousal, two numbers, or a named emotion'
         )
     for name, number in zip(("valence", "arousal"), numbers, strict=True):
         if not VA_MIN <= number <= VA_MAX:

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from ..images import colours
 from ..va import VA_MAX, VA_MIN
-from ..weights.files import described, existing_file, fill, parse_metadata, read_pickle, read_safetensors, save_tensors
+from ..weights.files import described, existing_file, fill, parse_metadata, read_safetensors, save_tensors
+from ..weights.pickles import read_pickle
 
 READ_SIZE = 64
 GROUP = 16

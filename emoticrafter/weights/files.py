@@ -1,10 +1,8 @@
-"""Reads, writes and checks files of weights: safetensors, and PyTorch's pickles without running what is in them."""
+"""Reads, writes and checks files of weights, which are safetensors; `pickles` reads PyTorch's."""
 
 import json
 import math
 import os
-import pickle
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -160,63 +158,6 @@ def _sort_metadata(path: Path) -> None:
             raise ValueError(f"{path}: its header grows from {size} to {len(text)} bytes when it is sorted.")
         file.seek(8)
         file.write(text.ljust(size))
-
-
-# --- pickles -----------------------------------------------------------------------------------------------
-
-
-def read_pickle(path: Path) -> dict[str, Tensor]:
-    """The state dict in a PyTorch file, by torch's restricted unpickler: a file that would run code is refused.
-
-    Raises:
-        ValueError: It is damaged or another kind of file, or holds more or less than tensors by name.
-    """
-    with path.open("rb") as file:
-        head = file.read(40)
-    # A zip, or a bare pickle as older releases of torch wrote them.
-    if head and not head.startswith((b"PK", b"\x80")):
-        raise ValueError(
-            f"{path.name} is not a PyTorch file: it begins with {head!r}. Perhaps a web page or a Git LFS pointer was "
-            "saved in its place: download the file itself."
-        )
-    try:
-        # A memory map spares reading the unused word embedding; only the zip form can be mapped.
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_plain_zip(path))
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path.name} was refused: it holds more than tensors, and opening it could run code. "
-            "Use a file from a source you trust, saved as a plain state dict."
-        ) from error
-    except Exception as error:  # torch.load raises what the damage happens to hit: EOFError, RuntimeError ...
-        raise ValueError(
-            f"{path.name} cannot be read as a PyTorch file ({path.stat().st_size:,} bytes: {error}). "
-            "It is cut short or another kind of file: copy or download it again."
-        ) from error
-    if not isinstance(state, dict) or not state or not all(map(_is_weight, state.items())):
-        raise ValueError(f"{path.name} does not hold a state dict: expected names with their tensors.")
-    size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
-    if size > path.stat().st_size:
-        raise ValueError(
-            f"{path.name} was refused: its tensors claim {size:,} bytes in a file of {path.stat().st_size:,}."
-        )
-    return state
-
-
-def _is_plain_zip(path: Path) -> bool:
-    """Whether the file is a zip, which torch writes uncompressed: mapped as they are, compressed bytes are nonsense."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        if packed := [e.filename for e in archive.infolist() if e.compress_type != zipfile.ZIP_STORED]:
-            raise ValueError(f"{packed[0]} in it is compressed: save it again with torch.save")
-    return True
-
-
-def _is_weight(item: tuple) -> bool:
-    name, tensor = item
-    return (
-        isinstance(name, str) and isinstance(tensor, Tensor) and tensor.layout == torch.strided and not tensor.is_meta
-    )
 
 
 # --- checks ------------------------------------------------------------------------------------------------

@@ -23,11 +23,11 @@ from .files import (
     fill,
     parse_metadata,
     read_header,
-    read_pickle,
     read_safetensors,
     save_tensors,
     target_file,
 )
+from .pickles import read_pickle
 from .published import published_state
 
 FORMAT, VERSION = "emoticrafter", 1

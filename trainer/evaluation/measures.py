@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from emoticrafter.weights.files import read_pickle
+from emoticrafter.weights.pickles import read_pickle
 from trainer.core.pictures import Pixels
 from trainer.core.rows import DataError
 from trainer.evaluation.readers import Backbone, Device, VAReader, load_backbone, same_sizes, state_sha256
