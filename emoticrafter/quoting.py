@@ -47,7 +47,8 @@ def quoted(value: object) -> str:
     Never the repr of what is nested or long, which can take minutes.
     """
     if isinstance(value, str):
-        return f"'{shown(value)}'"
+        text = value if len(value) <= LONGEST_QUOTE else f"{value[:LONGEST_QUOTE]}..."
+        return repr(text).replace("<", r"\x3c")
     if isinstance(value, int) and value.bit_length() > LARGEST_BITS:
         return "a huge number"
     if isinstance(value, bool | int | float | None):

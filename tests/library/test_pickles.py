@@ -114,12 +114,7 @@ def test_a_zip_that_zipfile_denies_or_reads_otherwise_is_refused(tmp_path):
     twice = io.BytesIO(whole)
     with zipfile.ZipFile(twice, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr(next(name for name in archive.namelist() if name.endswith("data.pkl")), BOMBS["bytearray"])
-    variants = [
-        whole[:end] + b"PK\x05\x07" + whole[end + 4 :],
-        whole + b"x" * 70_000,
-        b"PK\x03\x04",
-        twice.getvalue(),
-    ]
+    variants = [whole[:end] + b"PK\x05\x07" + whole[end + 4 :], whole + b"x" * 70_000, b"PK\x03\x04", twice.getvalue()]
     for content in variants:
         path = tmp_path / "odd.pth"
         path.write_bytes(content)
