@@ -12,6 +12,7 @@ make a point: every emotion carries its source. People can add their own in a JS
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -109,14 +110,19 @@ def by_words(emotions: Iterable[NamedEmotion]) -> dict[str, Point]:
     for emotion in emotions:
         first_source = emotion.source.partition(",")[0]
         for key in (emotion.label, f"{emotion.name} ({first_source})", emotion.name):
-            known.setdefault(key.casefold(), emotion.point)
+            known.setdefault(_folded(key), emotion.point)
     return known
+
+
+def _folded(name: str) -> str:
+    """One spelling of a name for all: NFKC makes full-width letters and brackets plain."""
+    return " ".join(unicodedata.normalize("NFKC", name).replace("(", " (").split()).casefold()
 
 
 def find_emotion(words: str, emotions: Iterable[NamedEmotion]) -> Point:
     """Looks up an emotion, by label ("fear (Mikels, FindingEmo)"), name and set ("fear (Mikels)") or name ("fear").
 
-    Case does not matter. A name that several sources have means the first in `emotions`.
+    Case does not matter, nor do full-width letters. A name that several sources have means the first in `emotions`.
 
     Raises:
         ValueError: No such emotion; names the most similar ones.
@@ -126,10 +132,10 @@ def find_emotion(words: str, emotions: Iterable[NamedEmotion]) -> Point:
 
 def look_up(words: str, known: Mapping[str, Point]) -> Point:
     """`find_emotion` for many words: `known` is from `by_words`."""
-    wanted = " ".join(words.split()).casefold()
+    wanted = _folded(words[: 2 * LONGEST_NAME])  # longer than any label
     if wanted in known:
         return known[wanted]
-    similar = get_close_matches(wanted[: 2 * LONGEST_NAME], known, n=3)
+    similar = get_close_matches(wanted, known, n=3)
     hint = f"; similar: {', '.join(similar)}" if similar else ", such as calm, excited or sad"
     raise ValueError(f'there is no emotion "{shown(words, LONGEST_NAME)}": expected a named one{hint}')
 
@@ -166,7 +172,8 @@ def read_own_emotions(path: Path) -> OwnEmotions:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        return OwnEmotions(problems=(f"line {error.lineno}: {error.msg} (column {error.colno})",))
+        got = f", got {shown(repr(text[error.pos]))}" if error.pos < len(text) else ""
+        return OwnEmotions(problems=(f"line {error.lineno}: {error.msg} (column {error.colno}){got}",))
     except (ValueError, RecursionError):  # a number of thousands of digits; brackets thousands deep
         return OwnEmotions(problems=("it does not hold a list of emotions",))
     if not isinstance(content, dict):
@@ -192,10 +199,10 @@ def _checked(entries: Iterable[tuple[int, str, object]]) -> OwnEmotions:
         name = " ".join(key.split())
         if problem := _name_problem(name) or _value_problem(value):
             problems.append(f'line {line}: "{shown(name, LONGEST_NAME)}" {problem}')
-        elif name.casefold() in lines:
-            problems.append(f'line {line}: "{shown(name, LONGEST_NAME)}" is already in line {lines[name.casefold()]}')
+        elif _folded(name) in lines:
+            problems.append(f'line {line}: "{shown(name, LONGEST_NAME)}" is already in line {lines[_folded(name)]}')
         else:
-            lines[name.casefold()] = line
+            lines[_folded(name)] = line
             emotions.append(NamedEmotion(name, OWN_SOURCE, Point(*map(float, value))))
     more = len(problems) - MOST_PROBLEMS
     if more > 0:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .emotions import LONGEST_NAME, MOST_PROBLEMS, NamedEmotion, by_words, look_up
 from .quoting import quoted, shown
+from .typed import looks_numeric, read_number, read_numbers, read_whole
 from .va import VA_MAX, VA_MIN, Point, rounded
 
 EASINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -20,8 +21,10 @@ EASINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 """From one keyframe (0) to the next (1); all are monotone and map 0 to 0 and 1 to 1."""
 SMOOTH = "smooth"  # one curve through all keyframes, not a movement between each two
-LINE = re.compile(r"(?P<position>\S+?):?\s+(?P<words>.+)")
-POSITION = re.compile(r"(?P<frame>\d{1,9})|(?P<percent>\d{1,3}(\.\d{1,9})?)%")
+LINE = re.compile(r"(?P<position>\S+?(\s[%％٪])?)(\s*([:：，、،]|,(?!\d))\s*|\s+)(?P<words>\S.*)")
+NEXT = re.compile(r"[;；؛|｜]|(?:[，、،]|(?<!\d),|,(?=\s))\s*(?=\d[\d.]*\s*[:：%％٪])")
+"""May end a keyframe in place of a line break: a comma, too, before what can only be a position."""
+TRAILING = " \t\xa0\u3000\ufeff,，、،。"
 _short = partial(shown, most=LONGEST_NAME)
 EXAMPLE = 'such as "0 calm" or "50% -1.5 2"'
 
@@ -36,7 +39,8 @@ def read_keyframes(text: str, frames: int, emotions: Iterable[NamedEmotion], clo
     """Reads keyframes, one per line: a position, then valence and arousal or a named emotion.
 
     A position is a frame, counted from 0 ("12"), or a percentage of the path ("50%"): 100% is the last frame, and of
-    a closed path the first one again. Blank lines do not count.
+    a closed path the first one again. Blank lines do not count; a semicolon or a bar ends a keyframe, too.
+    Numbers are read as `typed.read_number` does.
 
     Args:
         text: For example "0 calm" and "100% -1.5, 2" in two lines.
@@ -59,11 +63,9 @@ def read_keyframes(text: str, frames: int, emotions: Iterable[NamedEmotion], clo
     known = by_words(emotions)
     keyframes: list[Keyframe] = []
     problems, last = [], ""  # the last place, as written, and its line
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, line in _lines(text):
         try:
-            place, keyframe = _read_line(line.strip(), frames, known, closed)
+            place, keyframe = _read_line(line, frames, known, closed)
             if _ends_the_loop(keyframe, keyframes, frames, closed):
                 continue
             if keyframes and keyframe.frame <= keyframes[-1].frame:
@@ -83,41 +85,66 @@ def read_keyframes(text: str, frames: int, emotions: Iterable[NamedEmotion], clo
     return keyframes
 
 
+def _lines(text: str) -> list[tuple[int, str]]:
+    """(number, text) of each keyframe's line: a line may hold several, "0 calm; 12 sad"."""
+    found: list[tuple[int, str]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        for part in filter(None, (part.strip(TRAILING) for part in NEXT.split(line))):
+            if LINE.fullmatch(part) or not (found and found[-1][0] == number):
+                found.append((number, part))
+            else:  # the second number of a point, as in "12 -1,5; 2"
+                found[-1] = (number, f"{found[-1][1]}; {part}")
+    return found
+
+
 def _read_line(line: str, frames: int, known: Mapping[str, Point], closed: bool) -> tuple[str, Keyframe]:
     """(the position as written, for errors; the keyframe)."""
     parts = LINE.fullmatch(line)
     if not parts:
         raise ValueError(f'"{_short(line)}" is not a keyframe: expected a position and an emotion, {EXAMPLE}')
     position = parts["position"]
-    frame = _read_position(position, frames, closed)
-    place = f"{position} (frame {frame:.10g})" if "%" in position else f"frame {position}"
+    frame, is_share = _read_position(position, frames, closed)
+    place = f"{_short(position)} (frame {frame:.10g})" if is_share else f"frame {frame:.0f}"
     return place, Keyframe(frame, _read_point(parts["words"], known))
 
 
-def _read_position(position: str, frames: int, closed: bool) -> float:
-    parts = POSITION.fullmatch(position)
-    if not parts:
+def _read_position(position: str, frames: int, closed: bool) -> tuple[float, bool]:
+    """(the frame, whether it was given as a percentage)."""
+    number = position.strip("%％٪ ")
+    is_share = number != position
+    try:
+        value = read_number(number) if is_share else read_whole(number)
+    except ValueError:
+        value = -1
+    if not 0 <= value < (1000 if is_share else 10**9):
         raise ValueError(
             f'"{_short(position)}" is not a position: expected a whole frame such as 12, or a part such as 50%'
         )
-    if parts["frame"]:
-        return float(parts["frame"])
-    return float(parts["percent"]) / 100 * (frames if closed else frames - 1)
+    return (value / 100 * (frames if closed else frames - 1) if is_share else float(value)), is_share
 
 
 def _read_point(words: str, known: Mapping[str, Point]) -> Point:
     try:
-        numbers = [float(word) for word in words.replace(",", " ").split()]
-    except ValueError:
-        return look_up(words, known)
-    if len(numbers) != 2:
-        raise ValueError(
-            f'"{_short(words)}" is not a point: expected valence and arousal, two numbers, or a named emotion'
-        )
+        numbers = read_numbers(words, count=2)
+    except ValueError as error:
+        return _named(words, known, error)
     for name, number in zip(("valence", "arousal"), numbers, strict=True):
         if not VA_MIN <= number <= VA_MAX:
             raise ValueError(f"{name} is {number:g}: expected a number from {VA_MIN:g} to {VA_MAX:g}")
     return Point(*numbers)
+
+
+def _named(words: str, known: Mapping[str, Point], not_numbers: ValueError) -> Point:
+    """The point of a name; of what is none either, the error speaks of numbers if it begins like one."""
+    try:
+        return look_up(words, known)
+    except ValueError:
+        if not looks_numeric(words):
+            raise
+        raise ValueError(
+            f'"{_short(words)}" is not a point: expected valence and arousal, two numbers, or a named emotion '
+            f"({not_numbers})"
+        ) from None
 
 
 def _ends_the_loop(keyframe: Keyframe, before: list[Keyframe], frames: int, closed: bool) -> bool:

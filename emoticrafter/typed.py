@@ -7,7 +7,8 @@ import math
 import re
 import unicodedata
 
-LONGEST_SHOWN = 40  # characters
+from .quoting import quoted
+
 LONGEST_NUMBER = 400  # characters, so that no text takes long to read
 HYPHENS = "−‐‑‒–—﹣"  # what keyboards and word processors put in the place of a minus, the real one first
 FULL_WIDTH = {chr(sign + 0xFEE0): chr(sign) for sign in range(ord("!"), ord("~") + 1) if chr(sign) != ","}
@@ -47,9 +48,9 @@ def read_number(text: str, most: float = math.inf) -> float:
         plain = plain.replace(",", ".")
     if not NUMBER.fullmatch(plain):
         finite = "finite " if NUMERIC.match(plain) and not re.search("[0-9]", plain) else ""
-        raise ValueError(f"expected a {finite}number such as -1.5, got {shown(text)}{_obstacle(plain)}")
+        raise ValueError(f"expected a {finite}number such as -1.5, got {quoted(text)}{_obstacle(plain)}")
     if not math.isfinite(value := float(plain)):
-        raise ValueError(f"expected a finite number such as -1.5, got {shown(text)}")
+        raise ValueError(f"expected a finite number such as -1.5, got {quoted(text)}")
     return value
 
 
@@ -61,18 +62,13 @@ def read_whole(text: str) -> int:
     """
     plain = _plain(text)
     if not WHOLE.fullmatch(plain):
-        raise ValueError(f"expected a whole number such as 12, got {shown(text)}{_obstacle(plain)}")
+        raise ValueError(f"expected a whole number such as 12, got {quoted(text)}{_obstacle(plain)}")
     return int(plain)
 
 
 def looks_numeric(text: str) -> bool:
     """Whether a text begins like a number, so that an error should speak of numbers."""
     return bool(NUMERIC.match(_plain(text)))
-
-
-def shown(text: str) -> str:
-    """A text in quotes for an error: short, printable, on one line."""
-    return repr(text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}...")
 
 
 def _plain(text: str) -> str:
@@ -132,11 +128,11 @@ def read_numbers(text: str, count: int | None = None) -> list[float]:
     elif len(every) == len(decimal) or len(decimal) == 1 or re.search(r"(?<!\d),|,(?!\d)", text):
         decimals = False
     elif not (decimals := bool(re.search(NOT_A_COMMA, text))):
-        raise ValueError(f"expected numbers, got {shown(text)}: a comma may separate numbers or decimals; write 1.5")
-    numbers = [read_number(part) for part in (decimal if decimals else every)]
-    if count not in (None, len(numbers)):
-        raise ValueError(f"expected {count} numbers, got {len(numbers)} in {shown(text)}")
-    return numbers
+        raise ValueError(f"expected numbers, got {quoted(text)}: a comma may separate numbers or decimals; write 1.5")
+    parts = decimal if decimals else every
+    if count not in (None, len(parts)):
+        raise ValueError(f"expected {count} numbers, got {len(parts)} in {quoted(text)}")
+    return [read_number(part) for part in parts]
 
 
 def _parts(separator: re.Pattern, text: str) -> list[str]:

@@ -1,6 +1,8 @@
 """Emotional Conditioning."""
 
+import logging
 import weakref
+from collections.abc import Sequence
 
 from comfy_api.latest import io
 from torch import Tensor
@@ -9,11 +11,16 @@ from ..emoticrafter.conditioning import ALL_STEPS, KEEP, ZERO
 from ..emoticrafter.interleaved import is_interleaved, keys_and_signs
 from ..emoticrafter.protection import word_directions
 from ..emoticrafter.quoting import quoted
+from ..emoticrafter.typed import read_words
 from . import inputs
 from .inputs import FROM_PROMPT
 from .networks import ManagedNetwork, encode, inject
 from .node import Node
 from .notices import warn_of_misreaders
+
+MOST_SHOWN = 20  # protected words in a message
+
+log = logging.getLogger("emoticrafter")
 
 # Each CLIP's last words and their directions, for as long as the CLIP exists: moving the point does not run the text
 # encoder again.
@@ -83,21 +90,29 @@ class EmotionalConditioning(Node):
 
 
 def protected_directions(clip, text: str) -> Tensor | None:
-    """The directions of comma-separated words, None without words."""
-    words = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    """The directions of a list of words, None without words."""
+    words = tuple(dict.fromkeys(read_words(text)))
     if not words:
         return None
     if clip is None:
         raise ValueError(
-            f"protected_words is {quoted(text)}, but nothing is connected to clip: connect the CLIP that encodes the "
-            "prompt, or leave protected_words empty."
+            f"protected_words has {_counted(words)}, but nothing is connected to clip: connect the CLIP that encodes "
+            "the prompt, or leave protected_words empty."
         )
     known, basis = _directions.get(clip, ((), None))
     if known != words:
+        log.info("[EmotiCrafter] protected_words has %s", _counted(words))
         unscheduled = _at_first_keyframes(clip)
         encoded = [(word, _encode(unscheduled, word), _token_count(clip, word)) for word in words]
         _directions[clip] = words, (basis := word_directions(encoded, _encode(unscheduled, "")))
     return basis
+
+
+def _counted(words: Sequence[str]) -> str:
+    """The words as they were read, for messages: a separator that was not meant or not known shows."""
+    more = f" and {len(words) - MOST_SHOWN} more" if len(words) > MOST_SHOWN else ""
+    listed = ", ".join(map(quoted, words[:MOST_SHOWN])) + more
+    return f"1 word or phrase: {listed}" if len(words) == 1 else f"{len(words)} words or phrases: {listed}"
 
 
 def _at_first_keyframes(clip):

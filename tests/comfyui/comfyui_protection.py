@@ -40,7 +40,7 @@ def left_of(word: str, count: int, basis) -> list[float]:
     return [float((part - part @ basis.T @ basis).norm() / part.norm()) for part in parts]
 
 
-basis = emotion.protected_directions(clip, "people, old man,, people ")
+basis = emotion.protected_directions(clip, "people， old man、; people\n")
 again = emotion.protected_directions(clip, "people,old man")
 answer = {
     "shape": list(basis.shape),

@@ -223,7 +223,10 @@ NO_SUCH_POOLED = "expected 'keep', 'zero' or 'from pooled_prompt'|Value not in l
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"protected_words": "people"}, "protected_words is 'people', but nothing is connected to clip: connect"),
+        (
+            {"protected_words": "people，a face"},
+            "protected_words has 2 words or phrases: 'people', 'a face', but nothing is connected to clip: connect",
+        ),
         ({"pooled": "from pooled_prompt"}, "connected to pooled_prompt: connect a CLIP Text Encode"),
         ({"start_percent": 0.7, "end_percent": 0.2}, "the start not after the end"),
         ({"arousal_gain": 2.5}, "Value 2.5 bigger than max of 2.0: arousal_gain"),

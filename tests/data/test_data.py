@@ -211,6 +211,7 @@ def test_other_files_are_refused(tmp_path, csv_file):
         ("emobank", "1,3.5", (-3, 0.75)),
         ("findingemo", "-2,0", (-2, -3)),
         ("-3..3,0..6", "1.5,6", (1.5, 3)),
+        ("−3…3；٠..６", "1.5,6", (1.5, 3)),
     ],
 )
 def test_scales_become_minus_three_to_three(csv_file, scale, cells, expected):

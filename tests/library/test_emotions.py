@@ -138,8 +138,9 @@ def test_a_mistake_costs_its_own_entry_and_is_told_with_its_line(tmp_path):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ('{"a": [1, 2]\n "b": [1, 2]}', "line 2: Expecting ',' delimiter (column 2)"),
+        ('{"a": [1, 2]\n "b": [1, 2]}', "line 2: Expecting ',' delimiter (column 2), got '\"'"),
         ("", "line 1: Expecting value (column 1)"),
+        ('{"a": [−1, 2]}', "line 1: Expecting value (column 8), got '−'"),
         ('{"": [1, 1]}', 'line 1: "" is not a name: expected words, without brackets'),
         ('{"12": [1, 1]}', 'line 1: "12" is not a name: expected words, without brackets'),
         ("[1, 2]", 'line 1: expected {"name": [valence, arousal], ...}'),

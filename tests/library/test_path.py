@@ -34,6 +34,47 @@ def test_a_line_is_a_position_and_an_emotion_or_two_numbers():
     ]
 
 
+def test_a_line_may_be_written_as_keyboards_of_other_languages_write_it():
+    calm, point = Keyframe(0, RUSSELL["calm"]), Keyframe(12, Point(-1.5, 2))
+    for line in (
+        "12 -1,5 2",
+        "12: −1.5，2",
+        "１２：－１．５、２",
+        "50% -1,5; 2",
+        "50 % –1.5 2,0",
+        "%50 -1.5 2",
+        "١٢ -١٫٥ ٢",
+        "50％　-1.5　2",
+    ):
+        assert read(f"0 calm\n{line}", 25) == [calm, point], line
+    for text in (
+        "0 calm; 12 -1.5 2",
+        "0 calm | 12 -1,5; 2",
+        "0：calm，12：-1.5，2",
+        "0: calm, 50%: -1.5, 2",
+        "0 calm;\n12 -1.5, 2;",
+    ):
+        assert read(text, 25) == [calm, point], text
+    assert read("0 calm\n12,5% fear （Mikels）", 25)[1] == Keyframe(3, Point(-1.79, 0.76))
+    assert read("0 calm\n12 1 .5\n15 +.5,-1e-1", 25)[1:] == [
+        Keyframe(12, Point(1, 0.5)),
+        Keyframe(15, Point(0.5, -0.1)),
+    ]
+
+
+def test_numbers_that_cannot_be_read_are_refused_by_the_sign_that_is_in_the_way():
+    for words, told in (
+        ("1,500 2,000 3", "expected 2 numbers, got 5 in '1,500 2,000 3'"),
+        ("1² 2", "it holds '²' (SUPERSCRIPT TWO)"),
+        ("1e999 0", "expected a finite number such as -1.5, got '1e999'"),
+        ("-inf 0", "expected a finite number"),
+        ("1'5 0", "the apostrophe may separate thousands or decimals"),
+    ):
+        with pytest.raises(ValueError, match="is not a point") as error:
+            read(f"0 calm\n12 {words}")
+        assert told in str(error.value)
+
+
 def test_percentages_run_from_the_first_frame_to_the_last():
     assert [keyframe.frame for keyframe in read("0% calm\n50% sad\n100% calm", 25)] == [0, 12, 24]
 
@@ -59,7 +100,7 @@ def test_in_a_closed_path_the_whole_is_the_first_frame_again():
         ("12 1 2 3", '"1 2 3" is not a point'),
         ("12 4 0", "valence is 4: expected a number from -3 to 3"),
         ("12 0 -3.5", "arousal is -3.5: expected a number from -3 to 3"),
-        ("12 nan 0", "valence is nan: expected a number from -3 to 3"),
+        ("12 nan 0", '"nan 0" is not a point: expected valence and arousal'),
         ("12 \ud83d", r'there is no emotion "\ud83d": expected'),  # half an emoji, which no log takes
         ("12 exited", 'there is no emotion "exited": expected a named one; similar: excited'),
     ],

@@ -303,7 +303,7 @@ def run(tmp_path_factory):
 def test_the_miniature_draws_its_held_out_prompts(run, tmp_path):
     common = ["miniature", "--run", str(run), "--out", str(tmp_path / "images"), "--limit", "2"]
     common += ["--device", "cpu"]
-    assert main([*common, "--levels=-3,3", "--seeds", "0", "1"]) == 0
+    assert main([*common, "--levels", "-3,3", "--seeds", "0", "1"]) == 0
     assert main([*common, "--plain", "--seeds", "0", "1"]) == 0
     images = read_manifest(tmp_path / "images" / "manifest.jsonl")
     assert len(images) == 2 * 2 * 4 + 2 * 2

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emoticrafter.typed import read_number
+from emoticrafter.quoting import quoted
+from emoticrafter.typed import read_number, read_words
 from trainer.core.rows import DataError, number_of, number_value
 
 Range = tuple[float, float]
@@ -46,10 +47,10 @@ class Scale:
         """
         if (name := text.strip().lower()) in SCALES:
             return cls(*SCALES[name])
-        ranges = [_parse_range(part) for part in re.split("[,;，]", text)]
-        if len(ranges) > 2 or None in ranges:
+        ranges = [_parse_range(part) for part in read_words(text)]
+        if len(ranges) not in (1, 2) or None in ranges:
             raise ValueError(
-                f"scale {text!r}: expected LOW..HIGH such as 1..9, two of them for valence and arousal such as "
+                f"scale {quoted(text)}: expected LOW..HIGH such as 1..9, two of them for valence and arousal such as "
                 f"-3..3,0..6, or one of {', '.join(SCALES)}"
             )
         return cls(ranges[0], ranges[-1])
@@ -71,7 +72,7 @@ OURS = Scale()
 
 def _parse_range(text: str) -> Range | None:
     try:
-        low, high = map(read_number, re.split(r"\.\.\.?|…|‥", text))
+        low, high = map(read_number, re.split(r"\.\.\.?|[…‥]|．．", text))
     except ValueError:
         return None
     return (low, high) if low < high else None
