@@ -1,7 +1,7 @@
-"""Loads and saves emotion networks: our safetensors files, and the published .pth layout.
+"""Loads and saves emotion networks and fields: our safetensors files, and the published .pth layout.
 
-A file of ours is one `.safetensors`. Its metadata holds `format=emoticrafter`, a version, the network's config, its
-text encoder and how it was trained, as JSON.
+A file of ours is one `.safetensors`. Its metadata holds `format=emoticrafter`, a version, its kind (a network, if it
+does not say), its config, its text encoder and how it was fitted, as JSON.
 """
 
 import json
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..encoders import EncoderFacts
+from ..field import EmotionField, FieldConfig
 from ..network import EmotionNetwork, NetworkConfig, weight_shapes
 from .encoder import encoder_metadata, encoder_tensors, take_encoder
 from .files import (
@@ -30,21 +31,23 @@ from .files import (
 from .pickles import read_pickle
 from .published import published_state
 
-FORMAT, VERSION = "emoticrafter", 1
+FORMAT, VERSION = "emoticrafter", 2
+CONFIGS = {"network": NetworkConfig, "field": FieldConfig}
+"""The kinds of file. Fields came with version 2; a network is written as version 1, which older releases read."""
 
 
 def load_network(
     path: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
-) -> EmotionNetwork:
-    """Loads a network from a file of ours or from a published .pth.
+) -> EmotionNetwork | EmotionField:
+    """Loads a network or a field from a file of ours, or a network from a published .pth.
 
     Args:
         path: `.safetensors` of ours, or `.pth` in the published layout.
         device: Where the network goes.
-        dtype: float32, float16 or bfloat16; None keeps the file's own.
+        dtype: float32, float16 or bfloat16; None keeps the file's own. A field is small, and always float32.
 
     Returns:
-        The network in evaluation mode.
+        The network or field in evaluation mode.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -57,14 +60,16 @@ def load_network(
         metadata, state = read_safetensors(path)
         config = _parse(metadata, path.name)["config"]
         encoder = take_encoder(metadata, state, config.feature_width, path.name)
+        if isinstance(config, FieldConfig):
+            return _build_field(config, encoder, state, path.name).to(device)
     else:
         config, state = published_state(read_pickle(path), path.name)
         encoder = None
     return _build(config, encoder, state, dtype, path.name).to(device)
 
 
-def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dict | None = None) -> None:
-    """Saves a network as one safetensors file, whole or not at all.
+def save_network(network: EmotionNetwork | EmotionField, path: str | os.PathLike, training: dict | None = None) -> None:
+    """Saves a network or a field as one safetensors file, whole or not at all.
 
     Args:
         network: In any dtype, on any device.
@@ -81,14 +86,17 @@ def save_network(network: EmotionNetwork, path: str | os.PathLike, training: dic
     check_dtypes(state, path.name)
     check_numbers(network.state_dict(), network.weight.dtype, path.name)
     more = encoder_metadata(network.encoder)
-    save_tensors(path, state, described((FORMAT, VERSION), asdict(network.config), training, **more))
+    version = 1
+    if isinstance(network, EmotionField):
+        version, more["kind"] = 2, "field"
+    save_tensors(path, state, described((FORMAT, version), asdict(network.config), training, **more))
 
 
 def read_metadata(path: str | os.PathLike) -> dict:
     """What a file of ours says of itself, without reading its weights.
 
     Returns:
-        {"version": int, "config": NetworkConfig, "training": dict}
+        {"version": int, "config": NetworkConfig | FieldConfig, "training": dict}
 
     Raises:
         FileNotFoundError, ValueError: As `load_network`.
@@ -109,7 +117,7 @@ def _parse(metadata: dict[str, str], name: str) -> dict:
         refusal,
         lambda told: {
             "version": int(told["version"]),
-            "config": NetworkConfig(**json.loads(told["config"])),
+            "config": CONFIGS[told.get("kind", "network")](**json.loads(told["config"])),
             "training": json.loads(told.get("training", "{}")),
         },
     )
@@ -126,3 +134,11 @@ def _build(
         network = EmotionNetwork(config, encoder)
     network = fill(network, state, dtype or state["input_projection.weight"].dtype, name)
     return network.requires_grad_(True)
+
+
+def _build_field(
+    config: FieldConfig, encoder: EncoderFacts | None, state: dict[str, Tensor], name: str
+) -> EmotionField:
+    with torch.device("meta"):
+        field = EmotionField(config, encoder)
+    return fill(field, state, torch.float32, name).requires_grad_(True)

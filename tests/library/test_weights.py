@@ -206,7 +206,7 @@ def test_another_kind_of_safetensors_file_is_refused(tmp_path):
 
 def test_metadata_that_cannot_be_used_is_told(network, saved):
     for metadata, told in (
-        ({"version": "2"}, "it has version 2 and this release reads up to 1: update"),
+        ({"version": "3"}, "it has version 3 and this release reads up to 2: update"),
         ({"version": "one"}, "invalid literal"),
         ({"version": None}, "'version'"),
         ({"config": None}, "'config'"),

@@ -1,0 +1,147 @@
+"""The instant fit: encodes contrastive pairs and takes the field of their mean differences. Nothing is trained.
+
+Padded encoders give every prompt the same length, and get one direction for each position. Others get one direction for
+all tokens of a prompt, and added tokens in place of the words that a mood would have appended.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..encoders import EncoderFacts
+from ..field import EmotionField, FieldConfig, prompt_tokens
+from .field import FieldFit
+from .scenes import Pair
+
+ADDED_TOKENS = 16
+SAME = 0.05
+"""Features that differ by less, relative to their size, are the same: encoders in half precision are not exact."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How to encode text, and what is known of the encoder before anything is encoded.
+
+    Attributes:
+        encode: A text to features [T, D], one window of them, and a mask [T], True for tokens that count, or None.
+        family: As people know it.
+        head: Tokens before the prompt.
+        tail: Tokens after it, before any padding.
+        window: 77 where prompts are windows of CLIP's, else None.
+        padded: Whether short prompts are padded to one length, without a mask.
+    """
+
+    encode: Callable[[str], tuple[Tensor, Tensor | None]]
+    family: str
+    head: int
+    tail: int
+    window: int | None
+    padded: bool
+
+    def __call__(self, text: str) -> tuple[Tensor, Tensor]:
+        """The features of a text, [T, D] float32, and which of them carry the prompt, [T].
+
+        Raises:
+            ValueError: There are none, or NaN or infinity among them.
+        """
+        features, mask = self.encode(text)
+        features, masks = features.float(), None if mask is None else mask.unsqueeze(0)
+        if not torch.isfinite(features if mask is None else features[mask]).all():
+            raise ValueError(f"The text encoder gave NaN or infinite numbers for {text[:80]!r}: run it in float32.")
+        [chosen] = prompt_tokens(features.unsqueeze(0), masks, self.head, 0 if self.padded else self.tail)
+        if not chosen.any():
+            raise ValueError(f"The text encoder gave no features for {text[:80]!r}: expected one for each word.")
+        return features, chosen
+
+
+class InstantFit:
+    """A field that is being fitted: it can be asked for the field after any pair, and go on.
+
+    Attributes:
+        pairs: How many have been added.
+    """
+
+    def __init__(self, encoder: Encoder, added_tokens: int = ADDED_TOKENS):
+        """
+        Args:
+            encoder: What the field is fitted to.
+            added_tokens: M, for encoders that do not pad.
+        """
+        self.encoder, self.pairs = encoder, 0
+        self.added_tokens = 0 if encoder.padded else added_tokens
+        self._directions, self._room, self._statistics = FieldFit(), FieldFit(), Statistics()
+
+    def add(self, pair: Pair) -> None:
+        """Encodes a pair and adds it.
+
+        Raises:
+            ValueError: The encoder gave no features for a text, NaN or infinity, or two different lengths or widths.
+        """
+        (neutral, its_tokens), (emotional, her_tokens) = self.encoder(pair.neutral), self.encoder(pair.emotional)
+        before, after = neutral[its_tokens], emotional[her_tokens]
+        at = pair.valence, pair.arousal
+        if self.encoder.padded:
+            self._directions.add(emotional - neutral, *at)
+        else:
+            self._directions.add((after.mean(0) - before.mean(0)).unsqueeze(0), *at)
+            if self.added_tokens and (words := appended(before, after, self.added_tokens)) is not None:
+                self._room.add(words, *at)
+        self._statistics.add(before)
+        self._statistics.add(after)
+        self.pairs += 1
+
+    def field(self) -> EmotionField:
+        """The field of the pairs so far.
+
+        Raises:
+            ValueError: There are none.
+        """
+        directions = self._directions.solve()
+        room = self._room.solve() if self._room.pairs else None
+        _, positions, width = directions.shape
+        config = FieldConfig(width, positions, self.encoder.window, 0 if room is None else room.shape[1])
+        mean, scale = self._statistics.solve()
+        facts = EncoderFacts(self.encoder.family, mean, scale, self.encoder.head, self.encoder.tail)
+        return EmotionField(config, facts, directions, room)
+
+
+class Statistics:
+    """The mean and the standard deviation of each channel over all tokens added."""
+
+    def __init__(self):
+        self.count, self.sums, self.squares = 0, 0, 0
+
+    def add(self, features: Tensor) -> None:
+        """Adds tokens, [n, D]."""
+        features = features.double()
+        self.count += len(features)
+        self.sums = self.sums + features.sum(0)
+        self.squares = self.squares + features.square().sum(0)
+
+    def solve(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, [D] float32 each; the latter positive, also where a channel never moves."""
+        mean = self.sums / self.count
+        deviation = (self.squares / self.count - mean.square()).clamp(min=0).sqrt()
+        least = max(1e-3 * deviation.median().item(), 1e-6)
+        return mean.float(), deviation.clamp(min=least).float()
+
+
+def appended(neutral: Tensor, emotional: Tensor, count: int) -> Tensor | None:
+    """The features of the words that a mood appends to a prompt.
+
+    Args:
+        neutral: Of the neutral prompt's tokens, [n, D].
+        emotional: Of the emotional prompt's, [m, D].
+        count: M.
+
+    Returns:
+        [M, D], the last repeated where there are fewer; None unless the emotional prompt begins with the neutral one's
+        features, as it does where a causal encoder reads the same words and more.
+    """
+    known = len(neutral)
+    if len(emotional) <= known or (emotional[:known] - neutral).norm() > SAME * neutral.norm():
+        return None
+    words = emotional[known : known + count]
+    return torch.cat([words, words[-1:].expand(count - len(words), -1)])
