@@ -1,5 +1,6 @@
 """trainer/command_line.py: a command's status, and what it says when it cannot go on."""
 
+import importlib
 import os
 import signal
 
@@ -32,6 +33,30 @@ def raising(error: BaseException):
 def test_a_mistake_is_one_line_and_status_1(capsys, error, message):
     assert status_of(raising(error), "train,eval", LookupError) == 1
     assert capsys.readouterr().err == message
+
+
+def test_a_package_that_cannot_be_imported_is_named(capsys, tmp_path, monkeypatch):
+    def command():
+        import broken_plots  # noqa: F401
+
+    for line, told in (
+        (
+            "raise TypeError('expected\\nmore')",
+            "error: the package broken_plots cannot be used here (TypeError: expected). ",
+        ),
+        (
+            "raise ImportError('numpy.core.multiarray failed to import')",
+            "error: numpy.core.multiarray failed to import. ",
+        ),
+        ("import nothing_like_it", "error: No module named 'nothing_like_it'. Install what it needs: pip install -e "),
+    ):
+        (tmp_path / "broken_plots.py").write_text(line)
+        monkeypatch.syspath_prepend(tmp_path)
+        importlib.invalidate_caches()
+        assert status_of(command, "train") == 1
+        assert (said := capsys.readouterr().err).startswith(told) and said.count("\n") == 1
+    with pytest.raises(TypeError):  # a mistake of ours is not hidden
+        status_of(raising(TypeError("ours")), "train")
 
 
 def test_an_interruption_says_how_to_go_on_or_more(capsys):

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -161,6 +162,12 @@ def test_lpips_takes_weights_from_a_file(alexnet):
 
 
 @pytest.mark.slow
+def test_without_its_package_lpips_can_be_left_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    with pytest.raises(DataError, match="or leave it out with --lpips none"):
+        lpips_distance("alex")
+
+
 def test_lpips_without_weights_says_which_file_to_get(tmp_path, alexnet, monkeypatch):
     def offline(*args, **kwargs):
         raise OSError("no route to host")

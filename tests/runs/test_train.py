@@ -354,6 +354,35 @@ def test_it_runs_without_tensorboard(data_folder, tmp_path, capsys, monkeypatch)
     assert len(losses(tmp_path / "run")) == 2
 
 
+def test_a_tensorboard_that_fails_ends_nothing(data_folder, tmp_path, capsys, monkeypatch):
+    class Broken:
+        """Raises when it is made, at the first number, or at the end."""
+
+        def __init__(self, *args, **kwargs):
+            self.fail("made")
+
+        def fail(self, when):
+            if when == moment:
+                raise TypeError("Descriptors cannot be created directly.\nIf this call came from a _pb2.py file ...")
+
+        def add_scalar(self, *args):
+            self.fail("written to")
+
+        def close(self):
+            self.fail("closed")
+
+    module = type(sys)("torch.utils.tensorboard")
+    module.__getattr__ = lambda name: Broken().fail("imported") or Broken
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    for moment in ("imported", "made", "written to", "closed"):
+        run = tmp_path / moment
+        assert fit(data_folder, run, "--steps 2") == 0
+        said = [line for line in capsys.readouterr().err.splitlines() if "TensorBoard" in line]
+        told = "TensorBoard failed (TypeError: Descriptors cannot be created directly.): its events are not written"
+        assert said == ([f"{told}, metrics.jsonl is."] if moment != "closed" else []), moment
+        assert len(losses(run)) == 2
+
+
 def test_tensorboard_gets_the_same_numbers(data_folder, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -5,7 +5,10 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
+
+from emoticrafter.quoting import shown
 
 INTERRUPTED = 130
 """The status of a command that was interrupted, as shells have it: 128 + SIGINT."""
@@ -56,14 +59,35 @@ def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Ex
     try:
         with _handled(_terminate, signal.SIGTERM):
             return command() or 0
-    except ModuleNotFoundError as error:
-        print(f"error: {error}. Install what it needs: pip install -e '.[{extras}]'", file=sys.stderr)
+    except ImportError as error:
+        print(f"error: {reason(error)}. Install what it needs: pip install -e '.[{extras}]'", file=sys.stderr)
     except (ValueError, OSError, TrainingError, *mistakes) as error:
         print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt as error:
         print(f"\n{str(error) or 'interrupted; run the same command again to go on'}", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        if not (package := _being_imported(error)):
+            raise
+        again = f"Install it again: pip install --force-reinstall {package}"
+        print(f"error: the package {package} cannot be used here ({reason(error)}). {again}", file=sys.stderr)
     return 1
+
+
+def _being_imported(error: Exception) -> str:
+    """The package of others whose import raised an error, or ""."""
+    ours = ("__main__", "emoticrafter", "trainer")
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if frame.f_code.co_name == "<module>" and package not in ours:
+            return package
+    return ""
+
+
+def reason(error: Exception) -> str:
+    """An error in one short line."""
+    text = str(error).strip().partition("\n")[0]
+    return shown(text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}", 200)
 
 
 def quiet() -> None:

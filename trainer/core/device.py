@@ -1,13 +1,16 @@
 """The device that a command computes on, and its precision."""
 
+import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from trainer.core.command_line import reason
 from trainer.core.rows import DataError
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 DEVICE_HELP = "auto, cpu, cuda, cuda:1 ... (%(default)s)"
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -52,10 +55,48 @@ class Machine:
         found = find_device(device)
         return cls(found, _computes_in_bfloat16(found) if precision == "auto" else precision == "bfloat16", compile)
 
+    def compiled(self, module: "nn.Module") -> "nn.Module | Compiled":
+        """The module, compiled if the machine is to compile and can."""
+        return Compiled(module) if self.compile else module
+
     def autocast(self) -> AbstractContextManager:
         import torch
 
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+
+class Compiled:
+    """A module as torch.compile has it, or as it is where that does not work: the numbers are the same."""
+
+    def __init__(self, module: "nn.Module"):
+        import torch
+
+        self._module, self._compiled = module, None
+        try:
+            self._compiled = torch.compile(module)
+        except RuntimeError as error:  # this Python or system is not supported
+            _say_uncompiled(error)
+
+    def __getattr__(self, name: str):
+        return getattr(self._module, name)
+
+    def __call__(self, *args, **kwargs):
+        if self._compiled is None:
+            return self._module(*args, **kwargs)
+        try:
+            return self._compiled(*args, **kwargs)
+        except Exception as error:  # a compiler that is missing, of many kinds
+            found = self._module(*args, **kwargs)  # raises, too, whatever is not the compiler's fault
+            self._compiled = None
+            _say_uncompiled(error)
+            return found
+
+
+def _say_uncompiled(error: Exception) -> None:
+    from tqdm import tqdm
+
+    # Above a progress bar.
+    tqdm.write(f"--compile does not work here ({reason(error)}): going on without it, slower.", sys.stderr)
 
 
 def _computes_in_bfloat16(device: "torch.device") -> bool:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from emoticrafter.weights.pickles import read_pickle
+from trainer.core.command_line import reason
 from trainer.core.pictures import Pixels
 from trainer.core.rows import DataError
 from trainer.evaluation.readers import Backbone, Device, VAReader, load_backbone, same_sizes, state_sha256
@@ -97,8 +98,13 @@ def lpips_distance(net: str, weights: Path | None = None, device: Device = "cpu"
     Raises:
         DataError: The weights are missing or belong to another network.
     """
-    import lpips
-
+    try:
+        import lpips
+    except Exception as error:
+        raise DataError(
+            f"LPIPS cannot be measured: its package cannot be imported ({reason(error)}). Install it with pip install "
+            "-e '.[eval]', or leave it out with --lpips none."
+        ) from error
     with warnings.catch_warnings():  # torchvision warns of an argument that lpips passes
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
@@ -152,5 +158,6 @@ def _torchvision_weights(net: str) -> dict:
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"LPIPS needs torchvision's {LPIPS_NETS[net]}, which is not on this machine and could not be downloaded "
-            f"({error}). Get {found.url} on another machine and give the file with --lpips-weights."
+            f"({error}). Get {found.url} on another machine and give the file with --lpips-weights, or "
+            "leave LPIPS out with --lpips none."
         ) from error

@@ -2,12 +2,15 @@
 
 import json
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+
+from tqdm import tqdm
 
 from emoticrafter.files import write_text
 from trainer.core import journal
 from trainer.core.checkpoint import writing
+from trainer.core.command_line import reason
 
 
 def write_json(path: Path, value: dict) -> None:
@@ -44,22 +47,36 @@ class Logs:
             write_text(self.metrics, kept)
             self.journal = stack.enter_context(journal.opened(self.metrics))
             if board := _tensorboard(folder, step):
-                stack.callback(board.close)
+                stack.callback(_closed, board)
             self.board, self.close = board, stack.pop_all().close
 
     def write(self, kind: str, step: int, values: dict[str, float]) -> None:
         """Adds a line: kind is "train" or "validation"."""
         with writing(self.metrics):
             self.journal.add({"kind": kind, "step": step, **values})
-        if self.board:
-            for name, value in values.items():
+        try:
+            for name, value in values.items() if self.board else ():
                 self.board.add_scalar(f"{kind}/{name}", value, step)
+        except Exception as error:
+            self.board = _without_tensorboard(error)
 
 
 def _tensorboard(folder: Path, step: int):
+    """TensorBoard's writer, or None where it cannot be used: its many packages fail in many ways."""
     try:
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
+
+        return SummaryWriter(folder / "tensorboard", purge_step=step + 1)
+    except ModuleNotFoundError:
         print("TensorBoard is not installed: its events are not written, metrics.jsonl is.", file=sys.stderr)
-        return None
-    return SummaryWriter(folder / "tensorboard", purge_step=step + 1)
+    except Exception as error:
+        _without_tensorboard(error)
+
+
+def _without_tensorboard(error: Exception) -> None:
+    tqdm.write(f"TensorBoard failed ({reason(error)}): its events are not written, metrics.jsonl is.", sys.stderr)
+
+
+def _closed(board) -> None:
+    with suppress(Exception):
+        board.close()

@@ -225,7 +225,7 @@ def fit(
         KeyboardInterrupt: Ctrl-C or SIGTERM; the step that was under way is done, and saved.
     """
     fitted = Fit(module, schedule, machine.bfloat16)
-    fitted.model = torch.compile(module) if machine.compile else module
+    fitted.model = machine.compiled(module)
     run = Run(fitted, folder, batch)
     run.resume()
     with run.open():

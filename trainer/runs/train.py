@@ -111,7 +111,7 @@ class Training:
         if self.processes.count > 1:
             devices = [self.machine.device] if self.machine.device.type == "cuda" else None
             model = DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
-        self.fit.model = torch.compile(model) if self.machine.compile else model
+        self.fit.model = self.machine.compiled(model)
 
     def advance(self) -> None:
         """One step: the next pairs, their features, the network, the loss, AdamW."""
