@@ -1,5 +1,7 @@
 """Tables as spreadsheets, scripts and people save them: all mean the same, or are refused with what to do."""
 
+import json
+
 import pytest
 
 from trainer.core.prompts import read_prompts
@@ -49,12 +51,14 @@ def test_every_way_to_save_a_table_gives_the_same_rows(table):
         "\n ,\n" + COMMA.replace("\n", "\n\n") + ",\n\n",
         COMMA.replace("prompt,valence", '" Prompt " ,"VALENCE"').replace('" ,', '", '),
         COMMA.replace("prompt", "\u200bprompt\xa0"),
+        COMMA.replace("prompt,valence", '"prompt " ; "valence"').replace('two",', 'two" ;').replace("n,-2", "n;-2"),
         COMMA.replace("\n", "\n1,").replace("prompt", ",prompt", 1).removesuffix("1,"),  # R's row names
         "\n".join(OBJECTS),
         "\r".join(OBJECTS),
         "\ufeff" + "\r\n\r\n".join(OBJECTS),
         ",\n".join(OBJECTS) + ",\n",
         f"[{','.join(OBJECTS)}]",
+        "\n".join(json.dumps(json.loads(one), indent=2) for one in OBJECTS),  # as jq prints them
         "\ufeff[\n  " + ",\n  ".join(OBJECTS) + ",\n]\n",
         f"[\n{OBJECTS[0]},\n{OBJECTS[1]}\n]".encode("utf-16"),
     ):
@@ -85,8 +89,11 @@ def test_what_is_not_a_table_is_named_with_what_to_do(table):
         ("prompt,valence,x,x\na,1,2,3\n", r"names \['x'\] more than once. The first line names the columns: rename"),
         ("prompt,valence\nA dog,1,5\n", "3 cells, but the header names 2 columns\nA cell with a comma"),
         ("prompt;valence\nA dog; a cat;1,5\n", "A cell with a semicolon or a line break in it must be quoted"),
-        ("prompt,valence\nA dog\n", "1 cells, but the header names 2 columns"),
-        (f"[{OBJECTS[0]}, {{]", r"row 2 \(line 1\): not JSON.*\nExpected an array of JSON objects"),
+        ("prompt,valence\nA dog\n", "1 cell, but the header names 2 columns"),
+        (f"[{OBJECTS[0]}, {{]", r"row 2 \(line 1\): not JSON.*\nExpected JSON objects"),
+        ("# my table\nprompt,valence\nA dog,1\n", "The first line names the columns, here: # my table"),
+        ("prompt  valence\nA dog  1\n", "No comma, semicolon, tab or bar separates it"),
+        ("\x1b[2Jprompt,valence\nA dog,1\n", r"The file has: \\x1b\[2Jprompt, valence"),
         (f"[{OBJECTS[0]}", r"row 2 \(line 1\): not JSON"),
         ("[" * 100_000, r"row 1 \(line 1\): not JSON that can be read"),
         ("[1, 2]", r"row 1 \(line 1\): expected a JSON object, got int"),

@@ -143,7 +143,7 @@ def test_missing_and_renamed_columns_name_the_near_miss(csv_file):
     assert "no column 'arousal'\n" in text
     assert "The file has: Neutral_Promt, emotional, valance, mood." in text
     assert "both mean 'neutral'" in refusal(csv_file("neutral,Neutral_Prompt,emotional,valence,arousal\nA,A,B,1,1\n"))
-    assert "The first line of a CSV file names its columns." in refusal(csv_file("A house,A glad house,1,2\nA,B,1,1\n"))
+    assert "The first line of CSV names the columns" in refusal(csv_file("A house,A glad house,1,2\nA,B,1,1\n"))
 
 
 @pytest.mark.slow

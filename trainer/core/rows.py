@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from emoticrafter.files import write_atomically
+from emoticrafter.quoting import printable
 from emoticrafter.typed import read_number
 
 LISTED = 20  # problems or columns spelled out in one message; the rest are counted
@@ -31,6 +32,7 @@ CANDIDATES = 1000  # columns searched for one with a similar name
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 SEPARATOR_LINE = re.compile(r'\s*"?sep=[^\r\n]*(\r\n|\r|\n)', re.IGNORECASE)
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
+QUOTED = re.compile(r'("[^"]*(?:""[^"]*)*") +(?=[,;\t|\r\n]|$)|"[^"]*(?:""[^"]*)*"')  # 1: with blanks behind it
 BETWEEN_WORDS = re.compile(r"[\s_.-]+")
 BETWEEN_OBJECTS = re.compile(r"[\s,]*")
 OTHER_KINDS = {
@@ -49,6 +51,9 @@ csv.field_size_limit(1_000_000)
 
 class DataError(ValueError):
     """A data file that cannot be used as it is; the message says where, why and what to do."""
+
+    def __init__(self, text: str):
+        super().__init__(printable(text))  # it quotes the file
 
 
 def listed(problems: Sequence[str]) -> str:
@@ -152,8 +157,8 @@ def read_lines(path: Path) -> list[str]:
 def read_rows(path: Path) -> list[Row]:
     """All rows of a table, whatever its file is called.
 
-    A table is CSV with a header, separated by commas, semicolons, tabs or bars; JSON Lines, one object a line; or a
-    JSON array of objects. Its first characters tell which.
+    A table is CSV with a header, separated by commas, semicolons, tabs or bars; JSON Lines, one object a line; or
+    other JSON, an array of objects or one after the other. Its first characters tell which.
 
     Raises:
         DataError: the file is not text, not such a table, empty, or has rows of another length.
@@ -165,8 +170,8 @@ def read_rows(path: Path) -> list[Row]:
         raise DataError(f"{path}: this is a web page or XML, expected CSV or JSON Lines. Download the file itself.")
     if start.startswith("version https://git-lfs"):
         raise DataError(f"{path}: this is a pointer of Git LFS, not the file itself. Get it with: git lfs pull")
-    if start.startswith("["):
-        rows = _array_rows(path, text)
+    if start.startswith(("[", "{\n", "{\r")):  # the latter as `jq` prints objects
+        rows = _json_rows(path, text)
     else:
         rows = _jsonl_rows(path, text) if start.startswith("{") else _csv_rows(path, text)
     if not rows:
@@ -175,6 +180,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def _csv_rows(path: Path, text: str) -> list[Row]:
+    text = QUOTED.sub(lambda cell: cell[1] or cell[0], text)
     declared = SEPARATOR_LINE.match(text)  # Excel's own "sep=;"
     delimiter = _delimiter(text[declared.end() :] if declared else text)
     problems, rows = Problems(path), []
@@ -190,10 +196,15 @@ def _csv_rows(path: Path, text: str) -> list[Row]:
         if len(cells) >= width and not any(cell.strip() for cell in cells[len(header) :]):
             rows.append(row)
         else:
-            problems.add(row, f"{len(cells)} cells, but the header names {width} columns")
+            problems.add(row, f"{_counted(len(cells), 'cell')}, but the header names {_counted(width, 'column')}")
     what = DELIMITERS[delimiter] + (" (a decimal comma, too)" if delimiter == "," else "")
-    problems.refuse(f"A cell with {what} or a line break in it must be quoted.")
+    header = "" if rows or not header else f" The first line names the columns, here: {', '.join(header)[:100]}."
+    problems.refuse(f"A cell with {what} or a line break in it must be quoted.{header}")
     return rows
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _records(path: Path, text: str, delimiter: str, skip: int) -> Iterator[tuple[int, list[str]]]:
@@ -257,16 +268,20 @@ def _jsonl_rows(path: Path, text: str) -> list[Row]:
     return rows
 
 
-def _array_rows(path: Path, text: str) -> list[Row]:
-    """The objects of a JSON array, each with the line it starts on; a comma behind the last one does not matter."""
-    rows, end = [], text.index("[") + 1
+def _json_rows(path: Path, text: str) -> list[Row]:
+    """The objects of a JSON array or text, each with the line it starts on; a comma behind the last does not matter."""
+    text = text.rstrip()
+    rows, end = [], len(text) - len(text.lstrip().removeprefix("["))
+    text = text if text.startswith("[", end - 1) else f"{text}]"
     breaks = [found.end() for found in LINE_BREAK.finditer(text)]
     while not text.startswith("]", start := BETWEEN_OBJECTS.match(text, end).end()):
         row = Row(len(rows) + 1, bisect(breaks, start) + 1, {})
         try:
             values, end = _object(text, start)
         except ValueError as error:
-            raise DataError(f"{path}: {row.place}: {error}\nExpected an array of JSON objects.") from error
+            raise DataError(
+                f"{path}: {row.place}: {error}\nExpected JSON objects, one on each line or in an array."
+            ) from error
         rows.append(replace(row, values=values))
     return rows
 
@@ -334,12 +349,12 @@ def _missing(path: Path, missing: list[list[str]], columns: list[str], used: set
         lines.append(f"  no column {names[0]!r}" + (f"; did you mean {free[near[0]]!r}? Rename it." if near else ""))
     shown = ", ".join(columns[:LISTED]) or "none"
     more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
-    return (
-        f"{path}: missing columns\n"
-        + "\n".join(lines)
-        + f"\nThe file has: {shown}{more}."
-        + ("" if used else "\nThe first line of a CSV file names its columns.")
-    )
+    text = f"{path}: missing columns\n" + "\n".join(lines) + f"\nThe file has: {shown}{more}."
+    if used:
+        return text
+    if len(columns) == 1:
+        text += " No comma, semicolon, tab or bar separates it."
+    return f"{text}\nThe first line of CSV names the columns, the keys of every object those of JSON."
 
 
 # ----------------------------------------------------------------------------------------------------

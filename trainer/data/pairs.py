@@ -235,7 +235,8 @@ def _read_pairs(path: Path) -> tuple[Path, list[Row]]:
         if not path.exists():
             raise DataError(f"{path} does not exist. Make it with: python -m trainer.prepare --out {path.parent}")
     rows = read_rows(path)
-    if "image" in rows[0].values and "neutral" not in rows[0].values:
+    columns = {column.strip().lower() for column in rows[0].values}
+    if "image" in columns and not columns & {"neutral", "neutral_prompt"}:
         raise DataError(
             f"{path}: these are rated pictures, not pairs of prompts. Have the pairs written: "
             "python -m trainer.prepare write-prompts --help (or caption-pairs, if they have captions)."

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.core.rows import DataError, Problems, Row, match_columns, read_rows, replacing
+from trainer.core.rows import DataError, Problems, Row, match_columns, named_cells, read_rows, replacing
 from trainer.data.pairs import PairTable
 
 COLUMNS = ("id", "check", "neutral", "emotional", "valence", "arousal", "image", "vote", "comment")
@@ -100,8 +100,10 @@ def export_sheet(table: PairTable, path: Path, images: dict[str, str] | None = N
 def image_column(path: Path) -> dict[str, str]:
     """Id -> picture of a file of pairs that names them; empty where it does not."""
     path = Path(path) / "pairs.jsonl" if Path(path).is_dir() else Path(path)
-    rows = [row.values for row in read_rows(path)]
-    return {str(row["id"]): row["image"] for row in rows if row.get("id") and isinstance(row.get("image"), str)}
+    rows = read_rows(path)
+    columns = match_columns(path, rows, (), {"id": "id", "image": "image"})
+    cells = [named_cells(row, columns) for row in rows]
+    return {str(cell["id"]): cell["image"] for cell in cells if cell.get("id") and isinstance(cell.get("image"), str)}
 
 
 def read_votes(table: PairTable, sheets: Sequence[Path]) -> list[Verdict]:
