@@ -32,14 +32,24 @@ def read(arguments: list[str] | None = None) -> tuple[Settings, list[str]]:
 def _train(settings: Settings, unread: list[str]) -> int:
     import torch.distributed as dist
 
+    from trainer.runs.run import FirstFailed, Together
     from trainer.runs.train import train
 
+    rank = Processes.launched().rank
     try:
         train(settings, unread=unread)
-    except TrainingError:
+    except Together:
+        # All have stopped; the first one's message and status are everybody's.
+        if rank == 0:
+            raise
+    except KeyboardInterrupt as error:
+        if rank == 0 or dist.is_initialized():
+            raise
+        raise KeyboardInterrupt(f"Process {rank} was interrupted before the first step.") from error
+    except TrainingError as error:
         # Until the processes have met, all find the same, and the first says it. torchrun ends all of them as soon as
         # one has failed, so the others wait to be ended.
-        if Processes.launched().first or dist.is_initialized():
+        if rank == 0 or (dist.is_initialized() and not isinstance(error, FirstFailed)):
             raise
         with contextlib.suppress(KeyboardInterrupt):
             time.sleep(30)

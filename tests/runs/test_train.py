@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from emoticrafter import load_network
 from emoticrafter.fit.loss import content_error
@@ -285,15 +285,59 @@ def broken_row(data_folder, tmp_path):
 
 
 def test_features_that_are_not_finite_are_found_before_the_first_step(broken_row, tmp_path, capsys):
-    assert fit(tmp_path, tmp_path / "run") == 1
+    assert fit(tmp_path, tmp_path / "run", "--steps 4 --no-check-features") == 1
     assert f"row {broken_row} of the table are not finite: delete the features folder" in error_of(capsys)
     assert not (tmp_path / "run").exists()
 
 
 def test_features_that_are_not_finite_are_named_when_a_step_meets_them(broken_row, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(directions, "MOST_PAIRS", 8)  # not looked at before
-    assert fit(tmp_path, tmp_path / "run", "--steps 6") == 1
+    assert fit(tmp_path, tmp_path / "run", "--steps 6 --no-check-features") == 1
     assert f"The features of row {broken_row} are not finite" in error_of(capsys)
+
+
+def test_damaged_features_are_named_before_the_first_step(broken_row, data_folder, tmp_path, capsys):
+    assert fit(tmp_path, tmp_path / "run") == 1
+    assert "features-00000.safetensors is damaged: its bytes are not those that were written" in error_of(capsys)
+    assert not (tmp_path / "run").exists()
+    rows = {name: column.flip(0) for name, column in load_file(data_folder / "features/rows.safetensors").items()}
+    save_file(rows, tmp_path / "features/rows.safetensors")
+    assert fit(tmp_path, tmp_path / "run", "--steps 4 --no-check-features") == 1
+    assert "rows.safetensors is damaged: its neutral rows are not those of the table" in error_of(capsys)
+
+
+@pytest.mark.parametrize("name", ["loss", "valence_alignment"])
+def test_a_validation_that_is_not_finite_stops_the_run(data_folder, tmp_path, capsys, monkeypatch, name):
+    validate, calls = train.validate, []
+
+    def odd(*given):
+        calls.append(1)
+        numbers, maps = validate(*given)
+        return numbers | ({name: math.inf} if len(calls) == 2 else {}), maps
+
+    monkeypatch.setattr(train, "validate", odd)
+    assert fit(data_folder, tmp_path / "run", "--steps 6 --validate-every 2 --save-minutes 0") == 1
+    error = error_of(capsys)
+    assert f"The validation at step 4 is not finite ({name}); its rows of the table are in " in error
+    assert "try a smaller --lr" in error and "The checkpoint of step 3 is kept" in error
+    rows = load_table(data_folder).indexes("validation").tolist()
+    told = json.loads((tmp_path / "run/not_finite.json").read_text())
+    assert told == {"step": 4, "rows": rows, "rows_with_bad_features": []}
+    assert not (tmp_path / "run/finished").exists()
+
+
+def test_a_validation_row_that_is_not_finite_is_found_before_the_first_step(data_folder, tmp_path, capsys, monkeypatch):
+    row = int(load_table(data_folder).indexes("validation")[0])
+    emotional = FeatureStore.emotional
+
+    def broken(store, indexes, out=None):
+        found = emotional(store, indexes, out)
+        found[torch.as_tensor(indexes) == row, 5, 3] = math.inf
+        return found
+
+    monkeypatch.setattr(FeatureStore, "emotional", broken)
+    assert fit(data_folder, tmp_path / "run") == 1
+    assert f"The features of row {row} of the table are not finite" in error_of(capsys)
 
 
 def test_out_of_memory_says_which_accumulation_to_try(data_folder, tmp_path, capsys):

@@ -109,6 +109,41 @@ def test_a_killed_process_ends_the_others_and_the_run_goes_on_from_its_checkpoin
     compare(out, alone)
 
 
+SIGNALLED = """
+import os, signal, sys
+from emoticrafter.fit.loop import Fit
+from trainer import train
+signal.signal(signal.SIGINT, signal.default_int_handler)
+step, rank, (targets, number) = Fit.advance, os.environ["RANK"], os.environ["SIGNALLED"].split()
+def signalled(fit, *given):
+    if fit.step == 2 and rank in targets:
+        os.kill(os.getpid(), int(number))
+    return step(fit, *given)
+Fit.advance = signalled
+sys.exit(train.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("targets", "number", "said"),
+    [("1", signal.SIGTERM, " by SIGTERM to process 1"), ("01", signal.SIGINT, " by SIGINT")],
+)
+def test_a_signal_to_any_process_stops_all_at_one_step_and_saves_once(
+    alone, data_folder, tmp_path, monkeypatch, targets, number, said
+):
+    out, script = tmp_path / "run", tmp_path / "signalled.py"
+    script.write_text(SIGNALLED)
+    monkeypatch.setenv("SIGNALLED", f"{targets} {int(number)}")
+    more = "--steps 6 --save-minutes 9 --log-every 5 --validate-every 3"
+    stopped = run(torchrun(2, str(script), *settings(data_folder, out, more)))
+    assert stopped.returncode != 0
+    assert f"Stopped{said} at step 3. The checkpoint of step 3 is kept in" in stopped.stderr
+    assert stopped.stderr.count("Stopped") == 1 and "lost another" not in stopped.stderr
+    assert read_state(out)["step"] == 3
+    assert main(settings(data_folder, out, "--steps 6 --resume")) == 0
+    assert metrics(out)[-1]["loss"] == pytest.approx(metrics(alone)[-1]["loss"], rel=1e-4)
+
+
 def test_problems_are_told_once(tmp_path):
     done = run(torchrun(2, "-m", "trainer.train", *settings(tmp_path, tmp_path / "run", "--batch 9")))
     assert done.returncode != 0

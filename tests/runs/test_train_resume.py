@@ -225,6 +225,43 @@ def test_other_data_is_refused(stopped, tmp_path, capsys, data_folder):
     assert re.search(r"- the data was \w{12} and is \w{12}\nGive what it was made with", error_of(capsys))
 
 
+def rewrite_state(out, **changed) -> None:
+    """Changes entries of a checkpoint's state; those that are None are left out."""
+    path = out / "last.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    state = json.loads(metadata["state"]) | changed
+    kept = {name: value for name, value in state.items() if value is not None}
+    save_file(tensors, path, metadata | {"state": json.dumps(kept)})
+
+
+def test_features_made_otherwise_are_refused_or_named(stopped, data_folder, capsys):
+    made = read_state(stopped)["features"]
+    for name, other in (("text encoders", "another (ab12)"), ("dtype", "bfloat16")):
+        rewrite_state(stopped, features=made | {name: other})
+        assert main([*arguments(data_folder, stopped), "--resume"]) == 1
+        assert f"- the features' {name} was {other} and is {made[name]}\nGive what it was made" in error_of(capsys)
+    rewrite_state(stopped, features=made | {"numbers": "0" * 12})
+    assert main([*arguments(data_folder, stopped), "--resume"]) == 0
+    assert "The features were encoded anew since the checkpoint" in capsys.readouterr().out
+
+
+def test_what_else_changes_results_is_told(stopped, data_folder, capsys):
+    more = f"{METHOD} --steps 12 --accumulate 2 --precision bfloat16 --validate-every 4"
+    assert main([*arguments(data_folder, stopped, more), "--resume"]) == 0
+    said = capsys.readouterr().out
+    for change in ("--accumulate was 1 and is 2", "precision was float32 and is bfloat16 autocast"):
+        assert change in said
+    assert "steps between validations was 3 and is 4" in said and "was 10 and is 12" in said
+
+
+def test_an_older_checkpoint_goes_on_with_a_line(stopped, whole, data_folder, capsys):
+    rewrite_state(stopped, features=None, computed=None)
+    assert main([*arguments(data_folder, stopped), "--resume"]) == 0
+    assert "does not say what its features were made with: they are not compared" in capsys.readouterr().out
+    assert metrics(stopped) == metrics(whole)
+
+
 def test_a_checkpoint_of_another_network_is_refused(stopped, data_folder, capsys, monkeypatch):
     monkeypatch.setattr(Settings, "differences", lambda *given: [])
     assert main([*arguments(data_folder, stopped, f"{METHOD} --steps 10 --width 128"), "--resume"]) == 1

@@ -96,6 +96,8 @@ def load_checkpoint(out: Path, fit: Fit) -> None:
 
 PROGRESS = {"step": int, "seconds": int | float}
 RUN = PROGRESS | {"best": dict | None, "settings": dict, "data": str}
+LATER = {"features": dict, "computed": dict}
+"""Entries that checkpoints of older versions lack."""
 
 
 def read_state(out: Path, keys: dict = PROGRESS) -> dict:
@@ -126,6 +128,7 @@ def _wrong_in(state, keys: dict) -> str:
     if not isinstance(state, dict):
         return "it says nothing of its run"
     wrong = [name for name, kind in keys.items() if name not in state or not isinstance(state[name], kind)]
+    wrong += [name for name, kind in LATER.items() if not isinstance(state.get(name, {}), kind)]
     if not wrong and state.get("best") is not None:
         best = state["best"]
         fits = isinstance(best.get("loss"), int | float) and isinstance(best.get("step"), int)

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 
@@ -100,23 +101,32 @@ def quiet() -> None:
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[list[KeyboardInterrupt]]:
+def held_back(echo: float = 0.0, quietly: bool = False) -> Iterator[list[KeyboardInterrupt]]:
     """Holds Ctrl-C and SIGTERM back until a step is done, so that no checkpoint holds half a step.
 
     The body looks for the first one between its steps, saves and ends. A second one interrupts at once. One that
     comes after the body last looked interrupts when the body ends.
 
+    Args:
+        echo: Seconds in which a second one is taken for the first, sent again by torchrun or a scheduler.
+        quietly: Says nothing, because another process does.
+
     Yields:
         The interruptions that have come, to be raised.
     """
     came: list[KeyboardInterrupt] = []
+    first = time.monotonic()
 
     def note(number, frame):
+        nonlocal first
+        if came and time.monotonic() - first < echo:
+            return
         came.append(Terminated() if number == signal.SIGTERM else KeyboardInterrupt())
         if len(came) > 1:
             raise came[-1]
-        # Not by print, which may be what was just interrupted.
-        os.write(2, b"\nSaving after this step; interrupt again to stop at once.\n")
+        first = time.monotonic()
+        if not quietly:  # not by print, which may be what was just interrupted
+            os.write(2, b"\nSaving after this step; interrupt again to stop at once.\n")
 
     with _handled(note, signal.SIGINT, signal.SIGTERM):
         yield came

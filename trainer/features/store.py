@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from trainer.features.encoders import TextEncoders
 
 SHARD_PROMPTS = 256  # 81 MB at 2048 wide: small enough to lose, large enough to stream
+CHECKING = 4  # threads: more read no faster from most disks
 
 
 # Writing
@@ -357,6 +358,8 @@ class FeatureStore:
         self.width, self.dtype = self.manifest["width"], getattr(torch, self.manifest["dtype"])
         self._check(table)
         self.neutral_rows, self.emotional_rows = self._read_rows()
+        if table is not None:
+            self._check_rows(_distinct(table)[1])
         self.longer = sum(entry["longer"] for entry in self.manifest["shards"].values())
 
     def _read_rows(self) -> list[torch.Tensor]:
@@ -373,6 +376,13 @@ class FeatureStore:
             if column.min() < 0 or column.max() >= prompts:
                 raise damaged(path, f"{name} should be from 0 to {prompts - 1}, got other rows")
         return [rows["neutral"], rows["emotional"]]
+
+    def _check_rows(self, wanted: dict[str, torch.Tensor]) -> None:
+        found = {"neutral": self.neutral_rows, "emotional": self.emotional_rows}
+        for name, column in wanted.items():
+            if not torch.equal(found[name], column):
+                why = f"its {name} rows are not those of the table"
+                raise damaged(self.folder / "rows.safetensors", why)
 
     def _check(self, table) -> None:
         manifest, shards = self.manifest, self.manifest["shards"]
@@ -407,6 +417,38 @@ class FeatureStore:
 
     def __len__(self) -> int:
         return self.manifest["pairs"]
+
+    @property
+    def checksum(self) -> str:
+        """12 hex digits that change with any byte of the features, as the manifest has them."""
+        sums = sorted((name, entry["crc32"]) for name, entry in self.manifest["shards"].items())
+        return hashlib.sha256(json.dumps(sums).encode()).hexdigest()[:12]
+
+    def check_shards(self, progress: bool = False) -> None:
+        """Compares every byte of the features with the manifest's checksums.
+
+        Raises:
+            ValueError: A shard was damaged; the text names it.
+        """
+        names = list(self.manifest["shards"])
+        with ThreadPoolExecutor(CHECKING) as pool:  # checksums let other threads run
+            whole = pool.map(lambda name: _is_whole(self.folder / name, self.manifest["shards"][name]), names)
+            shown = tqdm(whole, "checking features", len(names), unit="shard", leave=False, disable=not progress)
+            for name, good in zip(names, shown, strict=True):
+                if not good:
+                    raise ValueError(
+                        f"{self.folder / name} is damaged: its bytes are not those that were written. Run the same "
+                        "python -m trainer.prepare command again: it makes this shard anew."
+                    )
+
+    def not_finite(self, indexes: np.ndarray) -> list[int]:
+        """The pairs, among those at `indexes` (int64 [B]), of which a feature is infinite or not a number."""
+        found = []
+        for start in range(0, len(indexes), 64):
+            rows = indexes[start : start + 64]
+            sums = self.neutral(rows).float().sum((1, 2)) + self.emotional(rows).float().sum((1, 2))
+            found += rows[~torch.isfinite(sums).numpy()].tolist()
+        return found
 
     @property
     def nbytes(self) -> int:

@@ -79,9 +79,12 @@ def _check_finite(neutral: Tensor, emotional: Tensor, rows: np.ndarray) -> None:
     fine = torch.isfinite(neutral.sum((1, 2)) + emotional.sum((1, 2)))
     if not fine.all():
         row = rows[int((~fine).nonzero()[0])]
-        raise ValueError(
-            f"The features of row {row} of the table are not finite: delete the features folder and prepare it again."
-        )
+        raise ValueError(not_finite(row))
+
+
+def not_finite(row: int) -> str:
+    """What is said of a row with such features."""
+    return f"The features of row {row} of the table are not finite: delete the features folder and prepare it again."
 
 
 def _content(covariance: Tensor, slopes: Tensor, rank: int) -> Tensor:

@@ -16,11 +16,12 @@ from torch import Tensor
 from emoticrafter.fit.density import fit_density
 from emoticrafter.fit.loss import effective_size, pair_weights
 from trainer.core.command_line import TrainingError
+from trainer.core.processes import Processes
 from trainer.core.rows import DataError
 from trainer.data.findingemo import LICENCE as FINDINGEMO_LICENCE
 from trainer.data.pairs import PairTable, load_table
 from trainer.features.store import FeatureStore
-from trainer.runs.directions import Directions, data_directions
+from trainer.runs.directions import Directions, data_directions, not_finite
 from trainer.runs.settings import Settings
 
 # --- pairs, features, weights ----------------------------------------------------------------------------------------
@@ -50,8 +51,12 @@ def read_data(settings: Settings, device: torch.device) -> Data:
     try:
         table = load_table(settings.data)
         store = FeatureStore(settings.data / "features", table)
+        if settings.check_features and Processes.launched().local_rank == 0:  # once a machine
+            store.check_shards(progress=True)
         weights, weights_range = _weights(table, _train_density(table, settings), settings)
         train, validation = table.indexes("train"), table.indexes("validation")
+        if broken := store.not_finite(validation):
+            raise ValueError(not_finite(broken[0]))
         rank, seed = settings.preserve_rank, settings.seed
         directions = data_directions(store, train, table.valence, table.arousal, rank, seed, device)
     except (DataError, ValueError, OSError) as error:

@@ -7,17 +7,23 @@
             run.advance(loss, parts)
             if run.pauses:
                 run.log()
-                run.save_if_due()
+                with run.first_alone() as first:
+                    if first:
+                        run.save_if_due()
+
+Several processes stop together: after each step they tell each other which of them were interrupted.
 
 The folder gets metrics.jsonl, TensorBoard's events and the checkpoint, last.safetensors.
 """
 
 import contextlib
 import math
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -40,6 +46,20 @@ class NotFinite(TrainingError):
         self.step = step
 
 
+class FirstFailed(TrainingError):
+    """The first process of several cannot go on, and says why itself."""
+
+
+class Together(KeyboardInterrupt):
+    """All processes stop at the same step."""
+
+
+FAILED = -1
+"""What a process tells the others in place of a signal's number."""
+ECHO = 3.0
+"""Seconds in which a process may get a signal twice: from its sender, and from torchrun, which passes it on."""
+
+
 class Run:
     """A fit that goes on in a folder.
 
@@ -47,6 +67,8 @@ class Run:
         saved: The step of the checkpoint, or None.
         seconds: Spent on steps, those before a resume included.
         logs: The metrics of the first process while the run is open.
+        came: This process's interruptions.
+        stop: Why all processes stop after this step, or None.
     """
 
     def __init__(self, fit: Fit, folder: Path, batch: int, log_every: int = 25, save_minutes: float = 2.0):
@@ -62,7 +84,9 @@ class Run:
         self.log_every, self.save_minutes = log_every, save_minutes
         self.saved: int | None = None
         self.seconds, self.saved_at, self.logs = 0.0, time.monotonic(), None
-        self.stops: list[KeyboardInterrupt] = []
+        self.came: list[KeyboardInterrupt] = []
+        self.stop: KeyboardInterrupt | None = None
+        self.group: dist.ProcessGroup | None = None
         self.bar = tqdm(disable=True)
         self._begin_window()
 
@@ -84,18 +108,29 @@ class Run:
         Raises:
             KeyboardInterrupt: The run was interrupted; the text says at which step and what is saved.
         """
-        # Several processes are not interrupted at the same step: one that still saved might wait for the others.
-        held = held_back() if self.fit.processes == 1 else contextlib.nullcontext([])
+        held = held_back(ECHO if self.fit.processes > 1 else 0.0, quietly=self.fit.rank > 0)
         try:
             with contextlib.ExitStack() as stack:
                 if self.fit.rank == 0:
                     self.logs = stack.enter_context(contextlib.closing(Logs(self.folder, self.fit.step)))
                 self.bar = stack.enter_context(self._bar())
-                self.stops = stack.enter_context(held)
+                self.came = stack.enter_context(held)
                 yield
+                self._agree()  # an interruption after the last step is everybody's, too
+                if self.fit.processes > 1:
+                    self.came.clear()
+                if self.stop:
+                    raise self.stop
         except KeyboardInterrupt as error:
-            by = " by SIGTERM" if isinstance(error, Terminated) else ""
-            raise KeyboardInterrupt(f"Stopped{by} at step {self.fit.step}. {self.kept}") from error
+            by = str(error) or (" by SIGTERM" if isinstance(error, Terminated) else "")
+            kind = Together if isinstance(error, Together) else KeyboardInterrupt
+            raise kind(f"Stopped{by} at step {self.fit.step}. {self.kept}") from error
+
+    def meet(self) -> None:
+        """Opens the way by which several processes, whose group is made, agree on when to stop."""
+        if self.fit.processes > 1:
+            # By the processors, so that no step waits for a GPU.
+            self.group = dist.new_group(backend="gloo", timeout=timedelta(minutes=30))
 
     def _bar(self) -> tqdm:
         return tqdm(
@@ -117,7 +152,7 @@ class Run:
     @property
     def pauses(self) -> bool:
         """Whether a line of metrics is due: at its step, at the end, and when the run was interrupted."""
-        return self.done or bool(self.stops) or self.fit.step % self.log_every == 0
+        return self.done or self.stop is not None or self.fit.step % self.log_every == 0
 
     def advance(self, loss: Callable[[Part], Tensor], parts: Sequence[Part]) -> None:
         """Takes one step; see `Fit.advance`. Nothing here waits for a GPU."""
@@ -132,6 +167,48 @@ class Run:
         self.bad = torch.where(fine, self.bad, self.bad.clamp(max=float(self.fit.step)))
         self.steps += 1
         self.bar.update(self.batch)
+        self._agree()
+
+    def _agree(self) -> None:
+        """Sets `stop` if any process was interrupted: at the same step in all of them."""
+        if self.group is None:
+            self.stop = self.came[0] if self.came else None
+            return
+        told = self._tell()
+        if any(told):
+            self.stop = _stop_of(told)
+
+    def _tell(self, failed: bool = False) -> list[int]:
+        """Tells all processes by which signal this one was interrupted, or that it failed; gives the same of all."""
+        told = torch.zeros(self.fit.processes, dtype=torch.int32)
+        told[self.fit.rank] = FAILED if failed else _number_of(self.came[0]) if self.came else 0
+        dist.all_reduce(told, group=self.group)
+        return told.tolist()
+
+    @contextmanager
+    def first_alone(self) -> Iterator[bool]:
+        """The others wait until the first process has done what the block does, such as saving.
+
+        Yields:
+            Whether this is the first.
+
+        Raises:
+            FirstFailed: In the others, if the first could not.
+            KeyboardInterrupt: All stop now.
+        """
+        try:
+            yield self.fit.rank == 0
+        except Exception:
+            if self.group is not None:
+                self._tell(failed=True)
+            raise
+        if self.group is not None:
+            told = self._tell()
+            if told[0] == FAILED:
+                raise FirstFailed(f"Process {self.fit.rank} ends because the first one could not go on.")
+            self.stop = self.stop and _stop_of(told)  # by now, others may have been interrupted, too
+        if self.stop:
+            raise self.stop
 
     def _begin_window(self) -> None:
         device = self.fit.device
@@ -170,11 +247,9 @@ class Run:
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
     def save_if_due(self, **state) -> None:
-        """After `log`: saves when it is time, at the end, and when the run was interrupted, which then ends it."""
-        if self.done or self.stops or time.monotonic() - self.saved_at >= 60 * self.save_minutes:
+        """After `log`: saves when it is time, at the end, and when the run was interrupted."""
+        if self.done or self.stop or time.monotonic() - self.saved_at >= 60 * self.save_minutes:
             self.save(**state)
-        if self.stops:
-            raise self.stops[0]
 
     def save(self, **state) -> None:
         """Writes the checkpoint, with anything else that the run needs."""
@@ -190,6 +265,18 @@ class Run:
             f"The checkpoint of step {self.saved} is kept in {checkpoint_path(self.folder)}: the same command "
             "(trainer.train with --resume) goes on there."
         )
+
+
+def _number_of(interruption: KeyboardInterrupt) -> int:
+    return signal.SIGTERM if isinstance(interruption, Terminated) else signal.SIGINT
+
+
+def _stop_of(told: Sequence[int]) -> Together:
+    """The interruption that all processes end with, by the signals [processes] that each of them got."""
+    ranks = [str(rank) for rank, number in enumerate(told) if number]
+    name = " and ".join(signal.Signals(number).name for number in sorted({number for number in told if number}))
+    whom = "" if len(ranks) == len(told) else f" to process{'es' if len(ranks) > 1 else ''} {', '.join(ranks)}"
+    return Together(f" by {name}{whom}")
 
 
 def small_schedule(
@@ -233,5 +320,6 @@ def fit(
             run.advance(lambda step: loss(fitted.model, step), [fitted.step])
             if run.pauses:
                 run.log()
-                run.save_if_due()
+                with run.first_alone():
+                    run.save_if_due()
     return fitted.result

@@ -56,6 +56,9 @@ class Settings:
     accumulate: int = setting(1, "speed", "parts that a process computes its share of the batch in, to save memory")
     features_on_device: str = setting("auto", "speed", "features in GPU memory; auto: if half of it is enough", HOLD)
 
+    check_features: bool = setting(
+        True, "bookkeeping", "compare the features with their checksums before the first step"
+    )
     log_every: int = setting(20, "bookkeeping", "steps between two lines of metrics.jsonl")
     validate_every: int = setting(0, "bookkeeping", "steps between two validations; 0 is once per epoch")
     save_minutes: float = setting(5.0, "bookkeeping", "minutes between two checkpoints; 0 is at every line of metrics")

@@ -1,5 +1,6 @@
 """The last words of a run that ends before its time: what happened and what to do."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 
 from trainer.core.command_line import TrainingError
 from trainer.features.store import FeatureStore
+from trainer.runs.loader import Data
 from trainer.runs.logs import write_json
 from trainer.runs.settings import Settings
 
@@ -54,29 +56,40 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def not_finite(step: int, rows: np.ndarray, store: FeatureStore, path: Path, first: bool, kept: str) -> TrainingError:
-    """The error for a loss that is not finite.
+def not_finite(step: int, rows: np.ndarray, store: FeatureStore, path: Path, kept: str) -> TrainingError:
+    """The error for a loss that is not finite, whose rows are listed in a file.
 
     Args:
         step: Counted from 1.
         rows: Of the table, in the step's batch.
         store: Their features.
-        path: The file that the first process lists the rows in.
-        first: Whether this is the first process.
+        path: The file.
         kept: A sentence about the checkpoint.
     """
-    both = [f(rows).float().sum((1, 2)) for f in (store.neutral, store.emotional)]
-    broken = rows[~torch.isfinite(sum(both)).numpy()].tolist()
-    if first:
-        write_json(path, {"step": step, "rows": rows.tolist(), "rows_with_bad_features": broken})
-    advice = (
-        f"The features of row {broken[0]} are not finite: delete the features folder and prepare it again"
-        if broken
-        else "Its features are finite: try a smaller --lr, --clip-norm 1 or --warmup 200 in a new --out (a resume "
-        "keeps these settings), or --precision float32"
-    )
+    advice = _listed(step, rows, store, path)
     few = ", ".join(map(str, rows[:6])) + (" ..." if len(rows) > 6 else "")
     return TrainingError(
         f"The loss or its gradient is not finite at step {step}, whose batch holds the table's rows {few} (all in "
         f"{path}). {advice}. {kept}"
+    )
+
+
+def validation_not_finite(step: int, names: Sequence[str], data: Data, path: Path, kept: str) -> TrainingError:
+    """The error for a validation in which the numbers of these names are not finite; see `not_finite`."""
+    advice = _listed(step, data.validation, data.store, path)
+    return TrainingError(
+        f"The validation at step {step} is not finite ({', '.join(names)}); its rows of the table are in {path}. "
+        f"{advice}. {kept}"
+    )
+
+
+def _listed(step: int, rows: np.ndarray, store: FeatureStore, path: Path) -> str:
+    """Lists rows in a file, and says what to do about them."""
+    broken = store.not_finite(rows)
+    write_json(path, {"step": step, "rows": rows.tolist(), "rows_with_bad_features": broken})
+    if broken:
+        return f"The features of row {broken[0]} are not finite: delete the features folder and prepare it again"
+    return (
+        "Its features are finite: try a smaller --lr, --clip-norm 1 or --warmup 200 in a new --out (a resume keeps "
+        "these settings), or --precision float32"
     )

@@ -6,10 +6,11 @@ Source: Dang et al., ICCV 2025, arXiv 2501.05710, section 3.
 import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from trainer.runs import stops
 from trainer.runs.checks import check, holds_run
 from trainer.runs.loader import Batch, Data, Loader, batch_indexes, fits_on_device, read_data
 from trainer.runs.logs import stand_in_warning, write_json
-from trainer.runs.run import NotFinite, Run
+from trainer.runs.run import FirstFailed, NotFinite, Run, Together
 from trainer.runs.settings import Settings
 from trainer.runs.validation import validate
 
@@ -57,19 +58,19 @@ def train(settings: Settings, say: Callable[[str], None] = say, unread: Sequence
         training = _build(settings, data, machine, processes)
         if processes.first and not training.run.done:
             finished_path(settings.out).unlink(missing_ok=True)
-        if processes.count > 1:
-            backend = "nccl" if machine.device.type == "cuda" else "gloo"
-            dist.init_process_group(backend, timeout=timedelta(minutes=30))
         try:
-            with _explained(training):
+            with _explained(training), training.run.open():
+                _meet(training)
                 _fit(training, say if processes.first else lambda text: None)
+        except Together:
+            _part(training)
+            raise
         finally:
             training.loader.close()
-        if processes.count > 1:
-            # DistributedDataParallel goes first: where it is the group's last owner, gloo's thread and its own end
-            # wait for each other.
-            training.fit.model = training.network
-            dist.destroy_process_group()
+        _part(training)
+        if processes.first:
+            finished_path(settings.out).touch()
+            say(_farewell(training))
 
 
 # --- a step ----------------------------------------------------------------------------------------------------------
@@ -92,7 +93,7 @@ class PairLoss(nn.Module):
 
 
 class Training:
-    """An emotion network on its way: the fit, the pairs it sees, and the best validation so far."""
+    """An emotion network on its way: the fit, the pairs it sees, the best validation so far, and notes on a resume."""
 
     def __init__(self, settings: Settings, data: Data, machine: Machine, processes: Processes):
         self.settings, self.data, self.machine, self.processes = settings, data, machine, processes
@@ -104,6 +105,7 @@ class Training:
         self.fit = Fit(self.network, schedule, machine.bfloat16, processes.rank, processes.count)
         self.run = Run(self.fit, settings.out, settings.batch, settings.log_every, settings.save_minutes)
         self.best = {"loss": math.inf, "step": 0}
+        self.notes: list[str] = []
 
     def wrap(self) -> None:
         """Puts the loss round the network, and shares it out to the processes, which have met."""
@@ -155,34 +157,57 @@ def _schedule(settings: Settings, pairs: int) -> Schedule:
 
 def _fit(training: Training, say: Callable[[str], None]) -> None:
     """Takes all steps, with metrics, validations and checkpoints on the way."""
-    settings, run, out = training.settings, training.run, training.settings.out
-    every = settings.validate_every or max(1, round(len(training.data.train) / settings.batch))
+    run, out, every = training.run, training.settings.out, _validates_every(training)
     if training.processes.first:
         description = describe(training)
         write_json(out / "run.json", description)
-        say(_overview(description, training.fit.step))
+        say("\n".join([_overview(description, training.fit.step), *training.notes]))
     training.wrap()
-    with run.open():
-        while not run.done:
-            training.advance()
-            validates = run.done or training.fit.step % every == 0
-            if not (validates or run.pauses):
-                continue
-            run.log()
-            if not training.processes.first:
-                continue
-            if validates:
+    while not run.done:
+        training.advance()
+        validates = run.done or training.fit.step % every == 0
+        if not (validates or run.pauses):
+            continue
+        run.log()
+        with run.first_alone() as first:
+            if first and validates:
                 _validate(training)
-            run.save_if_due(**_state(training))
-    if training.processes.first:
-        finished_path(out).touch()
-        say(_farewell(training))
+            if first:
+                run.save_if_due(**_state(training))
+
+
+def _meet(training: Training) -> None:
+    if training.processes.count > 1:
+        backend = "nccl" if training.machine.device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=timedelta(minutes=30))
+        training.run.meet()
+
+
+def _part(training: Training) -> None:
+    if training.processes.count > 1 and dist.is_initialized():
+        # DistributedDataParallel goes first: where it is the group's last owner, gloo's thread and its own end wait for
+        # each other.
+        training.fit.model, training.run.group = training.network, None
+        dist.destroy_process_group()
+
+
+def _validates_every(training: Training) -> int:
+    """Steps: an epoch if the settings do not say."""
+    settings = training.settings
+    return settings.validate_every or max(1, round(len(training.data.train) / settings.batch))
 
 
 def _validate(training: Training) -> None:
-    """Validates, and saves the network if it is the best so far."""
+    """Validates, and saves the network if it is the best so far.
+
+    Raises:
+        TrainingError: A number is not finite.
+    """
     settings, result, step = training.settings, training.fit.result, training.fit.step
     numbers, maps = validate(result, training.loader, training.data, settings.scale, training.fit.autocast)
+    if odd := [name for name, value in numbers.items() if not math.isfinite(value)]:
+        path, kept = settings.out / "not_finite.json", training.run.kept
+        raise stops.validation_not_finite(step, odd, training.data, path, kept)
     training.run.logs.write("validation", step, numbers)
     if numbers["loss"] < training.best["loss"]:
         training.best = {"step": step, **numbers}
@@ -198,7 +223,31 @@ def _state(training: Training) -> dict:
         "best": training.best if math.isfinite(training.best["loss"]) else None,
         "settings": training.settings.as_json(),
         "data": training.data.summary["fingerprint"],
+        "features": _features(training),
+        "computed": _computed(training),
     }
+
+
+def _features(training: Training) -> dict:
+    """What a resumed run's features are compared by."""
+    data = training.data.summary
+    return {
+        "text encoders": f"{data['encoder']['name']} ({data['encoder']['sha256'][:12]})",
+        "dtype": data["features"]["dtype"],
+        "width": data["features"]["width"],
+        "numbers": training.data.store.checksum,
+    }
+
+
+def _computed(training: Training) -> dict:
+    """What results depend on besides method and data, if only in their last bits, by the names that people are told."""
+    settings, described, steps = training.settings, describe(training), training.fit.schedule.steps
+    values = {name: described[name] for name in ("precision", "processes", "device", "torch")}
+    values |= {"--accumulate": settings.accumulate, "--compile": training.machine.compile}
+    values["steps between validations"] = _validates_every(training)
+    if settings.schedule == "cosine":
+        values["the last step, where the learning rate ends,"] = steps
+    return values
 
 
 def _resume(training: Training) -> None:
@@ -212,6 +261,8 @@ def _resume(training: Training) -> None:
     found = settings.differences(state["settings"])
     if state["data"] != fingerprint:
         found.append(f"the data was {state['data'][:12]} and is {fingerprint[:12]}")
+    features, now = state.get("features", {}), _features(training)
+    found += [f"the features' {name} was {was} and is {now[name]}" for name, was in _changed(features, now, "numbers")]
     if found:
         raise TrainingError(
             f"{checkpoint_path(out)} was made otherwise:\n- "
@@ -225,6 +276,24 @@ def _resume(training: Training) -> None:
         )
     training.run.resume()
     training.best = state["best"] or training.best
+    training.notes = list(_notes(state, now, _computed(training)))
+
+
+def _changed(was: dict, now: dict, *but: str) -> list[tuple[str, Any]]:
+    """The entries that differ, with what they were; of what an older version did not note, nothing is known."""
+    return [(name, was[name]) for name in now if name in was and name not in but and was[name] != now[name]]
+
+
+def _notes(state: dict, features: dict, computed: dict) -> Iterator[str]:
+    """What a resumed run's results may differ by from those of an uninterrupted one."""
+    if "features" not in state:
+        yield "The checkpoint is older and does not say what its features were made with: they are not compared."
+    elif state["features"].get("numbers") != features["numbers"]:
+        yield "The features were encoded anew since the checkpoint, by the same encoders: their last bits may differ."
+    if found := [
+        f"{name} was {was} and is {computed[name]}" for name, was in _changed(state.get("computed", {}), computed)
+    ]:
+        yield f"Since the checkpoint: {'; '.join(found)}. An uninterrupted run gives other numbers."
 
 
 # --- start and end ---------------------------------------------------------------------------------------------------
@@ -275,7 +344,9 @@ def _explained(training: Training):
     except NotFinite as error:
         rows = batch_indexes(training.data.train, settings.batch, error.step - 1, settings.seed)
         path = settings.out / "not_finite.json"
-        raise stops.not_finite(error.step, rows, training.data.store, path, processes.first, kept()) from error
+        if not processes.first:  # all find the same
+            raise FirstFailed(str(error)) from error
+        raise stops.not_finite(error.step, rows, training.data.store, path, kept()) from error
     except RuntimeError as error:
         if stops.is_out_of_memory(error):
             pooled = 0 if training.loader.pool is None else training.data.store.nbytes
