@@ -1,12 +1,12 @@
 """Asks a language model until its answer fits what was asked for."""
 
-import json
-import re
 from collections.abc import Callable
 from typing import TypeVar
 
+from ..quoting import printable
 from .chat import AnswerError, Server, UnusableError
 
+ECHO = 4000  # characters of an unusable answer that the model is shown again
 TOKENS = ("prompt_tokens", "completion_tokens")
 T = TypeVar("T")
 
@@ -44,10 +44,11 @@ def ask_until_fits(
         count_tokens(spent, usage)
         try:
             return read(text)
-        except ValueError as error:
-            why = server.clean(str(error))
+        except (ValueError, RecursionError) as error:
+            why = server.quote(str(error))
             again = f"This answer cannot be used: {why}. Answer again with the JSON object alone."
-            messages = [*question, {"role": "assistant", "content": text}, {"role": "user", "content": again}]
+            echo = {"role": "assistant", "content": printable(text[:ECHO])}
+            messages = [*question, echo, {"role": "user", "content": again}]
     raise AnswerError(f"{asks} answers, none usable; the last one: {why}")
 
 
@@ -55,21 +56,5 @@ def count_tokens(total: dict[str, int], usage: dict) -> None:
     """Adds a server's `usage` to a total, as far as it holds credible numbers."""
     for name in TOKENS:
         value = usage.get(name)
-        credible = isinstance(value, int) and 0 < value < 10**9
+        credible = type(value) is int and 0 < value < 10**9
         total[name] = total.get(name, 0) + (value if credible else 0)
-
-
-def json_object(text: str) -> dict:
-    """The JSON object that a model answered, with or without a fence of Markdown round it.
-
-    Raises:
-        ValueError: What is wrong, in words that the model can act on.
-    """
-    fenced = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
-    try:
-        answer = json.loads(fenced[1] if fenced else text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is not JSON ({error})") from error
-    if not isinstance(answer, dict):
-        raise ValueError("it is not a JSON object")
-    return answer

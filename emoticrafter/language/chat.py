@@ -7,26 +7,24 @@ The key goes into the Authorization header and nowhere else: it is left out of e
 from __future__ import annotations
 
 import email.utils
-import http.client
-import ipaddress
 import json
 import random
 import re
-import socket
 import threading
 import time
-import urllib.error
-import urllib.request
-import weakref
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from ..quoting import printable
+from ..web import NoReplyError, Reply, Request, is_address, redirect
+from .secret import Secret
 
 ANSWER_BYTES = 4_000_000
-TRICKLE = 10  # times the timeout that an answer may take in all
+ANSWER_CHARACTERS = 400_000  # of a model's text, with its thoughts
+ERROR_CHARACTERS = 20_000  # of the text of an error that are looked through for the key
+QUOTED = 300
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")  # fields beside the text, by server
+TRICKLE = 10  # times the timeout that a whole call may take
 LONGEST = 86_400  # seconds that a request may be silent
 SLOWEST = 0.01  # requests in a minute
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
@@ -56,6 +54,10 @@ class UnusableError(Exception):
         self.usage = usage
 
 
+class ForeignError(UnusableError):
+    """The answer is not a chat completion: who answers there may be another."""
+
+
 @dataclass
 class ChatSettings:
     """How to ask.
@@ -65,7 +67,7 @@ class ChatSettings:
         model: The model's name there.
         key: Sent as bearer token; empty for servers without one. Never shown.
         per_minute: Requests begun in a minute, 0 for no limit.
-        timeout: Seconds without a byte before a request is given up.
+        timeout: Seconds without a byte before a request is given up; all of it may take ten times as long.
         tries: Requests for one answer before it is given up.
         answer_format: "json_schema", "json_object" or "none": what the server understands.
         backoff: Seconds before the first retry; doubled for each further one, up to a minute, with jitter.
@@ -85,8 +87,10 @@ class ChatSettings:
         found = []
         if "@" in self.base_url:  # not shown: what is before it may be a password
             found.append("base url: take the name and password out of it")
-        elif not _is_address(self.base_url):
-            found.append(f"base url {self.base_url!r}: expected http(s)://host/path")
+        elif re.search(r"[?#]", self.base_url):  # nor this: a query may hold a key
+            found.append("base url: take what follows the ? or # out of it, and the mark itself")
+        elif not is_address(self.base_url):
+            found.append(f"base url {self.base_url[:200]!r}: expected http(s)://host/path")
         if not self.model:
             found.append("model is empty")
         if not re.fullmatch(r"[!-~]*", self.key):
@@ -101,68 +105,6 @@ class ChatSettings:
         if self.answer_format not in ("json_schema", "json_object", "none"):
             found.append(f"answer_format is json_schema, json_object or none, got {self.answer_format!r}")
         return found
-
-
-def _is_address(url: str) -> bool:
-    """Whether it is http(s)://host[:port][/path] and nothing else: a query would swallow what is appended."""
-    try:
-        parts = urlsplit(url)
-        plain = parts.port != 0 and not re.search(r"[^!-~]|[?#\\]", url)
-        (parts.hostname or "").encode("idna")  # as connecting will: a label is 1 to 63 characters long
-    except ValueError:  # UnicodeError is one
-        return False
-    return plain and parts.scheme in ("http", "https") and bool(parts.hostname)
-
-
-def is_this_computer(url: str) -> bool:
-    """Whether an address is this computer's, as it is written: no name is looked up."""
-    host = urlsplit(url).hostname
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def proxies(url: str) -> urllib.request.ProxyHandler:
-    """The environment's proxies, but none to this computer: a proxy's 127.0.0.1 is another machine."""
-    return urllib.request.ProxyHandler({} if is_this_computer(url) else None)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the key to another host."""
-
-    def redirect_request(self, *args, **kwargs) -> None:
-        return None
-
-
-class _Noted:
-    """Makes an opener report its connections' sockets, so that another thread can close them."""
-
-    def __init__(self, note: Callable[[socket.socket], None]):
-        super().__init__()
-        self._note = note
-
-    def do_open(self, http_class, request, **options):
-        def connection(*args, **kwargs):
-            made = http_class(*args, **kwargs)
-            connect = made.connect
-
-            def noted() -> None:
-                connect()
-                self._note(made.sock)
-
-            made.connect = noted
-            return made
-
-        return super().do_open(connection, request, **options)
-
-
-class _Http(_Noted, urllib.request.HTTPHandler):
-    pass
-
-
-class _Https(_Noted, urllib.request.HTTPSHandler):
-    pass
 
 
 class _Pace:
@@ -201,7 +143,7 @@ def _retry_after(value: str | None) -> float | None:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
+    except Exception:  # whatever the parser makes of what is not a date
         return None
 
 
@@ -227,17 +169,13 @@ class Server:
         self.settings = settings
         self.stopped = threading.Event()
         self.url = settings.base_url.rstrip("/") + "/chat/completions"
-        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        handlers = (_NoRedirect, proxies(self.url), _Http(self._note), _Https(self._note))
-        self._opener = urllib.request.build_opener(*handlers)
+        self._under_way: set[Request] = set()
         self._sleep = sleep or self.stopped.wait
         self._clock = clock
         self._pace = _Pace(settings.per_minute, self._sleep, clock)
         self._random = random.Random()  # noqa: S311 - jitter
         self._advice = dict(advice or {})
-        # Each character of the key as it is, or as JSON may escape it.
-        spelled = (rf"(?:\\?{re.escape(mark)}|(?i:\\u{ord(mark):04x}))" for mark in settings.key)
-        self._key = re.compile("".join(spelled)) if settings.key else None
+        self._secret = Secret(settings.key)
 
     def chat(self, messages: list[dict], schema: dict | None = None, seed: int | None = None) -> tuple[str, dict]:
         """Asks, and asks again after faults that may pass.
@@ -249,7 +187,7 @@ class Server:
             seed: Sent if it is given; not every server heeds it.
 
         Returns:
-            The answer's text and its ``usage``.
+            The answer's text as the model gave it, thoughts and all (see answers.py), and its ``usage``.
 
         Raises:
             ServerError: no answer after all tries.
@@ -264,26 +202,20 @@ class Server:
             self._pace.wait()
             if self.stopped.is_set():
                 raise StoppedError("stopped before it was asked")
-            status, text, after = self._post(data)
-            if status == 200:
-                return self._content(text)
-            self._refuse(status, text)
+            reply = self._post(data)
+            if isinstance(reply, Reply) and reply.status == 200:
+                return self._content(reply)
+            self._refuse(reply)
             if attempt < self.settings.tries:
-                self._back_off(attempt, status, after)
+                self._back_off(attempt, reply)
         tries = f"no answer after {self.settings.tries} tries; the last one: "
-        raise ServerError(f"{tries if self.settings.tries > 1 else ''}{self._explain(status, text)}")
+        raise ServerError(f"{tries if self.settings.tries > 1 else ''}{self._explain(reply)}")
 
     def abort(self) -> None:
         """Stops, and cuts off the answers under way, so that the server does not go on with them."""
         self.stopped.set()
-        for one in list(self._sockets):
-            with suppress(OSError):  # it may have ended by itself
-                one.shutdown(socket.SHUT_RDWR)
-
-    def _note(self, connected: socket.socket) -> None:
-        self._sockets.add(connected)
-        if self.stopped.is_set():
-            self.abort()
+        for request in self._under_way.copy():
+            request.cut()
 
     def _body(self, messages: list[dict], schema: dict | None) -> dict:
         body: dict = {"model": self.settings.model, "messages": messages}
@@ -296,89 +228,98 @@ class Server:
             body["response_format"] = {"type": "json_object"}
         return body
 
-    def _refuse(self, status: int, text: str) -> None:
+    def _refuse(self, reply: Reply | NoReplyError) -> None:
         """Raises for faults that another try cannot fix."""
-        if status in (401, 403, 404) or 300 <= status < 400:
-            raise FatalError(self._explain(status, text))
-        if status == 400 and "content_" in text:
-            raise AnswerError(f"the server's content filter refused: {' '.join(text.split())[:200]}")
-        if status and status not in RETRIED:
-            raise ServerError(self._explain(status, text))
+        if isinstance(reply, NoReplyError):
+            return
+        elsewhere = 300 <= reply.status < 400 and redirect(self.url, reply)
+        if reply.status in (401, 403, 404) or elsewhere:
+            raise FatalError(self._explain(reply))
+        if reply.status == 400 and b"content_" in reply.body:
+            raise AnswerError(f"the server's content filter refused: {self._excerpt(reply)}")
+        if reply.status not in RETRIED:
+            raise ServerError(self._explain(reply))
 
-    def _post(self, data: bytes) -> tuple[int, str, float | None]:
-        """Status (0: no whole answer), text, and seconds that the server asks to wait."""
+    def _post(self, data: bytes) -> Reply | NoReplyError:
         headers = {"Content-Type": "application/json", "User-Agent": "emoticrafter"}
         if self.settings.key:
             headers["Authorization"] = f"Bearer {self.settings.key}"
-        request = urllib.request.Request(self.url, data, headers)  # noqa: S310 - http(s) only, see problems()
+        request = Request(self.url, data, headers, self.settings.timeout, ANSWER_BYTES)
+        self._under_way.add(request)
         try:
-            with self._opener.open(request, timeout=self.settings.timeout) as response:
-                return 200, self.clean(self._read_whole(response)), None
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, self._read_error(error), _retry_after(error.headers.get("Retry-After"))
-        # URLError and timeouts are OSErrors; an impossible host name is a UnicodeError.
-        except (OSError, http.client.HTTPException, UnicodeError) as error:
-            reason = getattr(error, "reason", None)  # URLError's is the fault itself, but other errors' is a word
-            reason = reason if isinstance(reason, Exception) else error
-            return 0, self.clean(f"{type(reason).__name__}: {reason}"), None
+            if self.stopped.is_set():
+                request.cut()
+            return request.send(TRICKLE * self.settings.timeout, self._clock)
+        except NoReplyError as error:
+            return error
+        finally:
+            self._under_way.discard(request)
 
-    def _read_whole(self, response: http.client.HTTPResponse) -> bytes:
-        """The body, or IncompleteRead if the connection was cut: reading does not notice that by itself."""
-        seconds = TRICKLE * self.settings.timeout
-        data, deadline = bytearray(), self._clock() + seconds
-        while len(data) < ANSWER_BYTES and (block := response.read1(1 << 16)):  # read1 gives what has come so far
-            data += block
-            if self._clock() > deadline:
-                raise TimeoutError(f"its answer was not complete after {seconds:g} seconds")
-        expected = response.headers.get("Content-Length")
-        # A header that is not a number says nothing about the length.
-        if re.fullmatch(r"[0-9]{1,18}", expected or "") and len(data) < min(int(expected), ANSWER_BYTES):
-            raise http.client.IncompleteRead(bytes(data), int(expected) - len(data))
-        return bytes(data)
+    def clean(self, text: str) -> str:
+        """A text from the server without the key."""
+        return self._secret.blanked(text)
 
-    def _read_error(self, error: urllib.error.HTTPError) -> str:
-        try:
-            return self.clean(error.read(2000))
-        except (OSError, http.client.HTTPException):
-            return ""
+    def quote(self, text: str, most: int = QUOTED) -> str:
+        """An excerpt of a text from the server: one printable line without the key, or what is left of it at a cut."""
+        line = " ".join(self._secret.blanked(text[:ERROR_CHARACTERS], parts=True).split())
+        return printable(line[:most])[:most]
 
-    def clean(self, text: bytes | str) -> str:
-        """A text from the server, with the key blanked should it come back, also in JSON's escapes."""
-        text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-        return self._key.sub("***", text) if self._key else text
+    def _excerpt(self, reply: Reply) -> str:
+        return self.quote(reply.body.decode("utf-8", "replace"))
 
-    def _explain(self, status: int, text: str) -> str:
+    def _explain(self, reply: Reply | NoReplyError) -> str:
+        url, status = self.quote(self.url), getattr(reply, "status", 0)
         advice = f" {self._advice[status]}" if status in self._advice else ""
-        if not status:
-            return f"{self.url} gave no answer ({repr(text)[1:-1][:300]}).{advice}"
+        if isinstance(reply, NoReplyError):
+            return f"{url} gave no answer ({self.quote(str(reply))}).{advice}"
         if 300 <= status < 400:
             advice = " Redirects are not followed: give the final address."
-        return f"{self.url} answered HTTP {status}: {' '.join(text.split())[:300]}.{advice}"
+        return f"{url} answered HTTP {status}: {self._excerpt(reply)}.{advice}"
 
-    def _back_off(self, attempt: int, status: int, after: float | None) -> None:
+    def _back_off(self, attempt: int, reply: Reply | NoReplyError) -> None:
         # Jitter over the upper half, so that requests that failed together do not come back together.
         pause = min(60.0, self.settings.backoff * 2 ** min(attempt - 1, 60)) * self._random.uniform(0.5, 1)
+        after = _retry_after(reply.headers.get("Retry-After")) if isinstance(reply, Reply) else None
         if after is not None:
             pause = max(pause, min(after, 600.0))
-            if status in (429, 503):
+            if reply.status in (429, 503):
                 self._pace.hold(pause)
                 return
         self._sleep(pause)
 
-    def _content(self, text: str) -> tuple[str, dict]:
+    def _content(self, reply: Reply) -> tuple[str, dict]:
+        """The text of a chat completion, and its usage."""
+        foreign = "the server's answer is not a chat completion:"
+        if not reply.whole:
+            raise ForeignError(f"{foreign} it has more than {ANSWER_BYTES:,} bytes", {})
+        body = reply.body.decode("utf-8-sig", "replace")
         try:
-            answer = json.loads(text)
+            answer = json.loads(body)
             choice = answer["choices"][0]
             message = choice["message"]
-            content = message["content"]
-            refusal = message.get("refusal")
+            content, refusal = message.get("content"), message.get("refusal")
+            reason = choice.get("finish_reason")
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise UnusableError(f"the server's answer is not a chat completion: {text[:120]!r}", {}) from error
+            raise ForeignError(f"{foreign} '{self.quote(body, 120)}'", {}) from error
         usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
-        if refusal or choice.get("finish_reason") == "content_filter":
-            why = printable(self.clean(str(refusal or "content filter")))
-            raise AnswerError(f"the model refused: {why[:200]}")
-        if not isinstance(content, str):
+        if refusal or reason == "content_filter":
+            why = refusal if isinstance(refusal, str) else "content filter"
+            raise AnswerError(f"the model refused: {self.quote(why)}")
+        text = _joined(content)
+        if not text and any(message.get(name) for name in THOUGHTS):
+            raise UnusableError("the model thought and did not answer", usage)
+        if text is None:
             raise UnusableError("the answer holds no text", usage)
-        return self.clean(content), usage
+        if len(text) > ANSWER_CHARACTERS:
+            raise UnusableError(f"the answer has {len(text):,} characters", usage)
+        if reason == "length":
+            raise UnusableError("the server's limit of tokens cut the answer off", usage)
+        return self.clean(text), usage
+
+
+def _joined(content: object) -> str | None:
+    """The text of a message: as it is, or in parts, of which some may be thoughts; None if it has none."""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else None
+    parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
+    return "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str)) or None

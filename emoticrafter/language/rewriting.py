@@ -10,18 +10,16 @@ server on this computer, which gets no key; every other address is refused befor
 import hashlib
 import json
 import re
-import threading
-import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from ..files import write_text
 from ..va import va_tensor
-from .asking import json_object
-from .chat import AnswerError, ChatSettings, FatalError, Server, UnusableError, is_this_computer
+from ..web import LateError, is_this_computer, within
+from .answers import json_object, one_line, without_thoughts
+from .chat import AnswerError, ChatSettings, FatalError, ForeignError, Server, UnusableError
 
 URL = "EMOTICRAFTER_CHAT_URL"
 KEY = "EMOTICRAFTER_CHAT_KEY"
@@ -29,7 +27,7 @@ MODEL = "EMOTICRAFTER_CHAT_MODEL"
 
 TEXT_LIMIT = 4000  # characters of a prompt to rewrite
 PROMPT_LIMIT = 2000  # characters of an answer: four times what one window of 77 tokens holds
-POLL_S = 0.1
+ANSWER_LIMIT = 10 * PROMPT_LIMIT  # with what is said round the prompt
 
 INSTRUCTIONS = """You rewrite prompts for a text-to-image model so that the picture carries a given emotion.
 The emotion is a point of two numbers. Valence is pleasantness: -3 is misery, 0 neutral, +3 joy. Arousal is
@@ -136,9 +134,9 @@ def chat_settings(base_url: str, model: str, timeout: float, environment: Mappin
         raise RewriteError(f"The language model cannot be asked: {'; '.join(problems)}.")
     if base_url != own and not is_this_computer(base_url):
         raise RewriteError(
-            f"base_url is {base_url!r}: a workflow may name servers on this computer only (127.0.0.1, localhost), "
-            f"so that a shared file cannot send your texts elsewhere. If you trust this address, start ComfyUI "
-            f"with {URL} set to it, and leave base_url empty."
+            f"base_url is {base_url[:200]!r}: a workflow may name servers on this computer only "
+            f"(127.0.0.1, localhost), so that a shared file cannot send your texts elsewhere. If you trust this "
+            f"address, start ComfyUI with {URL} set to it, and leave base_url empty."
         )
     return settings
 
@@ -180,7 +178,7 @@ def rewrite_prompt(
         prompt = server.clean(read_answer(_ask(server, messages, seed, settings.timeout, check)))
         with suppress(OSError):  # a full or read-only disk means asking again later, but the answer stands
             content = json.dumps({"prompt": prompt, **question}, ensure_ascii=False, indent=1)
-            write_text(path, content)
+            write_text(path, server.clean(content))
     return prompt
 
 
@@ -216,13 +214,13 @@ def read_answer(answer: str) -> str:
         UnusableAnswerError: It holds no prompt or too long a one, a refusal or a question, or additions that
             cannot be told from the prompt.
     """
-    text = re.sub(r"<think>.*?(</think>|\Z)", " ", answer, flags=re.DOTALL)
-    text = re.sub(r"\A.*</think>", " ", text, flags=re.DOTALL)  # some servers begin the thoughts themselves
+    text = without_thoughts(answer)
+    if len(text) > ANSWER_LIMIT:
+        raise _unusable(f"with {len(text):,} characters, more than the {PROMPT_LIMIT:,} of a prompt")
     text = CLOSING.sub("", re.sub(r"</?prompt>", " ", text).strip()).strip()
     if announcement := ANNOUNCEMENT.match(text):
         text = _announced(text[announcement.end() :])
-    text = re.sub(r"```\w*", " ", _from_json(text))
-    text = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
+    text = one_line(re.sub(r"```\w*", " ", _from_json(text)))
     text = re.sub(r"^(\"|'|\*\*)(.*)\1$|^[“„«](.*)[”“»]$", r"\2\3", text).strip()
     if why := _no_prompt(text):
         raise _unusable(f"{why} ({answer.strip()[:80]!r})")
@@ -252,7 +250,7 @@ def _from_json(text: str) -> str:
         texts = []
     if len(texts) != 1:
         raise _unusable(f"with JSON that does not hold one prompt ({content[:80]!r})")
-    return texts[0]
+    return without_thoughts(texts[0])
 
 
 def _no_prompt(text: str) -> str | None:
@@ -281,32 +279,23 @@ def _kept(path: Path) -> str | None:
 
 
 def _ask(server: Server, messages: list[dict], seed: int, seconds: float, check: Callable[[], None]) -> str:
-    """The answer's text. Another thread waits for it, so that this one can be interrupted."""
-    answer: Future[str] = Future()
-
-    def ask() -> None:
-        try:
-            answer.set_result(server.chat(messages, seed=seed or None)[0])
-        except BaseException as error:
-            answer.set_exception(error)
-
-    # A daemon, so that it cannot keep the program alive once nobody waits for it.
-    threading.Thread(target=ask, name="emoticrafter-chat", daemon=True).start()
-    deadline = time.monotonic() + seconds
+    """The answer's text."""
     try:
-        while not wait([answer], POLL_S).done:
-            check()
-            if time.monotonic() > deadline:
-                raise RewriteError(
-                    f"The prompt was not rewritten: {server.url} gave no answer within {seconds:g} seconds. Check "
-                    "that the server is running, or raise timeout: a model's first answer can take long."
-                )
-        return answer.result()
+        return within(seconds, lambda: server.chat(messages, seed=seed or None)[0], check)
+    except LateError as error:
+        raise RewriteError(
+            f"The prompt was not rewritten: {server.quote(server.url)} gave no answer within {seconds:g} seconds. "
+            "Check that the server is running, or raise timeout: a model's first answer can take long."
+        ) from error
     except (AnswerError, FatalError) as error:
         raise RewriteError(f"The prompt was not rewritten: {error}") from error
-    except UnusableError as error:
+    except ForeignError as error:
         raise RewriteError(
-            f"The prompt was not rewritten: {server.url}: {error}. Check base_url: most end in /v1."
+            f"The prompt was not rewritten: {server.quote(server.url)}: {error}. Check base_url: most end in /v1."
+        ) from error
+    except UnusableError as error:
+        raise UnusableAnswerError(
+            f"The prompt was not rewritten: {error}. Change seed to ask again, or try another model."
         ) from error
     finally:
         server.abort()  # nobody waits any more: a model on this computer should not work on

@@ -15,14 +15,15 @@ from __future__ import annotations
 import json
 import os
 import threading
-import unicodedata
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from emoticrafter.language.asking import TOKENS, ask_until_fits, count_tokens, json_object
+from emoticrafter.language.answers import json_object, one_line, without_thoughts
+from emoticrafter.language.asking import TOKENS, ask_until_fits, count_tokens
 from emoticrafter.language.chat import AnswerError, ChatSettings, FatalError, Server, ServerError, StoppedError
+from emoticrafter.quoting import quoted
 from trainer.core.journal import Journal, opened
 from trainer.core.lock import locked
 from trainer.core.pictures import data_url, decode, jpeg, path_inside
@@ -94,12 +95,12 @@ def parse_answer(text: str) -> dict[str, str]:
     Raises:
         ValueError: what is wrong, in words that the model can act on.
     """
-    answer = json_object(text)
+    answer = json_object(text, SCHEMA["required"])
     if set(answer) != set(SCHEMA["required"]):
-        raise ValueError(f"its keys are {sorted(map(str, answer))}, expected {sorted(SCHEMA['required'])}")
+        raise ValueError(f"its keys are {quoted(sorted(answer))}, expected {sorted(SCHEMA['required'])}")
     prompts = {}
     for name, limit in (("neutral_prompt", NEUTRAL_LIMIT), ("emotional_prompt", EMOTIONAL_LIMIT)):
-        prompts[name] = _plain(answer[name]) if isinstance(answer[name], str) else ""
+        prompts[name] = one_line(without_thoughts(answer[name])) if isinstance(answer[name], str) else ""
         if not prompts[name]:
             raise ValueError(f"{name} is not a text with something in it")
         if len(prompts[name]) > limit:
@@ -107,11 +108,6 @@ def parse_answer(text: str) -> dict[str, str]:
     if prompts["neutral_prompt"].lower() == prompts["emotional_prompt"].lower():
         raise ValueError("both prompts are the same")
     return prompts
-
-
-def _plain(text: str) -> str:
-    kept = (mark for mark in text if mark.isspace() or unicodedata.category(mark) not in ("Cc", "Cs"))
-    return " ".join("".join(kept).split())
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -199,7 +195,7 @@ def _line_id(path: Path, number: int, line: bytes) -> str:
     try:
         name = json.loads(line)["id"]
         if not isinstance(name, str):
-            raise TypeError(f"its id is {name!r:.40}, expected a text")
+            raise TypeError(f"its id is {quoted(name)}, expected a text")
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: line {number} is damaged ({error!r}). Remove the line; it is asked again.") from error
     return name

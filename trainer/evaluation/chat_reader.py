@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from emoticrafter.files import text_sha256
-from emoticrafter.language.asking import ask_until_fits, json_object
+from emoticrafter.language.answers import json_object
+from emoticrafter.language.asking import ask_until_fits
 from emoticrafter.language.chat import AnswerError, ChatSettings, FatalError, Server, ServerError
 from trainer.core.pictures import Pixels, data_url, jpeg
 from trainer.core.rows import refuse_options
@@ -76,12 +77,13 @@ def parse_answer(text: str) -> tuple[float, float]:
     Raises:
         ValueError: The answer is wrong; the message tells the model how to correct it.
     """
-    answer = json_object(text)
+    answer = json_object(text, SCHEMA["required"])
     values = []
     for axis in ("valence", "arousal"):
         value = answer.get(axis)
         if isinstance(value, bool) or not isinstance(value, int | float) or not -3 <= value <= 3:
-            raise ValueError(f"{axis} is {str(value)[:40]!r}, expected a number from -3 to 3")
+            got = value if isinstance(value, str | float | int | None) else type(value).__name__
+            raise ValueError(f"{axis} is {str(got)[:40]!r}, expected a number from -3 to 3")
         values.append(float(value))
     return values[0], values[1]
 

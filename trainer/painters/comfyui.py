@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 from PIL import Image as Pillow
 
-from emoticrafter.language.chat import proxies
+from emoticrafter.web import proxies
 from trainer.core.rows import DataError
 from trainer.painters.plan import Task
 from trainer.painters.settings import ComfyuiSettings
