@@ -45,13 +45,16 @@ class Reply:
 
 def is_address(url: str) -> bool:
     """Whether it is http(s)://host[:port][/path] and nothing else: a query would swallow what is appended."""
+    try:
+        (urlsplit(url).hostname or "").encode("idna")  # as connecting will: a label is 1 to 63 characters long
+    except ValueError:  # UnicodeError is one
+        return False
     return _is_web(url) and not re.search(r"[?#@]", url)
 
 
 def _is_web(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        (parts.hostname or "").encode("idna")  # as connecting will: a label is 1 to 63 characters long
         plain = parts.port != 0 and not re.search(r"[^!-~]|\\", url)
     except ValueError:
         return False

@@ -197,6 +197,30 @@ def test_a_body_that_is_no_completion_is_asked_again(run, nonsense):
         assert run(server).written == 1
 
 
+def test_one_bad_redirect_fails_one_picture(run_all):
+    with serving(status(302, "", Location="http://[::1")) as server:
+        outcome = run_all(server)
+    assert outcome.written == 11 and "HTTP 302" in outcome.failures["picture-0"] and not outcome.stopped
+
+
+def test_thoughts_before_an_answer_and_in_a_prompt_are_left_out(run_all):
+    thought = '<think>A {colour}? {"neutral_prompt": "x"}</think>Here it is:\n'
+    with serving(
+        says(thought + json.dumps(GOOD)), says({**GOOD, "neutral_prompt": "[THINK]x[/THINK]A red square"})
+    ) as server:
+        run_all(server)
+    assert {line["neutral"] for line in run_all.lines()} == {"A red square"} and len(server.requests) == 12
+
+
+def test_an_unusable_answer_is_quoted_shortly_whatever_is_in_it(run):
+    bad = [says({"\x1b[2J\ud800": "x" * 100_000}), says({"k" * 100_000: 1}), says('{"neutral_prompt": ' + "[" * 5000)]
+    for answer in bad:
+        with serving(answer, answer, answer) as server:
+            why = run(server).failures["picture-0"]
+        assert len(why) < 600 and why.isprintable()
+        assert all(len(json.dumps(body["messages"][2:])) < 50_000 for _, _, body in server.requests)
+
+
 def test_pictures_that_fail_are_listed_and_asked_by_the_next_run(run_all):
     bad = says("no")
     with serving(bad, bad, bad, status(400, "too big"), says("", finish_reason="content_filter")) as server:

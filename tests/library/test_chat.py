@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from emoticrafter.language.chat import ChatSettings, FatalError, Server, ServerError
-from tests.library.chat_server import serving, status, trickle
+from emoticrafter.language.chat import AnswerError, ChatSettings, FatalError, Server, ServerError, UnusableError
+from tests.library.chat_server import says, serving, status, trickle
 
 QUESTION = [{"role": "user", "content": "Hello"}]
 
@@ -73,3 +73,41 @@ def test_the_asker_says_what_to_do_about_a_status():
         Server(ChatSettings(server.url, "tester"), advice=advice).chat(QUESTION)
     with pytest.raises(ServerError, match=r"gave no answer \(ConnectionRefusedError.*\)\. Start it\."):
         Server(ChatSettings("http://127.0.0.1:9", "tester", tries=1), advice=advice).chat(QUESTION)
+
+
+def test_a_redirect_that_names_a_place_ends_the_run_and_a_broken_one_this_answer():
+    place, nowhere = status(302, "", Location="https://models.example/v1"), "http://[::1 ftp://host/ file:///etc/passwd"
+    told = "Redirects are not followed: give the final address"
+    with serving(place) as server, pytest.raises(FatalError, match=told):
+        Server(ChatSettings(server.url, "tester")).chat(QUESTION)
+    for location in (*nowhere.split(), "", "x" * 60_000 + "\\"):
+        with serving(status(307, "", Location=location)) as server, pytest.raises(ServerError, match=told) as caught:
+            Server(ChatSettings(server.url, "tester", tries=1)).chat(QUESTION)
+        assert len(server.requests) == 1 and len(str(caught.value)) < 500
+
+
+def test_an_answer_of_the_wrong_types_is_unusable_and_nothing_worse():
+    deep = "[" * 900 + "]" * 900
+    bodies = ['{"choices": {}}', '{"choices": [[]]}', '{"choices": [{"message": []}]}', deep, "{" * 100_000, "1" * 5000]
+    bodies += [
+        f'{{"choices": [{{"message": {{"content": {content}}}}}]}}' for content in ("null", "1", "{}", deep, "[1]")
+    ]
+    bodies.append('{"choices": [{"message": {"content": null, "reasoning_content": "hm"}}], "usage": [1]}')
+    bodies.append('{"choices": [{"message": {"content": "half a"}, "finish_reason": "length"}]}')
+    for body in bodies:
+        with serving(status(200, body)) as server, pytest.raises(UnusableError) as caught:
+            Server(ChatSettings(server.url, "tester", tries=1)).chat(QUESTION)
+        assert len(str(caught.value)) < 300 and str(caught.value).isprintable()
+    refusal = f'{{"choices": [{{"message": {{"content": "", "refusal": {deep}}}}}]}}'
+    with serving(status(200, refusal)) as server, pytest.raises(AnswerError, match="the model refused"):
+        Server(ChatSettings(server.url, "tester", tries=1)).chat(QUESTION)
+
+
+def test_a_text_may_come_in_parts_of_which_some_are_thoughts():
+    parts = [
+        {"type": "thinking", "thinking": "hm"},
+        {"type": "text", "text": "A red"},
+        {"type": "text", "text": "square"},
+    ]
+    with serving(says("", message={"content": parts})) as server:
+        assert Server(ChatSettings(server.url, "tester")).chat(QUESTION)[0] == "A red\nsquare"
