@@ -65,8 +65,10 @@ class NetworkConfig:
             problems.append(f"dropout is {quoted(self.dropout)}: expected a number in [0, 1)")
         if self.block not in BLOCK_ORDERS:
             problems.append(f"block is {quoted(self.block)}: expected one of {', '.join(BLOCK_ORDERS)}")
-        if self.window not in (None, CLIP_WINDOW):
+        if self.window is not None and (type(self.window) is not int or self.window != CLIP_WINDOW):
             problems.append(f"window is {quoted(self.window)}: expected {CLIP_WINDOW} or nothing (in one piece)")
+        if not isinstance(self.normalise, bool):
+            problems.append(f"normalise is {quoted(self.normalise)}: expected true or false")
         if problems:
             raise ValueError("This network cannot be built: " + "; ".join(problems) + ".")
 

@@ -14,9 +14,10 @@ everything else stays frozen. trainer/baselines fits them, nodes/emotion_baselin
 Shapes: B batch, K tokens per emotion axis, E width of the V-A encoder, C channels of an attention layer.
 """
 
-import json
 import math
 import os
+import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from ..network import axis_encoder
 from ..options import MOST
+from ..quoting import quoted
 from ..va import va_tensor
 from ..weights.files import (
     check_numbers,
@@ -33,12 +35,15 @@ from ..weights.files import (
     fill,
     parse_metadata,
     read_header,
+    read_object,
     read_safetensors,
     save_tensors,
     target_file,
 )
 
 FORMAT, VERSION = "emoticrafter-baseline", 1
+LAYER = re.compile(r"\w+(\.\w+)+")
+LONGEST_TEMPLATE = 1000
 MARK = "*"
 """Stands for a learned word in a prompt until its embedding is put in, as in Gal et al.: one token of CLIP."""
 
@@ -172,8 +177,8 @@ class TextualInversionConfig:
         before, found, after = self.template.partition("{prompt}")
         if not found or after.count("{emotion}") != 1 or MARK in self.template or set("{}") & set(before):
             raise ValueError(
-                f"The template is {self.template!r}: expected {{prompt}} and after it {{emotion}}, once each, and no "
-                f'"{MARK}", such as "{{prompt}}, {{emotion}}".'
+                f"The template is {quoted(self.template)}: expected {{prompt}} and after it {{emotion}}, once each, "
+                f'and no "{MARK}", such as "{{prompt}}, {{emotion}}".'
             )
 
 
@@ -294,19 +299,33 @@ def load_baseline(path: str | os.PathLike, device: str | torch.device = "cpu") -
 
 def baseline_training(path: str | os.PathLike) -> dict:
     """How a baseline was trained, as its file says."""
-    return json.loads(read_header(Path(path)).get("training", "{}"))
+    return read_object(read_header(Path(path)).get("training", "{}"))
 
 
 def _parse(metadata: dict[str, str]) -> tuple:
     """The class of a baseline and its config."""
     if metadata["method"] not in METHODS:
-        raise ValueError(f"its method is {metadata['method']!r}: expected one of {', '.join(METHODS)}")
+        raise ValueError(f"its method is {quoted(metadata['method'])}: expected one of {', '.join(METHODS)}")
     make, config = METHODS[metadata["method"]]
-    values = json.loads(metadata["config"])
+    values = read_object(metadata["config"])
     values["encoder"] = EncoderConfig(**values["encoder"])
+    for name, (fits, expected) in FORMS.items():
+        if name in values and not fits(values[name]):
+            raise ValueError(f"its {name} is {quoted(values[name])}: expected {expected}")
     if "text_widths" in values:
         values["text_widths"] = tuple(values["text_widths"])
     return make, config(**values)
+
+
+FORMS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "layers": (
+        lambda value: isinstance(value, dict) and all(map(LAYER.fullmatch, value)),
+        "diffusers' names of layers with their channels",
+    ),
+    "text_widths": (lambda value: isinstance(value, list) and len(value) == 2, "two widths"),
+    "template": (lambda value: isinstance(value, str) and len(value) <= LONGEST_TEMPLATE, "a short text"),
+}
+"""Entry of a file's config -> whether a value can be used, and what was expected."""
 
 
 def _check_sizes(config, tensors: int, name: str) -> None:
@@ -314,6 +333,6 @@ def _check_sizes(config, tensors: int, name: str) -> None:
     layers = getattr(config, "layers", {})
     sizes = [*asdict(config.encoder).values(), *layers.values(), *getattr(config, "text_widths", ())]
     sizes += [getattr(config, kind, 1) for kind in ("text_width", "time_width")]
-    whole = all(isinstance(size, int) and 1 <= size <= MOST for size in sizes)
+    whole = all(type(size) is int and 1 <= size <= MOST for size in sizes)
     if not whole or 2 * len(layers) > tensors or math.prod(sizes[:2]) > MOST:
         raise ValueError(f"The metadata of {name} cannot be used: sizes are whole numbers from 1 to {MOST:,}.")

@@ -8,7 +8,6 @@ Shapes: B batch, W width of CLIP's image features.
 """
 
 import itertools
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +17,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..images import colours
+from ..options import MOST
+from ..quoting import quoted, shown
 from ..va import VA_MAX, VA_MIN
-from ..weights.files import described, existing_file, fill, parse_metadata, read_safetensors, save_tensors
+from ..weights.files import (
+    described,
+    existing_file,
+    fill,
+    parse_metadata,
+    read_object,
+    read_safetensors,
+    save_tensors,
+    some,
+)
 from ..weights.pickles import read_pickle
 
+AXES = ("valence", "arousal")
 READ_SIZE = 64
 GROUP = 16
+TENSORS_A_LEVEL = 8  # a weight and a bias for each of two convolutions and two norms
 MINIATURE_FORMATS = ("emoticrafter-miniature-reader", "emoticrafter-miniature")
 """Of the trainer's own files, and of those that are shipped."""
 HEADS_FORMAT, HEADS_VERSION = "emoticrafter-clip-heads", 1
@@ -93,15 +105,29 @@ def load_reader(path: str | os.PathLike) -> tuple[Reader, dict]:
 def _miniature(metadata: dict[str, str], state: dict[str, Tensor], name: str) -> tuple[Reader, dict]:
     try:
         if metadata["format"] not in MINIATURE_FORMATS:
-            raise ValueError(f"its format is {metadata['format']}")
-        config = json.loads(metadata["config"])
-        with torch.device("meta"):
-            reader = Reader(tuple(config["channels"]), len(state["head.bias"]))
+            raise ValueError(f"its format is {quoted(metadata['format'])}")
+        config = read_object(metadata["config"])
+        channels, outputs = _checked_channels(config["channels"], state), state["head.bias"].numel()
     except KeyError as error:
         raise ValueError(f"{name} is not a reader of the miniature: it has no {error}.") from error
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise ValueError(f"{name} is not a reader of the miniature: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is not a reader of the miniature: {shown(str(error))}.") from error
+    with torch.device("meta"):
+        reader = Reader(channels, outputs)
     return _frozen(reader, state, name), config
+
+
+def _checked_channels(channels: object, state: dict[str, Tensor]) -> tuple[int, ...]:
+    """The channels of the levels, whose tensors the file holds: building what it merely claims could take minutes."""
+    if not isinstance(channels, list) or not channels or not all(map(_is_width, channels)):
+        raise ValueError(f"its channels are {quoted(channels)}: expected multiples of {GROUP}")
+    if len(state) != TENSORS_A_LEVEL * len(channels) + 2:
+        raise ValueError(f"it says that it has {len(channels):,} levels, and holds {len(state):,} tensors")
+    return tuple(channels)
+
+
+def _is_width(channels: object) -> bool:
+    return type(channels) is int and 0 < channels <= MOST and channels % GROUP == 0
 
 
 # --- heads on CLIP's image features ----------------------------------------------------------------------------------
@@ -136,7 +162,7 @@ class ClipHeads(nn.Module):
         return VA_MIN + (VA_MAX - VA_MIN) * both.sigmoid()
 
 
-HEADS_NAMES = {f"{axis}.{part}" for axis in ("valence", "arousal") for part in ("weight", "bias")}
+HEADS_NAMES = {f"{axis}.{part}" for axis in AXES for part in ("weight", "bias")}
 
 
 def save_heads(heads: ClipHeads, path: Path, training: dict | None = None) -> None:
@@ -157,10 +183,10 @@ def _heads(metadata: dict[str, str], state: dict[str, Tensor], name: str) -> Cli
     if metadata.get("format") == HEADS_FORMAT:
         told = {"version": str(HEADS_VERSION), "config": "{}"} | metadata
         form = (HEADS_FORMAT, HEADS_VERSION)
-        model = parse_metadata(told, form, name, "", lambda told: json.loads(told["config"]).get("features"))
-        features = model or features
+        model = parse_metadata(told, form, name, "", lambda told: read_object(told["config"]).get("features"))
+        features = shown(str(model or features))
     with torch.device("meta"):
-        heads = ClipHeads(state["valence.weight"].numel(), str(features))
+        heads = ClipHeads(state["valence.weight"].numel(), features)
     return _frozen(heads, state, name)
 
 
@@ -180,7 +206,13 @@ def load_emotion_reader(path: str | os.PathLike) -> Reader | ClipHeads:
         return _heads(metadata, state, path.name)
     reader, config = _miniature(metadata, state, path.name)
     if config.get("kind") != "emotion":
-        raise ValueError(f"{path.name} reads {config.get('kind')}, not valence and arousal: choose the emotion reader.")
+        kind = shown(str(config.get("kind")))
+        raise ValueError(f"{path.name} reads {kind}, not valence and arousal: choose the emotion reader.")
+    if reader.head.out_features != len(AXES):
+        raise ValueError(
+            f"{path.name} has {reader.head.out_features} outputs: expected {len(AXES)}, valence and arousal. "
+            "Choose another reader."
+        )
     return reader
 
 
@@ -190,7 +222,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     if metadata.get("format") not in MINIATURE_FORMATS and state.keys() != HEADS_NAMES:
         raise ValueError(
             f"{path.name} is not a reader of emotions: it holds {len(state)} tensors, such as "
-            f"{', '.join(sorted(state)[:3])}. Expected the miniature's reader, or heads for CLIP with "
+            f"{some(sorted(state), 3)}. Expected the miniature's reader, or heads for CLIP with "
             f"{', '.join(sorted(HEADS_NAMES))}."
         )
     return metadata, state

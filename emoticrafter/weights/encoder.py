@@ -6,8 +6,11 @@ import torch
 from torch import Tensor
 
 from ..encoders import EncoderFacts
+from ..quoting import quoted, shown
+from .files import read_object
 
 MEAN, SCALE = "encoder.mean", "encoder.scale"
+MOST_ENDS = 1000
 
 
 def encoder_metadata(encoder: EncoderFacts | None) -> dict[str, str]:
@@ -47,9 +50,17 @@ def take_encoder(metadata: dict[str, str], state: dict[str, Tensor], width: int,
     if not (scale > 0).all():
         raise ValueError(f"{SCALE} in {name} holds numbers that are not positive: the file cannot be used.")
     try:
-        told = json.loads(metadata["encoder"])
-        return EncoderFacts(
-            str(told["family"]), mean.float().clone(), scale.float().clone(), int(told["head"]), int(told["tail"])
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{name} describes its text encoder in a way that cannot be read: {error}.") from error
+        told = read_object(metadata["encoder"])
+        ends = _ends(told["head"], told["tail"])
+        return EncoderFacts(shown(str(told["family"])), mean.float().clone(), scale.float().clone(), *ends)
+    except (KeyError, ValueError, RecursionError) as error:
+        why = shown(str(error))
+        raise ValueError(f"{name} describes its text encoder in a way that cannot be read: {why}.") from error
+
+
+def _ends(*numbers: object) -> tuple[int, ...]:
+    """The tokens before and after a prompt, checked."""
+    for number in numbers:
+        if type(number) is not int or not 0 <= number <= MOST_ENDS:
+            raise ValueError(f"expected 0 to {MOST_ENDS} tokens before and after the prompt, got {quoted(number)}")
+    return numbers

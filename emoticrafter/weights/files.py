@@ -13,11 +13,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..files import write_atomically
+from ..quoting import quoted, shown
 
 SUFFIXES = (".safetensors", ".pth")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 """What a network can be computed in, by its name."""
 FILE_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+LARGEST_HEADER = 16 << 20
+"""Bytes of a safetensors file's header: names, shapes and metadata."""
+LONGEST_REASON = 300
+MOST_SIZES = 8
 T = TypeVar("T")
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -80,7 +85,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         try:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
-            raise ValueError(f"{path.name} holds tensors that cannot be read: {error}.") from error
+            raise ValueError(f"{path.name} holds tensors that cannot be read: {_reason(error)}.") from error
         return file.metadata() or {}, tensors
 
 
@@ -88,10 +93,14 @@ def open_safetensors(path: Path) -> safe_open:
     """Opens a safetensors file, to read some of its tensors; errors as `read_safetensors`."""
     size = path.stat().st_size
     try:
+        with path.open("rb") as file:
+            header = int.from_bytes(file.read(8), "little")
+        if LARGEST_HEADER < header <= size:
+            raise OSError(f"a header of {header:,} bytes, at most {LARGEST_HEADER:,} are expected")
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise ValueError(
-            f"{path.name} cannot be read as safetensors ({size:,} bytes: {error}). "
+            f"{path.name} cannot be read as safetensors ({size:,} bytes: {_reason(error)}). "
             "It is cut short or another kind of file: copy or download it again."
         ) from error
 
@@ -116,10 +125,29 @@ def parse_metadata(
         raise ValueError(refusal)
     try:
         if int(metadata["version"]) > latest:
-            raise ValueError(f"it has version {metadata['version']} and this release reads up to {latest}: update")
+            raise ValueError(
+                f"it has version {shown(metadata['version'])} and this release reads up to {latest}: update"
+            )
         return parse(metadata)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"The metadata of {name} cannot be used: {error}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ValueError(f"The metadata of {name} cannot be used: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """An error's text, which may quote the file."""
+    return shown(str(error), LONGEST_REASON)
+
+
+def read_object(text: str) -> dict:
+    """The JSON object in a file's metadata.
+
+    Raises:
+        ValueError: It is not JSON, or another value.
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"it must be a mapping, a JSON object, and is {quoted(found)}")
+    return found
 
 
 def described(form: tuple[str, int], config: dict, training: dict | None = None, **more: str) -> dict[str, str]:
@@ -185,7 +213,7 @@ def check_layout(expected: dict[str, tuple[int, ...]], state: dict[str, Tensor],
         ValueError: Says what is missing, what is not known and what has another shape.
     """
     shapes = [
-        f"{key} is {list(state[key].shape)}, expected {list(shape)}"
+        f"{shown(key)} is {_sizes(state[key].shape)}, expected {list(shape)}"
         for key, shape in expected.items()
         if key in state and tuple(state[key].shape) != shape
     ]
@@ -199,18 +227,21 @@ def check_layout(expected: dict[str, tuple[int, ...]], state: dict[str, Tensor],
         raise ValueError(f"The weights in {name} do not fit the network: {'; '.join(told)}.")
 
 
+def _sizes(shape: torch.Size) -> str:
+    return str(list(shape)) if len(shape) <= MOST_SIZES else f"of {len(shape)} dimensions"
+
+
 def some(names: list[str], most: int = 5) -> str:
     """A list of names that fits an error."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(map(shown, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def check_dtypes(state: dict[str, Tensor], name: str) -> None:
     """Refuses weights that are not floating-point numbers, or in a form that torch does not compute with."""
     for key, tensor in state.items():
         if tensor.dtype not in FILE_DTYPES:
-            raise ValueError(
-                f"{key} in {name} holds {dtype_name(tensor.dtype)}: expected {', '.join(map(dtype_name, FILE_DTYPES))}."
-            )
+            expected = ", ".join(map(dtype_name, FILE_DTYPES))
+            raise ValueError(f"{shown(key)} in {name} holds {dtype_name(tensor.dtype)}: expected {expected}.")
 
 
 def check_numbers(state: dict[str, Tensor], dtype: torch.dtype, name: str) -> None:
@@ -219,9 +250,9 @@ def check_numbers(state: dict[str, Tensor], dtype: torch.dtype, name: str) -> No
         largest = tensor.abs().max().item() if tensor.numel() else math.nan
         if not math.isfinite(largest):
             held = "NaN or infinite numbers" if tensor.numel() else "no numbers"
-            raise ValueError(f"{key} in {name} holds {held}: the weights cannot be used.")
+            raise ValueError(f"{shown(key)} in {name} holds {held}: the weights cannot be used.")
         if largest > torch.finfo(dtype).max:
             raise ValueError(
-                f"{key} in {name} holds numbers up to {largest:g}, too large for {dtype_name(dtype)}: "
+                f"{shown(key)} in {name} holds numbers up to {largest:g}, too large for {dtype_name(dtype)}: "
                 "use bfloat16 or float32."
             )

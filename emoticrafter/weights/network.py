@@ -4,7 +4,6 @@ A file of ours is one `.safetensors`. Its metadata holds `format=emoticrafter`, 
 does not say), its config, its text encoder and how it was fitted, as JSON.
 """
 
-import json
 import os
 from dataclasses import asdict
 
@@ -24,6 +23,7 @@ from .files import (
     fill,
     parse_metadata,
     read_header,
+    read_object,
     read_safetensors,
     save_tensors,
     target_file,
@@ -117,8 +117,8 @@ def _parse(metadata: dict[str, str], name: str) -> dict:
         refusal,
         lambda told: {
             "version": int(told["version"]),
-            "config": CONFIGS[told.get("kind", "network")](**json.loads(told["config"])),
-            "training": json.loads(told.get("training", "{}")),
+            "config": CONFIGS[told.get("kind", "network")](**read_object(told["config"])),
+            "training": read_object(told.get("training", "{}")),
         },
     )
 
