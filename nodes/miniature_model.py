@@ -3,7 +3,6 @@
 trainer/miniature/comfyui_layout.py writes the names and sizes that this file reads.
 """
 
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,8 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ..emoticrafter.weights.files import check_numbers, parse_metadata, read_safetensors
+from ..emoticrafter.quoting import quoted, shown
+from ..emoticrafter.weights.files import LONGEST_REASON, check_numbers, parse_metadata, read_object, read_safetensors
 from . import networks
 
 FOLDER = Path(__file__).resolve().parents[1] / "miniature"
@@ -73,13 +73,14 @@ def _part(path: Path, make: Callable[[dict[str, Tensor], dict], T]) -> T:
             return make(*read_file(path))
         except KeyError as error:
             raise _unusable(path, f"it has no {error}, and may be another part under this name") from error
-        except (TypeError, ValueError) as error:
+        except (ArithmeticError, AssertionError, AttributeError, IndexError, TypeError, ValueError) as error:
             raise _unusable(path, error) from error
 
     return networks.shared((str(path), networks.version_of(str(path))), load)
 
 
 def _unusable(path: Path, why: object) -> ValueError:
+    why = shown(str(why), LONGEST_REASON)
     return ValueError(f"{path} cannot be used as a part of the miniature: {why}. {GET_THEM}")
 
 
@@ -91,11 +92,20 @@ def read_file(path: Path) -> tuple[dict[str, Tensor], dict]:
     """
     metadata, weights = read_safetensors(path)
     refusal = f"its metadata lacks format={FORMAT}"
-    sizes = parse_metadata(metadata, (FORMAT, VERSION), path.name, refusal, lambda told: json.loads(told["config"]))
+    sizes = parse_metadata(metadata, (FORMAT, VERSION), path.name, refusal, lambda told: read_object(told["config"]))
     # a damaged file would draw black pictures, and nothing else would say why
     check_numbers(weights, torch.float32, path.name)
+    _check_claims(sizes, max((side for tensor in weights.values() for side in tensor.shape), default=0))
     # In the dtype of the modules: with DynamicVRAM, ComfyUI's layers take a tensor as it comes.
     return {name: tensor.float() for name, tensor in weights.items()}, sizes
+
+
+def _check_claims(sizes: object, largest: int) -> None:
+    """Refuses sizes that no tensor of the file has: ComfyUI builds before anything is compared."""
+    if isinstance(sizes, int | float) and sizes > largest:
+        raise ValueError(f"it claims a size of {quoted(sizes)}, and its tensors have up to {largest:,}")
+    for part in sizes.values() if isinstance(sizes, dict) else sizes if isinstance(sizes, list) else ():
+        _check_claims(part, largest)
 
 
 # float32 everywhere, whatever the card prefers: it costs nothing at this size, and gives the same pictures everywhere.
@@ -134,7 +144,7 @@ def fill(module: torch.nn.Module, weights: dict[str, Tensor]) -> None:
         raise ValueError(str(error)) from error
     missing = [name for name in missing if not name.endswith(UNUSED)]
     if missing or unknown:
-        raise ValueError(f"missing {missing[:5]}, not known {unknown[:5]}")
+        raise ValueError(f"missing {quoted(missing[:5])}, not known {quoted(unknown[:5])}")
     for name, layer in module.named_modules():
         _check_shape(name, layer)
 
