@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
+from .files import regular
 from .quoting import shown
 from .va import VA_MAX, VA_MIN, Point
 
@@ -161,7 +162,7 @@ def read_own_emotions(path: Path) -> OwnEmotions:
         10 mistakes.
     """
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with regular(path).open(encoding="utf-8-sig") as file:
             text = file.read(LARGEST_FILE + 1)
     except UnicodeDecodeError:
         return OwnEmotions(problems=("it is not saved as UTF-8 text",))

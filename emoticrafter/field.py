@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .encoders import CLIP_WINDOW, EncoderFacts, room_numbers
 from .network import EmotionFeatures
 from .options import MOST
+from .quoting import quoted
 from .va import VA_MAX, VA_MIN, va_tensor
 
 LEVELS = 5
@@ -41,13 +42,13 @@ class FieldConfig:
     def __post_init__(self):
         least = {"feature_width": 1, "positions": 1, "added_tokens": 0}
         problems = [
-            f"{field.name} is {value!r}: expected a whole number from {least[field.name]} to {MOST:,}"
+            f"{field.name} is {quoted(value)}: expected a whole number from {least[field.name]} to {MOST:,}"
             for field in fields(self)
             if field.name in least
             and (type(value := getattr(self, field.name)) is not int or not least[field.name] <= value <= MOST)
         ]
-        if self.window not in (None, CLIP_WINDOW):
-            problems.append(f"window is {self.window!r}: expected {CLIP_WINDOW} or nothing (in one piece)")
+        if self.window is not None and (type(self.window) is not int or self.window != CLIP_WINDOW):
+            problems.append(f"window is {quoted(self.window)}: expected {CLIP_WINDOW} or nothing (in one piece)")
         if problems:
             raise ValueError("This field cannot be built: " + "; ".join(problems) + ".")
 

@@ -1,5 +1,6 @@
 """Writes files whole or not at all, and hashes them."""
 
+import errno
 import glob
 import hashlib
 import os
@@ -47,9 +48,20 @@ def remove_leftovers(path: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
+def regular(path: Path) -> Path:
+    """The path itself, unless it leads to a pipe or a device: reading one may never end.
+
+    Raises:
+        OSError: It does.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path
+
+
 def file_sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with regular(path).open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

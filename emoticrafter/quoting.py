@@ -12,14 +12,14 @@ MOST_ITEMS = 8
 
 
 def printable(text: str) -> str:
-    """Spells out, as Python's repr does, whatever could steer a terminal or cannot be written; line breaks stay.
+    """Spells out, as repr does, whatever could steer a terminal or cannot be written; line breaks and tabs stay.
 
     Half an emoji cannot be encoded, and logging it would end ComfyUI's queue. An escape character moves a terminal's
     cursor; a bidirectional override turns the rest of a line round.
     """
     if text.isprintable():
         return text
-    return "".join(mark if mark == "\n" or _is_printable(mark) else ascii(mark)[1:-1] for mark in text)
+    return "".join(mark if mark in "\n\t" or _is_printable(mark) else ascii(mark)[1:-1] for mark in text)
 
 
 def _is_printable(mark: str) -> bool:
@@ -29,7 +29,7 @@ def _is_printable(mark: str) -> bool:
 
 def is_showable(name: str) -> bool:
     """Whether a list can offer a name as it is: ComfyUI's menus take their items for HTML."""
-    return printable(name) == name and not set("<>\n") & set(name)
+    return printable(name) == name and not set("<>\n\t") & set(name)
 
 
 def shown(text: str, most: int = LONGEST_QUOTE) -> str:
@@ -37,7 +37,7 @@ def shown(text: str, most: int = LONGEST_QUOTE) -> str:
 
     "<" is spelled out, too: menus of ComfyUI's interface take their items for HTML.
     """
-    line = printable(text[:most]).replace("\n", r"\n").replace("<", r"\x3c")
+    line = printable(text[:most]).replace("\n", r"\n").replace("\t", r"\t").replace("<", r"\x3c")
     return line if len(text) <= most else f"{line}..."
 
 

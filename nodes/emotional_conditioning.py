@@ -18,6 +18,7 @@ from .networks import ManagedNetwork, encode, inject
 from .node import Node
 from .notices import warn_of_misreaders
 
+MOST_WORDS = 100
 MOST_SHOWN = 20  # protected words in a message
 
 log = logging.getLogger("emoticrafter")
@@ -94,6 +95,8 @@ def protected_directions(clip, text: str) -> Tensor | None:
     words = tuple(dict.fromkeys(read_words(text)))
     if not words:
         return None
+    if len(words) > MOST_WORDS:
+        raise ValueError(f"protected_words has {_counted(words)}: expected at most {MOST_WORDS}, as each is encoded.")
     if clip is None:
         raise ValueError(
             f"protected_words has {_counted(words)}, but nothing is connected to clip: connect the CLIP that encodes "

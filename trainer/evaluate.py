@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.core.command_line import key_from, status_of
+from trainer.core.command_line import key_from, say, say_error, status_of
 from trainer.core.device import DEVICE_HELP, find_device
 from trainer.core.rows import DataError, listed, refuse_options
 from trainer.core.settings import option, read_command
@@ -128,8 +128,8 @@ def evaluate(settings: EvaluateSettings) -> int:
     page = report.page(results, scores.images, measures.made_by, problems, settings.shown, settings.plain)
     report.write(settings.out, page, report.as_json(results, measures.made_by, problems))
     for note in results.notes:
-        print(f"note: {note}")
-    print(f"{report.markdown(results)}\n\n{settings.out / 'report.html'}: with intervals, tests and pictures")
+        say(f"note: {note}")
+    say(f"{report.markdown(results)}\n\n{settings.out / 'report.html'}: with intervals, tests and pictures")
     return 0
 
 
@@ -169,8 +169,7 @@ def reader_of(settings: EvaluateSettings, device):
 
 def _list_problems(problems: list[str]) -> None:
     count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
-    print(f"error: {count} with images:", file=sys.stderr)
-    print(listed(problems), file=sys.stderr)
+    say_error(f"{count} with images:\n{listed(problems)}")
 
 
 # ---- fitting a reader ------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emoticrafter.language.chat import ChatSettings
-from trainer.core.command_line import key_from, status_of
+from trainer.core.command_line import key_from, say, status_of
 from trainer.core.device import find_device
 from trainer.core.rows import LISTED, listed
 from trainer.core.settings import count, option, read_command, seed, told
@@ -75,7 +75,7 @@ def data_folder(settings: PrepareSettings) -> None:
 def say_skipped(skipped: list[str]) -> None:
     """Prints what was left out, the first of it in full."""
     if skipped:
-        print(f"{len(skipped)} problems, the rows are left out:\n{listed(skipped)}")
+        say(f"{len(skipped)} problems, the rows are left out:\n{listed(skipped)}")
 
 
 def summarise(table: PairTable, path: Path) -> None:
@@ -89,7 +89,7 @@ def summarise(table: PairTable, path: Path) -> None:
         spread = f"mean {column.mean():+.2f}, standard deviation {column.std():.2f}"
         print(f"  {name} {column.min():+.2f} to {column.max():+.2f}, {spread}")
     sources = ", ".join(f"{name} {number:,}" for name, number in Counter(table.source).most_common(8))
-    print(f"  sources: {sources}")
+    say(f"  sources: {sources}")
 
 
 def say_next(pairs: Path) -> None:
@@ -201,7 +201,7 @@ def _report(outcome: Outcome, out: Path, total: int) -> None:
     print(f"  this run: {read:,} tokens read, {written:,} written{cost}")
     _report_failures(outcome.failures)
     if outcome.stopped:
-        print(f"stopped early: {outcome.stopped}")
+        say(f"stopped early: {outcome.stopped}")
     elif not outcome.failures:
         print(f"next: python -m trainer.prepare review-export {out} --out {out.with_name('review.csv')}")
 
@@ -215,7 +215,7 @@ def _report_failures(failures: dict[str, str]) -> None:
         print(f"{len(failures)} failed; run the command again to ask for them again:")
     for why, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
         more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-        print(f"  {', '.join(names[:LISTED])}{more}: {why}")
+        say(f"  {', '.join(names[:LISTED])}{more}: {why}")
 
 
 # ---- verification by people ------------------------------------------------------------------------

@@ -17,13 +17,14 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..images import colours
-from ..quoting import shown
+from ..quoting import printable, shown
 
 INK, QUIET, FAINT = (28, 28, 32), (104, 104, 112), (214, 214, 220)
 LARGEST = 16_384
 """Pixels of a figure's side: browsers do not show more, and WebP cannot hold it."""
 LARGEST_AREA = 2**27
 """Pixels of a figure: as ComfyUI's images they are 1.6 GB."""
+LONGEST_TITLE = 4000
 TIMES = 4
 """Text and shapes are drawn this many times larger and scaled down, for even letters and smooth edges."""
 BASE = 1.35  # of the letters' size: where the baseline of a text is
@@ -196,7 +197,7 @@ def draw_grid(
         in_a_row: Pictures per row of a strip; 0: up to MOST_IN_A_ROW, in rows of about equal length.
 
     Raises:
-        ValueError: No picture, not as many pictures as points, or a figure that is too large.
+        ValueError: No picture, not as many pictures as points, a title that is too long, or a figure that is too large.
     """
     if not pictures:
         raise ValueError("There is no picture to lay out: images is empty.")
@@ -206,6 +207,9 @@ def draw_grid(
             "picture. Connect the points that these pictures were made with; for one batch, set the "
             "latent's batch_size to the number of points."
         )
+    if len(title) > LONGEST_TITLE:
+        raise ValueError(f"title has {len(title):,} characters: expected at most {LONGEST_TITLE:,}.")
+    title = printable(title)
     if missing := _missing(title):
         log.warning(
             "[EmotiCrafter] No font of this system has the letters %s of the title: they become empty boxes. Install "

@@ -16,6 +16,7 @@ import torch
 
 from ..command_line import CommandLine
 from ..files import file_sha256
+from ..quoting import shorten, shown
 from . import hub, load_network, read_metadata, save_network
 from .files import DTYPES, dtype_name, existing_file, target_file
 
@@ -44,7 +45,7 @@ def inspect(path: Path) -> None:
     print(f"{parameters / 1e6:,.2f} million parameters, {dtype_name(dtype)}")
     for name, value in asdict(network.config).items():
         print(f"  {name:16} {value}")
-    print(f"  {'text encoder':16} {encoder.family if encoder else 'not recorded'}")
+    print(f"  {'text encoder':16} {shown(encoder.family) if encoder else 'not recorded'}")
     print("training: " + (json.dumps(training, indent=2) if training else "not recorded"))
 
 
@@ -93,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             download(options.name, options.to, options.repository)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shorten(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         kept = " What has come is kept; run the same command again to go on."

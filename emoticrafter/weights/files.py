@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..files import write_atomically
+from ..files import regular, write_atomically
 from ..quoting import quoted, shown
 
 SUFFIXES = (".safetensors", ".pth")
@@ -93,7 +93,7 @@ def open_safetensors(path: Path) -> safe_open:
     """Opens a safetensors file, to read some of its tensors; errors as `read_safetensors`."""
     size = path.stat().st_size
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             header = int.from_bytes(file.read(8), "little")
         if LARGEST_HEADER < header <= size:
             raise OSError(f"a header of {header:,} bytes, at most {LARGEST_HEADER:,} are expected")

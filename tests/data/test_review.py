@@ -3,6 +3,8 @@
 import csv
 import io
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -208,3 +210,17 @@ def test_the_commands_from_pairs_to_verified_pairs(table, tmp_path, capsys):
     assert (tmp_path / "verified.disagreements.csv").exists()
     assert prepare.main(["review-import", str(pairs), str(pairs), "--out", str(out)]) == 1
     assert "no column 'check'" in capsys.readouterr().err
+
+
+def test_no_cell_becomes_a_formula_wherever_a_spreadsheet_cuts(tmp_path):
+    path = tmp_path / "sheet.csv"
+    for text in ("=1", "a;=1", "a\t=1", "a\n=1", "a;  =1", "a;+1", "a;@A1", "a;＝1", 'a";=1', "a\r\n=1", "a,b;\t=1"):
+        table = replace(make_table(1), neutral=[text], id=[text.replace("\r", "")])
+        path.unlink(missing_ok=True)
+        export_sheet(table, path)
+        for separator in ";\t":
+            cells = re.split(f"[{separator}\r\n]", path.read_text("utf-8-sig"))
+            assert not set("=+@＝") & {cell.strip('" ')[:1] for cell in cells}, (text, separator)
+        votes = list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"), newline="")))
+        [verdict] = read_votes(table, [fill(votes, tmp_path / "anna.csv", ["yes"])])
+        assert verdict.passes

@@ -162,3 +162,23 @@ def test_the_words_of_a_point_are_an_embedding_of_sdxl(tmp_path):
     clip_l, clip_g = baseline(2.0, -3.0)
     kept = load_file(path)
     assert torch.equal(kept["clip_l"], clip_l[0]) and torch.equal(kept["clip_g"], clip_g[0])
+
+
+def test_a_config_of_other_types_is_refused(tmp_path):
+    path, encoder = tmp_path / "network.safetensors", {"tokens": 1, "width": 8, "hidden": 8}
+    odd = (
+        ("cross-attention", {"layers": [], "text_width": 8}, "its layers is []"),
+        ("cross-attention", {"layers": {"keys": 8}, "text_width": 8}, "its layers is a dict of 1"),
+        ("cross-attention", {"layers": {"a.b": {}}, "text_width": 8}, "sizes are whole numbers"),
+        ("textual-inversion", {"text_widths": [8]}, "expected two widths"),
+        ("textual-inversion", {"text_widths": 8}, "expected two widths"),
+        ("textual-inversion", {"text_widths": [8, 8], "template": {}}, "its template is a dict of 0"),
+        ("time-embedding", {"time_width": True}, "sizes are whole numbers"),
+        ("time-embedding", {"time_width": "\ud800"}, "sizes are whole numbers"),
+    )
+    for method, config, message in odd:
+        save_baseline(make(method), path)
+        damaged(path, config=json.dumps({"encoder": encoder, **config}))
+        with pytest.raises(ValueError) as error:
+            load_baseline(path)
+        assert message in str(error.value) and str(error.value).isprintable()

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -220,3 +221,26 @@ def test_a_damaged_file_is_told_from_another_kind(tmp_path, name):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no file .*none\.safetensors"):
         load_emotion_reader(tmp_path / "none.safetensors")
+
+
+def test_what_a_reader_says_of_itself_is_compared_before_it_is_built(tmp_path, reader):
+    path, started = tmp_path / "a.safetensors", time.process_time()
+    for channels, message in (
+        ([16] * 20_000, "says that it has 20,000 levels"),
+        ([1 << 40], "channels are"),
+        ([16.0], "channels are"),
+        ({}, "channels are a dict of 0"),
+        ("\ud800\x1b", "channels are"),
+        ([True], "channels are"),
+    ):
+        write_reader(path, reader, channels=channels)
+        with pytest.raises(ValueError, match=rf"a\.safetensors is not a reader of the miniature: .*{message}"):
+            load_emotion_reader(path)
+    assert time.process_time() - started < 2
+
+
+def test_a_reader_with_another_number_of_outputs_is_refused(tmp_path):
+    for outputs in (1, 3):
+        path = write_reader(tmp_path / "a.safetensors", Reader((16, 16), outputs), channels=[16, 16])
+        with pytest.raises(ValueError, match=rf"a\.safetensors has {outputs} outputs: expected 2, valence and arousal"):
+            load_emotion_reader(path)

@@ -1,6 +1,7 @@
 """Which files of answers, and which answers in them, count."""
 
 import json
+import os
 import re
 
 import pytest
@@ -154,3 +155,14 @@ def test_what_cannot_be_read_at_all_is_refused(study_key, tmp_path):
         read_answers(tmp_path, study_key)
     with pytest.raises(DataError, match="--failed-checks must be 0 or more, got -1"):
         read_answers(tmp_path, study_key, -1)
+
+
+def test_what_is_not_a_regular_file_is_left_out_at_once(study_key, tmp_path):
+    put(tmp_path, good=content(study_key, 1))
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "device.json").symlink_to("/dev/zero")
+    (tmp_path / "\x1b[2J<b>.json").write_text("{}")
+    answers = read_answers(tmp_path, study_key)
+    assert kept(answers) == ["good.json"] and len(answers.notes) == 3
+    assert all(note.isprintable() and "<" not in note for note in answers.notes)
+    assert sum("not a regular file" in note for note in answers.notes) == 2

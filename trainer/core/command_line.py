@@ -9,8 +9,9 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 
-from emoticrafter.quoting import shown
+from emoticrafter.quoting import printable, shorten, shown
 
+LONGEST_ERROR = 20_000
 INTERRUPTED = 130
 """The status of a command that was interrupted, as shells have it: 128 + SIGINT."""
 
@@ -24,12 +25,12 @@ class Terminated(KeyboardInterrupt):
 
 
 def say(text: str) -> None:
-    """Prints at once, also into a pipe."""
-    print(text, flush=True)
+    """Prints at once, also into a pipe; what a file says cannot steer the terminal."""
+    print(printable(text), flush=True)
 
 
 def say_error(text: str) -> None:
-    print(f"error: {text}", file=sys.stderr)
+    print(f"error: {shorten(text, LONGEST_ERROR)}", file=sys.stderr)
 
 
 def key_from(variable: str | None) -> str:
@@ -63,7 +64,7 @@ def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Ex
     except ImportError as error:
         print(f"error: {reason(error)}. Install what it needs: pip install -e '.[{extras}]'", file=sys.stderr)
     except (ValueError, OSError, TrainingError, *mistakes) as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_error(str(error))
     except KeyboardInterrupt as error:
         print(f"\n{str(error) or 'interrupted; run the same command again to go on'}", file=sys.stderr)
         return INTERRUPTED

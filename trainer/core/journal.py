@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from emoticrafter.files import regular
+
 
 class Journal:
     """An open journal; see `opened`."""
@@ -30,7 +32,7 @@ def opened(path: Path) -> Iterator[Journal]:
     Raises:
         OSError: The folder cannot be written.
     """
-    with path.open("ab") as stream:
+    with regular(path).open("ab") as stream:
         if stream.tell() and not path.read_bytes().endswith(b"\n"):
             stream.write(b"\n")
             stream.flush()
@@ -39,7 +41,7 @@ def opened(path: Path) -> Iterator[Journal]:
 
 def lines(path: Path) -> Iterator[dict]:
     """The objects of a journal in order; lines that a kill or the disk damaged are left out."""
-    for line in path.read_bytes().split(b"\n"):
+    for line in regular(path).read_bytes().split(b"\n"):
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emoticrafter.files import write_text
+from emoticrafter.quoting import printable
 
 BEGIN, END = "<!-- {name}: begin -->", "<!-- {name}: end -->"
 
@@ -13,12 +14,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None 
 
     Args:
         head: The columns' names.
-        rows: Cells, a row each; "|" in them is escaped.
+        rows: Cells, a row each; names in them cannot be markup.
         align: "l" or "r" for each column; by default the first is left and the others are right.
         padded: Whether cells are filled up with blanks, so that columns stand below each other in a terminal.
     """
     align = align or "l" + "r" * (len(head) - 1)
-    lines = [[cell.replace("|", r"\|") for cell in line] for line in (head, *rows)]
+    lines = [[_plain(cell) for cell in line] for line in (head, *rows)]
     widths = [max(4, *map(len, column)) if padded else 0 for column in zip(*lines, strict=True)]
     rules = [
         "-" * max(3, width - (side == "r")) + ":" * (side == "r") for side, width in zip(align, widths, strict=True)
@@ -29,6 +30,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None 
         return " | ".join(cell.ljust(width) if side == "l" else cell.rjust(width) for cell, side, width in sides)
 
     return "\n".join(f"| {filled(line)} |" for line in (lines[0], rules, *lines[1:]))
+
+
+def _plain(cell: str) -> str:
+    """A cell on one line, without HTML and links."""
+    line = printable(" ".join(cell.split()))
+    return line.replace("|", r"\|").replace("<", "&lt;").replace("](", r"]\(")
 
 
 def put_between_marks(path: Path, text: str, name: str, title: str = "") -> None:

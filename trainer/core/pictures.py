@@ -14,11 +14,13 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from emoticrafter.files import file_sha256
+from emoticrafter.files import file_sha256, regular
 from trainer.core.rows import DataError
 
 AHEAD = 2  # chunks decoded while another is in use; memory never holds more
 THREADS = 4
+LARGEST = 100_000_000
+"""Pixels: a small file may claim as many as it likes."""
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 Pixels = np.ndarray
@@ -167,10 +169,12 @@ def decode(source: Path | bytes, at_least: int | None = None) -> Pixels:
     """
     name = "the picture" if isinstance(source, bytes) else source
     try:
-        data = source if isinstance(source, bytes) else source.read_bytes()
+        data = source if isinstance(source, bytes) else regular(source).read_bytes()
         with Pillow.open(io.BytesIO(data)) as image:
             if at_least:
                 image.draft(None, (at_least, at_least))
+            if image.width * image.height > LARGEST:
+                raise ValueError(f"{image.width:,} x {image.height:,} pixels, expected at most {LARGEST:,}")
             image = ImageOps.exif_transpose(_eight_bits(image))
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
                 image = image.convert("RGBA")

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from emoticrafter.files import write_atomically
+from emoticrafter.files import regular, write_atomically
 from emoticrafter.quoting import printable
 from emoticrafter.typed import read_number
 
@@ -120,7 +120,7 @@ def read_text(path: Path) -> str:
         DataError: no such file, another kind of file, or bytes that are not UTF-8 (with their offset and line).
     """
     try:
-        data = Path(path).read_bytes()
+        data = regular(Path(path)).read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     for beginning, what in OTHER_KINDS.items():

@@ -17,6 +17,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,9 @@ from trainer.data.pairs import PairTable
 
 COLUMNS = ("id", "check", "neutral", "emotional", "valence", "arousal", "image", "vote", "comment")
 VOTES = {"yes": True, "y": True, "1": True, "no": False, "n": False, "0": False}
-# A spreadsheet takes a cell that begins so for a formula, some also with the fullwidth forms of = + - @.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# A spreadsheet takes a cell that begins so for a formula, some also with the fullwidth forms of = + - @. Where it cuts
+# at semicolons or tabs instead of commas, a cell begins behind each, and behind line breaks.
+FORMULA = re.compile("(?:^|[;\t\r\n])[ \u00a0\u3000]*(?=[=+@\t\r\uff1d\uff0b\uff0d\uff20-])")
 
 
 @dataclass
@@ -64,7 +66,8 @@ class Verdict:
 
 
 def _guarded(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
+    """The text with an apostrophe before whatever a spreadsheet could take for a formula."""
+    return FORMULA.sub(lambda begin: f"{begin[0]}'", text)
 
 
 def _check(table: PairTable, index: int) -> str:
@@ -88,7 +91,7 @@ def export_sheet(table: PairTable, path: Path, images: dict[str, str] | None = N
     if path.exists():
         raise DataError(f"{path} exists, and there may be votes in it. Move it away, or choose another --out.")
     with replacing(path, encoding="utf-8-sig") as stream:
-        sheet = csv.writer(stream)
+        sheet = csv.writer(stream, quoting=csv.QUOTE_ALL)
         sheet.writerow(COLUMNS)
         for index, row in enumerate(table.rows()):
             texts = [_guarded(row["neutral"]), _guarded(row["emotional"])]
@@ -123,7 +126,11 @@ def read_votes(table: PairTable, sheets: Sequence[Path]) -> list[Verdict]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"the sheets' file names are the annotators' names, and {twice} comes more than once.")
     verdicts = [Verdict(index, {}, {}) for index in range(len(table))]
-    by_check = {(_check(table, index), table.id[index]): verdicts[index] for index in range(len(table))}
+    by_check = {
+        (_check(table, index), name): verdicts[index]
+        for index in range(len(table))
+        for name in (_guarded(table.id[index]), table.id[index])
+    }
     for name, sheet in zip(names, sheets, strict=True):
         _read_sheet(Path(sheet), name, by_check)
     return verdicts
@@ -152,11 +159,8 @@ def _find(
     row: Row, cell: dict[str, str], by_check: dict[tuple[str, str], Verdict], ids: set[str], problems: Problems
 ) -> Verdict | None:
     name, check = cell["id"], cell["check"]
-    # The quote may be the id's own, or the one that the export put there.
-    if (check, name) not in by_check and name[:1] == "'" and name[1:].startswith(FORMULA):
-        name = name[1:]
     verdict = by_check.get((check, name))
-    if verdict is None and (name in ids or cell["id"] in ids):
+    if verdict is None and name in ids:
         problems.add(row, f"the pair {name!r} is not the one that was shown: it has changed since the export")
     elif verdict is None:
         problems.add(row, f"no pair has the id {name!r} and the check {check!r}")
@@ -198,7 +202,7 @@ def write_disagreements(table: PairTable, verdicts: list[Verdict], path: Path) -
     """Writes the pairs on which annotators differ, with everybody's vote and comment, as a CSV to talk over."""
     annotators = sorted({name for verdict in verdicts for name in verdict.votes})
     with replacing(path, encoding="utf-8-sig") as stream:
-        sheet = csv.writer(stream)
+        sheet = csv.writer(stream, quoting=csv.QUOTE_ALL)
         header = ["id", "neutral", "emotional", "valence", "arousal", "yes", "no", "decision"]
         sheet.writerow([*header, *map(_guarded, annotators), "comments"])
         rows = list(table.rows())

@@ -20,6 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from emoticrafter.files import regular
 from emoticrafter.language.answers import json_object, one_line, without_thoughts
 from emoticrafter.language.asking import TOKENS, ask_until_fits, count_tokens
 from emoticrafter.language.chat import AnswerError, ChatSettings, FatalError, Server, ServerError, StoppedError
@@ -173,7 +174,7 @@ def finished_ids(path: Path) -> set[str]:
     """
     if not path.exists():
         return set()
-    *lines, last = path.read_bytes().split(b"\n")
+    *lines, last = regular(path).read_bytes().split(b"\n")
     done = {_line_id(path, number, line) for number, line in enumerate(lines, start=1)}
     if not last:
         return done

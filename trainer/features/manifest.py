@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from emoticrafter.files import write_text
+from emoticrafter.files import regular, write_text
+from emoticrafter.quoting import quoted, shown
 from trainer.features.tokenizer import TOKENS
 
 DTYPES = ("float16", "bfloat16")
@@ -54,15 +55,16 @@ def read_manifest(folder: Path) -> dict:
     """
     path = folder / "manifest.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise damaged(path, str(error)) from error
+        manifest = json.loads(regular(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, shown(str(error))) from error
     if not isinstance(manifest, dict):
-        raise damaged(path, f"expected an object, got {str(manifest)[:20]}")
+        raise damaged(path, f"expected an object, got {quoted(manifest)}")
     if {key: manifest.get(key) for key in FORMAT} != FORMAT:
+        got = f"{quoted(manifest.get('format'))} version {quoted(manifest.get('version'))}"
         raise ValueError(
-            f"{path} is not a manifest of {FORMAT['format']} version {FORMAT['version']}: got "
-            f"{manifest.get('format')} version {manifest.get('version')}. Delete {folder} and make them anew."
+            f"{path} is not a manifest of {FORMAT['format']} version {FORMAT['version']}: got {got}. Delete {folder} "
+            "and make them anew."
         )
     if wrong := _wrong_in(manifest):
         raise damaged(path, wrong)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from emoticrafter.files import write_text
+from emoticrafter.files import regular, write_text
 from emoticrafter.fit.density import fit_density
 from emoticrafter.fit.loss import effective_size, pair_weights
 from emoticrafter.weights import read_metadata
@@ -75,8 +75,8 @@ def _read_json(path: Path, needed: dict) -> dict:
     writes = "python -m trainer.train with --resume writes it anew"
     again = "delete it to see the rest" if needed is MAPS else writes
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        found = json.loads(regular(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise TrainingError(f"{path} is damaged ({error}): {again}.") from error
     for keys, kind in needed.items():
         value = found

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trainer.core.command_line import status_of
+from trainer.core.command_line import say, status_of
 from trainer.core.rows import read_text, replacing
 from trainer.core.settings import option, read_commands
 from trainer.study.key import load_key
@@ -37,7 +37,7 @@ class Make:
         text = read_text(self.consent_file) if self.consent_file else None
         key = make_study(self.manifest, self.out, replace(self.settings, consent=text))
         page, methods = self.out / "page" / "index.html", ", ".join(key.methods)
-        print(f"{page}: {len(key.pictures)} pictures of {len(key.methods)} methods ({methods})")
+        say(f"{page}: {len(key.pictures)} pictures of {len(key.methods)} methods ({methods})")
         plans, tasks = key.participants, max(map(len, key.participants))
         print(f"  {len(plans)} plans of {tasks} tasks, about {minutes(plans)} minutes each")
         print(f"  try it: open {page} in a browser; participant 7's link ends in index.html?p=7")
@@ -62,7 +62,7 @@ class Analyse:
 
         study = load_key(self.key)
         found = analyse(read_answers(self.answers, study, self.failed_checks), study, self.seed)
-        print(as_text(found))
+        say(as_text(found))
         if self.numbers:
             with replacing(self.numbers) as stream:
                 json.dump(found, stream, ensure_ascii=False, indent=1, allow_nan=False)

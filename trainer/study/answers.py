@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emoticrafter.files import regular
+from emoticrafter.quoting import shown
 from trainer.core.rows import DataError, read_text
 from trainer.study.key import Key, Task
 
 FORMAT, VERSION = "emoticrafter-study-answers", 1
+LONGEST_REASON = 300
 LARGEST_FILE = 5_000_000  # bytes; real answers are some thousands
 HASTY = 1000  # milliseconds per task, in the median: nobody looks at pictures so fast
 FIELDS = {"participant": int, "drawn": bool, "session": str, "answers": list, "checksum": str}
@@ -95,11 +98,11 @@ def read_file(path: Path, key: Key) -> Participant:
         raise ValueError(f"participant {number} is not one of 1 to {len(key.participants)}: the file was changed")
     if content.pop("checksum") != checksum(content):
         raise ValueError("the checksum does not match: the file was changed or damaged after it was saved")
-    return _participant(path.name, content, key.participants[number - 1])
+    return _participant(shown(path.name), content, key.participants[number - 1])
 
 
 def _content(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > LARGEST_FILE:
+    if regular(path).stat().st_size > LARGEST_FILE:
         raise ValueError(f"{path.stat().st_size / 1e6:.0f} MB are too many for answers")
     try:
         content = json.loads(read_text(path))
@@ -202,12 +205,12 @@ def read_answers(folder: Path, key: Key, failed_checks: int = 1) -> Answers:
         if path.name.startswith(".") or path.is_dir():
             continue
         if path.suffix.lower() not in (".json", ".txt"):
-            notes.append(f"{path.name}: left out: not a .json file")
+            notes.append(f"{shown(path.name)}: left out: not a .json file")
             continue
         try:
             people.append(read_file(path, key))
         except (ValueError, OSError, RecursionError) as error:
-            notes.append(f"{path.name}: left out: {error}")
+            notes.append(f"{shown(path.name)}: left out: {shown(str(error), LONGEST_REASON)}")
     if not people and not notes:
         raise DataError(f"{folder}: the folder is empty. Put the participants' .json files there.")
     people = _one_each(people, notes)
