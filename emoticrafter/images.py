@@ -4,11 +4,16 @@ from torch import Tensor
 
 
 def colours(images: Tensor) -> Tensor:
-    """Converts images [B, H, W, C] with C = 1 (grey), 3 or 4 (the fourth is dropped) to [B, H, W, 3].
+    """Converts images [B, H, W, C] to [B, H, W, 3], laid on white where they are transparent.
+
+    C is 1 (grey), 2 (grey and alpha), 3 or 4 (colour and alpha).
 
     Raises:
         ValueError: Another shape, or an empty batch.
     """
-    if images.ndim != 4 or images.shape[-1] not in (1, 3, 4) or not images.numel():
+    if images.ndim != 4 or images.shape[-1] not in (1, 2, 3, 4) or not images.numel():
         raise ValueError(f"images have the shape {tuple(images.shape)}: expected [number, height, width, 3].")
-    return images[..., :3].expand(-1, -1, -1, 3)
+    if images.shape[-1] % 2 == 0:
+        colour, alpha = images[..., :-1], images[..., -1:]
+        images = colour * alpha + (1 - alpha)
+    return images.expand(-1, -1, -1, 3)

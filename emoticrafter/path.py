@@ -87,14 +87,14 @@ def read_keyframes(text: str, frames: int, emotions: Iterable[NamedEmotion], clo
 
 def _lines(text: str) -> list[tuple[int, str]]:
     """(number, text) of each keyframe's line: a line may hold several, "0 calm; 12 sad"."""
-    found: list[tuple[int, str]] = []
+    found: list[tuple[int, list[str]]] = []
     for number, line in enumerate(text.splitlines(), 1):
         for part in filter(None, (part.strip(TRAILING) for part in NEXT.split(line))):
             if LINE.fullmatch(part) or not (found and found[-1][0] == number):
-                found.append((number, part))
+                found.append((number, [part]))
             else:  # the second number of a point, as in "12 -1,5; 2"
-                found[-1] = (number, f"{found[-1][1]}; {part}")
-    return found
+                found[-1][1].append(part)
+    return [(number, "; ".join(parts)) for number, parts in found]
 
 
 def _read_line(line: str, frames: int, known: Mapping[str, Point], closed: bool) -> tuple[str, Keyframe]:

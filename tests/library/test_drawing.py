@@ -275,7 +275,7 @@ def test_bad_pictures_are_refused():
         draw_grid(colours(1), *grid(), columns=5)
     with pytest.raises(ValueError, match="images is empty"):
         draw_grid([], [], [])
-    for shape in ((0, 8, 8, 3), (8, 8, 3), (1, 8, 8, 2), (1, 0, 8, 3)):
+    for shape in ((0, 8, 8, 3), (8, 8, 3), (1, 8, 8, 5), (1, 0, 8, 3)):
         with pytest.raises(ValueError, match=re.escape(str(shape))):
             to_pictures(torch.zeros(shape))
 

@@ -2,8 +2,10 @@
 
 import base64
 import io
+import logging
 import os
 import unicodedata
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +17,17 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from emoticrafter.files import file_sha256, regular
+from emoticrafter.quoting import shown
 from trainer.core.rows import DataError
 
 AHEAD = 2  # chunks decoded while another is in use; memory never holds more
 THREADS = 4
 LARGEST = 100_000_000
 """Pixels: a small file may claim as many as it likes."""
+LONGEST_PATH = 300  # characters in a message
+
+warnings.filterwarnings("ignore", module="PIL")  # `decode` compares sizes, and says what is wrong with a file
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 Pixels = np.ndarray
@@ -157,7 +164,9 @@ def _hash(path: Path) -> str | PictureError:
 
 
 def decode(source: Path | bytes, at_least: int | None = None) -> Pixels:
-    """Decodes an image: upright, transparency on white, 16 bits of grey as 8, the first frame of an animation.
+    """Decodes an image: upright, transparency on white, 16 bits as 8, the first frame of an animation.
+
+    Every picture is decoded here, whether a model reads it, a person sees it, or a language model is sent it.
 
     Args:
         source: A file, or what is in it.
@@ -167,29 +176,42 @@ def decode(source: Path | bytes, at_least: int | None = None) -> Pixels:
     Raises:
         PictureError: It cannot be read as an image.
     """
-    name = "the picture" if isinstance(source, bytes) else source
+    name = "the picture" if isinstance(source, bytes) else shown(str(source), LONGEST_PATH)
     try:
         data = source if isinstance(source, bytes) else regular(source).read_bytes()
         with Pillow.open(io.BytesIO(data)) as image:
-            if at_least:
-                image.draft(None, (at_least, at_least))
-            if image.width * image.height > LARGEST:
-                raise ValueError(f"{image.width:,} x {image.height:,} pixels, expected at most {LARGEST:,}")
-            image = ImageOps.exif_transpose(_eight_bits(image))
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
-            return np.array(image.convert("RGB"))
+            return _pixels(image, at_least)
     except Pillow.UnidentifiedImageError as error:  # whose text names the buffer
         raise PictureError(f"{name} cannot be read as an image (unknown format)") from error
-    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
-        raise PictureError(f"{name} cannot be read as an image ({error})") from error
+    except Exception as error:  # Pillow raises errors of many kinds for damaged files
+        why = shown(str(error) or type(error).__name__)
+        raise PictureError(f"{name} cannot be read as an image ({why})") from error
 
 
-def _eight_bits(image: Pillow.Image) -> Pillow.Image:
-    """Grey with 16 bits as grey with 8: Pillow's own conversion makes everything above 255 white."""
-    if image.mode.startswith("I;16"):
-        return Pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+def _pixels(image: Pillow.Image, at_least: int | None) -> Pixels:
+    if at_least:
+        image.draft(None, (at_least, at_least))
+    if image.width * image.height > LARGEST:
+        raise ValueError(f"{image.width:,} x {image.height:,} pixels, expected at most {LARGEST:,}")
+    has_range = image.format == "PPM"  # the one format whose 16 bits come in a mode of 32
+    image = _eight_bits(ImageOps.exif_transpose(image), has_range)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
+        image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
+    return np.array(image.convert("RGB"))
+
+
+def _eight_bits(image: Pillow.Image, has_range: bool) -> Pillow.Image:
+    """Sixteen bits as eight: Pillow's own conversion of grey makes everything above 255 white."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and has_range):
+        values = np.asarray(image)
+        clear = image.info.get("transparency")  # the grey that counts as transparent
+        image = Pillow.fromarray((values >> 8).astype(np.uint8))
+        if clear is not None:
+            image.putalpha(Pillow.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    clear = image.info.get("transparency")
+    if isinstance(clear, tuple) and max(clear) > 255:  # of a PNG with 16 bits, which Pillow reads as 8
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
     if image.mode in ("I", "F"):
         raise ValueError(f"mode {image.mode} has no fixed range; expected 8 or 16 bits per channel")
     return image

@@ -1,6 +1,5 @@
 """Draws through a running ComfyUI server, with a workflow exported in the API format (see workflow.py)."""
 
-import io
 import json
 import time
 import urllib.error
@@ -11,6 +10,7 @@ from urllib.parse import urlencode, urlsplit
 from PIL import Image as Pillow
 
 from emoticrafter.web import proxies
+from trainer.core.pictures import decode
 from trainer.core.rows import DataError
 from trainer.painters.plan import Task
 from trainer.painters.settings import ComfyuiSettings
@@ -43,8 +43,7 @@ class ComfyuiPainter:
         queued = json.loads(self._ask("/prompt", body))
         image = self._wait(queued["prompt_id"])
         where = {name: image.get(name, "") for name in ("filename", "subfolder", "type")}
-        found = Pillow.open(io.BytesIO(self._ask("/view?" + urlencode(where))))
-        return found.convert("RGB")
+        return Pillow.fromarray(decode(self._ask("/view?" + urlencode(where))))
 
     def _wait(self, prompt_id: str) -> dict:
         """The first image that a prompt saved; a preview, if it saved none."""
