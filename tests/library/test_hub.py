@@ -2,15 +2,20 @@
 
 import hashlib
 import json
+import os
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
-from emoticrafter.weights import hub
+from emoticrafter import web
+from emoticrafter.weights import hub, unfinished
 from emoticrafter.weights.__main__ import main
 
 REPOSITORY = "someone/emotions"
@@ -65,6 +70,8 @@ class FakeHub:
         return request.send_error(*fault) if fault else self.send(request, 200, self.listing)
 
     def send_file(self, request, fault) -> None:
+        if callable(fault):
+            return fault(request)
         if isinstance(fault, int):
             return request.send_error(fault)
         if fault == "redirect":
@@ -102,7 +109,7 @@ def fake(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setattr(hub, "BLOCK", BLOCK)
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between huggingface_hub's tries
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between tries
     yield fake
     fake.over.set()
     server.shutdown()
@@ -218,11 +225,117 @@ def test_what_is_not_there_is_asked_for_once_and_told_in_one_line(fake, tmp_path
     assert told.strip().isprintable()
 
 
-def test_a_full_disk_is_told_at_once(fake, tmp_path):
-    (tmp_path / f"{FILE.path}.part").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left on device"):
-        fetch(tmp_path)
+def test_a_full_disk_is_told_at_once(fake, tmp_path, monkeypatch):
+    with Path("/dev/full").open("r+b", buffering=0) as full:
+        monkeypatch.setattr(hub, "held", lambda part: full)
+        with pytest.raises(OSError, match=r"stopped at 0 of 102,400 bytes: .*No space left on device"):
+            fetch(tmp_path)
     assert len(fake.ranges) == 1
+
+
+def test_an_unfinished_file_that_is_another_ones_is_left_alone(fake, tmp_path):
+    part, other = tmp_path / f"{FILE.path}.part", tmp_path / "other.bin"
+    for make in (lambda: part.symlink_to(other), lambda: part.hardlink_to(other), lambda: os.mkfifo(part)):
+        other.write_bytes(BODY[:1000])
+        make()
+        fetch(tmp_path)
+        assert other.read_bytes() == BODY[:1000] and (tmp_path / FILE.path).read_bytes() == BODY
+        assert not (tmp_path / FILE.path).is_symlink()
+        (tmp_path / FILE.path).unlink()
+    part.symlink_to(tmp_path / "nowhere")
+    fetch(tmp_path)
+    assert not (tmp_path / "nowhere").exists()
+    for folder in (part, tmp_path / FILE.path):
+        (tmp_path / FILE.path).unlink(missing_ok=True)
+        folder.mkdir()
+        with pytest.raises(OSError, match="is a folder"):
+            fetch(tmp_path)
+        folder.rmdir()
+
+
+def test_two_downloads_of_one_file_do_not_mix(fake, tmp_path, monkeypatch):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: fetch(tmp_path), range(8)))
+    assert complete(tmp_path)
+    (tmp_path / FILE.path).unlink()
+    monkeypatch.setattr(unfinished, "WAIT_S", 0.1)
+    with unfinished.held(tmp_path / f"{FILE.path}.part"), pytest.raises(OSError, match="Another download is writing"):
+        fetch(tmp_path)
+    fetch(tmp_path)
+    assert complete(tmp_path)
+
+
+def test_without_a_checksum_nothing_old_is_used_and_all_comes_in_one_piece(fake, tmp_path):
+    unchecked = FILE._replace(sha256=None)
+    (tmp_path / f"{FILE.path}.part").write_bytes(b"old" * 1000)
+    (tmp_path / FILE.path).write_bytes(bytes(len(BODY)))
+    fetch(tmp_path, unchecked)
+    assert complete(tmp_path) and fake.ranges == [None]
+    for body in (BODY[:-1], BODY + b"?"):
+        fake.body = body
+        with pytest.raises(OSError, match="the hub sent"):
+            fetch(tmp_path, unchecked)
+        assert (tmp_path / FILE.path).read_bytes() == BODY
+    for size, why in ((0, "nothing to download"), (10**9, "names no checksum")):
+        with pytest.raises(ValueError, match=why):
+            fetch(tmp_path, unchecked._replace(size=size))
+
+
+def test_another_part_than_was_asked_for_is_refused(fake, tmp_path):
+    answers = [
+        (206, BODY[:BLOCK], {"Content-Range": f"bytes 1-{BLOCK}/{len(BODY)}"}),
+        (206, BODY[:BLOCK], {"Content-Range": f"bytes 0-{BLOCK - 1}/{len(BODY) + 1}"}),
+        (206, BODY[:BLOCK], {"Content-Range": "\x1b[2J"}),
+        (206, BODY[:BLOCK], {"Content-Encoding": "gzip"}),
+        (200, BODY[:BLOCK], {}),
+        (206, BODY[: BLOCK - 1], {}),
+        (204, b"", {}),
+    ]
+    for status, body, headers in answers:
+        fake.faults = [lambda request, a=(status, body), h=headers: fake.send(request, *a, **h)]
+        with pytest.raises(OSError, match=r"the hub sent|HTTP 204") as error:
+            fetch(tmp_path)
+        assert str(error.value).isprintable()
+        assert (tmp_path / f"{FILE.path}.part").read_bytes() == b""
+
+
+def test_a_file_that_changes_meanwhile_is_not_mixed(fake, tmp_path):
+    def change(request):
+        fake.body = BODY[::-1]
+        fake.send_file(request, None)
+
+    fake.faults = [None, change]
+    with pytest.raises(ValueError, match="arrived damaged"):
+        fetch(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_redirects_that_lead_nowhere_are_told(fake, tmp_path):
+    for location in ("http://[::1", "ftp://host/x", "file:///etc/passwd", "", "/someone/emotions/resolve/main/x"):
+        fake.faults = [lambda request, to=location: fake.send(request, 302, b"", Location=to)] * 20
+        with pytest.raises(OSError, match="the hub redirects") as error:
+            fetch(tmp_path)
+        assert len(str(error.value)) < 600
+
+
+def test_from_https_to_http_goes_only_what_a_checksum_guards(fake, monkeypatch, tmp_path):
+    class Asked:
+        def __init__(self, url, *_):
+            self.url = url
+
+        def send(self, seconds):
+            headers = Message()
+            headers["Location"] = "http://host/x"
+            return web.Reply(302 if self.url.startswith("https") else 206, headers, BODY[:10], True)
+
+    monkeypatch.setattr(hub, "Request", Asked)
+    file = hub.HubFile("a.pth", 10, hashlib.sha256(BODY[:10]).hexdigest())
+    assert hub.download("a/b", file, tmp_path, "https://host").read_bytes() == BODY[:10]
+    told = "redirects from https to http"
+    with pytest.raises(OSError, match=told):
+        hub.list_files("a/b", "https://host")
+    with pytest.raises(OSError, match=told):
+        hub.download("a/b", file._replace(sha256=None), tmp_path, "https://host")
 
 
 def test_a_hub_that_cannot_be_reached_is_named(fake, tmp_path, monkeypatch):
@@ -240,6 +353,10 @@ def test_an_answer_that_is_not_a_listing_is_refused(fake):
         {"lfs": "x"},
         {"lfs": {"oid": "\x1b[2J", "size": 1, "pointerSize": 1}},
         {"path": "\x1b[2J.pth"},
+        {"path": "\ud800.pth"},
+        {"path": 3},
+        {"size": True},
+        {"lfs": {"oid": 3}},
     ]
     answers = [b"<html>welcome</html>", b'{"error": "nothing"}', b"[1]", b"[null]", b'[{"type": "file"}]']
     answers += [b"[" * 100_000, b"", b"\xff\xfe", *(json.dumps([entry | one]).encode() for one in odd)]
@@ -265,7 +382,7 @@ def test_a_file_larger_than_the_disk_is_not_begun(fake, tmp_path):
 def test_a_file_stays_inside_the_folder(fake, tmp_path):
     for path in ("../x.pth", "a/../../x.pth", "/etc/x.pth"):
         folder = tmp_path / "deep" / "models"
-        with suppress(OSError):  # huggingface_hub does not ask for every such path
+        with suppress(OSError):  # the fake hub does not know such a path
             assert fetch(folder, FILE._replace(path=path)).parent == folder
         assert [p.name for p in tmp_path.iterdir()] == ["deep"]
 
@@ -283,10 +400,20 @@ def test_the_address_is_hugging_face_or_another_web_address_without_a_login(monk
     assert hub.endpoint() == "https://huggingface.co"
     monkeypatch.setenv("HF_ENDPOINT", " https://mirror.example/hub/ ")
     assert hub.endpoint() == "https://mirror.example/hub"
-    for address in ("file:///etc", "ftp://127.0.0.1", "huggingface.co", "https://:80"):
+    for address in (
+        "file:///etc",
+        "ftp://127.0.0.1",
+        "huggingface.co",
+        "https://:80",
+        "https://[::1",
+        "https://host:99999",
+    ):
         monkeypatch.setenv("HF_ENDPOINT", address)
-        with pytest.raises(ValueError, match=f"HF_ENDPOINT is '{address}': expected an address such as"):
+        with pytest.raises(ValueError, match=f"HF_ENDPOINT is '{re.escape(address)}': expected an address such as"):
             hub.endpoint()
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.example?token=secret")
+    with pytest.raises(ValueError, match=r"HF_ENDPOINT holds a \? or #: expected an address"):
+        hub.endpoint()
     for address in ("https://me:secret@hub.example", "ftp://me:secret@hub", "me:secret@hub"):
         monkeypatch.setenv("HF_ENDPOINT", address)
         with pytest.raises(ValueError, match="without a login") as error:
