@@ -101,6 +101,7 @@ class FitReaderSettings:
 
 def evaluate(settings: EvaluateSettings) -> int:
     """Measures, writes the report, prints the table."""
+    from trainer.data.scales import within_one
     from trainer.evaluation import report
     from trainer.evaluation.manifest import read_manifest
     from trainer.evaluation.results import evaluate as find_results
@@ -112,6 +113,9 @@ def evaluate(settings: EvaluateSettings) -> int:
     manifests = [path / "manifest.jsonl" if path.is_dir() else path for path in settings.manifests]
     advice = " Make what is missing, or leave it out with --skip-bad."
     parts = [read_manifest(path, skipped, advice) for path in manifests]
+    for path, part in zip(manifests, parts, strict=True):
+        if within_one([image.valence for image in part], [image.arousal for image in part]):
+            print(f"note: {path} asks for emotions within -1..1 alone: is its scale -3 to 3, as the measures take it?")
     parts = matching_parts(parts, settings.plain, settings.common)
     measures = measures_of(settings)
     scores = score_manifests(manifests, parts, measures)

@@ -116,6 +116,8 @@ def test_prompts_come_from_lines_or_from_a_table(table):
     sheet = "id;Neutral_Prompt;valence\r\n1;A dog;1\r\n2;A dog;2\r\n3;A cat, asleep;1\r\n"
     assert read_prompts(table(sheet, "pairs.csv"), limit=5) == ["A dog", "A cat, asleep"]
     assert read_prompts(table('[{"prompt": "A dog"}]', "prompts.json")) == ["A dog"]
+    for other in ('{"prompt": "A dog"}\n', "Prompt\tvalence\nA dog\t1\n"):
+        assert read_prompts(table(other, "prompts.txt")) == ["A dog"]
     with pytest.raises(DataError, match="no column 'prompt'"):
         read_prompts(table("A dog\nA cat\n", "prompts.csv"))
     with pytest.raises(DataError, match="'A dog' more than once"):

@@ -22,6 +22,8 @@ def read_prompts(path: Path, limit: int | None = None) -> list[str]:
     prompts = read_lines(path)
     if not prompts:
         raise DataError(f"{path} has no prompts: expected one a line.")
+    if prompts[0].startswith(('{"', "[{")) or COLUMNS.keys() & prompts[0].lower().split("\t"):
+        return _of_table(path)[:limit]  # a table under another name
     if twice := [prompt for n, prompt in enumerate(prompts) if prompt in prompts[:n]]:
         raise DataError(f"{path} has {twice[0]!r} more than once.")
     return prompts[:limit]

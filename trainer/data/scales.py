@@ -100,7 +100,7 @@ def expect_ours(path: Path, valence: Sequence[Any], arousal: Sequence[Any]) -> S
         DataError: the ratings as a whole look like another scale; says which one may fit.
     """
     columns = [_numbers(cells) for cells in (valence, arousal)]
-    if not all(columns) or not (_within_one(*columns) or any(map(_runs_outside, columns))):
+    if not all(columns) or not (within_one(*columns) or any(map(_runs_outside, columns))):
         return OURS
     spans = [(min(column), max(column)) for column in columns]
     told = " and ".join(
@@ -124,7 +124,7 @@ def _numbers(cells: Sequence[Any]) -> list[float]:
     return found
 
 
-def _within_one(valence: Sequence[float], arousal: Sequence[float]) -> bool:
+def within_one(valence: Sequence[float], arousal: Sequence[float]) -> bool:
     """Whether everything lies within 0..1 or -1..1, which ratings from -3 to 3 do by chance only if they are few."""
     every = [*valence, *arousal]
     low, high, fractions = min(every), max(every), any(value % 1 for value in every)
