@@ -16,7 +16,16 @@ PROBLEM = f"! {OWN_SOURCE}, "  # starts an entry of the list that reports a mist
 def own_emotions() -> OwnEmotions:
     """The contents of emotions.json in models/emoticrafter, or in another folder of extra_model_paths.yaml."""
     path = folder_paths.get_full_path(networks.FOLDER, OWN_SOURCE)
-    return read_own_emotions(Path(path)) if path else OwnEmotions()
+    if path:
+        return read_own_emotions(Path(path))
+    return OwnEmotions(problems=tuple(f"the file is named {quoted(name)}: rename it" for name in _misnamed()))
+
+
+def _misnamed() -> list[str]:
+    """Files that were meant: in other case, or with an ending that Windows hides."""
+    folders = map(Path, folder_paths.get_folder_paths(networks.FOLDER))
+    names = [path.name for folder in folders if folder.is_dir() for path in folder.iterdir()]
+    return [name for name in names if name.casefold() in (OWN_SOURCE, f"{OWN_SOURCE}.txt", f"{OWN_SOURCE}.json")][:1]
 
 
 def own_version() -> str:

@@ -14,6 +14,7 @@ import torch
 
 from ..emoticrafter import EmotionFeatures, load_network
 from ..emoticrafter.conditioning import inject_emotion
+from ..emoticrafter.names import advice_on, listed_name
 from ..emoticrafter.quoting import is_showable, quoted, shown
 from ..emoticrafter.weights.files import DTYPES, SUFFIXES, dtype_name, some
 from .notices import warn_of_unreached
@@ -148,7 +149,8 @@ def chosen_version(name: str | None, folder: str = FOLDER) -> str:
 
 def file_version(name: str, folder: str = FOLDER) -> str:
     """`version_of` a file of the model folders."""
-    path = folder_paths.get_full_path(folder, name)
+    listed = listed_name(name, folder_paths.get_filename_list(folder)) or name
+    path = folder_paths.get_full_path(folder, listed)
     return "missing" if path is None else version_of(path)
 
 
@@ -165,7 +167,7 @@ def find_network(name: str, folder: str = FOLDER, kind: str = "network") -> str:
     """The path of a network file in the model folders.
 
     Args:
-        name: As the folder lists it.
+        name: As the folder lists it, or as another system writes that.
         folder: One that `register_folder` has registered.
         kind: For the error: an emotion `kind`.
 
@@ -174,12 +176,14 @@ def find_network(name: str, folder: str = FOLDER, kind: str = "network") -> str:
             to do.
     """
     names = folder_paths.get_filename_list(folder)
-    if name in names:
-        if not is_showable(name):
-            raise FileNotFoundError(f"{quoted(name)} {_oddity(name)}: rename it.")
-        if path := folder_paths.get_full_path(folder, name):
+    if listed := listed_name(name, names):
+        if not is_showable(listed):
+            raise FileNotFoundError(f"{quoted(listed)} {_oddity(listed)}: rename it.")
+        if path := folder_paths.get_full_path(folder, listed):
             return path
-    problem = f"{quoted(name)} is a broken symlink." if name in names else f"There is no emotion {kind} {quoted(name)}."
+        problem = f"{quoted(listed)} is a broken symlink."
+    else:
+        problem = f"There is no emotion {kind} {quoted(name)}.{advice_on(name, names)}"
     searched = "; ".join(
         f"{shown(path, LONGEST_PATH)} ({_state(Path(path))})" for path in folder_paths.get_folder_paths(folder)
     )

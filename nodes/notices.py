@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 
 from torch import Tensor
 
 from ..emoticrafter.encoders import CLIP_WINDOW
+from ..emoticrafter.names import folder_problem
 
 ONE_RANGE, FIRST_ALONE = "sets one range for all of them", "reads the first of them alone"
 MISREADERS = {
@@ -22,6 +24,15 @@ log = logging.getLogger("emoticrafter")
 @lru_cache(maxsize=256)
 def _tell(text: str) -> None:
     log.warning("[EmotiCrafter] %s", text)
+
+
+# ---- where the pack is ---------------------------------------------------------------------------------
+
+
+def warn_of_folder(folder: Path) -> None:
+    """Tells of a folder for the pack whose files ComfyUI cannot show."""
+    if problem := folder_problem(folder):
+        _tell(problem)
 
 
 # ---- text that no emotion gets to --------------------------------------------------------------------
