@@ -59,7 +59,7 @@ def draw_map(asked: Places = (), read: Places = (), size: int = 768, route: bool
 def _field(side: int, asked: Places, read: Places, route: bool) -> Image.Image:
     """The plane with its points, without text."""
     large = side * TIMES
-    picture = _tinted().resize((large, large), Image.Resampling.BICUBIC)
+    picture = tinted().resize((large, large), Image.Resampling.BICUBIC)
     draw, thin = ImageDraw.Draw(picture), max(TIMES, round(large / 700))
 
     def at(point: tuple[float, float]) -> tuple[float, float]:
@@ -84,15 +84,14 @@ def _field(side: int, asked: Places, read: Places, route: bool) -> Image.Image:
     return picture.reduce(TIMES)
 
 
-def _tinted(size: int = 256) -> Image.Image:
-    """White, with a hint of each corner's colour."""
+def tinted(size: int = 256, share: float = 0.16) -> Image.Image:
+    """White, with a share of each corner's colour towards it: a hint by default."""
     ramp = np.linspace(-1, 1, size)
     x, y = np.meshgrid(ramp, -ramp)
     pixels = np.full((size, size, 3), 255.0)
     for (right, up), colour, _ in CORNERS.values():
         away = np.hypot(x - right, y - up) / (0.68 * math.hypot(2, 2))
-        share = 0.16 * np.clip(1 - away, 0, 1)[..., None]
-        pixels += share * (np.array(colour) - pixels)
+        pixels += share * np.clip(1 - away, 0, 1)[..., None] * (np.array(colour) - pixels)
     return Image.fromarray(pixels.round().astype(np.uint8))
 
 
