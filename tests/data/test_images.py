@@ -207,6 +207,25 @@ def test_an_own_list_on_an_own_scale(tmp_path):
         assert part in str(caught.value)
 
 
+def test_lists_of_other_data_sets_are_read(tmp_path):
+    folder = tmp_path / "FindingEmo" / "Run_1" / "Happy adults party"
+    folder.mkdir(parents=True)
+    (folder / "1.jpg").touch()
+    path = tmp_path / "annotations.ann"
+    path.write_text("index,image_path,valence,arousal\n0,/Run_1/Happy adults party/1.jpg,2,5\n")
+    with pytest.raises(DataError, match=r"--scale=1\.\.5"):
+        load_images(path, tmp_path / "FindingEmo", None)
+    [image] = load_images(path, tmp_path / "FindingEmo", Scale.parse("findingemo"))
+    assert image == RatedImage("Run_1/Happy adults party/1.jpg", "Run_1/Happy adults party/1.jpg", 2, 2, "annotations")
+
+
+def test_oasis_on_another_scale_is_sent_to_the_table_option(oasis):
+    path, folder = oasis
+    path.write_text(OASIS.replace("6.5", "-0.5"))
+    with pytest.raises(DataError, match=r"-0\.5, outside 1\.\.7\n.*OASIS rates on 1\.\.7: .* --table and --scale"):
+        load_oasis(path, folder)
+
+
 def test_image_tables_round_trip_and_ids_are_single(tmp_path):
     images = [RatedImage("a", "a.png", 1.5, -2, "test"), RatedImage("b", "b.png", 0, 0, "test", "A lamp")]
     save_images(images, tmp_path / "images.jsonl")

@@ -135,6 +135,17 @@ def test_ids_may_begin_like_a_guarded_formula(table, tmp_path):
     assert all(verdict.passes for verdict in verdicts)
 
 
+def test_ids_that_a_spreadsheet_takes_for_numbers_are_found(table, tmp_path):
+    table.id[:3] = ["007", "1e5", "-2"]
+    export_sheet(table, tmp_path / "review.csv")
+    text = (tmp_path / "review.csv").read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    for row, name in zip(rows, ("7", "1,00E+05", "-2"), strict=False):
+        row["id"] = name
+    verdicts = read_votes(table, [fill(rows, tmp_path / "anna.csv", ["TRUE", "false", "1", "0", "yes", "no"])])
+    assert [verdict.passes for verdict in verdicts] == [True, False, True, False, True, False]
+
+
 def test_everything_wrong_with_a_sheet_is_named(table, sheet, tmp_path):
     sheet[0]["vote"] = "maybe"
     rows = [dict(row) for row in sheet]

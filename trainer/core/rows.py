@@ -80,11 +80,13 @@ class Problems:
         self.rows.add(row.number)
         self.found.append(f"{row.place}: {text}")
 
-    def advice(self) -> str:
-        """What to do about rows of a user's file."""
+    def advice(self, scale: str = "") -> str:
+        """What to do about rows of a user's file, whose ratings are on a scale that is known if it is told."""
         advice = "Correct these rows, or leave them out with --skip-bad."
         if any(", outside " in text for text in self.found):
-            advice += " If the ratings are on another scale, say which: --scale=1..9, or a name such as --scale=oasis."
+            advice += scale or (
+                " If the ratings are on another scale, say which: --scale=1..9, or a name such as --scale=oasis."
+            )
         return advice
 
     def refuse(self, advice: str = "") -> None:

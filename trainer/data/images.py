@@ -38,7 +38,10 @@ from trainer.data.pairs import PairTable, assign_split
 from trainer.data.scales import OURS, SCALES, Scale, expect_ours
 
 OASIS_COLUMNS = {"theme": "theme", "valence_mean": "valence", "arousal_mean": "arousal"}
-TABLE_ALIASES = {name: name for name in ("id", "image", "valence", "arousal", "source", "caption")}
+TABLE_ALIASES = {name: name for name in ("id", "image", "valence", "arousal", "source", "caption")} | {
+    "image_path": "image",  # FindingEmo's own list
+    "file_name": "image",  # Hugging Face's metadata.csv
+}
 
 
 @dataclass
@@ -186,7 +189,8 @@ def _rated(
             given = {"source": cell.get("source") or source, "caption": cell.get("caption") or None}
             images[name], rows[name] = RatedImage(name, **values, **given), row
     if skipped is None or not images:
-        problems.refuse(problems.advice())
+        known = f" {source.upper()} rates on {scale}: give other lists with --table and --scale."
+        problems.refuse(problems.advice(known if source in SCALES else ""))
     else:
         skipped.extend(problems.found)
     return list(images.values())

@@ -24,11 +24,12 @@ from pathlib import Path
 
 import numpy as np
 
+from emoticrafter.typed import looks_numeric, read_number
 from trainer.core.rows import DataError, Problems, Row, match_columns, named_cells, read_rows, replacing
 from trainer.data.pairs import PairTable
 
 COLUMNS = ("id", "check", "neutral", "emotional", "valence", "arousal", "image", "vote", "comment")
-VOTES = {"yes": True, "y": True, "1": True, "no": False, "n": False, "0": False}
+VOTES = {"yes": True, "y": True, "1": True, "true": True, "no": False, "n": False, "0": False, "false": False}
 # A spreadsheet takes a cell that begins so for a formula, some also with the fullwidth forms of = + - @. Where it cuts
 # at semicolons or tabs instead of commas, a cell begins behind each, and behind line breaks.
 FORMULA = re.compile("(?:^|[;\t\r\n])[ \u00a0\u3000]*(?=[=+@\t\r\uff1d\uff0b\uff0d\uff20-])")
@@ -159,12 +160,22 @@ def _find(
     row: Row, cell: dict[str, str], by_check: dict[tuple[str, str], Verdict], ids: set[str], problems: Problems
 ) -> Verdict | None:
     name, check = cell["id"], cell["check"]
-    verdict = by_check.get((check, name))
+    verdict = by_check.get((check, name)) or _under_a_number(check, name, by_check)
     if verdict is None and name in ids:
         problems.add(row, f"the pair {name!r} is not the one that was shown: it has changed since the export")
     elif verdict is None:
         problems.add(row, f"no pair has the id {name!r} and the check {check!r}")
     return verdict
+
+
+def _under_a_number(check: str, name: str, by_check: dict[tuple[str, str], Verdict]) -> Verdict | None:
+    """The pair whose id is the same number: spreadsheets write 007 as 7 and 1e5 as 100000."""
+    try:
+        number = read_number(name)
+        same = [key for key in by_check if key[0] == check and looks_numeric(key[1]) and read_number(key[1]) == number]
+    except ValueError:
+        return None
+    return by_check[same[0]] if len(same) == 1 else None
 
 
 def fleiss_kappa(counts: np.ndarray) -> float:
