@@ -7,7 +7,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -18,6 +19,11 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     temporary files of its own (safetensors does): whatever a kill leaves is in there, for `remove_leftovers`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    with naming(path):
+        _write_in_folder(path, write)
+
+
+def _write_in_folder(path: Path, write: Callable[[Path], None]) -> None:
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     temporary = folder / "whole.tmp"  # no ending by which ComfyUI would list it as a network
     try:
@@ -32,6 +38,18 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Has the system's errors name this file: those of writing and reading name none, others a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = str(path)
+            error.filename2 = None
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,6 +3,8 @@
 import importlib
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -22,7 +24,8 @@ def raising(error: BaseException):
     [
         (DataError("pairs.csv: row 3 is odd"), "error: pairs.csv: row 3 is odd\n"),
         (TrainingError("runs/a is another run's"), "error: runs/a is another run's\n"),
-        (OSError(28, "No space left on device"), "error: [Errno 28] No space left on device\n"),
+        (OSError(28, "No space left on device"), "error: No space left on device\n"),
+        (OSError(28, "No space left on device", "runs/a"), "error: runs/a: No space left on device\n"),
         (LookupError("the model is gone"), "error: the model is gone\n"),
         (
             ModuleNotFoundError("No module named 'tqdm'"),
@@ -57,6 +60,26 @@ def test_a_package_that_cannot_be_imported_is_named(capsys, tmp_path, monkeypatc
         assert (said := capsys.readouterr().err).startswith(told) and said.count("\n") == 1
     with pytest.raises(TypeError):  # a mistake of ours is not hidden
         status_of(raising(TypeError("ours")), "train")
+
+
+NOISY = """
+import warnings
+from trainer.core.command_line import status_of
+def command():
+    import diffusers, transformers
+    from diffusers.utils import deprecate, logging
+    deprecate("dtype", "9.9.9", "Use another.")
+    logging.get_logger("diffusers.models").warning("some keys were not used")
+    transformers.logging.get_logger("transformers.modeling").warning("some weights were newly initialized")
+    warnings.warn("this package will change", FutureWarning)
+raise SystemExit(status_of(command, "train"))
+"""
+
+
+@pytest.mark.slow
+def test_what_model_libraries_tell_their_developers_is_not_printed():
+    done = subprocess.run([sys.executable, "-c", NOISY], capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_an_interruption_says_how_to_go_on_or_more(capsys):

@@ -116,6 +116,48 @@ def test_an_encoder_that_cannot_be_read_keeps_the_pairs(pairs, tmp_path, capsys)
     assert len(load_table(out)) == 72
 
 
+def test_what_training_would_refuse_is_not_encoded(tmp_path, capsys):
+    """Nothing is written, so that the same folder takes the mended file."""
+    line, head = "A house number {k},A house {k} in a mood,{v},{a}\n", "neutral,emotional,valence,arousal\n"
+    several = [(k, k % 7 - 3, k // 7 - 2) for k in range(35)]
+
+    def rows(points, text=line):
+        return head + "".join(text.format(k=k, v=v, a=a) for k, v, a in points)
+
+    for name, content, more, message in (
+        ("one row", rows(several[:1]), [], "None of the 1 pairs is for validation"),
+        (
+            "one prompt",
+            rows(several, "A house,A house {k},{v},{a}\n"),
+            [],
+            "is for validation: training needs pairs of two",
+        ),
+        ("no share", rows(several), ["--validation", "0"], "a --validation share such as 0.01"),
+        ("all validated", head.strip() + ",split\nA,B,1,2,validation\nC,D,2,1,validation\n", [], "is for training"),
+        ("constant", rows([(k, v, 1) for k, v, _ in several]), [], "lie on one line or point"),
+        ("equal", rows([(k, v, v) for k, v, _ in several]), [], "lie on one line or point"),
+        ("a point", rows([(k, 1, 1) for k in range(9)]), [], "lie on one line or point"),
+        ("far away", _far_away(), [], "is so far from all training pairs"),
+    ):
+        path, out = tmp_path / f"{name}.csv", tmp_path / name
+        path.write_text(content)
+        command = ["--pairs", str(path), "--out", str(out), *more]
+        assert prepare.main([*command, "--encoder", "none.safetensors"]) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.startswith(f"error: {path}: cannot be trained on. "), name
+        assert not out.exists()
+        assert prepare.main([*command, "--pairs-only"]) == 0, "they may be joined with others"
+    capsys.readouterr()
+    command = ["--pairs", str(tmp_path / "constant.csv"), "--out", str(tmp_path / "other"), "--bandwidth", "isotropic"]
+    assert prepare.main([*command, "--encoder", "none.safetensors"]) == 1
+    assert "The text encoders 'none.safetensors' were not found" in capsys.readouterr().err
+
+
+def _far_away() -> str:
+    lines = [f"p{k},q{k},{k % 5 / 1000},{k // 5 / 1000},train" for k in range(25)]
+    return "\n".join(["neutral,emotional,valence,arousal,split", *lines, "far,away,3,3,validation"]) + "\n"
+
+
 def test_unknown_commands_name_the_known_ones(capsys):
     assert prepare.main(["write-prompt"]) == 2
     assert "write-prompts" in capsys.readouterr().err

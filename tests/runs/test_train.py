@@ -224,7 +224,7 @@ def test_features_of_other_data_and_data_without_validation_are_refused(data_fol
     (tmp_path / "features").symlink_to(data_folder / "features")
     for part, other, message in (
         ("+1.5", "+1.4", "made from other data"),
-        ("validation", "train", "has no validation pairs: make it with python -m trainer.prepare"),
+        ("validation", "train", "None of the 48 pairs is for validation: training needs"),
     ):
         text = (data_folder / "pairs.jsonl").read_text()
         (tmp_path / "pairs.jsonl").write_text(text.replace(part, other))

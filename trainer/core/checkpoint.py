@@ -62,9 +62,10 @@ def writing(path: Path):
         yield
     except OSError as error:
         reason = error.__cause__ or error  # safetensors reports its own errors, with the system's text inside
+        cause = getattr(reason, "strerror", None) or reason
         full = "No space left" in str(reason) or error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise TrainingError(
-            f"{path} could not be written: {'the disk is full' if full else reason}. What was saved before is whole: "
+            f"{path} could not be written: {'the disk is full' if full else cause}. What was saved before is whole: "
             f"{'free some space' if full else 'check the folder'} and run the same command again, trainer.train with "
             "--resume."
         ) from error

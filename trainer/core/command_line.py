@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 
 from emoticrafter.quoting import printable, shorten, shown
@@ -59,12 +60,12 @@ def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Ex
         The exit status: the command's own, 1 after an error, 130 after an interruption.
     """
     try:
-        with _handled(_terminate, signal.SIGTERM):
+        with _handled(_terminate, signal.SIGTERM), _without_notes():
             return command() or 0
     except ImportError as error:
         print(f"error: {reason(error)}. Install what it needs: pip install -e '.[{extras}]'", file=sys.stderr)
     except (ValueError, OSError, TrainingError, *mistakes) as error:
-        say_error(str(error))
+        say_error(_text_of(error))
     except KeyboardInterrupt as error:
         print(f"\n{str(error) or 'interrupted; run the same command again to go on'}", file=sys.stderr)
         return INTERRUPTED
@@ -92,12 +93,35 @@ def reason(error: Exception) -> str:
     return shown(text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}", 200)
 
 
+def _text_of(error: Exception) -> str:
+    """An error's text; the system's errors as file and reason, without their number."""
+    if isinstance(error, OSError) and isinstance(error.strerror, str):
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+@contextlib.contextmanager
+def _without_notes() -> Iterator[None]:
+    """Keeps what model libraries tell their developers out of a command's output.
+
+    What a user set stays: python -W, DIFFUSERS_VERBOSITY, TRANSFORMERS_VERBOSITY.
+    """
+    for library in ("DIFFUSERS", "TRANSFORMERS"):
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")  # read when it is loaded
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", module=r"(diffusers|transformers|huggingface_hub|torch|torchvision)\b")
+        yield
+
+
 def quiet() -> None:
-    """Keeps diffusers and transformers from noting every file they read, which would bury the progress."""
+    """Keeps diffusers and transformers from showing the progress of every file they read, which would bury ours."""
     import diffusers
     import transformers
 
     diffusers.logging.set_verbosity_error()
+    diffusers.logging.disable_progress_bar()
     transformers.logging.disable_progress_bar()
 
 

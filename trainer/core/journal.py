@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from emoticrafter.files import regular
+from emoticrafter.files import naming, regular
 
 
 class Journal:
@@ -17,10 +17,11 @@ class Journal:
 
     def add(self, *lines: dict, sync: bool = False) -> None:
         """Appends lines; with `sync` they outlive a power failure, too."""
-        self._stream.write(b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines))
-        self._stream.flush()
-        if sync:
-            os.fsync(self._stream.fileno())
+        with naming(self._stream.name):
+            self._stream.write(b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines))
+            self._stream.flush()
+            if sync:
+                os.fsync(self._stream.fileno())
 
 
 @contextmanager
@@ -34,8 +35,9 @@ def opened(path: Path) -> Iterator[Journal]:
     """
     with regular(path).open("ab") as stream:
         if stream.tell() and not path.read_bytes().endswith(b"\n"):
-            stream.write(b"\n")
-            stream.flush()
+            with naming(path):
+                stream.write(b"\n")
+                stream.flush()
         yield Journal(stream)
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emoticrafter.fit import BANDWIDTHS
 from trainer.core.device import find_device
 from trainer.core.rows import DataError, replacing
 from trainer.core.settings import count, option, seed, share, told
+from trainer.data.density import training_density
 from trainer.data.findingemo import LICENCE, findingemo_table
 from trainer.data.pairs import PairTable, concatenate, load_table, resplit, sample, save_table
 from trainer.data.scales import SCALES, Scale
@@ -58,6 +60,11 @@ class PrepareSettings:
         type=share,
         metavar="SHARE",
     )
+    bandwidth: str = option(
+        "kernel width that training will use; isotropic also takes pairs of one valence or arousal (%(default)s)",
+        "scaled",
+        choices=BANDWIDTHS,
+    )
     seed: int = option("decides wording, split and sample (default: %(default)s)", 0, type=seed)
     pairs_only: bool = option("stop before the features", False)
     encoder: str | Path = option(
@@ -86,7 +93,11 @@ def prepare(settings: PrepareSettings) -> PairTable:
 
 
 def collect_pairs(settings: PrepareSettings) -> tuple[PairTable, list[str]]:
-    """The pairs of all sources, and the bad rows that were left out."""
+    """The pairs of all sources, and the bad rows that were left out.
+
+    Raises:
+        DataError: A source cannot be read, or no network can be trained on the pairs that are to be encoded.
+    """
     tables, skipped = [], []
     for source in settings.pairs:
         if source == FINDINGEMO:
@@ -100,7 +111,17 @@ def collect_pairs(settings: PrepareSettings) -> tuple[PairTable, list[str]]:
     if len(tables) > 1 or (settings.limit and len(set(table.split)) < 2):
         # Two files may share a prompt, and a sample may miss validation altogether.
         table = resplit(table, settings.validation, settings.seed)
+    if not settings.pairs_only:
+        _check_trainable(table, settings)
     return table, skipped
+
+
+def _check_trainable(table: PairTable, settings: PrepareSettings) -> None:
+    """Refuses before an hour of encoding what training would refuse after it."""
+    try:
+        training_density(table, settings.bandwidth)
+    except ValueError as error:
+        raise DataError(f"{' '.join(map(str, settings.pairs))}: cannot be trained on. {error}") from error
 
 
 def write_pairs(table: PairTable, settings: PrepareSettings) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from emoticrafter import load_network
 from emoticrafter.research.baselines import is_baseline, load_baseline
 from trainer.baselines.patches import emotional
+from trainer.core.command_line import quiet
 from trainer.core.rows import DataError
 from trainer.painters.plan import SDXL, Task
 from trainer.painters.settings import SdxlSettings
@@ -30,6 +31,7 @@ class SdxlPainter:
     """
 
     def __init__(self, settings: SdxlSettings, device: str):
+        quiet()
         dtype = torch.float16 if device.startswith("cuda") else torch.float32
         self.pipeline = _load(settings.model, dtype).to(device)
         self.pipeline.set_progress_bar_config(disable=True)

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emoticrafter.fit.density import fit_density
 from emoticrafter.fit.loss import effective_size, pair_weights
 from trainer.core.command_line import TrainingError
 from trainer.core.processes import Processes
 from trainer.core.rows import DataError
+from trainer.data.density import training_density
 from trainer.data.findingemo import LICENCE as FINDINGEMO_LICENCE
 from trainer.data.pairs import PairTable, load_table
 from trainer.features.store import FeatureStore
@@ -53,7 +53,7 @@ def read_data(settings: Settings, device: torch.device) -> Data:
         store = FeatureStore(settings.data / "features", table)
         if settings.check_features and Processes.launched().local_rank == 0:  # once a machine
             store.check_shards(progress=True)
-        weights, weights_range = _weights(table, _train_density(table, settings), settings)
+        weights, weights_range = _weights(table, training_density(table, settings.bandwidth), settings)
         train, validation = table.indexes("train"), table.indexes("validation")
         if broken := store.not_finite(validation):
             raise ValueError(not_finite(broken[0]))
@@ -73,19 +73,6 @@ def read_data(settings: Settings, device: torch.device) -> Data:
         "weights": weights_range,
     }
     return Data(table, store, train, validation, weights, directions, summary)
-
-
-def _train_density(table: PairTable, settings: Settings) -> Tensor:
-    """The density of the training pairs at every row of the table."""
-    for split in ("train", "validation"):
-        if not len(table.indexes(split)):
-            raise ValueError(
-                f"{settings.data} has no {split} pairs: make it with python -m trainer.prepare and a validation share "
-                "such as 0.01."
-            )
-    train = table.indexes("train")
-    density = fit_density(table.valence[train], table.arousal[train], settings.bandwidth)
-    return torch.from_numpy(density(table.valence, table.arousal))
 
 
 def _weights(table: PairTable, density: Tensor, settings: Settings) -> tuple[Tensor, dict]:
