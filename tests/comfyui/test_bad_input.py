@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from emoticrafter import EmotionNetwork, NetworkConfig, save_network
 from scripts.server import PromptError
@@ -286,3 +287,92 @@ def test_a_result_that_overflows_is_refused_instead_of_drawn_black(server):
     finally:
         path.unlink()
     assert "gave NaN or infinite numbers in torch.float16 at strength 3: load it as float32" in str(error)
+
+
+NASTY = "\ud800 \x1b[2J \u202e <img src=x>"
+HOSTILE = {  # metadata of a safetensors file
+    "emoticrafter": [
+        {"format": "emoticrafter", "version": "1", "config": json.dumps({NASTY: 1})},
+        {"format": "emoticrafter", "version": "1", "config": json.dumps({"block": "\x1b" * 20_000_000})},
+        {"format": "emoticrafter", "version": "1", "config": json.dumps({"width": {}, "depth": 10**400})},
+        {"format": "emoticrafter", "version": "1", "config": "[" * 100_000},
+        {"format": "emoticrafter", "version": "1", "config": "{}", "kind": "\x1b"},
+    ],
+    "emoticrafter_readers": [
+        {"format": "emoticrafter-miniature", "config": json.dumps({"kind": NASTY, "channels": NASTY})},
+        {"format": "emoticrafter-miniature", "config": json.dumps({"kind": "emotion", "channels": [16] * 20_000})},
+        {"format": "emoticrafter-clip-heads", "version": "1", "config": json.dumps([NASTY])},
+    ],
+    "emoticrafter_baselines": [
+        {"format": "emoticrafter-baseline", "version": "1", "method": "\x1b", "config": "{}"},
+        {"format": "emoticrafter-baseline", "version": "1", "method": "cross-attention", "config": '{"layers": [1]}'},
+    ],
+}
+
+
+def nodes_that_read(graph: Graph, folder: str, name: str) -> str:
+    """Adds the node that reads a file of this model folder; gives its id."""
+    if folder == "emoticrafter":
+        return graph.report(graph.emotional(graph.text(), network=graph.network(name)), "report") and "network"
+    images = graph.add("EmptyImage", width=8, height=8, batch_size=1, color=0)
+    if folder == "emoticrafter_readers":
+        return graph.add("EmotiCrafterReadEmotion", "read", images=images, reader=name)[0]
+    model, clip, _ = graph.checkpoint()
+    values = {"valence": 0.0, "arousal": 0.0, "strength": 1.0, "text": "a", "clip": clip}
+    positive = graph.add("EmotiCrafterBaseline", "base", model=model, baseline_name=name, **values)[0]
+    graph.report([positive, 1], "report")
+    return "base"
+
+
+@pytest.mark.parametrize("folder", HOSTILE)
+def test_what_a_file_says_cannot_end_the_queue_nor_fill_the_log(server, folder):
+    path = server.models / folder / "hostile.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    for metadata in HOSTILE[folder]:
+        save_file({"head.bias": torch.zeros(2), "\x1b[2J" * 100_000: torch.zeros(1)}, path, metadata)
+        before = server.log()
+        try:
+            graph = Graph()
+            node = nodes_that_read(graph, folder, path.name)
+            error = failure(server, graph)
+        finally:
+            path.unlink()
+        assert error.node_id.startswith(node)
+        told, log = str(error), server.log()[len(before) :]
+        assert len(log) < 30_000 and "hostile.safetensors" in told
+        assert not set("\ud800\x1b\u202e") & set(told + log)
+
+
+CONSTANTS = {
+    "EmotiCrafterConditioning": ("conditioning", "network", "clip", "pooled_prompt"),
+    "EmotiCrafterInjection": ("conditioning", "emotion"),
+    "EmotiCrafterVAEncoder": ("network",),
+    "EmotiCrafterRegional": ("conditioning", "network", "mask"),
+    "EmotiCrafterGridImage": ("images", "points"),
+    "EmotiCrafterPath": ("network", "latent"),
+    "EmotiCrafterReadEmotion": ("images", "clip_vision"),
+    "EmotiCrafterBaseline": ("model", "clip"),
+}
+VALUES = {"valence": 1.0, "arousal": 1.0, "strength": 1.0, "feather": 0.0, "cell_size": 0, "columns": 0, "title": ""}
+VALUES |= {"keyframes": "0 calm\n3 sad", "frames": 4, "easing": "linear", "closed": False, "text": "a"}
+
+
+@pytest.mark.parametrize("kind", CONSTANTS)
+def test_a_constant_in_the_place_of_a_link_is_told(server, kind):
+    info = server.object_info()[kind]["input"]
+    for name in CONSTANTS[kind]:
+        for constant in ("text", 5, {"a": NASTY}):
+            graph = Graph()
+            text, network = graph.text(), graph.network()
+            links = {"conditioning": text, "network": network, "model": graph.checkpoint()[0]}
+            links["emotion"] = graph.add("EmotiCrafterVAEncoder", network=network, valence=0.0, arousal=0.0)
+            links["images"] = graph.add("EmptyImage", width=8, height=8, batch_size=1, color=0)
+            links["mask"] = graph.add("SolidMask", value=1.0, width=8, height=8)
+            inputs = {key: (VALUES | links).get(key) for key in info["required"] if key in VALUES or key in links}
+            for combo in ("reader", "baseline_name"):
+                if combo in info["required"]:
+                    inputs[combo] = NETWORK_NAME
+            graph.add(kind, "odd", **inputs | {name: constant})
+            graph.add("PreviewAny", "shown", source=["odd", 0])
+            error = failure(server, graph)
+            assert re.search(rf"{name} is .*: expected a link from|There is no emotion", str(error)), (name, constant)

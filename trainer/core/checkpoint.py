@@ -117,7 +117,7 @@ def read_state(out: Path, keys: dict = PROGRESS) -> dict:
         if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
             raise TrainingError(f"{path} is not a checkpoint of this trainer: choose another --out.")
         state = json.loads(metadata.get("state", "null"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
     if wrong := _wrong_in(state, keys):
         raise _damaged(path, wrong)

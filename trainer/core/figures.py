@@ -19,6 +19,7 @@ PAPER = ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.face
 LAYOUT = {
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "legend.frameon": False},
     **{"font.size": 10, "axes.titlesize": 11, "axes.titlelocation": "left"},
+    "text.parse_math": False,  # a name may hold $
 }
 
 

@@ -11,7 +11,6 @@ ratings 1..10 of the people in a picture, here averaged over those people.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from numbers import Real
@@ -108,7 +107,7 @@ def load_oasis(path: Path, folder: Path, skipped: list[str] | None = None) -> li
     for row in rows:
         cell = named_cells(row, columns)
         theme = str(cell.pop("theme") or "").strip()
-        caption = upper_first(re.sub(r"\s*\d+$", "", theme)).strip()
+        caption = upper_first(theme.rstrip("0123456789").strip())
         cells.append((row, cell | {"id": theme and f"oasis-{theme}", "image": theme, "caption": caption}))
     return _rated(Path(path), cells, Scale(*SCALES["oasis"]), PictureFolder(folder).find, "oasis", skipped)
 

@@ -173,7 +173,7 @@ def note(path: Path, values: dict) -> list[str]:
         return []
     try:
         theirs = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}): choose another --out.") from error
     return [
         f"{name} was {theirs.get(name)} and is {mine.get(name)}"

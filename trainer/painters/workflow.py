@@ -23,7 +23,7 @@ def read_workflow(path: Path, plain: bool) -> dict:
     """
     try:
         workflow = json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not valid JSON: {error}") from error
     if isinstance(workflow, dict) and "nodes" in workflow and "links" in workflow:
         raise DataError(
