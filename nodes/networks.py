@@ -181,7 +181,8 @@ def find_network(name: str, folder: str = FOLDER, kind: str = "network") -> str:
             raise FileNotFoundError(f"{quoted(listed)} {_oddity(listed)}: rename it.")
         if path := folder_paths.get_full_path(folder, listed):
             return path
-        problem = f"{quoted(listed)} is a broken symlink."
+        link = any(Path(path, listed).is_symlink() for path in folder_paths.get_folder_paths(folder))
+        problem = f"{quoted(listed)} is {'a broken symlink' if link else 'not a regular file'}."
     else:
         problem = f"There is no emotion {kind} {quoted(name)}.{advice_on(name, names)}"
     searched = "; ".join(

@@ -24,7 +24,7 @@ LARGEST = 16_384
 """Pixels of a figure's side: browsers do not show more, and WebP cannot hold it."""
 LARGEST_AREA = 2**27
 """Pixels of a figure: as ComfyUI's images they are 1.6 GB."""
-LONGEST_TITLE = 4000
+LONGEST_TITLE = 2000
 TIMES = 4
 """Text and shapes are drawn this many times larger and scaled down, for even letters and smooth edges."""
 BASE = 1.35  # of the letters' size: where the baseline of a text is

@@ -21,6 +21,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 FILE_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 LARGEST_HEADER = 16 << 20
 """Bytes of a safetensors file's header: names, shapes and metadata."""
+MOST_TENSORS = 10_000
 LONGEST_REASON = 300
 MOST_SIZES = 8
 T = TypeVar("T")
@@ -82,6 +83,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             what safetensors says.
     """
     with open_safetensors(path) as file:
+        if (count := len(file.keys())) > MOST_TENSORS:
+            raise ValueError(f"{path.name} holds {count:,} tensors: expected at most {MOST_TENSORS:,}.")
         try:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except SafetensorError as error:

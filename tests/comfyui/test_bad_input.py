@@ -293,7 +293,7 @@ NASTY = "\ud800 \x1b[2J \u202e <img src=x>"
 HOSTILE = {  # metadata of a safetensors file
     "emoticrafter": [
         {"format": "emoticrafter", "version": "1", "config": json.dumps({NASTY: 1})},
-        {"format": "emoticrafter", "version": "1", "config": json.dumps({"block": "\x1b" * 20_000_000})},
+        {"format": "emoticrafter", "version": "1", "config": json.dumps({"block": "x" * 14_000_000})},
         {"format": "emoticrafter", "version": "1", "config": json.dumps({"width": {}, "depth": 10**400})},
         {"format": "emoticrafter", "version": "1", "config": "[" * 100_000},
         {"format": "emoticrafter", "version": "1", "config": "{}", "kind": "\x1b"},
