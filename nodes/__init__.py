@@ -10,6 +10,7 @@ from .emotion_map import EmotionMap
 from .emotion_path import EmotionPath
 from .emotion_preset import EmotionPreset
 from .emotional_conditioning import EmotionalConditioning
+from .fit_emotion_network import FitEmotionNetwork
 from .load_emotion_network import LoadEmotionNetwork
 from .load_miniature import LoadMiniature
 from .read_emotion import ReadEmotion
@@ -37,4 +38,5 @@ class EmotiCrafterExtension(ComfyExtension):
             RewritePrompt,
             LoadMiniature,
             EmotionBaseline,
+            FitEmotionNetwork,
         ]

@@ -111,6 +111,13 @@ SCENES = {
         [("EmotiCrafterMiniature", {}), ("CLIPTextEncode", {"text": HOUSE})],
         [("EmotiCrafterMiniature", "CLIP", "CLIPTextEncode", "clip")],
     ),
+    "EmotiCrafterFit": Scene(
+        [("EmotiCrafterMiniature", {}), ("EmotiCrafterFit", {}), ("EmotiCrafterConditioning", {})],
+        [
+            ("EmotiCrafterMiniature", "CLIP", "EmotiCrafterFit", "clip"),
+            ("EmotiCrafterFit", "EMOTION_NETWORK", "EmotiCrafterConditioning", "network"),
+        ],
+    ),
     "EmotiCrafterBaseline": Scene([("EmotiCrafterBaseline", {"text": "a wooden house by a lake"})]),
 }
 

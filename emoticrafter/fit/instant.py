@@ -13,7 +13,7 @@ from torch import Tensor
 from ..encoders import EncoderFacts
 from ..field import EmotionField, FieldConfig, prompt_tokens
 from .field import FieldFit
-from .scenes import Pair
+from .pairs import Pair
 
 ADDED_TOKENS = 16
 SAME = 0.05

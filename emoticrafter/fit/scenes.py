@@ -8,6 +8,7 @@ from random import Random
 from typing import NamedTuple
 
 from ..va import VA_MAX, VA_MIN
+from .pairs import Pair
 from .wording import KINDS, STEP, emotional_prompt
 
 WITHOUT_BODY = tuple(kind for kind in KINDS if kind != "body")
@@ -21,15 +22,6 @@ class Scene(NamedTuple):
 
     text: str
     has_people: bool
-
-
-class Pair(NamedTuple):
-    """A neutral prompt, the same with a mood, and the mood's valence and arousal in [-3, 3]."""
-
-    neutral: str
-    emotional: str
-    valence: float
-    arousal: float
 
 
 # Each block: subjects, then where or how they are seen. Any of the first goes with any of the second.

@@ -29,6 +29,7 @@ NODE_IDS = {
     "EmotiCrafterMap",
     "EmotiCrafterMiniature",
     "EmotiCrafterBaseline",
+    "EmotiCrafterFit",
 }
 
 

@@ -9,7 +9,8 @@ from emoticrafter.encoders import EncoderFacts
 from emoticrafter.field import EmotionField, FieldConfig, field_basis
 from emoticrafter.fit.field import FieldFit
 from emoticrafter.fit.instant import Encoder, InstantFit
-from emoticrafter.fit.scenes import CELLS, WITHOUT_BODY, Pair, draw_pairs
+from emoticrafter.fit.pairs import Pair, read_pairs
+from emoticrafter.fit.scenes import CELLS, WITHOUT_BODY, draw_pairs
 from emoticrafter.fit.wording import KINDS, PHRASES
 from emoticrafter.weights import read_metadata, save_network
 
@@ -156,3 +157,29 @@ def test_pairs_cover_the_plane_and_mostly_show_nobody():
     assert 0 < with_bodies < 250
     assert len({pair.neutral for pair in pairs}) > 500
     assert set(KINDS) - set(WITHOUT_BODY) == {"body"}
+
+
+def test_pairs_are_read_from_files_and_mistakes_are_told_by_line(tmp_path):
+    def file(name, text):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return tmp_path / name
+
+    pair = Pair("a dog", "a sad dog, rain", -2.5, -1.0)
+    for name, text in (
+        ("a.csv", '\ufeffneutral,emotional,valence,arousal\na dog,"a sad dog, rain",-2.5,-1\n'),
+        ("b.csv", "arousal;valence;emotional;neutral\n\u22121;-2,5;a sad dog, rain;a dog\n"),
+        ("c.tsv", "Neutral_prompt\temotional_prompt\tvalence\tarousal\tnote\na dog\ta sad dog, rain\t-2.5\t-1\tx\n"),
+        ("d.jsonl", '{"neutral": "a dog", "emotional": "a sad dog, rain", "valence": -2.5, "arousal": -1}\n\n'),
+    ):
+        assert read_pairs(file(name, text)) == [pair]
+    for name, text, told in (
+        ("a.csv", "neutral,emotional,valence,arousal\na,b,9,0\na,,0,0\n", "line 2: valence is '9'.*line 3: it has no"),
+        ("b.csv", "neutral,emotional,valence,arousal\n", "holds no pairs"),
+        ("c.jsonl", "[1]\n{\n", "line 1: it is not a JSON object; line 2"),
+        ("d.jsonl", '{"neutral": "a", "emotional": 3, "valence": NaN, "arousal": 0}', "emotional is 3"),
+        ("e.jsonl", '{"neutral": "a", "emotional": "b", "valence": NaN, "arousal": 0}', "valence is nan"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            read_pairs(file(name, text))
+    with pytest.raises(FileNotFoundError):
+        read_pairs(tmp_path / "none.csv")

@@ -36,6 +36,7 @@ ORDER = {
     "EmotiCrafterReadEmotion": ["reader"],
     "EmotiCrafterMap": ["size"],
     "EmotiCrafterMiniature": [],
+    "EmotiCrafterFit": ["name", "method", "pairs", "seed"],
 }
 RANGES = {
     **dict.fromkeys(("valence", "arousal"), (-3, 3)),

@@ -2,10 +2,11 @@
 
     python -m trainer.miniature export --out runs/miniature --to miniature
 
-unet, text_encoders, vae, emotion_network, emotion_reader and content_reader (.safetensors), and README.md, their data
-card; `comfyui_layout` says how ComfyUI builds its classes from the first three.
+unet, text_encoders, vae, emotion_network, emotion_reader and content_reader (.safetensors), pairs.csv, and README.md,
+their data card; `comfyui_layout` says how ComfyUI builds its classes from the first three.
 """
 
+import csv
 import json
 import tempfile
 from pathlib import Path
@@ -19,7 +20,9 @@ from emoticrafter.files import file_sha256, write_text
 from emoticrafter.research.readers import load_reader
 from emoticrafter.weights import read_metadata
 from emoticrafter.weights.files import existing_file, save_tensors
+from trainer.core.rows import replacing
 from trainer.miniature.comfyui_layout import text_sizes, text_state, unet_sizes, unet_state, vae_state
+from trainer.miniature.emotion import make_pairs
 from trainer.miniature.folders import load_autoencoder, load_generator, needs
 from trainer.miniature.models import TextEncoders
 from trainer.miniature.readers import KINDS
@@ -30,6 +33,8 @@ LARGEST = 40_000_000
 """Bytes of everything that is shipped."""
 CARD_NAME = "README.md"
 LICENCE = "Apache-2.0: captions worded by this project"
+PAIRS = 2000
+"""Pairs of captions that go with the weights, for Fit Emotion Network."""
 
 
 def write_part(path: Path, state: dict[str, Tensor], config: dict) -> None:
@@ -103,8 +108,21 @@ def _write_all(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
         reader, config = load_reader(out / "readers" / f"{kind}.safetensors")
         write_part(to / f"{kind}_reader.safetensors", reader.state_dict(), config)
         figures[kind] = config["held_out"]
+    write_pairs(recipe, to / "pairs.csv")
     card = data_card(recipe, figures, training, sorted(to.glob("*.safetensors")))
     write_text(to / CARD_NAME, card)
+
+
+def write_pairs(recipe: Recipe, path: Path) -> None:
+    """Writes the first training pairs of the emotion network, as `emoticrafter.fit.pairs` reads them."""
+    pairs = make_pairs(recipe)
+    chosen = [row for row, split in enumerate(pairs.split) if split == "train"][:PAIRS]
+    with replacing(path) as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["neutral", "emotional", "valence", "arousal"])
+        for row in chosen:
+            at = f"{pairs.valence[row]:.2f}", f"{pairs.arousal[row]:.2f}"
+            table.writerow([pairs.neutral[row], pairs.emotional[row], *at])
 
 
 def data_card(recipe: Recipe, figures: dict, training: dict, files: list[Path]) -> str:

@@ -1,0 +1,222 @@
+"""Fit Emotion Network."""
+
+import json
+import logging
+import re
+import time
+from pathlib import Path
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+from comfy_api.latest import io
+from server import PromptServer
+
+from ..emoticrafter.files import text_sha256
+from ..emoticrafter.fit.instant import Encoder, InstantFit
+from ..emoticrafter.fit.pairs import SUFFIXES, Pair, read_pairs
+from ..emoticrafter.fit.scenes import draw_pairs
+from ..emoticrafter.quoting import is_showable, quoted
+from ..emoticrafter.weights import read_metadata, save_network
+from . import networks
+from .inputs import CATEGORY, EmotionNetworkType, searched_as
+from .miniature_model import FOLDER as MINIATURE
+from .node import Node
+from .text_encoder import make_encoder, probe
+
+INSTANT = "instant"
+METHODS = (INSTANT,)
+BUILT_IN, OF_THE_MINIATURE = "built in", "miniature"
+PAIRS = 2000
+"""What is drawn for "built in"; more change a field little."""
+SAME = 0.02
+"""Two probes of one encoder differ by less, relative to their size: in another precision, on another card."""
+NAME = re.compile(r"[\w][\w .+-]{0,79}")
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows
+
+log = logging.getLogger("emoticrafter")
+
+# The fit that was interrupted last, by its inputs: the same inputs go on with it.
+_unfinished: dict[str, InstantFit] = {}
+
+
+class FitEmotionNetwork(Node):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EmotiCrafterFit",
+            display_name="Fit Emotion Network",
+            category=CATEGORY,
+            **searched_as("train", "any model", "steering", "Flux", "Z-Image", "Qwen-Image"),
+            description="Makes an emotion network for the model that you have: it reads pairs of prompts, plain and "
+            "with a mood, through your CLIP and learns what a mood changes. Nothing is downloaded. The result is a "
+            "file in models/emoticrafter, which Load Emotion Network lists at once.",
+            inputs=[
+                io.Clip.Input("clip", tooltip="The CLIP of your model, with the LoRAs that you want to keep."),
+                io.String.Input(
+                    "name",
+                    default="my_model",
+                    tooltip="The file's name, without its ending: letters, digits, blanks and . _ - +. A file that "
+                    "is there is kept; with the same inputs it is loaded instead of fitted again.",
+                ),
+                io.Combo.Input(
+                    "method",
+                    options=list(METHODS),
+                    default=INSTANT,
+                    tooltip="instant: the mean difference that a mood makes, over valence and arousal. Seconds on a "
+                    "GPU, a minute or more on a processor.",
+                ),
+                io.Combo.Input(
+                    "pairs",
+                    options=_sources(),
+                    default=BUILT_IN,
+                    tooltip="What it learns from. built in: 2000 pairs of everyday scenes, of which most show nobody. "
+                    "miniature: those of the painted world. Or a file of your own in models/emoticrafter/pairs.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**31 - 1,
+                    control_after_generate=False,
+                    tooltip="Decides the pairs that are built in.",
+                ),
+            ],
+            outputs=[
+                EmotionNetworkType.Output(
+                    "network",
+                    display_name="EMOTION_NETWORK",
+                    tooltip="The network, for Emotional Conditioning. It knows only the text of this CLIP.",
+                )
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def validate_inputs(cls, name: str | None = None, pairs: str | None = None) -> bool | str:
+        try:
+            if name is not None:
+                target_path(name)
+            if pairs not in (None, BUILT_IN, OF_THE_MINIATURE):
+                _pairs_file(pairs)
+        except (ValueError, OSError) as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, clip, name: str, method: str, pairs: str | None, seed: int) -> str:
+        return (
+            str(pairs)
+            if pairs in (None, BUILT_IN, OF_THE_MINIATURE)
+            else networks.version_of(str(_pairs_folder() / pairs))
+        )
+
+    @classmethod
+    def execute(cls, clip, name: str, method: str, pairs: str, seed: int) -> io.NodeOutput:
+        path = target_path(name)
+        if method not in METHODS:
+            raise ValueError(f"method is {quoted(method)}: expected one of {', '.join(METHODS)}.")
+        learned = _learned_from(pairs, seed)
+        encoder = make_encoder(clip)
+        wanted = {"method": method, "pairs": _sha256_of(learned), "encoder": encoder.family, "probe": probe(encoder)}
+        if path.exists():
+            _check_same(path, wanted)
+            log.info("[EmotiCrafter] %s was fitted with the same inputs: loading it", path)
+        else:
+            field = _fit(encoder, learned, json.dumps(wanted), cls.hidden.unique_id)
+            told = {"data": f"{len(learned):,} pairs, {pairs}", "seed": seed}
+            save_network(field, path, {"fit": wanted, **told})
+            log.info("[EmotiCrafter] Wrote %s", path)
+        return io.NodeOutput(networks.share_network(str(path), networks.AUTO))
+
+
+def target_path(name: str) -> Path:
+    """Where the network is saved: in the first folder of models/emoticrafter.
+
+    Raises:
+        ValueError: The name cannot be a file's.
+    """
+    name = name.strip().removesuffix(".safetensors")
+    if not NAME.fullmatch(name) or RESERVED.fullmatch(name) or name.endswith(".") or not is_showable(name):
+        raise ValueError(
+            f"name is {quoted(name)}: expected 1 to 80 letters, digits, blanks and . _ - +, beginning with a letter or "
+            "a digit, without folders."
+        )
+    return Path(folder_paths.get_folder_paths(networks.FOLDER)[0]) / f"{name}.safetensors"
+
+
+def _check_same(path: Path, wanted: dict) -> None:
+    """Raises ValueError if a file that is there comes from other inputs."""
+    try:
+        own = dict(read_metadata(path)["training"]["fit"])
+        own_probe, new_probe = own.pop("probe"), wanted["probe"]
+        apart = sum((x - y) ** 2 for x, y in zip(own_probe, new_probe, strict=True)) ** 0.5
+        same = own == {k: v for k, v in wanted.items() if k != "probe"}
+        if same and apart <= SAME * sum(x**2 for x in new_probe) ** 0.5:
+            return
+        why = "was fitted to another CLIP, or with other inputs"
+    except (ValueError, KeyError, TypeError, OSError):
+        why = "is there already, and this node did not make it"
+    raise ValueError(f"{path.name} {why}: it is kept. Choose another name, or delete {path}.")
+
+
+# ---- pairs -------------------------------------------------------------------------------------------
+
+
+def _pairs_folder() -> Path:
+    return Path(folder_paths.get_folder_paths(networks.FOLDER)[0]) / "pairs"
+
+
+def _sources() -> list[str]:
+    folder = _pairs_folder()
+    own = [path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES] if folder.is_dir() else []
+    return [BUILT_IN, OF_THE_MINIATURE, *filter(is_showable, sorted(own))]
+
+
+def _pairs_file(name: str) -> Path:
+    path = _pairs_folder() / Path(name).name
+    if path.name != name or not path.is_file():
+        raise FileNotFoundError(
+            f"There is no file of pairs {quoted(name)} in {_pairs_folder()}: put it there (CSV or JSON lines with "
+            "neutral, emotional, valence and arousal) and press R to refresh the lists."
+        )
+    return path
+
+
+def _learned_from(source: str, seed: int) -> list[Pair]:
+    if source == BUILT_IN:
+        return draw_pairs(PAIRS, seed)
+    return read_pairs(MINIATURE / "pairs.csv" if source == OF_THE_MINIATURE else _pairs_file(source))
+
+
+def _sha256_of(pairs: list[Pair]) -> str:
+    return text_sha256(json.dumps(pairs))
+
+
+# ---- the fit -----------------------------------------------------------------------------------------
+
+
+def _fit(encoder: Encoder, pairs: list[Pair], key: str, node_id: str):
+    """The field of the pairs; interrupted, what has been learned stays, and the same inputs go on with it."""
+    fit = _unfinished.pop(key, None) or InstantFit(encoder)
+    fit.encoder = encoder  # of this run: the other one's CLIP may be gone
+    bar, began, first = comfy.utils.ProgressBar(len(pairs), node_id=node_id), time.monotonic(), fit.pairs
+    try:
+        for pair in pairs[first:]:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            fit.add(pair)
+            bar.update_absolute(fit.pairs)
+            if fit.pairs % 50 == 0:
+                left = (time.monotonic() - began) / (fit.pairs - first) * (len(pairs) - fit.pairs)
+                _show(f"{fit.pairs:,} of {len(pairs):,} pairs, {left:.0f} s left", node_id)
+    except comfy.model_management.InterruptProcessingException:
+        _unfinished.clear()  # one is enough: a field of a large encoder has some hundred megabytes
+        _unfinished[key] = fit
+        log.info("[EmotiCrafter] Stopped after %d of %d pairs: the next run goes on there", fit.pairs, len(pairs))
+        raise
+    _show(f"{fit.pairs:,} pairs", node_id)
+    return fit.field()
+
+
+def _show(text: str, node_id: str) -> None:
+    PromptServer.instance.send_progress_text(text, node_id)

@@ -1,0 +1,62 @@
+"""A CLIP as the fits of the library see it: a function from text to features, and where the prompt lies in them."""
+
+import torch
+from torch import Tensor
+
+from ..emoticrafter.encoders import CLIP_WINDOW, common_ends, find_family
+from ..emoticrafter.fit.instant import Encoder
+
+UNLIKE = ("a stone bridge", "two old friends", "rain over fields")
+"""Prompts that begin and end with different words."""
+
+
+def make_encoder(clip) -> Encoder:
+    """Describes a CLIP for a fit.
+
+    Raises:
+        ValueError: It gives no text features, so that nothing can be steered.
+    """
+    family = find_family(clip.cond_stage_model)
+
+    def encode(text: str) -> tuple[Tensor, Tensor | None]:
+        found = clip.encode_from_tokens(clip.tokenize(text), return_pooled=True, return_dict=True)
+        features, mask = found["cond"], found.get("attention_mask")
+        if not isinstance(features, Tensor) or features.ndim != 3 or not features.shape[1] or not features.shape[2]:
+            raise ValueError(
+                "This CLIP gives no text features that an emotion could be added to: its model reads the words itself."
+            )
+        window = family.window if family else None
+        mask = None if mask is None or mask.ndim != 2 else mask[0] != 0
+        return features[0, :window], mask
+
+    if family:
+        pads = family.padded and not family.masked  # a mask leaves the padding out
+        return Encoder(encode, family.name, family.head, family.tail, family.window, pads)
+    lengths = [len(encode(text)[0]) for text in UNLIKE]
+    padded = len(set(lengths)) == 1
+    if padded:
+        window = CLIP_WINDOW if lengths[0] == CLIP_WINDOW else None
+        return Encoder(encode, _kind(clip), 1, 0, window, True)
+    ids = [_token_ids(clip, text) for text in UNLIKE]
+    head, tail = common_ends(ids)
+    # what an encoder cuts off before it hands its features on, it cuts from the beginning of a template
+    cut = len(ids[0]) - lengths[0]
+    return Encoder(encode, _kind(clip), max(head - cut, 0), tail, None, False)
+
+
+def _kind(clip) -> str:
+    return type(clip.cond_stage_model).__name__
+
+
+def _token_ids(clip, text: str) -> list:
+    [batch, *_] = clip.tokenize(text).values()  # of the first of its encoders
+    return [token if isinstance(token, int) else "picture" for token, *_ in batch[0]]
+
+
+@torch.no_grad()
+def probe(encoder: Encoder) -> list[float]:
+    """Sixteen numbers that change when the encoder does: the mean features of a text along fixed directions."""
+    features, chosen = encoder(UNLIKE[0])
+    mean = features[chosen].mean(0).cpu()
+    directions = torch.randn(16, len(mean), generator=torch.Generator().manual_seed(0))
+    return [round(number, 4) for number in (directions @ mean / len(mean) ** 0.5).tolist()]

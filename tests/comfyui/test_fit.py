@@ -1,0 +1,71 @@
+"""Fit Emotion Network in a real server, on the miniature's CLIP: it fits, keeps files, and says what is wrong."""
+
+import pytest
+
+from emoticrafter.fit.scenes import draw_pairs
+from emoticrafter.weights import load_network
+from scripts.server import PromptError
+from tests.comfyui.graphs import report
+from tests.comfyui.test_miniature_node import MiniatureGraph, difference, shown
+
+TEXT = "a windmill in a meadow at sunset"
+
+
+class FitGraph(MiniatureGraph):
+    def fit(self, name: str, pairs: str = "few.csv", seed: int = 0, **changed) -> list:
+        inputs = {"clip": self.clip(), "name": name, "method": "instant", "pairs": pairs, "seed": seed} | changed
+        self["fit"] = {"class_type": "EmotiCrafterFit", "inputs": inputs}
+        return ["fit", 0]
+
+
+@pytest.fixture(scope="module")
+def folder(server):
+    """models/emoticrafter, with a short file of pairs."""
+    folder = server.models / "emoticrafter"
+    (folder / "pairs").mkdir(exist_ok=True)
+    rows = [f'"{pair.neutral}","{pair.emotional}",{pair.valence},{pair.arousal}' for pair in draw_pairs(50)]
+    (folder / "pairs" / "few.csv").write_text("\n".join(["neutral,emotional,valence,arousal", *rows]))
+    yield folder
+    for path in (*folder.glob("fitted*.safetensors"), folder / "pairs" / "few.csv"):
+        path.unlink()
+
+
+def test_a_fitted_network_steers_is_listed_and_is_not_fitted_twice(server, folder):
+    graph = FitGraph()
+    prompt = graph.text(TEXT)
+    network = graph.fit("fitted field")
+    for name, valence, strength in (("happy", 3.0, 1.0), ("sad", -3.0, 1.0), ("plain", 3.0, 0.0)):
+        graph.draw(graph.emotional(prompt, network=network, valence=valence, strength=strength), name)
+    graph.draw(prompt, "untouched")
+    found = shown(server, graph)
+    assert difference(found["happy"], found["sad"]) > 1
+    assert (found["plain"] == found["untouched"]).all()
+    path = folder / "fitted field.safetensors"
+    field, written = load_network(path), path.stat().st_mtime_ns
+    assert (field.encoder.family, field.config.positions, field.window) == ("SDXL", 77, 77)
+    assert path.name in server.object_info()["EmotiCrafterLoader"]["input"]["required"]["network_name"][1]["options"]
+    # the same inputs load it; others leave it alone
+    server.post("/free", {"unload_models": True, "free_memory": True})
+    again = FitGraph()
+    again.report(again.emotional(again.text(TEXT), network=again.fit("fitted field")), "seen")
+    assert report(server.queue(again), "seen")
+    other = FitGraph()
+    other.report(other.emotional(other.text(TEXT), network=other.fit("fitted field", "miniature")), "seen")
+    with pytest.raises(PromptError, match="with other inputs: it is kept"):
+        server.queue(other)
+    assert path.stat().st_mtime_ns == written
+
+
+def test_what_cannot_be_fitted_is_said_on_the_node(server, folder):
+    (folder / "pairs" / "bad.csv").write_text("neutral,emotional,valence,arousal\na dog,a sad dog,nine,0\n")
+    for changed, told in (
+        ({"name": "../fitted"}, "letters, digits, blanks"),
+        ({"name": "fitted", "pairs": "../few.csv"}, "(There is no file of pairs|not in list)"),
+        ({"name": "fitted", "pairs": "bad.csv"}, "line 2: .*nine"),
+    ):
+        graph = FitGraph()
+        graph.report(graph.emotional(graph.text(TEXT), network=graph.fit(**changed)), "seen")
+        with pytest.raises(PromptError, match=told):
+            server.queue(graph)
+    (folder / "pairs" / "bad.csv").unlink()
+    assert not list(folder.glob("fitted.*"))
