@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .conditioning import Conditioning, inject_emotion
-from .network import EmotionFeatures, EmotionNetwork
+from .conditioning import Conditioning, Steering, inject_emotion
+from .network import EmotionFeatures
 
 REGION = "emoticrafter_region"
-"""The key on an emotional entry that holds (its features, the plain features that they were made from)."""
+"""The key on an emotional entry that holds (its features, the plain features that they were made from, their mask)."""
 
 VISIBLE = 1 / 512
 """Smaller weights, less than half a step of an 8-bit picture, are not worth an evaluation of the model."""
@@ -27,7 +27,7 @@ SLIVER = 1e-6
 
 def regional_emotion(
     conditioning: Sequence,
-    network: EmotionNetwork,
+    network: Steering,
     emotion: EmotionFeatures,
     mask: Tensor,
     strength: float = 1.0,
@@ -66,14 +66,14 @@ def regional_emotion(
             inner, outer = _split(extra, region, len(features), f"entry {index} of the conditioning")
         if outer is not None:
             plain.append([features, outer.copy()])
-        covered.append([None, extra] if inner is None else [_beneath(features, extra), inner])
+        covered.append([None, extra] if inner is None else _beneath(features, extra, inner))
     # 2. copies that would be the same but for their mask become one: the model is evaluated once for them
     _join_equal(covered)
     # 3. the emotion is added to the plain features, also where an earlier region had its own
     emotional = inject_emotion(covered, network, emotion, strength)
-    # 4. each remembers those plain features, for the region that may come on top
-    for (beneath, _), (features, extra) in zip(covered, emotional, strict=True):
-        extra[REGION] = (features, beneath)
+    # 4. each remembers those plain features and their mask, for the region that may come on top
+    for (beneath, plainly), (features, extra) in zip(covered, emotional, strict=True):
+        extra[REGION] = (features, beneath, plainly.get("attention_mask"))
     emotional = [entry for entry in emotional if entry[0] is not None]
     return [*plain, *emotional] if emotional else conditioning
 
@@ -168,10 +168,13 @@ def _check_batch(masks: int, prompts: int, name: str) -> None:
         )
 
 
-def _beneath(features: Tensor, extra: dict) -> Tensor:
-    """The features to add an emotion to: those beneath an earlier region, unless a node has changed it since."""
-    made, beneath = extra.get(REGION, (None, None))
-    return beneath if made is features else features
+def _beneath(features: Tensor, extra: dict, inner: dict) -> list:
+    """The entry to add an emotion to: beneath an earlier region, unless a node has changed that since."""
+    made, beneath, mask = extra.get(REGION, (None, None, None))
+    if made is not features:
+        return [features, inner]
+    # the emotion of that region may have added tokens, and made the mask longer
+    return [beneath, inner if mask is None else {**inner, "attention_mask": mask}]
 
 
 def _join_equal(entries: list) -> None:
