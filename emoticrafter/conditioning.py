@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .encoders import CLIP_WINDOW, IDS_KEY, EncoderFacts, known_as, make_room
+from .fingerprint import check_encoder
 from .interleaved import interleave, is_interleaved, keys_and_signs
 from .network import EmotionFeatures
 from .protection import remove_directions
@@ -106,6 +107,8 @@ def inject_emotion(
             continue
         name = f"Entry {index} of the conditioning"
         _check_entry(features, extra, network, name)
+        if strength and network.encoder:
+            check_encoder(*_seen(features, extra, name), extra, network.encoder, network.window, name)
         steered, grown = _steered(features, extra, network, emotion, strength, gains, protected, name)
         emotional = [steered, _with_pooled(grown, pooled, len(steered), name)]
         result += _in_turn([features, extra], emotional, *steps)
@@ -123,15 +126,35 @@ def _steered(
     name: str,
 ) -> tuple[Tensor, dict]:
     """An entry's features with the emotion, and its dict with the mask grown to match."""
-    keys, signs = keys_and_signs(features) if is_interleaved(features) else (features, None)
-    mask = _text_mask(extra, features, name)
-    if signs is not None and mask is not None:
-        mask = mask[:, 0::2]
+    signs = keys_and_signs(features)[1] if is_interleaved(features) else None
+    keys, mask = _seen(features, extra, name)
     if strength and network.added_tokens:
         keys, mask = make_room(keys, mask, network.added_tokens, network.encoder.tail if network.encoder else 0)
         extra = _with_room(extra, keys, mask)
     steered = _inject_windows(keys, mask, network, emotion, strength, gains, protected)
     return (steered if signs is None else interleave(steered, signs)), extra
+
+
+def _seen(features: Tensor, extra: dict, name: str) -> tuple[Tensor, Tensor | None]:
+    """The features that a network reads, and their mask: NegPip's keys without the values."""
+    mask = _text_mask(extra, features, name)
+    if not is_interleaved(features):
+        return features, mask
+    return keys_and_signs(features)[0], None if mask is None else mask[:, 0::2]
+
+
+def doubts(conditioning: Sequence, network: Steering) -> list[str]:
+    """What speaks against a conditioning's encoder and lets it pass all the same, for `inject_emotion`'s arguments."""
+    if network.encoder is None:
+        return []
+    found = []
+    for index, (features, extra) in enumerate(conditioning):
+        if features is not None:
+            name = f"Entry {index} of the conditioning"
+            _check_entry(features, extra, network, name)
+            seen = _seen(features, extra, name)
+            found.append(check_encoder(*seen, extra, network.encoder, network.window, name))
+    return [doubt for doubt in found if doubt]
 
 
 def _text_mask(extra: dict, features: Tensor, name: str) -> Tensor | None:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 CLIP_WINDOW = 77
 """Tokens of CLIP's window, with its start and end; a longer prompt is several windows."""
+SINK = 4.0
+"""A token whose norm is this many times the median of its prompt's is an attention sink, and stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,14 @@ class Family:
     """Whether a token's features depend on earlier tokens alone."""
     masked: bool = False
     """Whether `attention_mask` may come with the features (ComfyUI drops most masks that are all ones)."""
+    pooled: bool = False
+    """Whether the encoder gives a `pooled_output`."""
     needs_pooled: bool = False
-    """Whether the model cannot do without `pooled_output`."""
+    """Whether the model cannot do without it."""
+    blank_padding: bool = False
+    """Whether the features of padding are 0."""
+    blank_channels: bool = False
+    """Whether the prompt begins with CLIP's features, which leave the latter half of the channels 0."""
     head: int = 0
     """Tokens before the prompt: a start token, the beginning of a chat template."""
     tail: int = 0
@@ -53,8 +61,9 @@ class Family:
         return self.least > 1
 
 
-_CLIP = {"window": CLIP_WINDOW, "least": CLIP_WINDOW, "head": 1, "tail": 1}
+_CLIP = {"window": CLIP_WINDOW, "least": CLIP_WINDOW, "pooled": True, "head": 1, "tail": 1}
 _T5 = {"causal": False, "tail": 1}
+_T5_WITH_CLIP = {"pooled": True, **_T5}
 _MASKED = {"masked": True}
 _KLEIN = {"least": 512, "head": 3, "tail": 9, **_MASKED}
 
@@ -63,8 +72,11 @@ FAMILIES = (
     Family("Stable Diffusion 2.x", "CLIP-H", "stable_diffusion", 1024, "SD2ClipModel", **_CLIP),
     Family("SDXL", "CLIP-L and CLIP-G", "sdxl", 2048, "SDXLClipModel", needs_pooled=True, **_CLIP),
     Family("the SDXL refiner", "CLIP-G", "sdxl", 1280, "SDXLRefinerClipModel", needs_pooled=True, **_CLIP),
-    Family("Stable Diffusion 3", "CLIP-L, CLIP-G and T5-XXL", "sd3", 4096, "SD3ClipModel", least=154, **_T5),
-    Family("Flux.1", "T5-XXL", "flux", 4096, "FluxClipModel", least=256, **_T5),
+    Family(
+        "Stable Diffusion 3", "CLIP-L, CLIP-G and T5-XXL", "sd3", 4096, "SD3ClipModel", least=154, **_T5_WITH_CLIP,
+        blank_channels=True,
+    ),
+    Family("Flux.1", "T5-XXL", "flux", 4096, "FluxClipModel", least=256, **_T5_WITH_CLIP),
     Family("Chroma", "T5-XXL", "chroma", 4096, "PixArtT5XXL", **_T5),
     Family("Lumina 2", "Gemma 2 2B", "lumina2", 2304, "LuminaModel", "gemma2_2b", head=1, **_MASKED),
     Family("Z-Image", "Qwen3-4B", "lumina2", 2560, "ZImageTEModel", head=3, tail=5, **_MASKED),
@@ -74,13 +86,14 @@ FAMILIES = (
     Family("Flux.2 Klein 4B", "Qwen3-4B", "flux2", 7680, "Flux2TEModel", "qwen3_4b", **_KLEIN),
     Family("Flux.2 Klein 9B", "Qwen3-8B", "flux2", 12288, "Flux2TEModel", "qwen3_8b", **_KLEIN),
     Family("Krea 2", "Qwen3-VL 4B", "krea2", 30720, "Krea2TEModel", tail=5, **_MASKED),
-    Family("Wan", "UMT5-XXL", "wan", 4096, "WanT5Model", least=512, **_T5),
+    Family("Wan", "UMT5-XXL", "wan", 4096, "WanT5Model", least=512, blank_padding=True, **_T5),
     Family(
         "HunyuanImage", "Qwen2.5-VL 7B", "hunyuan_image", 3584, "HunyuanImageTEModel", tail=1, **_MASKED,
         plain_keys=("conditioning_byt5small",),
     ),
     Family(
-        "HiDream-I1", "T5-XXL", "hidream", 4096, "HiDreamTEModel", least=128, **_T5, plain_keys=("conditioning_llama3",)
+        "HiDream-I1", "T5-XXL", "hidream", 4096, "HiDreamTEModel", least=128, **_T5_WITH_CLIP,
+        plain_keys=("conditioning_llama3",)
     ),
     Family(
         "Anima", "Qwen3-0.6B", "stable_diffusion", 1024, "AnimaTEModel", **_MASKED,
@@ -89,7 +102,7 @@ FAMILIES = (
 )  # fmt: skip
 """Every family that this project knows. Others work, too: what a file must know, it knows by itself (EncoderFacts)."""
 
-SECOND_TEXTS = {key: family.name for family in FAMILIES for key in family.plain_keys}
+SECOND_TEXTS = {family.plain_keys[0]: family.name for family in FAMILIES if family.plain_keys}
 """Keys of an entry that carry its prompt a second time, and whose model reads them."""
 IDS_KEY = "text_input_ids"
 """The key of an entry whose model reads the words itself: no features, so nothing to steer (HiDream-O1)."""
@@ -126,14 +139,41 @@ class EncoderFacts:
     """Tokens before the prompt, as in `Family`."""
     tail: int = 0
     """Tokens after the prompt and before any padding, as in `Family`."""
+    first: Tensor | None = field(default=None, repr=False)
+    """The first token of a prompt, [D] float32, where it is the same in all: a causal encoder's, before the prompt."""
 
     @property
     def known(self) -> Family | None:
         """What is written down about the family, None if nothing is."""
         return next((family for family in FAMILIES if family.name == self.family), None)
 
+    def tail_of(self, mask: Tensor | None, window: int | None) -> int:
+        """Tokens at the end that are not the prompt's: 0 where padding follows, unmasked, as it takes part in it."""
+        pads = mask is None and (window is not None or (self.known is not None and self.known.padded))
+        return 0 if pads else self.tail
 
-# ---- masks and room ----------------------------------------------------------------------------------
+
+# ---- which tokens, and room for more -----------------------------------------------------------------
+
+
+def prompt_tokens(features: Tensor, mask: Tensor | None, head: int, tail: int) -> Tensor:
+    """Which tokens carry the prompt, [B, T]: not those around it, nor masked ones, nor attention sinks.
+
+    Args:
+        features: [B, T, D].
+        mask: [B, T], True for tokens that count; None for all.
+        head: Tokens before the prompt.
+        tail: Tokens after it; 0 where padding follows, which counts: that is where appended words would be.
+    """
+    counts = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device) if mask is None else mask
+    # how many tokens that count stand before a token, and after it
+    before, after = counts.long().cumsum(1) - 1, counts.flip(1).long().cumsum(1).flip(1) - 1
+    chosen = counts & (before >= head) & (after >= tail)
+    # sinks: tokens far longer than their neighbours, on which the encoder parks attention
+    norms = features.float().norm(dim=-1)
+    # padding that an encoder sets to 0 does not count here
+    typical = norms.masked_fill(~counts | (norms == 0), torch.nan).nanmedian(dim=1, keepdim=True).values.nan_to_num()
+    return chosen & (norms <= SINK * typical)
 
 
 def make_room(features: Tensor, mask: Tensor | None, count: int, tail: int) -> tuple[Tensor, Tensor | None]:

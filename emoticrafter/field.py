@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from .encoders import CLIP_WINDOW, EncoderFacts, room_numbers
+from .encoders import CLIP_WINDOW, EncoderFacts, prompt_tokens, room_numbers
 from .network import EmotionFeatures
 from .options import MOST
 from .quoting import quoted
@@ -22,8 +22,6 @@ from .va import VA_MAX, VA_MIN, va_tensor
 LEVELS = 5
 POINTS = LEVELS**2
 STEP = (VA_MAX - VA_MIN) / (LEVELS - 1)
-SINK = 4.0
-"""A token whose norm is this many times the median of its prompt's is an attention sink, and stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -163,9 +161,7 @@ class EmotionField(nn.Module):
         """The tokens that take a direction, [B, T]."""
         if self.encoder is None:
             return prompt_tokens(features, mask, 1, 0)
-        known = self.encoder.known
-        pads = mask is None and (self.window is not None or (known is not None and known.padded))
-        return prompt_tokens(features, mask, self.encoder.head, 0 if pads else self.encoder.tail)
+        return prompt_tokens(features, mask, self.encoder.head, self.encoder.tail_of(mask, self.window))
 
     def _fill_room(self, residual: Tensor, neutral: Tensor, basis: Tensor, mask: Tensor | None) -> Tensor:
         """The added tokens move from the copies that `make_room` put there to features of their own."""
@@ -176,22 +172,3 @@ class EmotionField(nn.Module):
         own, number = own.expand(rows, -1, -1), number.expand(rows, -1)
         index = (number - 1).clamp(min=0).unsqueeze(-1).expand(-1, -1, own.shape[2])
         return torch.where((number > 0).unsqueeze(-1), own.gather(1, index) - neutral, residual)
-
-
-def prompt_tokens(features: Tensor, mask: Tensor | None, head: int, tail: int) -> Tensor:
-    """Which tokens carry the prompt, [B, T]: not those around it, nor masked ones, nor attention sinks.
-
-    Args:
-        features: [B, T, D].
-        mask: [B, T], True for tokens that count; None for all.
-        head: Tokens before the prompt.
-        tail: Tokens after it; 0 where padding follows, which counts: that is where appended words would be.
-    """
-    counts = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device) if mask is None else mask
-    # how many tokens that count stand before a token, and after it
-    before, after = counts.long().cumsum(1) - 1, counts.flip(1).long().cumsum(1).flip(1) - 1
-    chosen = counts & (before >= head) & (after >= tail)
-    # sinks: tokens far longer than their neighbours, on which the encoder parks attention
-    norms = features.float().norm(dim=-1)
-    typical = norms.masked_fill(~counts, torch.nan).nanmedian(dim=1, keepdim=True).values
-    return chosen & (norms <= SINK * typical)

@@ -17,7 +17,7 @@ from ..emoticrafter.conditioning import inject_emotion
 from ..emoticrafter.names import advice_on, listed_name
 from ..emoticrafter.quoting import is_showable, quoted, shown
 from ..emoticrafter.weights.files import DTYPES, SUFFIXES, dtype_name, some
-from .notices import warn_of_unreached
+from .notices import warn_of_encoder, warn_of_unreached
 
 FOLDER = "emoticrafter"
 LONGEST_PATH = 300
@@ -70,9 +70,11 @@ def encode(network: ManagedNetwork, valence: float | torch.Tensor, arousal: floa
 
 def inject(conditioning: list, emotion: Emotion, strength: float, **settings) -> list:
     """The conditioning with the emotion (settings and errors as `inject_emotion`)."""
+    network = emotion.network.ready()
     if strength:
         warn_of_unreached(conditioning)
-    return inject_emotion(conditioning, emotion.network.ready(), emotion.features, strength, **settings)
+        warn_of_encoder(conditioning, network)
+    return inject_emotion(conditioning, network, emotion.features, strength, **settings)
 
 
 # What is in use, by file version and more: two loaders of one file share one network, and nothing stays once no graph

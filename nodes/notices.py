@@ -7,7 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..emoticrafter.encoders import CLIP_WINDOW
+from ..emoticrafter.conditioning import Steering, doubts
+from ..emoticrafter.encoders import CLIP_WINDOW, SECOND_TEXTS
 from ..emoticrafter.names import folder_problem
 
 ONE_RANGE, FIRST_ALONE = "sets one range for all of them", "reads the first of them alone"
@@ -50,6 +51,22 @@ def warn_of_unreached(conditioning: list) -> None:
                 "picture: they stay without the emotion. Give them the emotion before the node that makes the hook, or "
                 "give each part an entry and a mask of its own (prompt-control: AND with MASK in place of COUPLE)."
             )
+
+
+def warn_of_encoder(conditioning: list, network: Steering) -> None:
+    """Tells of a prompt that an entry carries twice, and of one that may be another encoder's.
+
+    Raises:
+        ValueError: An entry that the network cannot steer, as `inject_emotion` says.
+    """
+    for index, (features, extra) in enumerate(conditioning):
+        for key in SECOND_TEXTS.keys() & extra.keys() if features is not None else ():
+            _tell(
+                f"Entry {index} of the conditioning carries its prompt a second time ({key}, which "
+                f"{SECOND_TEXTS[key]} reads as well): that part stays without the emotion, the rest takes it."
+            )
+    for doubt in doubts(conditioning, network):
+        _tell(doubt)
 
 
 def _holds_text(value: object, depth: int = 3) -> bool:

@@ -9,7 +9,7 @@ from ..emoticrafter.regions import regional_emotion
 from . import inputs
 from .networks import ManagedNetwork, encode
 from .node import Node
-from .notices import warn_of_unreached
+from .notices import warn_of_encoder, warn_of_unreached
 
 log = logging.getLogger("emoticrafter")
 
@@ -62,9 +62,10 @@ class RegionalEmotion(Node):
         strength: float,
         feather: float,
     ) -> io.NodeOutput:
+        emotion = encode(network, valence, arousal)
         if strength:
             warn_of_unreached(conditioning)
-        emotion = encode(network, valence, arousal)
+            warn_of_encoder(conditioning, network.ready())
         result = regional_emotion(conditioning, emotion.network.ready(), emotion.features, mask, strength, feather)
         if result is conditioning and strength:
             log.warning("[EmotiCrafter] Regional Emotion: the mask covers nothing, so the prompt stays as it is.")

@@ -4,9 +4,7 @@ Import it in a process that has ComfyUI on its path (`start_comfyui`). Tokenizer
 small ones of their own: they come with the weights there, too.
 """
 
-import base64
 import io
-import json
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -19,9 +17,12 @@ from scripts.installation import comfyui_folder
 WIDTH = 64
 """Of the small encoders' layers."""
 SENTENCES = (
-    "a house by the sea, oil on canvas", "an old cat sleeps on the stairs of a small town", "two boats in the fog at dawn",
-    "the quick brown fox jumps over the lazy dog", "a street at night after the rain, with lamps", "mountains, snow, joy",
-)  # fmt: skip
+    "a house by the sea, oil on canvas",
+    "an old cat sleeps on the stairs of a small town",
+    "two boats in the fog at dawn",
+    "the quick brown fox jumps over the lazy dog",
+    "a street at night after the rain, with lamps",
+)
 
 
 def start_comfyui() -> None:
@@ -88,7 +89,7 @@ def _of(path: str):
     return getattr(import_module(module), name)
 
 
-def sentencepiece_model() -> torch.Tensor:
+def _sentencepiece() -> dict[str, torch.Tensor]:
     """A tokenizer as the checkpoints of Gemma and UMT5 carry it, bytes as a tensor."""
     from sentencepiece import SentencePieceTrainer
 
@@ -105,20 +106,35 @@ def sentencepiece_model() -> torch.Tensor:
         unk_id=3,
         minloglevel=2,
     )
-    return torch.frombuffer(bytearray(written.getvalue()), dtype=torch.uint8)
+    return {"spiece_model": torch.frombuffer(bytearray(written.getvalue()), dtype=torch.uint8)}
 
 
-def tekken_model() -> torch.Tensor:
-    """A tokenizer as the checkpoint of Mistral carries it, JSON bytes as a tensor: single bytes and a few markers."""
-    special = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"]
-    special += [f"<SPECIAL_{number}>" for number in range(len(special), 16)]
-    tokens = [{"rank": rank, "token_bytes": base64.b64encode(bytes([rank])).decode(), "token_str": None} for rank in range(256)]
-    told = {
-        "config": {"default_vocab_size": 256 + len(special), "default_num_special_tokens": len(special), "pattern": ""},
-        "vocab": tokens,
-        "special_tokens": [{"rank": rank, "token_str": text, "is_control": True} for rank, text in enumerate(special)],
-    }
-    return torch.frombuffer(bytearray(json.dumps(told).encode()), dtype=torch.uint8)
+def _mistral_tokenizer(_data: object = None) -> dict:
+    """Single bytes and the markers of Mistral's chat template.
+
+    It stands in for the tokenizer that the checkpoint carries, which the packaged ComfyUI cannot read with today's
+    transformers.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+    markers = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"]
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({text: number for number, text in enumerate(markers + letters)}, []))
+    tokenizer.add_special_tokens(markers)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 1)])
+    return {"tokenizer_object": tokenizer}
+
+
+def _mistral(here) -> tuple:
+    from transformers import PreTrainedTokenizerFast
+
+    here.load_mistral_tokenizer = _mistral_tokenizer
+    here.MistralTokenizerClass.from_pretrained = staticmethod(
+        lambda _path, tokenizer_object, **_: PreTrainedTokenizerFast(tokenizer_object=tokenizer_object)
+    )
+    return here.flux2_te()
 
 
 # ---- the encoders: class, tokenizer, sizes, what comes with the weights ------------------------------
@@ -128,7 +144,9 @@ def _clip(encoder: str, tokenizer: str) -> Callable:
     return lambda: (_of(f"comfy.{encoder}"), _of(f"comfy.{tokenizer}"), _CLIPS, {})
 
 
-def _llama(module: str, encoder: Callable, tokenizer: str, sizes: dict | None = None, data: Callable = dict) -> Callable:
+def _llama(
+    module: str, encoder: Callable, tokenizer: str, sizes: dict | None = None, data: Callable = dict
+) -> Callable:
     def make():
         here = _module(module)
         options = {f"{name}_model_config": _LLAMA | (sizes or {}) for name in _LANGUAGE_MODELS}
@@ -153,20 +171,17 @@ ENCODERS = {
     "Stable Diffusion 3": _t5("sd3_clip", lambda m: m.sd3_clip(), "SD3Tokenizer", {"d_model": 4096, "num_layers": 1}),
     "Flux.1": _t5("flux", lambda m: m.flux_clip(), "FluxTokenizer"),
     "Chroma": _t5("pixart_t5", lambda m: m.pixart_te(), "PixArtTokenizer"),
-    "Lumina 2": _llama(
-        "lumina2", lambda m: m.te(), "LuminaTokenizer", {"vocab_size": 600}, lambda: {"spiece_model": sentencepiece_model()}
-    ),
+    "Lumina 2": _llama("lumina2", lambda m: m.te(), "LuminaTokenizer", {"vocab_size": 600}, _sentencepiece),
     "Z-Image": _llama("z_image", lambda m: m.te(), "ZImageTokenizer"),
     "Qwen-Image": _llama("qwen_image", lambda m: m.te(), "QwenImageTokenizer"),
-    "Flux.2": _llama(
-        "flux", lambda m: m.flux2_te(), "Flux2Tokenizer", {"vocab_size": 600, "num_hidden_layers": 31},
-        lambda: {"tekken_model": tekken_model()},
-    ),
+    "Flux.2": _llama("flux", _mistral, "Flux2Tokenizer", {"vocab_size": 600, "num_hidden_layers": 31}),
     "Flux.2 Klein 4B": _llama(
         "flux", lambda m: m.klein_te(model_type="qwen3_4b"), "KleinTokenizer", {"num_hidden_layers": 28}
     ),
-    "Wan": _t5("wan", lambda m: m.te(), "WanT5Tokenizer", {"vocab_size": 600}, lambda: {"spiece_model": sentencepiece_model()}),
-    "HunyuanImage": _llama("hunyuan_image", lambda m: m.te(byt5=False), "HunyuanImageTokenizer", {"num_hidden_layers": 4}),
+    "Wan": _t5("wan", lambda m: m.te(), "WanT5Tokenizer", {"vocab_size": 600}, _sentencepiece),
+    "HunyuanImage": _llama(
+        "hunyuan_image", lambda m: m.te(byt5=False), "HunyuanImageTokenizer", {"num_hidden_layers": 4}
+    ),
     "Anima": _llama("anima", lambda m: m.te(), "AnimaTokenizer"),
     "Krea 2": _llama("krea2", lambda m: m.te(), "Krea2Tokenizer", {"num_hidden_layers": 36}),
 }  # fmt: skip

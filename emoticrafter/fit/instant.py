@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..encoders import EncoderFacts
-from ..field import EmotionField, FieldConfig, prompt_tokens
+from ..encoders import EncoderFacts, prompt_tokens
+from ..field import EmotionField, FieldConfig
 from .field import FieldFit
 from .pairs import Pair
 
@@ -71,7 +71,8 @@ class InstantFit:
         """
         self.encoder, self.pairs = encoder, 0
         self.added_tokens = 0 if encoder.padded else added_tokens
-        self._directions, self._room, self._statistics = FieldFit(), FieldFit(), Statistics()
+        self._directions, self._room = FieldFit(), FieldFit()
+        self._statistics, self._first = Statistics(), Statistics()
 
     def add(self, pair: Pair) -> None:
         """Encodes a pair and adds it.
@@ -90,6 +91,8 @@ class InstantFit:
                 self._room.add(words, *at)
         self._statistics.add(before)
         self._statistics.add(after)
+        if self.encoder.head:
+            self._first.add(neutral[:1])
         self.pairs += 1
 
     def field(self) -> EmotionField:
@@ -103,7 +106,8 @@ class InstantFit:
         _, positions, width = directions.shape
         config = FieldConfig(width, positions, self.encoder.window, 0 if room is None else room.shape[1])
         mean, scale = self._statistics.solve()
-        facts = EncoderFacts(self.encoder.family, mean, scale, self.encoder.head, self.encoder.tail)
+        first = self._first.solve()[0] if self._first.count else None
+        facts = EncoderFacts(self.encoder.family, mean, scale, self.encoder.head, self.encoder.tail, first)
         return EmotionField(config, facts, directions, room)
 
 

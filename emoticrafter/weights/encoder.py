@@ -1,4 +1,4 @@
-"""What a file knows of its text encoder: a name in its metadata, and statistics of the features as two tensors."""
+"""What a file knows of its text encoder: a name in its metadata, and statistics of the features as tensors."""
 
 import json
 
@@ -9,7 +9,7 @@ from ..encoders import EncoderFacts
 from ..quoting import quoted, shown
 from .files import read_object
 
-MEAN, SCALE = "encoder.mean", "encoder.scale"
+MEAN, SCALE, FIRST = "encoder.mean", "encoder.scale", "encoder.first"
 MOST_ENDS = 1000
 
 
@@ -22,7 +22,10 @@ def encoder_metadata(encoder: EncoderFacts | None) -> dict[str, str]:
 
 def encoder_tensors(encoder: EncoderFacts | None) -> dict[str, Tensor]:
     """What goes into the file, beside the weights; empty without an encoder."""
-    return {} if encoder is None else {MEAN: encoder.mean.float(), SCALE: encoder.scale.float()}
+    if encoder is None:
+        return {}
+    tensors = {MEAN: encoder.mean, SCALE: encoder.scale, FIRST: encoder.first}
+    return {name: tensor.float() for name, tensor in tensors.items() if tensor is not None}
 
 
 def take_encoder(metadata: dict[str, str], state: dict[str, Tensor], width: int, name: str) -> EncoderFacts | None:
@@ -42,17 +45,21 @@ def take_encoder(metadata: dict[str, str], state: dict[str, Tensor], width: int,
     """
     if "encoder" not in metadata:
         return None
-    mean, scale = state.pop(MEAN, None), state.pop(SCALE, None)
-    for tensor in (mean, scale):
+    mean, scale, first = (state.pop(key, None) for key in (MEAN, SCALE, FIRST))
+    for tensor in (mean, scale) if first is None else (mean, scale, first):
         if tensor is None or tensor.shape != (width,) or not torch.isfinite(tensor).all():
-            raise ValueError(f"{name} lacks the statistics of its text encoder, or they cannot be used: expected "
-                             f"{MEAN} and {SCALE}, [{width}] each.")  # fmt: skip
+            raise ValueError(
+                f"{name} lacks the statistics of its text encoder, or they cannot be used: expected "
+                f"{MEAN} and {SCALE}, [{width}] each."
+            )
     if not (scale > 0).all():
         raise ValueError(f"{SCALE} in {name} holds numbers that are not positive: the file cannot be used.")
     try:
         told = read_object(metadata["encoder"])
         ends = _ends(told["head"], told["tail"])
-        return EncoderFacts(shown(str(told["family"])), mean.float().clone(), scale.float().clone(), *ends)
+        # copied, as a tensor that maps its file crashes whoever reads it once the file is overwritten
+        mean, scale, first = (None if of is None else of.to(torch.float32, copy=True) for of in (mean, scale, first))
+        return EncoderFacts(shown(str(told["family"])), mean, scale, *ends, first)
     except (KeyError, ValueError, RecursionError) as error:
         why = shown(str(error))
         raise ValueError(f"{name} describes its text encoder in a way that cannot be read: {why}.") from error
