@@ -210,7 +210,8 @@ def _offers(pin: str, *index: str) -> set[str]:
         listed = run_quietly(*command, "--timeout", "10", "--retries", "1", timeout=SECONDS_TO_ANSWER).stdout
     except subprocess.TimeoutExpired:
         return set()
-    return {f"{package}=={version}" for version in re.findall(r"[^\s,()]+", listed)}
+    versions = re.search(r"^Available versions: (.+)$", listed, re.MULTILINE)
+    return {f"{package}=={version}" for version in versions[1].split(", ")} if versions else set()
 
 
 def _begin(build: Build, source: str) -> None:
