@@ -353,6 +353,8 @@ def comfyui(tmp_path):
             self.wfile.write(data)
 
         def do_POST(self):
+            if isinstance(state.fail, bytes):
+                return self.answer(state.fail)
             if state.fail == "refuse":
                 return self.answer({"error": {"message": "no such node"}}, 400)
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -416,6 +418,18 @@ def test_what_the_server_says_comes_through(comfyui, capsys):
     comfyui.arguments[2] = "http://127.0.0.1:9"
     assert main(comfyui.arguments) == 1
     assert "is ComfyUI running there?" in capsys.readouterr().err
+
+
+def test_a_server_that_is_not_comfyui_is_told_in_one_line(comfyui, capsys):
+    answers = [b"<html>", b"[]", b"{}", b'{"prompt_id": 3}', b"[" * 100_000, b"\xff", b'{"prompt_id": "\x1b[2J/../x"}']
+    for comfyui.fail in answers:
+        assert main(comfyui.arguments) == 1
+        [*_, line] = capsys.readouterr().err.splitlines()
+        assert "unlike ComfyUI" in line and line.isprintable()
+    for comfyui.arguments[2] in ("http://[::1", "http://me:secret@127.0.0.1", "ftp://host"):
+        assert main(comfyui.arguments) == 1
+        told = capsys.readouterr().err
+        assert "--server: expected an address such as" in told and "secret" not in told
 
 
 def test_a_workflow_without_a_place_is_refused(comfyui, capsys):
