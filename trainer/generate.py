@@ -2,6 +2,7 @@
 
     python -m trainer.generate sdxl --network network.safetensors --out images --method ours
     python -m trainer.generate sdxl --plain --out images
+    python -m trainer.generate sdxl --empty --network network.safetensors --out empty   # figure 5c
     python -m trainer.generate sdxl --rewritten rewritten.jsonl --out images
     python -m trainer.generate miniature --run runs/miniature --out images --method ours
     python -m trainer.generate comfyui --server http://127.0.0.1:8188 --workflow mine.json --out images --method mine
@@ -61,6 +62,7 @@ class Drawing:
         metavar="FILE",
     )
     prompts: Path = option("one a line (default: the protocol's 132)", PROMPTS, metavar="FILE")
+    empty: bool = option("draw the empty prompt, emotion alone, in place of --prompts", False)
     limit: int | None = option("only the first N prompts", None, metavar="N")
     levels: tuple[float, ...] = option("of both axes: --levels -3,-1.5,0,1.5,3", LEVELS, type=_levels, metavar="LIST")
     seeds: list[int] = option("pictures of every prompt and point (0)", [0], metavar="N")
@@ -86,7 +88,7 @@ class Drawing:
 
     def texts(self) -> list[str]:
         """The prompts."""
-        return read_prompts(self.prompts, self.limit)
+        return [""] if self.empty else read_prompts(self.prompts, self.limit)
 
     def problems(self) -> list[str]:
         """Everything that is wrong with the options."""
@@ -97,6 +99,8 @@ class Drawing:
             found.append("--method plain is the name of the prompts without emotion: give --plain or another name")
         if self.rewritten and (self.plain or getattr(self.painter, "network", None)):
             found.append("--rewritten draws other words, without a network: leave out --plain and --network")
+        if self.empty and (self.rewritten or self.prompts != PROMPTS):
+            found.append("--empty draws the empty prompt alone: leave out --prompts and --rewritten")
         if any(seed < 0 for seed in self.seeds) or len(set(self.seeds)) < len(self.seeds):
             found.append(f"--seeds {self.seeds}: expected different numbers from 0")
         if self.batch < 1 or (self.limit is not None and self.limit < 1):
@@ -138,7 +142,7 @@ class Miniature(Drawing):
 
         if self.prompts != PROMPTS:
             raise DataError("The miniature draws its own held-out prompts: leave out --prompts.")
-        return held_out_prompts(self.limit)
+        return [""] if self.empty else held_out_prompts(self.limit)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,14 @@ def test_processes_share_whole_prompts():
     assert not {t.number for t in shares[0]} & {t.number for t in shares[1]}
 
 
+def test_the_empty_prompt_is_drawn_alone(painted, capsys):
+    found = painted("--empty")
+    assert found.code == 0 and len(found.drawn) == 25 and {task.text for task in found.drawn} == {""}
+    assert [image.prompt for image in read_manifest(found.out / "manifest.jsonl")] == [""] * 25
+    assert painted("--empty", "--prompts", "mine.txt").code == 1
+    assert "--empty draws the empty prompt alone: leave out --prompts" in capsys.readouterr().err
+
+
 def test_odd_prompt_files_are_refused(tmp_path):
     path = tmp_path / "prompts.txt"
     path.write_text("\n\n")

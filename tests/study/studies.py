@@ -13,13 +13,13 @@ from trainer.study.plan import Amounts
 from trainer.study.rehearsal import answers_content
 
 LINE = (-3.0, -1.5, 0.0, 1.5, 3.0)
-CROSS = [(v, 0.0) for v in LINE] + [(0.0, a) for a in LINE if a]
+SQUARE = [(v, a) for v in LINE for a in LINE]
 AMOUNTS = Amounts(order=1, estimate=2, consistency=1, smoothness=1)
 SETTINGS = StudySettings(participants=6, amounts=AMOUNTS, image_size=64)
 METHODS = ("ours", "rival")
 
 
-def images(methods=METHODS, contents=8, points=CROSS) -> list[Image]:
+def images(methods=METHODS, contents=8, points=SQUARE) -> list[Image]:
     return [
         Image(Path(f"{name}.png"), f"Prompt {number}.", v, a, number, method, name)
         for method in methods

@@ -119,6 +119,9 @@ def test_the_reports_set_the_published_values_apart(study_key, tmp_path):
     markdown, text = as_markdown(found), as_text(found)
     assert "| measure | ours | rival | always 0 | EmotiCrafter (published) | GPT-4+SDXL (published) |" in markdown
     assert re.search(r"\| A-ranking \(tau\) ↑ \| .*, n 6 \| .*, n 6 \| – \| 0\.759 \| 0\.165 \|", markdown)
+    published = {m.name: tuple(m.published.values()) for m in MEASURES}
+    assert published["a_error"] == (1.327, 2.029) and published["v_error"] == (0.692, 1.229)
+    assert published["consistency"] == (4.215, 3.525) and published["smoothness"] == (4.240, 3.195)
     assert re.search(r"smoothness \(1-5\) ↑ .*–  +4\.240", text)
     assert "SIMULATED ANSWERS" in markdown and "SIMULATED ANSWERS" in text
     assert all(len(line) <= 110 for line in text.splitlines() if " " in line and "  " not in line)

@@ -13,7 +13,7 @@ def test_from_images_to_tables(study_manifest, tmp_path, capsys):
     few = ["--order", "1", "--estimate", "2", "--consistency", "1", "--smoothness", "1"]
     assert main(["make", str(study_manifest), "--out", str(study), "--participants", "6", *few]) == 0
     said = capsys.readouterr().out
-    assert "6 plans of 15 tasks, about 5 minutes each" in said
+    assert "6 plans of 15 tasks, about 6 minutes each" in said
     assert "keep it to yourself" in said
     assert main(["rehearse", "--key", str(study / "key.json"), "--out", str(answers), "--count", "6"]) == 0
     files = ["--json", str(tmp_path / "found.json"), "--markdown", str(tmp_path / "found.md")]

@@ -35,7 +35,7 @@ def test_the_page_tells_nothing_of_methods_and_values(study, study_key):
     assert names == sorted(study_key.pictures)
     plan = json.loads(re.search(r'id="plan">(.*?)</script>', page, re.DOTALL)[1])
     fields = {name for tasks in plan["participants"] for task in tasks for name in task}
-    assert fields == {"kind", "images", "axis", "check", "prompt"}
+    assert fields == {"kind", "images", "axis", "check"}
     shown = [task for tasks in plan["participants"] for task in tasks if task["kind"] == "smoothness"]
     assert not any("axis" in task for task in shown)
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from tests.study.studies import AMOUNTS, LINE, images
 from trainer.core.rows import DataError
-from trainer.study.plan import Amounts, five_along, make_plan, parts_in_order, take_stock, williams
+from trainer.study.plan import Amounts, five_along, make_plan, parts_in_order, set_of, take_stock, williams
 
 
 def test_methods_come_equally_often_at_each_place_and_behind_each_other():
@@ -127,8 +127,20 @@ def test_five_points_are_spread_over_a_line_that_is_near_the_middle():
 
 def test_an_axis_that_never_varies_is_not_asked_about():
     found = images(points=[(v, 0.0) for v in LINE])
-    plan = make_plan(take_stock(found), AMOUNTS, 4, 0)
+    plan = make_plan(take_stock(found), replace(AMOUNTS, consistency=0), 4, 0)
     assert {task.axis for tasks in plan for task in tasks} == {"valence", None}
+
+
+def test_consistency_is_rated_of_25_pictures_in_their_places():
+    """As in the paper's second study: a set over the plane against the changes of valence and arousal."""
+    plan, known = plan_of(("a", "b"), 4)
+    for task in (task for tasks in plan for task in tasks if task.kind == "consistency" and task.images):
+        shown = [known[image] for image in task.images]
+        assert len({(image.method, image.prompt, image.seed) for image in shown}) == 1
+        assert [(image.valence, image.arousal) for image in shown] == [(v, a) for a in LINE[::-1] for v in LINE]
+    finer = [(v / 2, a / 2) for v in range(-6, 7) for a in range(-6, 7)]
+    assert set_of(finer)[:5] == [(v, 3) for v in (-3, -1.5, 0, 1.5, 3)]
+    assert set_of(finer[1:]) is None and set_of([(v, 0.0) for v in LINE]) is None
 
 
 def test_amounts_that_the_images_do_not_allow_are_named():
@@ -147,7 +159,11 @@ def test_images_without_any_series_can_be_estimated_and_nothing_else():
     stock = take_stock(images(points=[(1.0, 1.0), (-1.0, -1.0)]))
     with pytest.raises(DataError, match="full series along valence by every method, and there are 0"):
         make_plan(stock, Amounts(), 4, 0)
-    assert make_plan(stock, Amounts(0, 2, 2, 0), 4, 0)
+    assert make_plan(stock, Amounts(0, 2, 0, 0), 4, 0)
+    with pytest.raises(
+        DataError, match=r"--consistency 2 .* 4 prompts .* with 5 x 5 pictures by every method, and there"
+    ):
+        make_plan(stock, Amounts(0, 2, 2, 0), 4, 0)
 
 
 def test_what_only_one_method_has_is_not_asked_about():

@@ -103,7 +103,7 @@ def _image(row: Row, cells: dict[str, Any], problems: Problems, folder: Path) ->
     number = partial(number_value, low=-LIMIT, high=LIMIT)
     readers = {
         "path": partial(_file, folder),
-        "prompt": text_value,
+        "prompt": _prompt_value,
         "valence": number,
         "arousal": number,
         "seed": _seed,
@@ -126,6 +126,11 @@ def _seed(value: Any) -> int:
         shown = "missing" if value is None else repr(value)[:40]
         raise ValueError(f"is {shown}, expected a whole number from 0 to 2^64 - 1")
     return seed
+
+
+def _prompt_value(value: Any) -> str:
+    """A prompt, which may be empty: an emotion alone can be drawn."""
+    return value if value == "" else text_value(value)
 
 
 def write_manifest(path: Path, images: Iterable[Image]) -> None:

@@ -23,7 +23,7 @@ class Task:
 
     Attributes:
         kind: "practice", "order", "estimate", "consistency" or "smoothness".
-        images: Names of the pictures in the order shown; empty for practice and checks.
+        images: Names of the pictures in the order shown, a set of 25 row by row; empty for practice and checks.
         axis: What a series runs along, "valence" or "arousal".
         check: The answer that an attention check asks for: a corner such as "top left", or a rating.
     """

@@ -126,7 +126,7 @@ def _hash(text: str) -> str:
 
 
 def _plan(key: Key, settings: StudySettings, sources: dict[str, str]) -> dict[str, Any]:
-    """All that the page knows: no method, no valence, no arousal, and prompts only where they are shown."""
+    """All that the page knows: no method, no valence, no arousal, no prompt."""
     consent = settings.consent or (PAGE / "consent.txt").read_text("utf-8")
     for name, value in (("minutes", str(minutes(key.participants))), ("contact", settings.contact)):
         consent = consent.replace(f"{{{name}}}", value)
@@ -136,16 +136,14 @@ def _plan(key: Key, settings: StudySettings, sources: dict[str, str]) -> dict[st
         "contact": settings.contact,
         "consent": [" ".join(text.split()) for text in re.split(r"\n\s*\n", consent) if text.strip()],
         "sources": sources,
-        "participants": [[_shown(task, key) for task in tasks] for tasks in key.participants],
+        "participants": [[_shown(task) for task in tasks] for tasks in key.participants],
     }
 
 
-def _shown(task: Task, key: Key) -> dict[str, Any]:
+def _shown(task: Task) -> dict[str, Any]:
     values = without_none(asdict(task))
     if task.kind == "smoothness":
         del values["axis"]
-    if task.kind == "consistency" and task.images:
-        values["prompt"] = key.pictures[task.images[0]].prompt
     return values
 
 

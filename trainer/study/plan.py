@@ -10,7 +10,7 @@ The order of the parts changes between groups.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -24,7 +24,7 @@ from trainer.study.key import AXES, Task
 SERIES = 5  # pictures in a series
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
 PARTS = (("order", "valence"), ("order", "arousal"), ("estimate", None), ("consistency", None), ("smoothness", None))
-SECONDS = {"practice": 20, "order": 35, "estimate": 15, "consistency": 10, "smoothness": 12}
+SECONDS = {"practice": 20, "order": 35, "estimate": 15, "consistency": 30, "smoothness": 12}
 """Roughly what a task takes a participant, for the consent text."""
 
 Content = tuple[str, int]  # prompt, seed
@@ -40,7 +40,11 @@ class Amounts:
         "series of five to put in order, along each axis, for each method (%(default)s)", 2, metavar="N"
     )
     estimate: int = option("pictures to estimate, for each method (%(default)s)", 5, metavar="N")
-    consistency: int = option("pictures to rate against their prompt, for each method (%(default)s)", 4, metavar="N")
+    consistency: int = option(
+        "sets of 5 x 5 pictures to rate against the changes of valence and arousal, for each method (%(default)s)",
+        2,
+        metavar="N",
+    )
     smoothness: int = option("series to rate, for each method (%(default)s)", 2, metavar="N")
 
     def problems(self) -> list[str]:
@@ -62,12 +66,14 @@ class Stock:
         ids: (method, content, point) -> id of the image.
         points: Content -> the points that every method has of it.
         series: Axis -> content -> five points along the axis, rising.
+        sets: Content -> 25 points, five valences rising from left to right, five arousals falling from top to bottom.
     """
 
     methods: list[str]
     ids: dict[tuple[str, Content, Point], str]
     points: dict[Content, list[Point]]
     series: dict[str, dict[Content, list[Point]]]
+    sets: dict[Content, list[Point]]
 
     @property
     def axes(self) -> list[str]:
@@ -81,6 +87,8 @@ class Stock:
     def contents(self, part: Part) -> dict[Content, list[Point]]:
         """The contents that a part can ask about."""
         kind, axis = part
+        if kind == "consistency":
+            return self.sets
         if kind == "smoothness":
             along_all = set.intersection(*(set(self.series[axis]) for axis in self.axes))
             return {content: points for content, points in self.points.items() if content in along_all}
@@ -111,7 +119,8 @@ def take_stock(images: Iterable[Image]) -> Stock:
         axis: {content: found for content, have in points.items() if (found := five_along(have, number))}
         for number, axis in enumerate(AXES)
     }
-    return Stock(methods, ids, points, series)
+    sets = {content: found for content, have in points.items() if (found := set_of(have))}
+    return Stock(methods, ids, points, series, sets)
 
 
 def five_along(points: Collection[Point], axis: int) -> list[Point] | None:
@@ -119,8 +128,22 @@ def five_along(points: Collection[Point], axis: int) -> list[Point] | None:
     for held in sorted({point[1 - axis] for point in points}, key=lambda value: (abs(value), value)):
         line = sorted(point for point in points if point[1 - axis] == held)
         if len(line) >= SERIES:
-            return [line[round(step * (len(line) - 1) / (SERIES - 1))] for step in range(SERIES)]
+            return _spread(line)
     return None
+
+
+def set_of(points: Collection[Point]) -> list[Point] | None:
+    """5 x 5 points as the page shows them: valence rises from left to right, arousal from bottom to top."""
+    valences, arousals = (_spread(sorted(set(values))) for values in zip(*points, strict=True))
+    found = [(valence, arousal) for arousal in arousals[::-1] for valence in valences]
+    return found if len(found) == SERIES**2 and set(found) <= set(points) else None
+
+
+def _spread(line: Sequence[Any]) -> list[Any]:
+    """Five of a line, evenly spread; none if it has fewer."""
+    if len(line) < SERIES:
+        return []
+    return [line[round(step * (len(line) - 1) / (SERIES - 1))] for step in range(SERIES)]
 
 
 def plan_problems(stock: Stock, amounts: Amounts, participants: int, seed: int) -> list[str]:
@@ -135,7 +158,7 @@ def plan_problems(stock: Stock, amounts: Amounts, participants: int, seed: int) 
         have, asked = len(stock.contents(part)), getattr(amounts, kind)
         need = asked * len(stock.methods)
         if have < need:
-            what = "pictures at common points" if kind in ("estimate", "consistency") else "full series"
+            what = {"estimate": "pictures at common points", "consistency": "5 x 5 pictures"}.get(kind, "full series")
             along = f" along {axis}" if axis else ""
             problems.append(
                 f"--{kind} {asked} with {len(stock.methods)} methods ({', '.join(stock.methods)}) needs {need} prompts "
@@ -179,7 +202,7 @@ def shuffled(items: Iterable[Any], random: np.random.Generator) -> list[Any]:
 
 
 def parts_in_order(turn: int) -> list[Part]:
-    """The parts in one of eight orders; ratings come last, because they reveal prompts and the order of series."""
+    """The parts in one of eight orders; ratings come last, because they reveal the order of series."""
     valence, arousal, estimate, *ratings = PARTS
     ordering = [arousal, valence] if turn & 1 else [valence, arousal]
     first = [estimate, *ordering] if turn & 2 else [*ordering, estimate]
@@ -215,7 +238,9 @@ def _items(stock: Stock, part: Part, amounts: Amounts, group: int, contents: Dec
     have = stock.contents(part)
     items: list[Item] = []
     for number, content in enumerate(contents.deal(getattr(amounts, kind) * len(stock.methods), have)):
-        if kind in ("estimate", "consistency"):
+        if kind == "consistency":
+            items.append((content, have[content], None))
+        elif kind == "estimate":
             items.append((content, points.deal(1, have[content]), None))
         else:
             along = axis or stock.axes[(number // len(stock.methods) + group) % len(stock.axes)]
@@ -246,7 +271,7 @@ def _tasks(
 
 
 def _with_check(kind: str, asked: list[Task], random: np.random.Generator) -> list[Task]:
-    """The tasks with an attention check after the first one; only estimates and ratings against prompts have one."""
+    """The tasks with an attention check after the first one; only estimates and ratings of sets have one."""
     checks = {"estimate": CORNERS, "consistency": (1, 2, 4, 5)}
     if asked and kind in checks:
         check = checks[kind][random.integers(4)]

@@ -32,7 +32,7 @@ const QUESTIONS = {
       : "Which feeling does this picture show? Put the point there.",
   consistency: ({ check }) =>
     check ? `No picture this time: to show that you read along, choose ${check}.`
-      : "How well does the picture show what these words say?",
+      : "How well do the pictures change as the arrows say?",
   smoothness: () => "How smoothly do these pictures change from one to the next?",
 };
 
@@ -62,9 +62,10 @@ const INSTRUCTIONS = {
     "The words in the corners help you to find your way. There is no right or wrong.",
   ],
   consistency: () => [
-    "Pictures and words",
-    "You will see a picture and the words that it was made from. Rate how well the picture shows what the words say: the " +
-      "things and what happens. Any mood is fine.",
+    "Pictures in a square",
+    "You will see 25 pictures in a square. From left to right their feeling should become more pleasant, and from bottom to " +
+      "top more stirring (excited, tense, alarmed). Rate how well the pictures follow that: 5 if the feeling changes as it " +
+      "should everywhere, 1 if it does not. Tap a picture to see it large.",
   ],
   smoothness: () => [
     "Pictures in a row",
@@ -117,9 +118,12 @@ const VIEWS = {
     return [make("div", { className: "beside" }, ...shown, new Pad(value, onChange).element)];
   },
   consistency(task, value, onChange) {
-    const shown = task.images.map((name) => picture(name, "The picture"));
-    const words = task.prompt ? [make("blockquote", {}, task.prompt)] : [];
-    return [...words, ...shown, rating(RATINGS.consistency, value, QUESTIONS.consistency(task), onChange)];
+    const side = Math.sqrt(task.images.length);
+    const place = (index) => `Picture in row ${Math.floor(index / side) + 1}, column ${(index % side) + 1}`;
+    const shown = task.images.map((name, index) => make("li", {}, picture(name, place(index))));
+    const arrows = ["↑ more stirring", "more pleasant →"].map((text) => make("p", { className: "end" }, text));
+    const square = shown.length ? [arrows[0], make("ol", { className: "square" }, ...shown), arrows[1]] : [];
+    return [...square, rating(RATINGS.consistency, value, QUESTIONS.consistency(task), onChange)];
   },
   smoothness(task, value, onChange) {
     const row = task.images.map((name, index) => make("li", {}, picture(name, `Picture ${index + 1} of ${task.images.length}`)));
