@@ -366,6 +366,8 @@ def test_a_constant_in_the_place_of_a_link_is_told(server, kind):
             text, network = graph.text(), graph.network()
             links = {"conditioning": text, "network": network, "model": graph.checkpoint()[0]}
             links["emotion"] = graph.add("EmotiCrafterVAEncoder", network=network, valence=0.0, arousal=0.0)
+            named = {"emotion": "calm (Russell)", "intensity": 1.0, "blend_with": "none", "blend": 0.5}
+            links["points"] = [graph.add("EmotiCrafterPreset", **named)[0], 2]
             links["images"] = graph.add("EmptyImage", width=8, height=8, batch_size=1, color=0)
             links["mask"] = graph.add("SolidMask", value=1.0, width=8, height=8)
             inputs = {key: (VALUES | links).get(key) for key in info["required"] if key in VALUES or key in links}
