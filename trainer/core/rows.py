@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from emoticrafter.files import regular, write_atomically
-from emoticrafter.quoting import printable
+from emoticrafter.quoting import printable, quoted, shorten, shown
 from emoticrafter.typed import read_number
 
 LISTED = 20  # problems or columns spelled out in one message; the rest are counted
+LONGEST_PROBLEM = 500
 CANDIDATES = 1000  # columns searched for one with a similar name
 
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
@@ -78,7 +79,7 @@ class Problems:
 
     def add(self, row: Row, text: str) -> None:
         self.rows.add(row.number)
-        self.found.append(f"{row.place}: {text}")
+        self.found.append(f"{row.place}: {shorten(text, LONGEST_PROBLEM)}")
 
     def advice(self, scale: str = "") -> str:
         """What to do about rows of a user's file, whose ratings are on a scale that is known if it is told."""
@@ -243,7 +244,7 @@ def _header(path: Path, cells: list[str]) -> list[str]:
     twice = sorted(name for name, count in Counter(names).items() if name and count > 1)
     if twice:
         advice = "The first line names the columns: rename or remove one."
-        raise DataError(f"{path}: the header names {twice[:LISTED]} more than once. {advice}")
+        raise DataError(f"{path}: the header names [{', '.join(map(quoted, twice[:LISTED]))}] more than once. {advice}")
     return names
 
 
@@ -327,7 +328,9 @@ def match_columns(path: Path, rows: list[Row], required: Iterable[str], aliases:
     for column in columns:
         name = aliases.get(BETWEEN_WORDS.sub("_", column.strip().lower()))
         if name and name in found:
-            raise DataError(f"{path}: the columns {found[name]!r} and {column!r} both mean {name!r}. Remove one.")
+            raise DataError(
+                f"{path}: the columns {quoted(found[name])} and {quoted(column)} both mean {name!r}. Remove one."
+            )
         if name:
             found[name] = column
     missing = [name for name in required if name not in found]
@@ -348,10 +351,12 @@ def _missing(path: Path, missing: list[list[str]], columns: list[str], used: set
     for names in missing:
         near = [match for name in names for match in difflib.get_close_matches(name, candidates, n=1, cutoff=0.7)]
         near = near or [column for column in free if names[0] in column]
-        lines.append(f"  no column {names[0]!r}" + (f"; did you mean {free[near[0]]!r}? Rename it." if near else ""))
-    shown = ", ".join(columns[:LISTED]) or "none"
+        lines.append(
+            f"  no column {names[0]!r}" + (f"; did you mean {quoted(free[near[0]])}? Rename it." if near else "")
+        )
+    told = ", ".join(map(shown, columns[:LISTED])) or "none"
     more = f" and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
-    text = f"{path}: missing columns\n" + "\n".join(lines) + f"\nThe file has: {shown}{more}."
+    text = f"{path}: missing columns\n" + "\n".join(lines) + f"\nThe file has: {told}{more}."
     if used:
         return text
     if len(columns) == 1:
