@@ -72,6 +72,13 @@ QUESTIONS = (
     "|it seems you|it seems that you|it looks like you"
 )
 
+THOUGHTS = (  # that no tag marks
+    "the user (?:wants|asks|asked|is asking|has asked|has given|gave|would like)|we need to|we are (?:asked|given)"
+    "|let me think|let's think|let us think"
+)
+HEADING = r"(?:[*_#]+\s*(?:thinking|thoughts?|reasoning|analysis)\b|(?:thinking|thoughts?|reasoning|analysis)\s*:)"
+THOUGHT_FIELD = re.compile("think|thought|reasoning|analysis", re.IGNORECASE)
+
 
 def _beginning(phrases: str) -> str:
     """A pattern of any of the phrases, with any apostrophe, up to the end of a word."""
@@ -91,7 +98,7 @@ CLOSING = re.compile(
 )
 REFUSAL = re.compile(_beginning(REFUSALS), re.IGNORECASE)
 TALK = re.compile(
-    rf"{_beginning(REMARKS)}|{_beginning(QUESTIONS)}|{_beginning(POLITE)}(?:[!.,:]|\Z)|{ANNOUNCEMENT.pattern}",
+    rf"{HEADING}|{_beginning(THOUGHTS)}|{_beginning(REMARKS)}|{_beginning(QUESTIONS)}|{_beginning(POLITE)}(?:[!.,:]|\Z)|{ANNOUNCEMENT.pattern}",
     re.IGNORECASE,
 )
 
@@ -207,8 +214,8 @@ def read_answer(answer: str) -> str:
 
     Taken off: thoughts, a fence of Markdown, quotation marks, an announcement or a heading ("Sure! Here is your
     rewritten prompt:", "Prompt:"), a closing remark ("Let me know if you want changes.", "Note: ..."), and JSON
-    whose only text is the prompt. Announcements and remarks are known in English, refusals in the languages of the
-    nodes' texts.
+    whose only text, beside thoughts, is the prompt. Announcements and remarks are known in English, refusals in the
+    languages of the nodes' texts.
 
     Raises:
         UnusableAnswerError: It holds no prompt or too long a one, a refusal or a question, or additions that
@@ -245,7 +252,8 @@ def _from_json(text: str) -> str:
     if not re.match(r"\{\s*[\"}]|\[\s*[\"{\]]", content):
         return text
     try:
-        texts = [value for value in json_object(content).values() if isinstance(value, str)]
+        fields = json_object(content).items()
+        texts = [value for name, value in fields if isinstance(value, str) and not THOUGHT_FIELD.search(name)]
     except ValueError:
         texts = []
     if len(texts) != 1:
