@@ -18,6 +18,8 @@ NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 WHOLE = re.compile(r"[-+]?[0-9]+")
 DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+([eE][-+]?[0-9]+)?")
 THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")
+GROUPED = re.compile(r"[-+]?\d{1,3}(,\d{3})+")
+LEADING_ZERO = re.compile(r"[-+]?0\d+")
 NUMERIC = re.compile(r"[-+.,]*([0-9]|(nan|inf|infinity)\b)", re.IGNORECASE)
 GROUPING = {",": "comma", "٬": "thousands separator", "'": "apostrophe", "’": "apostrophe"}
 
@@ -130,9 +132,22 @@ def read_numbers(text: str, count: int | None = None) -> list[float]:
     elif not (decimals := bool(re.search(NOT_A_COMMA, text))):
         raise ValueError(f"expected numbers, got {quoted(text)}: a comma may separate numbers or decimals; write 1.5")
     parts = decimal if decimals else every
+    if any(LEADING_ZERO.fullmatch(part) for part in parts):  # a point instead of numbers: "1,000"
+        raise ValueError(f"expected numbers, got {quoted(text)}: a comma may separate numbers or decimals; write 1.5")
     if count not in (None, len(parts)):
         raise ValueError(f"expected {count} numbers, got {len(parts)} in {quoted(text)}")
     return [read_number(part) for part in parts]
+
+
+def read_wholes(text: str) -> list[int]:
+    """The whole numbers of a list, separated as `read_numbers` has it.
+
+    Raises:
+        ValueError: Something is not a whole number, or commas may separate thousands ("1,000").
+    """
+    if GROUPED.fullmatch(text.strip()):
+        raise ValueError(f"expected whole numbers, got {quoted(text)}: a comma may separate numbers or thousands")
+    return [read_whole(part) for part in _parts(APART, text)]
 
 
 def _parts(separator: re.Pattern, text: str) -> list[str]:

@@ -18,7 +18,9 @@ def own_emotions() -> OwnEmotions:
     path = folder_paths.get_full_path(networks.FOLDER, OWN_SOURCE)
     if path:
         return read_own_emotions(Path(path))
-    return OwnEmotions(problems=tuple(f"the file is named {quoted(name)}: rename it" for name in _misnamed()))
+    return OwnEmotions(
+        problems=tuple(f"the file is named {quoted(name)}: rename it to {OWN_SOURCE}" for name in _misnamed())
+    )
 
 
 def _misnamed() -> list[str]:

@@ -91,6 +91,7 @@ def test_a_comma_between_digits_separates_unless_it_must_be_a_decimal_comma():
         ("1,,2", None): "got ''",
         ("", None): "got ''",
         ("1 x", 2): "got 'x'",
+        ("-3,000", None): "a comma may separate numbers or decimals",
     }
     for (text, count), why in refused.items():
         with pytest.raises(ValueError, match=why):

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from emoticrafter.command_line import CommandLine, told
-from emoticrafter.typed import read_number, read_whole
+from emoticrafter.typed import read_number, read_numbers, read_whole, read_wholes, read_words
 
 T = TypeVar("T")
 NUMBERS = {int: read_whole, float: read_number}
+LISTS = {int: read_wholes, float: read_numbers, str: read_words}
+"""Types of what a list holds -> the reader of one argument, which may hold several: "0 1" and "0,1"."""
 OURS = ("group", "flag", "positional", "exclusive", "allowed")
 """What argparse does not take of a field's description."""
 
@@ -93,6 +95,14 @@ def _add(add, f: dataclasses.Field, kind: Any) -> None:
         add(f.metadata.get("flag", flag(f.name)), dest=f.name, default=default, **how)
 
 
+class _Flat(argparse.Action):
+    """Keeps all arguments' items as one list."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        items = [value if isinstance(value, list) else [value] for value in values]
+        setattr(namespace, self.dest, [item for part in items for item in part])
+
+
 def _reading(kind: Any) -> dict[str, Any]:
     """How argparse reads a bool, a sequence or X; of a union, such as "X | None", the first."""
     if get_origin(kind) is types.UnionType:
@@ -100,7 +110,8 @@ def _reading(kind: Any) -> dict[str, Any]:
     if kind is bool:
         return {"action": "store_true"}
     if get_origin(kind) in (list, Sequence):
-        return {"nargs": "+"} | _reading(get_args(kind)[0])
+        read = LISTS.get(get_args(kind)[0], get_args(kind)[0])
+        return {"nargs": "+", "type": told(read) if read in LISTS.values() else read, "action": _Flat}
     return {"type": told(NUMBERS[kind]) if kind in NUMBERS else kind}
 
 

@@ -42,6 +42,7 @@ class TablesSettings:
         SDXL,
         metavar="NAME=FILE",
         action="extend",
+        type=str,
     )
     rewritten: Path | None = option("of python -m trainer.baselines rewrite", None, SDXL, metavar="FILE")
     reader: str | None = option("reads valence and arousal (see trainer.evaluate)", None, SDXL, metavar="FILE")
