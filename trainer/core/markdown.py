@@ -1,5 +1,6 @@
 """Tables in Markdown, and documents that get them between two marks."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str | None 
 def _plain(cell: str) -> str:
     """A cell on one line, without HTML and links."""
     line = printable(" ".join(cell.split()))
-    return line.replace("|", r"\|").replace("<", "&lt;").replace("](", r"]\(")
+    line = re.sub("<(?! )", "&lt;", line)  # "p < 0.001" is not markup
+    return line.replace("|", r"\|").replace("](", r"]\(")
 
 
 def put_between_marks(path: Path, text: str, name: str, title: str = "") -> None:
