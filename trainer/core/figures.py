@@ -9,6 +9,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from emoticrafter.files import naming
+
 DPI = 150
 TRAIN, VALIDATION = "#2f7ed8", "#f28e2b"
 STYLES = {"light": ("#1d2433", "#d5d9e2", "#ffffff"), "dark": ("#e6e9f0", "#3a4356", "#151a24")}
@@ -36,5 +38,7 @@ def save(draw: Callable[[], plt.Figure], folder: Path, name: str, suffix: str = 
     for mode, ending in (("light", ""), ("dark", "-dark")):
         with style(mode):
             figure = draw()
-            figure.savefig(folder / f"{name}{ending}{suffix}", dpi=DPI)
+            path = folder / f"{name}{ending}{suffix}"
+            with naming(path):
+                figure.savefig(path, dpi=DPI)
             plt.close(figure)

@@ -19,7 +19,7 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 from tqdm import tqdm
 
-from emoticrafter.files import write_text
+from emoticrafter.files import naming, write_text
 from emoticrafter.research.readers import ClipHeads, save_heads
 from trainer.core.pictures import PictureError, decode_ahead, hash_files
 from trainer.core.rows import DataError
@@ -93,9 +93,10 @@ def _file_of_features(path: Path, hashes: list[str], backbone: Backbone) -> np.n
             return open_memmap(path, "r+")
     note.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    array = open_memmap(path, "w+", dtype=np.float32, shape=(len(hashes), backbone.width))
-    array[:] = np.nan
-    array.flush()
+    with naming(path):
+        array = open_memmap(path, "w+", dtype=np.float32, shape=(len(hashes), backbone.width))
+        array[:] = np.nan
+        array.flush()
     write_text(note, json.dumps(whose))
     return array
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from emoticrafter.files import naming
+
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
@@ -32,7 +34,7 @@ def clip_tokenizer() -> "CLIPTokenizer":
     bytes_ = sorted(ByteLevel.alphabet())
     words = bytes_ + [byte + "</w>" for byte in bytes_] + [merge.replace(" ", "") for merge in merges]
     vocabulary = {word: token for token, word in enumerate([*words, "<|startoftext|>", "<|endoftext|>"])}
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, naming(folder):
         Path(folder, "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
         Path(folder, "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
         return CLIPTokenizer.from_pretrained(folder)

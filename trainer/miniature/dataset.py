@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
-from emoticrafter.files import write_text
+from emoticrafter.files import naming, write_text
 from trainer.core.processes import begin_worker
 from trainer.miniature.recipe import Recipe
 from trainer.world.painter import paint
@@ -110,13 +110,15 @@ def fill(
         if done:
             array = filled(partial_path, shape, dtype, "r+")
         else:
-            array = open_memmap(partial_path, "w+", dtype=dtype, shape=shape)
+            with naming(partial_path):
+                array = open_memmap(partial_path, "w+", dtype=dtype, shape=shape)
             _reserve(partial_path)
         ranges = [range(start, min(start + part, shape[0])) for start in range(done, shape[0], part)]
         with tqdm(total=shape[0], initial=done, desc=path.stem, mininterval=2) as bar:
             for rows, values in zip(ranges, produce(ranges), strict=True):
                 array[rows.start : rows.stop] = values
-                array.flush()
+                with naming(partial_path):
+                    array.flush()
                 write_text(note, str(rows.stop))
                 bar.update(len(rows))
         del array

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from emoticrafter.files import naming
 from trainer.core.rows import DataError, replacing
 from trainer.evaluation.manifest import Image, write_manifest
 from trainer.study.answers import FORMAT, VERSION, checksum
@@ -57,7 +58,8 @@ def paint_example(out: Path, prompts: int = 12, size: int = 192, seed: int = 0) 
             name = f"{method}/{scene_seed:02d}-{valence:+g}-{arousal:+g}.png"
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             pixels = paint(scene, strength * valence, strength * arousal, scene_seed, size)
-            Picture.fromarray(pixels).save(out / name)
+            with naming(out / name):
+                Picture.fromarray(pixels).save(out / name)
             images.append(Image(Path(name), prompt, valence, arousal, scene_seed, method, name))
     write_manifest(out / "manifest.jsonl", images)
     return out / "manifest.jsonl"
