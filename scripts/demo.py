@@ -21,7 +21,9 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
+from emoticrafter.command_line import CommandLine, told  # noqa: E402
 from emoticrafter.files import write_atomically  # noqa: E402
+from emoticrafter.typed import read_number, read_whole  # noqa: E402
 from scripts import installation, server, workflow  # noqa: E402
 
 WORKFLOW = ROOT / "workflows" / "try_it_miniature.json"
@@ -237,19 +239,20 @@ def run(options: argparse.Namespace) -> list[Path]:
 def _number_in(low: float, high: float):
     """A reader of numbers in a range, for the command line."""
 
+    @told
     def read(text: str) -> float:
-        value = float(text)
+        value = read_number(text, high)
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is outside {low:g} to {high:g}")
+            raise ValueError(f"{text} is outside {low:g} to {high:g}")
         return value
 
     return read
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--port", type=int, help="port on 127.0.0.1 for ComfyUI (default: a free one)")
+    add("--port", type=told(read_whole), help="port on 127.0.0.1 for ComfyUI (default: a free one)")
     add("--output", type=Path, default=ROOT / "output", help="folder to write into (%(default)s)")
     add("--prompts", nargs="+", default=list(PROMPTS), metavar="TEXT", help="one grid each")
     point = _number_in(-3, 3)
@@ -261,7 +264,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="STEP",
         help="steps of the strip, 0.1 to 6 (%(default)s)",
     )
-    add("--steps", type=int, help="sampling steps (default: the workflow's)")
+    add("--steps", type=told(read_whole), help="sampling steps (default: the workflow's)")
     return parser
 
 
