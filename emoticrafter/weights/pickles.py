@@ -9,6 +9,7 @@ import io
 import math
 import mmap
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -26,6 +27,10 @@ MAGIC = 0x1950A86A20F9469CFC6C
 
 class _RefusedError(Exception):
     """A file holds something else than tensors by name."""
+
+
+class _TooLargeError(Exception):
+    """Tensors claim more than the file."""
 
 
 class _NoStateDictError(Exception):
@@ -52,8 +57,10 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
             raise _NoStateDictError
         claimed = sum(math.prod(view.size) * view.storage.dtype.itemsize for view in views.values())
         if claimed > size:
-            raise ValueError(f"{name} was refused: its tensors claim {claimed:,} bytes in a file of {size:,}.")
+            raise _TooLargeError(f"its tensors claim {claimed:,} bytes in a file of {size:,}")
         return {key: _tensor(view, spans, content) for key, view in views.items()}
+    except _TooLargeError as error:
+        raise ValueError(f"{name} was refused: {error}.") from error
     except _RefusedError as error:
         raise ValueError(
             f"{name} was refused: it holds more than tensors, and opening it could run code ({error}). "
@@ -70,8 +77,8 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 
 Spans = dict[str, tuple[int, int]]
 """Where each storage is in the file: its first byte, and how many."""
-_DAMAGE = (EOFError, LookupError, TypeError, AttributeError, pickle.UnpicklingError, zipfile.BadZipFile)
-_DAMAGE += (UnicodeError, NotImplementedError, RuntimeError, OverflowError, io.UnsupportedOperation)
+_DAMAGE = (EOFError, LookupError, TypeError, ValueError, AttributeError, pickle.UnpicklingError, zipfile.BadZipFile)
+_DAMAGE += (NotImplementedError, RuntimeError, OverflowError, struct.error, AssertionError)
 """What reading raises, whichever part the damage happens to hit."""
 
 
