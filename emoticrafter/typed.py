@@ -23,7 +23,7 @@ LEADING_ZERO = re.compile(r"[-+]?0\d+")
 NUMERIC = re.compile(r"[-+.,]*([0-9]|(nan|inf|infinity)\b)", re.IGNORECASE)
 GROUPING = {",": "comma", "٬": "thousands separator", "'": "apostrophe", "’": "apostrophe"}
 
-SEPARATOR = r"[,，﹐、､﹑،・･;；﹔\u037e؛|｜。｡\n\r\t\v\f\x85\u2028\u2029\u3000]"
+SEPARATOR = r"[,，﹐、､﹑،・･;；﹔\u037e؛|｜。｡।۔፣\n\r\t\v\f\x85\u2028\u2029\u3000]"
 NOT_A_COMMA = SEPARATOR.replace(",", "", 1)
 APART = re.compile(rf"\s*{SEPARATOR}\s*|\s+")
 APART_BUT_FOR_DECIMALS = re.compile(rf"\s*(?:(?<!\d),|,(?!\d)|{NOT_A_COMMA})\s*|\s+")
@@ -102,12 +102,12 @@ def _obstacle(plain: str) -> str:
 
 
 def read_words(text: str) -> list[str]:
-    """The parts of a list, without blanks around them and without empty ones.
+    """The parts of a list, without blanks around them, empty ones and the full stop at its end.
 
     Commas, semicolons and their like of Latin, Chinese, Japanese and Arabic script separate, and so do bars, line
     breaks, tabs and full-width blanks; other blanks do not.
     """
-    parts = (" ".join(part.strip(INVISIBLE).split()) for part in re.split(SEPARATOR, text))
+    parts = (" ".join(part.strip(INVISIBLE).split()) for part in re.split(SEPARATOR, text.rstrip().rstrip(".")))
     return [part for part in parts if part]
 
 

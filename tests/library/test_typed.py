@@ -65,6 +65,7 @@ def test_words_are_separated_as_in_any_language():
         "a b\u2028c",
     ):
         assert read_words(text) == ["a b", "c"], text
+    assert read_words("a b, c. ") == ["a b", "c"]
     assert read_words(" ，,\n") == []
 
 
