@@ -130,8 +130,11 @@ def _build(
     if config.depth > len(state):
         raise ValueError(f"{name} says that it has {config.depth} blocks, and holds {len(state)} tensors.")
     check_layout(weight_shapes(config), state, name)
-    with torch.device("meta"):
-        network = EmotionNetwork(config, encoder)
+    try:
+        with torch.device("meta"):
+            network = EmotionNetwork(config, encoder)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be used: {error}") from error
     network = fill(network, state, dtype or state["input_projection.weight"].dtype, name)
     return network.requires_grad_(True)
 
