@@ -44,12 +44,15 @@ class Family:
     """Whether the encoder gives a `pooled_output`."""
     needs_pooled: bool = False
     """Whether the model cannot do without it."""
+    layers: int = 1
+    """How many layers of the encoder lie side by side in the channels."""
     blank_padding: bool = False
     """Whether the features of padding are 0."""
     blank_channels: bool = False
     """Whether the prompt begins with CLIP's features, which leave the latter half of the channels 0."""
     head: int = 0
-    """Tokens before the prompt: a start token, the beginning of a chat template."""
+    """Tokens before the prompt: a start token, the beginning of a chat template. A fit counts those of unpadded prompts
+    for itself (Flux.2's are many, and depend on its tokenizer)."""
     tail: int = 0
     """Tokens after the prompt and before any padding: an end token, the end of a chat template."""
     plain_keys: tuple[str, ...] = ()
@@ -65,7 +68,7 @@ _CLIP = {"window": CLIP_WINDOW, "least": CLIP_WINDOW, "pooled": True, "head": 1,
 _T5 = {"causal": False, "tail": 1}
 _T5_WITH_CLIP = {"pooled": True, **_T5}
 _MASKED = {"masked": True}
-_KLEIN = {"least": 512, "head": 3, "tail": 9, **_MASKED}
+_KLEIN = {"least": 512, "head": 3, "tail": 9, "layers": 3, **_MASKED}
 
 FAMILIES = (
     Family("Stable Diffusion 1.x", "CLIP-L", "stable_diffusion", 768, "SD1ClipModel", "clip_l", **_CLIP),
@@ -82,10 +85,10 @@ FAMILIES = (
     Family("Z-Image", "Qwen3-4B", "lumina2", 2560, "ZImageTEModel", head=3, tail=5, **_MASKED),
     Family("Qwen-Image", "Qwen2.5-VL 7B", "qwen_image", 3584, "QwenImageTEModel", tail=5, **_MASKED),
     Family("Qwen-Image 2.1", "Qwen3-VL 8B", "qwen_image", 4096, "Qwen3VLTEModel", "qwen3vl_8b", tail=5, **_MASKED),
-    Family("Flux.2", "Mistral 3 24B", "flux2", 15360, "Flux2TEModel", "mistral3_24b", head=1, tail=1, **_MASKED),
+    Family("Flux.2", "Mistral 3 24B", "flux2", 15360, "Flux2TEModel", "mistral3_24b", tail=1, layers=3, **_MASKED),
     Family("Flux.2 Klein 4B", "Qwen3-4B", "flux2", 7680, "Flux2TEModel", "qwen3_4b", **_KLEIN),
     Family("Flux.2 Klein 9B", "Qwen3-8B", "flux2", 12288, "Flux2TEModel", "qwen3_8b", **_KLEIN),
-    Family("Krea 2", "Qwen3-VL 4B", "krea2", 30720, "Krea2TEModel", tail=5, **_MASKED),
+    Family("Krea 2", "Qwen3-VL 4B", "krea2", 30720, "Krea2TEModel", tail=5, layers=12, **_MASKED),
     Family("Wan", "UMT5-XXL", "wan", 4096, "WanT5Model", least=512, blank_padding=True, **_T5),
     Family(
         "HunyuanImage", "Qwen2.5-VL 7B", "hunyuan_image", 3584, "HunyuanImageTEModel", tail=1, **_MASKED,

@@ -45,16 +45,20 @@ def likeness(features: Tensor, mask: Tensor | None, facts: EncoderFacts, window:
     if window:
         features = features.unflatten(1, (-1, window)).flatten(0, 1)
         mask = None if mask is None else mask.unflatten(1, (-1, window)).flatten(0, 1)
+    # where CLIP's features come before T5's, T5 alone fills the latter half of the channels
+    own = slice(width // 2 if facts.known and facts.known.blank_channels else 0, width)
+    layers = facts.known.layers if facts.known and width % facts.known.layers == 0 else 1
     found = []
-    tokens = features[prompt_tokens(features, mask, facts.head, facts.tail_of(mask, window))].float().cpu()
+    tokens = features[prompt_tokens(features, mask, facts.head, facts.tail_of(mask, window))].float().cpu()[:, own]
     tokens = tokens[tokens.any(1)]  # padding that an encoder sets to 0 says nothing
     if len(tokens) >= LEAST_TOKENS:
-        found.append(_agreement(_profiles(tokens.mean(0), tokens.std(0)), _profiles(facts.mean, facts.scale)))
-    first = _first(features, mask)
+        theirs = _profiles(facts.mean[own], facts.scale[own])
+        found.append(_agreement(_profiles(tokens.mean(0), tokens.std(0)), theirs, layers))
+    first = _first(features, mask)[own]
     if facts.first is not None and first.any():
-        found.append(_agreement([first], [facts.first]))
+        found.append(_agreement([first], [facts.first[own]], layers))
     told = [number for number in found if number is not None]
-    return max(told) * width**0.5 if told else None
+    return max(told) * (width - own.start) ** 0.5 if told else None
 
 
 def _first(features: Tensor, mask: Tensor | None) -> Tensor:
@@ -70,18 +74,22 @@ def _profiles(mean: Tensor, scale: Tensor) -> list[Tensor | None]:
     return [mean if (mean / scale.median()).std() > TELLING else None, size if size.log().std() > TELLING else None]
 
 
-def _agreement(got: Sequence[Tensor | None], expected: Sequence[Tensor | None]) -> float | None:
+def _agreement(got: Sequence[Tensor | None], expected: Sequence[Tensor | None], layers: int) -> float | None:
     """The sum of rank correlations over the square root of their number, None without any."""
     pairs = [(one, other) for one, other in zip(got, expected, strict=True) if one is not None and other is not None]
     if not pairs:
         return None
-    return sum(_rank_correlation(one, other) for one, other in pairs) / len(pairs) ** 0.5
+    return sum(_rank_correlation(one, other, layers) for one, other in pairs) / len(pairs) ** 0.5
 
 
-def _rank_correlation(one: Tensor, other: Tensor) -> float:
-    """Spearman's, of two [D]: outliers, of which text encoders have many, count no more than others."""
-    ranks = torch.stack([one, other]).argsort(1).argsort(1).double()
-    return torch.corrcoef(ranks)[0, 1].item()
+def _rank_correlation(one: Tensor, other: Tensor, layers: int) -> float:
+    """Spearman's, of two [D]: outliers, of which text encoders have many, count no more than others.
+
+    Channels are compared within each layer, as layers differ in size in much the same way in all encoders.
+    """
+    ranks = torch.stack([one, other]).unflatten(1, (layers, -1)).argsort(2).argsort(2).double()
+    ranks = ranks - ranks.mean(2, keepdim=True)
+    return (ranks[0] * ranks[1]).sum().item() / ranks[0].square().sum().item()
 
 
 # ---- verdicts ----------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ from torch import Tensor
 from ..emoticrafter.encoders import CLIP_WINDOW, common_ends, find_family
 from ..emoticrafter.fit.instant import Encoder
 
-UNLIKE = ("a stone bridge", "two old friends", "rain over fields")
-"""Prompts that begin and end with different words."""
+UNLIKE = ("a stone bridge", "two old friends at a table", "rain over the fields and hills, late in autumn")
+"""Prompts that begin and end with different words, and have different lengths."""
 
 
 def make_encoder(clip) -> Encoder:
@@ -29,19 +29,18 @@ def make_encoder(clip) -> Encoder:
         mask = None if mask is None or mask.ndim != 2 else mask[0] != 0
         return features[0, :window], mask
 
-    if family:
-        pads = family.padded and not family.masked  # a mask leaves the padding out
+    if family and family.padded:
+        pads = not family.masked  # a mask leaves the padding out
         return Encoder(encode, family.name, family.head, family.tail, family.window, pads)
     lengths = [len(encode(text)[0]) for text in UNLIKE]
-    padded = len(set(lengths)) == 1
-    if padded:
+    if not family and len(set(lengths)) == 1:
         window = CLIP_WINDOW if lengths[0] == CLIP_WINDOW else None
         return Encoder(encode, _kind(clip), 1, 0, window, True)
     ids = [_token_ids(clip, text) for text in UNLIKE]
     head, tail = common_ends(ids)
     # what an encoder cuts off before it hands its features on, it cuts from the beginning of a template
     cut = len(ids[0]) - lengths[0]
-    return Encoder(encode, _kind(clip), max(head - cut, 0), tail, None, False)
+    return Encoder(encode, family.name if family else _kind(clip), max(head - cut, 0), tail, None, False)
 
 
 def _kind(clip) -> str:

@@ -41,7 +41,10 @@ def small_clip(name: str, seed: int = 0):
         KeyError: There is none for the name.
         ImportError: This ComfyUI does not have the encoder.
     """
-    encoder, tokenizer, sizes, data = ENCODERS[name]()
+    try:
+        encoder, tokenizer, sizes, data = ENCODERS[name]()
+    except AttributeError as error:
+        raise ImportError(f"This ComfyUI does not have the text encoder of {name}: {error}") from error
     target = SimpleNamespace(params={}, clip=encoder, tokenizer=tokenizer)
     options = {**sizes, "dtype": torch.float32, "initial_device": torch.device("cpu")}
     clip = import_module("comfy.sd").CLIP(target, tokenizer_data=data, model_options=options)
@@ -159,7 +162,7 @@ def _t5(module: str, encoder: Callable, tokenizer: str, sizes: dict | None = Non
     def make():
         here = _module(module)
         options = {f"{name}_model_config": _T5 | (sizes or {}) for name in ("t5xxl", "umt5xxl")}
-        return encoder(here), getattr(here, tokenizer), _CLIPS | options, data()
+        return encoder(here), getattr(here, tokenizer), _CLIPS | options | {"llama_model_config": _LLAMA}, data()
 
     return make
 
@@ -182,6 +185,7 @@ ENCODERS = {
     "HunyuanImage": _llama(
         "hunyuan_image", lambda m: m.te(byt5=False), "HunyuanImageTokenizer", {"num_hidden_layers": 4}
     ),
+    "HiDream-I1": _t5("hidream", lambda m: m.hidream_clip(), "HiDreamTokenizer"),
     "Anima": _llama("anima", lambda m: m.te(), "AnimaTokenizer"),
     "Krea 2": _llama("krea2", lambda m: m.te(), "Krea2Tokenizer", {"num_hidden_layers": 36}),
 }  # fmt: skip
