@@ -58,7 +58,8 @@ def likeness(features: Tensor, mask: Tensor | None, facts: EncoderFacts, window:
     if facts.first is not None and first.any():
         found.append(_agreement([first], [facts.first[own]], layers))
     told = [number for number in found if number is not None]
-    return max(told) * (width - own.start) ** 0.5 if told else None
+    # the layers of one encoder agree by chance together, or not at all: they count as one
+    return max(told) * ((width - own.start) / layers) ** 0.5 if told else None
 
 
 def _first(features: Tensor, mask: Tensor | None) -> Tensor:
