@@ -57,7 +57,7 @@ class Build:
     minutes: int
 
 
-PROCESSOR = Build("torch without CUDA", download=0.8, disk=4, left=2.4, minutes=4)
+PROCESSOR = Build("torch without CUDA", download=0.5, disk=4, left=2.4, minutes=4)
 CUDA = Build("torch with CUDA", download=3.2, disk=13, left=6.4, minutes=10)
 
 
