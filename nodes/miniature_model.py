@@ -1,6 +1,7 @@
-"""Builds the miniature's MODEL, CLIP and VAE: ComfyUI's own SDXL classes at small size, with the weights in miniature/.
+"""Builds the miniatures' MODEL, CLIP and VAE: ComfyUI's own classes at small size, with the weights in miniature/.
 
-trainer/miniature/comfyui_layout.py writes the names and sizes that this file reads.
+The first has SDXL's plan, the second Lumina 2's. trainer/miniature/comfyui_layout.py and flow_files.py write the names
+and sizes that this file reads.
 """
 
 import logging
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import comfy.latent_formats
 import comfy.model_management as memory
 import comfy.sd
 import comfy.supported_models
@@ -22,9 +24,16 @@ from . import networks
 
 FOLDER = Path(__file__).resolve().parents[1] / "miniature"
 FORMAT, VERSION = "emoticrafter-miniature", 1
-FILES = tuple(f"{name}.safetensors" for name in ("unet", "text_encoders", "vae", "emotion_network"))
-UNUSED = ("logit_scale", "clip_l.transformer.text_projection.weight")
-"""Ends of names in ComfyUI's text encoders that SDXL does not read; the file leaves them out."""
+SDXL, LUMINA = "SDXL", "Lumina 2"
+FILES = {
+    SDXL: ("unet", "text_encoders", "vae", "emotion_network"),
+    LUMINA: ("flow/transformer", "flow/text_encoder", "vae", "flow/emotion_network"),
+}
+"""The miniatures by the model whose plan they have, and what each is made of, without .safetensors."""
+TIME_SCALE = 1000.0
+"""What the second miniature's times from 0 to 1 are multiplied by, as Z-Image's."""
+UNUSED = ("logit_scale", "clip_l.transformer.text_projection.weight", "norm_final.weight")
+"""Ends of names in ComfyUI's classes that these models do not read; the files leave them out."""
 GET_THEM = (
     "The weights (40 MB) come with a git checkout of the project, not with the registry's package: clone the "
     "project, or copy its folder miniature/ there."
@@ -43,27 +52,34 @@ class Miniature(NamedTuple):
     network: networks.ManagedNetwork
 
 
-def load_miniature(folder: Path = FOLDER) -> Miniature:
-    """Builds the miniature from its files, or returns what is already built.
+def load_miniature(folder: Path = FOLDER, plan: str = SDXL) -> Miniature:
+    """Builds a miniature from its files, or returns what is already built.
 
     Raises:
         FileNotFoundError: Files are missing; says where to get them.
-        ValueError: A file is damaged, of another kind or version, or does not fit.
+        ValueError: There is no such miniature; or a file is damaged, of another kind or version, or does not fit.
     """
-    if missing := [name for name in FILES if not (folder / name).is_file()]:
+    if plan not in FILES:  # only the browser checks the list
+        raise ValueError(f"There is no miniature {quoted(plan)}: expected one of {', '.join(FILES)}.")
+    files = _files(folder, plan)
+    if missing := [str(path.relative_to(folder)) for path in files if not path.is_file()]:
         raise FileNotFoundError(f"The miniature lacks {', '.join(missing)} in {folder}. {GET_THEM}")
-    unet, text_encoders, vae, network = (folder / name for name in FILES)
+    model, clip, vae, network = files
     return Miniature(
-        _part(unet, make_model),
-        _part(text_encoders, make_clip),
+        _part(model, MODELS[plan]),
+        _part(clip, CLIPS[plan]),
         _part(vae, make_vae),
         networks.share_network(str(network), networks.AUTO),
     )
 
 
-def files_version(folder: Path = FOLDER) -> str:
+def files_version(folder: Path = FOLDER, plan: str = SDXL) -> str:
     """Tells one version of the files from the next, without reading them."""
-    return " ".join(networks.version_of(str(folder / name)) for name in FILES)
+    return " ".join(networks.version_of(str(path)) for path in _files(folder, plan))
+
+
+def _files(folder: Path, plan: str) -> list[Path]:
+    return [folder / f"{name}.safetensors" for name in FILES.get(plan, ())]
 
 
 def _part(path: Path, make: Callable[[dict[str, Tensor], dict], T]) -> T:
@@ -94,10 +110,11 @@ def read_file(path: Path) -> tuple[dict[str, Tensor], dict]:
     refusal = f"its metadata lacks format={FORMAT}"
     sizes = parse_metadata(metadata, (FORMAT, VERSION), path.name, refusal, lambda told: read_object(told["config"]))
     # a damaged file would draw black pictures, and nothing else would say why
-    check_numbers(weights, torch.float32, path.name)
+    numbers = {name: tensor for name, tensor in weights.items() if tensor.is_floating_point()}
+    check_numbers(numbers, torch.float32, path.name)
     _check_claims(sizes, max((side for tensor in weights.values() for side in tensor.shape), default=0))
     # In the dtype of the modules: with DynamicVRAM, ComfyUI's layers take a tensor as it comes.
-    return {name: tensor.float() for name, tensor in weights.items()}, sizes
+    return weights | {name: tensor.float() for name, tensor in numbers.items()}, sizes
 
 
 def _check_claims(sizes: object, largest: int) -> None:
@@ -125,11 +142,33 @@ def make_clip(weights: dict[str, Tensor], sizes: dict) -> comfy.sd.CLIP:
     return clip
 
 
+def make_flow_model(weights: dict[str, Tensor], sizes: dict) -> ModelPatcher:
+    shift = sizes.pop("shift")
+    config = comfy.supported_models.Lumina2({**sizes, "time_scale": TIME_SCALE, "dtype": torch.float32})
+    config.sampling_settings = {"multiplier": 1.0, "shift": shift}
+    config.latent_format = comfy.latent_formats.SDXL()  # the autoencoder is the first miniature's
+    model = config.get_model({})
+    fill(model.diffusion_model, weights)
+    return networks.make_patcher(model, memory.get_torch_device(), memory.unet_offload_device())
+
+
+def make_flow_clip(weights: dict[str, Tensor], sizes: dict) -> comfy.sd.CLIP:
+    target = comfy.supported_models.Lumina2({}).clip_target()
+    vocabulary = {"spiece_model": weights.pop("spiece_model")}
+    clip = comfy.sd.CLIP(target, tokenizer_data=vocabulary, model_options={**sizes, "dtype": torch.float32})
+    fill(clip.cond_stage_model, weights)
+    return clip
+
+
 def make_vae(weights: dict[str, Tensor], sizes: dict) -> comfy.sd.VAE:
     untrained = comfy.taesd.taesd.TAESD(latent_channels=sizes["latent_channels"]).state_dict()
     vae = comfy.sd.VAE(sd=untrained, dtype=torch.float32)
     fill(vae.first_stage_model, weights)
     return vae
+
+
+MODELS = {SDXL: make_model, LUMINA: make_flow_model}
+CLIPS = {SDXL: make_clip, LUMINA: make_flow_clip}
 
 
 def fill(module: torch.nn.Module, weights: dict[str, Tensor]) -> None:

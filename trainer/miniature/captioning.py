@@ -32,6 +32,27 @@ def opening(seed: int) -> str:
     return OPENINGS[seed % len(OPENINGS)]
 
 
+def written_captions(plan: Plan, recipe: Recipe) -> tuple[list[str], list[str], list[str]]:
+    """Captions of every picture.
+
+    Returns:
+        C wordings of each of N pictures, neutral or emotional as the picture is, N x C; captions of the same content
+        in any mood or none, N x C; the picture's feeling, if it has one, without its content, N.
+    """
+    random = np.random.default_rng((recipe.seed, 99))
+    captions, contents, moods = [], [], []
+    for index, (scene, *at, seed) in enumerate(plan.pictures()):
+        mood = mood_caption(scene, *at, seed)
+        opened = opening(seed) if plan.neutral[index] else f"{opening(seed)}, {mood}"
+        moods.append(mood if index % 3 == 0 and not plan.neutral[index] else opened)
+        for wording in range(seed * recipe.captions, (seed + 1) * recipe.captions):
+            plain = neutral_caption(scene, wording)
+            captions.append(plain if plan.neutral[index] else emotional_caption(scene, *at, wording))
+            other = random.uniform(-3, 3, 2)
+            contents.append(plain if random.random() < 0.5 else emotional_caption(scene, *other, wording))
+    return captions, contents, moods
+
+
 def caption_tokens(plan: Plan, recipe: Recipe, path: Path) -> dict[str, Tensor]:
     """The captions' tokens, made once: int32, C wordings for each of N pictures.
 
@@ -43,17 +64,7 @@ def caption_tokens(plan: Plan, recipe: Recipe, path: Path) -> dict[str, Tensor]:
         "empty" [77]: the empty prompt.
     """
     if not path.exists():
-        random = np.random.default_rng((recipe.seed, 99))
-        captions, contents, moods = [], [], []
-        for index, (scene, *at, seed) in enumerate(plan.pictures()):
-            mood = mood_caption(scene, *at, seed)
-            opened = opening(seed) if plan.neutral[index] else f"{opening(seed)}, {mood}"
-            moods.append(mood if index % 3 == 0 and not plan.neutral[index] else opened)
-            for wording in range(seed * recipe.captions, (seed + 1) * recipe.captions):
-                plain = neutral_caption(scene, wording)
-                captions.append(plain if plan.neutral[index] else emotional_caption(scene, *at, wording))
-                other = random.uniform(-3, 3, 2)
-                contents.append(plain if random.random() < 0.5 else emotional_caption(scene, *other, wording))
+        captions, contents, moods = written_captions(plan, recipe)
         shape = (len(plan), recipe.captions, -1)
         tokens = {
             "caption": tokenize(captions).view(shape),

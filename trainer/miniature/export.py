@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderTiny, UNet2DConditionModel
+from diffusers import AutoencoderTiny, Lumina2Transformer2DModel, UNet2DConditionModel
 from torch import Tensor
 
 from emoticrafter import load_network, save_network
@@ -23,10 +23,12 @@ from emoticrafter.weights.files import existing_file, save_tensors
 from trainer.core.rows import replacing
 from trainer.miniature.comfyui_layout import text_sizes, text_state, unet_sizes, unet_state, vae_state
 from trainer.miniature.emotion import make_pairs
+from trainer.miniature.flow import FlowText
+from trainer.miniature.flow_files import text_encoder_sizes, text_encoder_state, transformer_sizes, transformer_state
 from trainer.miniature.folders import load_autoencoder, load_generator, needs
 from trainer.miniature.models import TextEncoders
 from trainer.miniature.readers import KINDS
-from trainer.miniature.recipe import Recipe
+from trainer.miniature.recipe import FlowRecipe, Recipe
 
 FORMAT, VERSION = "emoticrafter-miniature", "1"
 LARGEST = 40_000_000
@@ -43,12 +45,16 @@ def write_part(path: Path, state: dict[str, Tensor], config: dict) -> None:
     Raises:
         ValueError: A weight that float16 cannot hold.
     """
-    halves = {name: tensor.detach().cpu().half().contiguous() for name, tensor in state.items()}
+    halves = {name: _half(tensor.detach().cpu()).contiguous() for name, tensor in state.items()}
     for name, tensor in halves.items():
         if not torch.isfinite(tensor).all():
             raise ValueError(f"{path.name}: {name} is not finite in float16. Train it anew with a lower rate.")
     metadata = {"format": FORMAT, "version": VERSION, "config": json.dumps(config)}
     save_tensors(path, halves, metadata)
+
+
+def _half(tensor: Tensor) -> Tensor:
+    return tensor.half() if tensor.is_floating_point() else tensor
 
 
 def export_model(
@@ -61,6 +67,12 @@ def export_model(
     config = autoencoder.config
     latents = vae_state(autoencoder.state_dict(), 1 / config.scaling_factor, config.shift_factor)
     write_part(to / "vae.safetensors", latents, {"latent_channels": 4})
+
+
+def export_flow(transformer: Lumina2Transformer2DModel, text: FlowText, recipe: FlowRecipe, to: Path) -> None:
+    """Writes the two files that the second miniature's MODEL and CLIP are made of."""
+    write_part(to / "transformer.safetensors", transformer_state(transformer.state_dict()), transformer_sizes(recipe))
+    write_part(to / "text_encoder.safetensors", text_encoder_state(text), text_encoder_sizes(recipe))
 
 
 def export(out: Path, recipe: Recipe, network: Path, to: Path) -> int:

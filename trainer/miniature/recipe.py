@@ -8,7 +8,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emoticrafter.files import write_text
@@ -114,6 +114,33 @@ class Recipe:
             raise ValueError(str(error)) from error
 
 
+@dataclass(frozen=True)
+class FlowRecipe(Recipe):
+    """The second miniature's."""
+
+    flow_pictures: int = 5_120
+    """The first of the pictures, which the transformer learns from."""
+    pieces: int = 1_024
+    """Of the language model's vocabulary."""
+    text_width: int = 128
+    text_hidden: int = 384
+    text_heads: int = 2
+    text_layers: int = 3
+    word_weight: float = 0.05
+    """Weight of the next word's loss."""
+    dit_width: int = 160
+    """A multiple of 32."""
+    dit_hidden: int = 448
+    dit_layers: int = 6
+    level_mean: float = 0.0
+    """Of the logit of the noise level."""
+    shift: float = 1.0
+    """Of the sampler's noise levels (ComfyUI's ModelSamplingDiscreteFlow)."""
+    generator_steps: int = 3_000
+    generator_lr: float = 1.5e-3
+    generator_ema: float = 0.996
+
+
 TINY = Recipe(
     picture_size=32,
     pictures=24,
@@ -141,6 +168,14 @@ TINY = Recipe(
     sampler_steps=2,
 )
 """Learns nothing, in seconds: for the tests, and to see that every stage runs on a machine."""
+
+
+TINY_FLOW = FlowRecipe(
+    **dataclasses.asdict(replace(TINY, text_layers=3))
+    | {"flow_pictures": 24, "pieces": 240, "text_width": 32, "text_hidden": 64, "text_heads": 1, "dit_width": 32}
+    | {"dit_hidden": 64, "dit_layers": 1}
+)
+"""The same for the second miniature."""
 
 
 def is_tiny(recipe: Recipe) -> bool:
