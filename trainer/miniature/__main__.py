@@ -3,6 +3,7 @@
 python -m trainer.miniature paint --out pictures
 python -m trainer.miniature paint --out pictures --subject cat --setting snow --time dawn --steps 7
 python -m trainer.miniature train --out runs/miniature
+python -m trainer.miniature train --kind flow --out runs/flow
 python -m trainer.miniature ablate --out runs/miniature
 python -m trainer.miniature measure --out runs/miniature --table docs/miniature.md
 python -m trainer.miniature override --out runs/miniature --table docs/miniature.md
@@ -29,7 +30,7 @@ from trainer.core.device import DEVICE_HELP, PRECISIONS, Machine
 from trainer.core.markdown import put_between_marks
 from trainer.core.rows import write_jsonl
 from trainer.core.settings import count, option, read_commands, seed
-from trainer.miniature.recipe import TINY, Recipe, is_tiny, read_recipe
+from trainer.miniature.recipe import FLOW, TINY, TINY_FLOW, FlowRecipe, Recipe, is_tiny, read_recipe
 from trainer.world.captions import emotional_caption, neutral_caption
 from trainer.world.painter import paint
 from trainer.world.scene import SETTINGS, SUBJECTS, TIMES, Scene
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     from trainer.tables.miniature import MeasureSettings
 
 RUN = Path("runs/miniature")
+FLOW_FOLDER = Path("miniature/flow")
+UNET = "unet"
+RECIPES = {UNET: (Recipe(), TINY), FLOW: (FlowRecipe(), TINY_FLOW)}
+"""By the kind of a run: the recipe, and the one that learns nothing."""
 
 
 # ---- painting --------------------------------------------------------------------------------------
@@ -106,7 +111,7 @@ class Command:
         return recipe
 
 
-NUMBERS = [f for f in dataclasses.fields(Recipe) if f.type in (int, float)]
+NUMBERS = [f for f in dataclasses.fields(FlowRecipe) if f.type in (int, float)]
 Changes = dataclasses.make_dataclass(
     "Changes", [(f.name, f.type | None, option(f"default: {f.default}", None)) for f in NUMBERS], frozen=True
 )
@@ -118,13 +123,15 @@ class Train(Command):
     """Train all parts, going on from where they are."""
 
     stages: list[str] | None = option("pictures, autoencoder ... (default: all)", None, metavar="STAGE")
+    kind: str = option("of a new run: the first miniature, or the second (%(default)s)", UNET, choices=tuple(RECIPES))
+    shipped: Path = option("the first miniature, for the second (%(default)s)", Path("miniature"), flag="--from")
     tiny: bool = option("sizes that learn nothing, to see that all runs", False)
     changes: Changes = option("of a new run; one that was begun keeps its own", Changes(), group="recipe")
 
     def run(self) -> None:
         from trainer.miniature.pipeline import train
 
-        train(self.out, self.recipe(), self.machine(), self.stages or ())
+        train(self.out, self.recipe(), self.machine(), self.stages or (), self.shipped)
 
     def recipe(self) -> Recipe:
         """The recipe of the run's folder, or of a new run, with the given settings in it.
@@ -133,12 +140,14 @@ class Train(Command):
             ValueError: --tiny, for a run that was begun without.
         """
         begun = (self.out / "recipe.json").is_file()
-        recipe = self.begun_recipe() if begun else TINY if self.tiny else Recipe()
+        recipe = self.begun_recipe() if begun else RECIPES[self.kind][self.tiny]
         if self.tiny and not is_tiny(recipe):
             raise ValueError(f"{self.out} was begun without --tiny: leave it out to go on, or choose another --out.")
         if self.tiny and not begun:
             print(f"{self.out}: tiny sizes: learns nothing")
         given = {name: value for name, value in vars(self.changes).items() if value is not None}
+        if foreign := [name for name in given if not hasattr(recipe, name)]:
+            raise ValueError(f"--{foreign[0].replace('_', '-')} is of --kind flow: leave it out, or add that.")
         return dataclasses.replace(recipe, **given)
 
 
@@ -162,7 +171,7 @@ class Ablate(Command):
 class Export(Command):
     """Write the weights for shipping."""
 
-    to: Path = option("folder (%(default)s)", Path("miniature"))
+    to: Path | None = option("folder (default: miniature, or miniature/flow for the second)", None)
     network: Path | None = option("default: the run's first", None, metavar="FILE")
 
     def run(self) -> None:
@@ -170,7 +179,9 @@ class Export(Command):
         from trainer.miniature.held_out import default_network
 
         quiet()
-        export(self.out, self.begun_recipe(), self.network or default_network(self.out), self.to)
+        recipe = self.begun_recipe()
+        to = self.to or (FLOW_FOLDER if isinstance(recipe, FlowRecipe) else Path("miniature"))
+        export(self.out, recipe, self.network or default_network(self.out), to)
 
 
 @dataclass(frozen=True)

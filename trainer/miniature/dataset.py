@@ -52,6 +52,11 @@ class Plan:
     def seed(self, index: int) -> int:
         return self.first_seed + index
 
+    def first(self, count: int) -> "Plan":
+        """The first pictures alone."""
+        parts = (part[:count] for part in (self.scenes, self.valence, self.arousal, self.neutral))
+        return Plan(*parts, self.first_seed)
+
     def pictures(self, rows: range | None = None) -> Iterator[tuple[Scene, float, float, int]]:
         """Scene, valence, arousal and seed of each picture, or of these."""
         for row in range(len(self)) if rows is None else rows:

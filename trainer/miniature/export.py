@@ -15,7 +15,7 @@ import torch
 from diffusers import AutoencoderTiny, Lumina2Transformer2DModel, UNet2DConditionModel
 from torch import Tensor
 
-from emoticrafter import load_network, save_network
+from emoticrafter import EmotionNetwork, load_network, save_network
 from emoticrafter.files import file_sha256, write_text
 from emoticrafter.research.readers import load_reader
 from emoticrafter.weights import read_metadata
@@ -24,16 +24,22 @@ from trainer.core.rows import replacing
 from trainer.miniature.comfyui_layout import text_sizes, text_state, unet_sizes, unet_state, vae_state
 from trainer.miniature.emotion import make_pairs
 from trainer.miniature.flow import FlowText
-from trainer.miniature.flow_files import text_encoder_sizes, text_encoder_state, transformer_sizes, transformer_state
+from trainer.miniature.flow_files import (
+    load_flow,
+    text_encoder_sizes,
+    text_encoder_state,
+    transformer_sizes,
+    transformer_state,
+)
 from trainer.miniature.folders import load_autoencoder, load_generator, needs
 from trainer.miniature.models import TextEncoders
 from trainer.miniature.readers import KINDS
 from trainer.miniature.recipe import FlowRecipe, Recipe
 
 FORMAT, VERSION = "emoticrafter-miniature", "1"
-LARGEST = 40_000_000
-"""Bytes of everything that is shipped."""
-CARD_NAME = "README.md"
+LARGEST, LARGEST_FLOW = 40_000_000, 20_000_000
+"""Bytes of everything that is shipped of the first miniature, and of the second beside it."""
+CARD_NAME, NETWORK_NAME = "README.md", "emotion_network.safetensors"
 LICENCE = "Apache-2.0: captions worded by this project"
 PAIRS = 2000
 """Pairs of captions that go with the weights, for Fit Emotion Network."""
@@ -97,12 +103,13 @@ def export(out: Path, recipe: Recipe, network: Path, to: Path) -> int:
     needs(out, "autoencoder", "generator", "readers")
     existing_file(network)
     to.mkdir(parents=True, exist_ok=True)
+    write, largest = (_write_flow, LARGEST_FLOW) if isinstance(recipe, FlowRecipe) else (_write_all, LARGEST)
     with tempfile.TemporaryDirectory(prefix=".export.", dir=to) as folder:
-        _write_all(out, recipe, network, Path(folder))
+        write(out, recipe, network, Path(folder))
         total = sum(path.stat().st_size for path in Path(folder).iterdir())
-        if total > LARGEST:
+        if total > largest:
             raise ValueError(
-                f"{out} makes {total / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f}: use smaller sizes."
+                f"{out} makes {total / 1e6:.1f} MB, expected at most {largest / 1e6:.0f}: use smaller sizes."
             )
         for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == CARD_NAME):
             path.replace(to / path.name)
@@ -112,17 +119,18 @@ def export(out: Path, recipe: Recipe, network: Path, to: Path) -> int:
 def _write_all(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
     unet, text = load_generator(out / "generator", recipe)
     export_model(unet, text, load_autoencoder(out / "autoencoder"), recipe, to)
-    training = read_metadata(network)["training"]
-    training.setdefault("data", {})["licences"] = {"miniature": LICENCE}
-    save_network(load_network(network).half(), to / "emotion_network.safetensors", training)
+    training = _write_network(network, to)
     figures = {}
     for kind in KINDS:
         reader, config = load_reader(out / "readers" / f"{kind}.safetensors")
         write_part(to / f"{kind}_reader.safetensors", reader.state_dict(), config)
         figures[kind] = config["held_out"]
     write_pairs(recipe, to / "pairs.csv")
-    card = data_card(recipe, figures, training, sorted(to.glob("*.safetensors")))
-    write_text(to / CARD_NAME, card)
+    held_out = "\n".join(
+        f"| {kind} reader, {name} | {value:.3f} |" for kind, found in figures.items() for name, value in found.items()
+    )
+    loss = training.get("validation", {}).get("loss", float("nan"))
+    write_card("card.md", recipe, to, held_out=held_out, loss=loss)
 
 
 def write_pairs(recipe: Recipe, path: Path) -> None:
@@ -137,22 +145,27 @@ def write_pairs(recipe: Recipe, path: Path) -> None:
             table.writerow([pairs.neutral[row], pairs.emotional[row], *at])
 
 
-def data_card(recipe: Recipe, figures: dict, training: dict, files: list[Path]) -> str:
-    """The weights' data card: contents, origin, quality and licence."""
+def _write_flow(out: Path, recipe: FlowRecipe, network: Path, to: Path) -> None:
+    transformer, text = load_flow(out / "generator", recipe)
+    export_flow(transformer, text, recipe, to)
+    _write_network(network, to)
+    write_card("flow_card.md", recipe, to)
+
+
+def _write_network(path: Path, to: Path) -> dict:
+    """Writes the emotion network; gives what it says of its training."""
+    training = read_metadata(path)["training"]
+    training.setdefault("data", {})["licences"] = {"miniature": LICENCE}
+    network = load_network(path)
+    save_network(network.half() if isinstance(network, EmotionNetwork) else network, to / NETWORK_NAME, training)
+    return training
+
+
+def write_card(form: str, recipe: Recipe, folder: Path, **figures) -> None:
+    """Writes the data card of a folder's weights: contents, origin, quality and licence."""
+    files = sorted(folder.glob("*.safetensors"))
     sizes = "\n".join(f"| {path.name} | {path.stat().st_size / 1e6:.1f} MB | `{file_sha256(path)}` |" for path in files)
-    held_out = "\n".join(
-        f"| {kind} reader, {name} | {value:.3f} |" for kind, found in figures.items() for name, value in found.items()
-    )
-    return (
-        Path(__file__)
-        .with_name("card.md")
-        .read_text("utf-8")
-        .format(
-            sizes=sizes,
-            held_out=held_out,
-            recipe=recipe,
-            samples=recipe.generator_steps * recipe.generator_batch,
-            loss=training.get("validation", {}).get("loss", float("nan")),
-            settings=json.dumps(recipe.as_json(), indent=1),
-        )
-    )
+    card = Path(__file__).with_name(form).read_text("utf-8")
+    samples, settings = recipe.generator_steps * recipe.generator_batch, json.dumps(recipe.as_json(), indent=1)
+    text = card.format(sizes=sizes, recipe=recipe, samples=samples, settings=settings, **figures)
+    write_text(folder / CARD_NAME, text)

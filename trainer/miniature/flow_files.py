@@ -4,6 +4,7 @@ nodes/miniature_model.py builds MODEL (comfy.supported_models.Lumina2) and CLIP 
 text_encoder (.safetensors); the VAE and the readers are the first miniature's.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -92,6 +93,19 @@ def transformer_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
         elif not name.endswith(("attn.to_k.weight", "attn.to_v.weight")):
             named[_transformer_name(name)] = tensor
     return named
+
+
+def diffusers_state(named: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """The inverse of `transformer_state`, for diffusers' names."""
+    state = {}
+    for name in names:
+        own, found, part = name.rpartition("attn.to_")
+        if found and part[0] in "qkv":
+            joined = named[f"{own}attention.qkv.weight"]
+            state[name] = joined.chunk(3)["qkv".index(part[0])]
+        else:
+            state[name] = named[_transformer_name(name)]
+    return state
 
 
 def _transformer_name(name: str) -> str:

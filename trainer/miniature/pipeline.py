@@ -10,7 +10,7 @@ emotion/ with the pairs, their features and the networks, readers/, and training
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -24,11 +24,16 @@ from trainer.miniature.autoencoder import cache_latents, round_trip, train_autoe
 from trainer.miniature.captioning import caption_tokens
 from trainer.miniature.dataset import Plan, make_plan, paint_set
 from trainer.miniature.emotion import VARIANTS, prepare_data, train_network
+from trainer.miniature.flow_emotion import fit_field
+from trainer.miniature.flow_files import load_flow
+from trainer.miniature.flow_training import flow_tokens, train_flow
 from trainer.miniature.folders import load_autoencoder, needs
 from trainer.miniature.generator import train_generator
 from trainer.miniature.readers import KINDS, Sight, train_reader
-from trainer.miniature.recipe import Recipe, keep
+from trainer.miniature.recipe import FlowRecipe, Recipe, keep
+from trainer.miniature.restore import share
 
+SHIPPED = Path("miniature")
 RETURN_NOISE = 0.1
 """Noise on the latents of the pictures that teach the readers what generated pictures look like."""
 
@@ -90,14 +95,56 @@ class Run:
             train_reader(kind, self.recipe, sight, path, training, self.machine)
 
 
-STAGES: dict[str, Callable[[Run], object]] = {
-    stage.__name__: stage
-    for stage in (Run.pictures, Run.autoencoder, Run.latents, Run.generator, Run.emotion, Run.readers)
-}
+class FlowRun(Run):
+    """A run of the second miniature, whose autoencoder and readers are the first one's.
+
+    Attributes:
+        shipped: The first miniature's files.
+    """
+
+    recipe: FlowRecipe
+
+    def __init__(self, out: Path, recipe: FlowRecipe, machine: Machine, shipped: Path):
+        super().__init__(out, recipe, machine)
+        self.shipped = shipped
+
+    @cached_property
+    def plan(self) -> Plan:
+        return super().plan.first(self.recipe.flow_pictures)
+
+    def pictures(self) -> np.ndarray:
+        return self._painted(self.plan, "training")
+
+    def autoencoder(self) -> None:
+        share(self.shipped, self.out)
+
+    def generator(self) -> None:
+        tokens = flow_tokens(self.plan, self.recipe, self.out / "captions.safetensors")
+        folder, training = self.out / "generator", self.out / "training" / "generator"
+        train_flow(self.recipe, self.latents(), tokens, folder, training, self.machine)
+
+    def emotion(self) -> Path:
+        """The file of the field."""
+        needs(self.out, "generator")
+        _, text = load_flow(self.out / "generator", self.recipe)
+        return fit_field(self.recipe, text, self.out / "emotion" / "default-0")
+
+    def readers(self) -> None:
+        share(self.shipped, self.out)
 
 
-def train(out: Path, recipe: Recipe, machine: Machine, stages: Sequence[str] = ()) -> None:
+STAGES = ("pictures", "autoencoder", "latents", "generator", "emotion", "readers")
+
+
+def train(out: Path, recipe: Recipe, machine: Machine, stages: Sequence[str] = (), shipped: Path = SHIPPED) -> None:
     """Runs stages in their order (all, if none is named), with the time that each took.
+
+    Args:
+        out: The run's folder.
+        recipe: Of the first miniature or of the second.
+        machine: To compute on.
+        stages: Some of STAGES.
+        shipped: The first miniature's files, whose autoencoder and readers the second takes.
 
     Raises:
         ValueError: An unknown stage, or the folder was begun with another recipe.
@@ -106,13 +153,13 @@ def train(out: Path, recipe: Recipe, machine: Machine, stages: Sequence[str] = (
     """
     if unknown := [name for name in stages if name not in STAGES]:
         raise ValueError(f"unknown stage {unknown[0]!r}: use one of {', '.join(STAGES)}")
-    run = Run(out, recipe, machine)
+    run = FlowRun(out, recipe, machine, shipped) if isinstance(recipe, FlowRecipe) else Run(out, recipe, machine)
     say(f"{out}: on {machine.device} in {'bfloat16' if machine.bfloat16 else 'float32'}")
     for stage in (stage for stage in STAGES if stage in (stages or STAGES)):
         began = time.monotonic()
         # The emotion networks have locks of their own: several may be fitted at once (see trainer/runs/train.py).
         with contextlib.nullcontext() if stage == "emotion" else alone(out):
-            STAGES[stage](run)
+            getattr(run, stage)()
         say(f"{stage}: {time.monotonic() - began:.0f} s")
 
 
@@ -122,6 +169,10 @@ def ablate(out: Path, recipe: Recipe, machine: Machine, seeds: int, variants: Se
     Raises:
         ValueError: An unknown variant.
     """
+    if isinstance(recipe, FlowRecipe):
+        raise ValueError(
+            f"{out} is a run of the second miniature, whose emotion is fitted at once: nothing to compare."
+        )
     if unknown := [name for name in variants if name not in VARIANTS]:
         raise ValueError(f"unknown variant {unknown[0]!r}: use one of {', '.join(VARIANTS)}")
     run = Run(out, recipe, machine)

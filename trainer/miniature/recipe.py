@@ -13,6 +13,7 @@ from pathlib import Path
 
 from emoticrafter.files import write_text
 
+FLOW = "flow"
 SHARES = ("neutral_share", "empty_share", "mood_share", "mood_pairs", "generator_ema")
 
 
@@ -104,19 +105,19 @@ class Recipe:
     def as_json(self) -> dict:
         return dataclasses.asdict(self)
 
-    @classmethod
-    def from_json(cls, text: str) -> "Recipe":
+    @staticmethod
+    def from_json(text: str) -> "Recipe":
         """Reads what `as_json` gave; raises ValueError for anything else."""
         try:
             values = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()}
-            return cls(**values)
+            return (FlowRecipe if values.pop("kind", None) == FLOW else Recipe)(**values)
         except (TypeError, AttributeError) as error:
             raise ValueError(str(error)) from error
 
 
 @dataclass(frozen=True)
 class FlowRecipe(Recipe):
-    """The second miniature's."""
+    """The second miniature's: flow matching with Lumina 2's plan; autoencoder and readers are the first one's."""
 
     flow_pictures: int = 5_120
     """The first of the pictures, which the transformer learns from."""
@@ -139,6 +140,16 @@ class FlowRecipe(Recipe):
     generator_steps: int = 3_000
     generator_lr: float = 1.5e-3
     generator_ema: float = 0.996
+
+    def _problems(self) -> Iterator[str]:
+        yield from super()._problems()
+        if self.dit_width % 32:
+            yield f"dit_width is {self.dit_width}: expected a multiple of 32"
+        if self.flow_pictures > self.pictures:
+            yield f"flow_pictures is {self.flow_pictures}: expected at most {self.pictures}, as pictures are planned"
+
+    def as_json(self) -> dict:
+        return {"kind": FLOW, **super().as_json()}
 
 
 TINY = Recipe(

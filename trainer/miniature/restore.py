@@ -8,6 +8,7 @@ little from those of the run that was shipped.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,13 +22,16 @@ from emoticrafter.research.readers import load_reader
 from emoticrafter.weights import read_metadata
 from trainer.miniature.comfyui_layout import LATENT_SCALE, text_state, unet_state, vae_state
 from trainer.miniature.export import CARD_NAME
+from trainer.miniature.flow import FlowText, make_language_model, make_transformer
+from trainer.miniature.flow_files import diffusers_state, save_flow, text_encoder_state, transformer_state
 from trainer.miniature.folders import save_generator, write_folder
 from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
 from trainer.miniature.readers import KINDS, save_reader
-from trainer.miniature.recipe import Recipe, keep
+from trainer.miniature.recipe import FlowRecipe, Recipe, keep
 
 PARTS = ("unet", "text_encoders", "vae", "emotion_network", *(f"{kind}_reader" for kind in KINDS))
 FILES = tuple(f"{part}.safetensors" for part in PARTS)
+FLOW_FILES = tuple(f"{part}.safetensors" for part in ("transformer", "text_encoder", "emotion_network"))
 MARK = "v_pred"  # beside the UNet's weights, for ComfyUI alone
 
 
@@ -45,24 +49,31 @@ def restore(shipped: Path, out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         what = "holds a run already" if (out / "recipe.json").exists() else "is not empty"
         raise ValueError(f"{out} {what}, which is never overwritten: choose another --out, or move it away.")
-    if missing := [name for name in (*FILES, CARD_NAME) if not (shipped / name).is_file()]:
+    card = shipped / CARD_NAME
+    recipe = card_recipe(card) if card.is_file() else Recipe()
+    files = FLOW_FILES if isinstance(recipe, FlowRecipe) else FILES
+    _check_there(shipped, files)
+    check_sums(card, files)
+    write = _write_flow if isinstance(recipe, FlowRecipe) else _write
+    write_folder(out, lambda folder: write(shipped, recipe, folder))
+
+
+def _check_there(shipped: Path, files: Sequence[str]) -> None:
+    if missing := [name for name in (*files, CARD_NAME) if not (shipped / name).is_file()]:
         raise FileNotFoundError(
             f"{shipped} has no {missing[0]}: expected what `python -m trainer.miniature export` writes, "
             "as the folder miniature of this project."
         )
-    recipe = card_recipe(shipped / CARD_NAME)
-    check_sums(shipped / CARD_NAME)
-    write_folder(out, lambda folder: _write(shipped, recipe, folder))
 
 
-def check_sums(card: Path) -> None:
+def check_sums(card: Path, files: Sequence[str] = FILES) -> None:
     """Checks that the files beside a data card are those that it was written with.
 
     Raises:
         ValueError: A file differs, or the card does not list it.
     """
     told = dict(re.findall(r"^\| (\S+) \|.*\| `([0-9a-f]{64})` \|$", card.read_text("utf-8"), re.MULTILINE))
-    for name in FILES:
+    for name in files:
         if told.get(name) != file_sha256(card.with_name(name)):
             raise ValueError(
                 f"{card.with_name(name)} is not the file that {card.name} beside it lists (by its sha256): it is "
@@ -83,23 +94,65 @@ def card_recipe(card: Path) -> Recipe:
         raise ValueError(f"{card} holds no recipe of this version ({error}): take the original.") from error
 
 
+def share(shipped: Path, out: Path) -> None:
+    """Writes a shipped autoencoder and readers into a run's folder, unless they are there.
+
+    Raises:
+        FileNotFoundError: `shipped` lacks a file.
+        ValueError: A file is damaged.
+    """
+    _check_there(shipped, FILES)
+    recipe = card_recipe(shipped / CARD_NAME)
+    if not (out / "autoencoder").exists():
+        _write_autoencoder(shipped, out)
+    if not (out / "readers").exists():
+        write_folder(out / "readers", lambda folder: _write_readers(shipped, recipe, folder))
+
+
 def _write(shipped: Path, recipe: Recipe, folder: Path) -> None:
     keep(recipe, folder)
-    unet, text, autoencoder = make_unet(recipe), TextEncoders(recipe), make_autoencoder()
+    unet, text = make_unet(recipe), TextEncoders(recipe)
     fill(unet_state(unet.state_dict(), recipe), shipped / "unet.safetensors")
     whole = text.whole_clip_l()
     fill(text_state(whole.state_dict(), text.clip_g.state_dict()), shipped / "text_encoders.safetensors")
     text.load_clip_l(whole)
+    save_generator(unet, text, folder / "generator")
+    _write_autoencoder(shipped, folder)
+    _write_readers(shipped, recipe, folder / "readers")
+    _write_network(shipped / "emotion_network.safetensors", folder)
+
+
+def _write_flow(shipped: Path, recipe: FlowRecipe, folder: Path) -> None:
+    """The second miniature is shipped in a folder of the first one's, whose autoencoder and readers it takes."""
+    keep(recipe, folder)
+    transformer = make_transformer(recipe)
+    named = transformer_state(transformer.state_dict())
+    fill(named, shipped / "transformer.safetensors")
+    transformer.load_state_dict(diffusers_state(named, transformer.state_dict()))
+    vocabulary = load_file(shipped / "text_encoder.safetensors")["spiece_model"]
+    text = FlowText(make_language_model(recipe), vocabulary.numpy().tobytes())
+    fill(text_encoder_state(text), shipped / "text_encoder.safetensors")
+    save_flow(transformer, text, folder / "generator")
+    share(shipped.parent, folder)
+    _write_network(shipped / "emotion_network.safetensors", folder)
+
+
+def _write_autoencoder(shipped: Path, folder: Path) -> None:
+    autoencoder = make_autoencoder()
     latents = vae_state(autoencoder.state_dict(), 1.0, 0.0)
     fill(latents, shipped / "vae.safetensors")
     scale, shift = float(latents["vae_scale"]), float(latents["vae_shift"])
     autoencoder.register_to_config(scaling_factor=LATENT_SCALE / scale, shift_factor=-shift * scale)
-    save_generator(unet, text, folder / "generator")
     write_folder(folder / "autoencoder", autoencoder.save_pretrained)
+
+
+def _write_readers(shipped: Path, recipe: Recipe, folder: Path) -> None:
     for kind in KINDS:
         reader, config = load_reader(shipped / f"{kind}_reader.safetensors")
-        save_reader(reader, folder / "readers" / f"{kind}.safetensors", kind, recipe, config["held_out"])
-    network = shipped / "emotion_network.safetensors"
+        save_reader(reader, folder / f"{kind}.safetensors", kind, recipe, config["held_out"])
+
+
+def _write_network(network: Path, folder: Path) -> None:
     fitted = folder / "emotion" / "default-0"
     training = read_metadata(network)["training"]
     save_network(load_network(network, dtype=torch.float32), fitted / "network.safetensors", training)

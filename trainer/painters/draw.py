@@ -34,9 +34,9 @@ def load_painter(settings: PainterSettings, device: str) -> Painter:
 
         return ComfyuiPainter(settings)
     if isinstance(settings, MiniatureSettings):
-        from trainer.painters.miniature import MiniaturePainter
+        from trainer.painters.miniature import miniature_painter
 
-        return MiniaturePainter(settings, device)
+        return miniature_painter(settings, device)
     from trainer.painters.sdxl import SdxlPainter
 
     return SdxlPainter(settings, device)

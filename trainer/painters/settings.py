@@ -80,8 +80,8 @@ class MiniatureSettings:
         Raises:
             DataError: The run has no generator yet, or the network's file does not exist.
         """
-        weights = self.run / "generator" / "unet" / "diffusion_pytorch_model.safetensors"
-        if not weights.is_file():
+        weights = next(self.run.glob("generator/*/diffusion_pytorch_model.safetensors"), None)
+        if not weights:
             raise DataError(f"{self.run} has no generator yet: python -m trainer.miniature train --out {self.run}")
         if self.network and not self.network.is_file():
             raise DataError(f"{self.network} does not exist: train the run's emotion stage, or give --network.")
