@@ -134,7 +134,11 @@ CONTRACTS = {
         ],
         ["IMAGE"],
     ),
-    "EmotiCrafterMiniature": ("Load Miniature", [], ["MODEL", "CLIP", "VAE", "EMOTION_NETWORK"]),
+    "EmotiCrafterMiniature": (
+        "Load Miniature",
+        [("plan", "COMBO", {"default": "SDXL"})],
+        ["MODEL", "CLIP", "VAE", "EMOTION_NETWORK"],
+    ),
     "EmotiCrafterBaseline": (
         "Emotion Baseline",
         [
