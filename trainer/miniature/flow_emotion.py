@@ -4,7 +4,7 @@ from pathlib import Path
 
 from emoticrafter import save_network
 from emoticrafter.fit.instant import Encoder, InstantFit
-from emoticrafter.fit.scenes import Pair
+from emoticrafter.fit.pairs import Pair
 from trainer.miniature.emotion import make_pairs
 from trainer.miniature.flow import FlowText
 from trainer.miniature.recipe import FlowRecipe
