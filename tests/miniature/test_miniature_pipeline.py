@@ -169,7 +169,7 @@ def test_export_writes_small_files_and_their_card(out, tmp_path, capfd):
     assert capfd.readouterr().err == "", "no notes of loaders"
     names = {path.name for path in (tmp_path / "ship").iterdir()}
     parts = ("unet", "text_encoders", "vae", "emotion_network", "emotion_reader", "content_reader")
-    assert names == {f"{part}.safetensors" for part in parts} | {"README.md"}
+    assert names == {f"{part}.safetensors" for part in parts} | {"README.md", "pairs.csv"}
     for part in parts:
         halves = load_file(tmp_path / "ship" / f"{part}.safetensors")
         assert {tensor.dtype for tensor in halves.values()} == {torch.float16}, part

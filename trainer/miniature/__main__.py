@@ -226,7 +226,8 @@ class Measuring(Command):
     def show(self, text: str, name: str) -> None:
         print(text)
         if self.table:
-            put_between_marks(self.table, text, name, "# The miniature, measured")
+            second = isinstance(read_recipe(self.out), FlowRecipe)
+            put_between_marks(self.table, text, f"flow-{name}" if second else name, "# The miniature, measured")
 
 
 @dataclass(frozen=True)

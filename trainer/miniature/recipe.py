@@ -137,7 +137,7 @@ class FlowRecipe(Recipe):
     """Of the logit of the noise level."""
     shift: float = 1.0
     """Of the sampler's noise levels (ComfyUI's ModelSamplingDiscreteFlow)."""
-    generator_steps: int = 3_000
+    generator_steps: int = 2_300
     generator_lr: float = 1.5e-3
     generator_ema: float = 0.996
 
