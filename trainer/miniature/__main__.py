@@ -5,6 +5,7 @@ python -m trainer.miniature paint --out pictures --subject cat --setting snow --
 python -m trainer.miniature train --out runs/miniature
 python -m trainer.miniature train --kind flow --out runs/flow
 python -m trainer.miniature ablate --out runs/miniature
+python -m trainer.miniature instant --out runs/miniature
 python -m trainer.miniature measure --out runs/miniature --table docs/miniature.md
 python -m trainer.miniature override --out runs/miniature --table docs/miniature.md
 python -m trainer.miniature export --out runs/miniature --to miniature
@@ -164,6 +165,22 @@ class Ablate(Command):
         ablate(self.out, self.begun_recipe(), self.machine(), self.networks, self.variants)
 
 
+@dataclass(frozen=True)
+class Instant(Command):
+    """Fit a field to the run's text encoders, without training (see Fit Emotion Network)."""
+
+    pairs: int = option("pairs of captions to learn from (%(default)s)", 2000, type=count)
+
+    def run(self) -> None:
+        from trainer.miniature.emotion import fit_instantly
+        from trainer.miniature.folders import needs
+
+        quiet()
+        needs(self.out, "generator")
+        path = fit_instantly(self.begun_recipe(), self.out, self.pairs)
+        print(f"{path}: next, python -m trainer.miniature measure --out {self.out} --networks {path}")
+
+
 # ---- shipping --------------------------------------------------------------------------------------
 
 
@@ -278,7 +295,7 @@ class Captions:
         print(f"{self.out}: {len(rows):,} captions")
 
 
-COMMANDS = (Paint, Train, Ablate, Export, Restore, Measure, Override, Captions)
+COMMANDS = (Paint, Train, Ablate, Instant, Export, Restore, Measure, Override, Captions)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,13 +6,22 @@ The pairs are captions of painted scenes; the encoders are the miniature's own, 
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
 
+from emoticrafter import save_network
+from emoticrafter.encoders import CLIP_WINDOW
+from emoticrafter.fit.instant import Encoder, InstantFit
+from emoticrafter.fit.pairs import Pair
 from trainer.core.checkpoint import finished_path
 from trainer.core.device import Machine
 from trainer.data.data_folder import PrepareSettings, prepare
 from trainer.data.pairs import PairTable, assign_split, save_table
 from trainer.miniature.captioning import mood_caption, opening
 from trainer.miniature.dataset import make_plan
+from trainer.miniature.folders import load_generator
+from trainer.miniature.models import tokenize
 from trainer.miniature.recipe import Recipe
 from trainer.runs.settings import Settings
 from trainer.runs.train import train
@@ -58,6 +67,42 @@ def make_pairs(recipe: Recipe) -> PairTable:
         split=assign_split(neutral, VALIDATION, recipe.seed),
         id=[str(index) for index in range(len(plan))],
     )
+
+
+def training_pairs(recipe: Recipe, count: int | None = None) -> list[Pair]:
+    """The first pairs that networks learn from, of all of them without a count."""
+    table = make_pairs(recipe)
+    rows = [row for row, split in enumerate(table.split) if split == "train"][:count]
+    return [
+        Pair(table.neutral[row], table.emotional[row], float(table.valence[row]), float(table.arousal[row]))
+        for row in rows
+    ]
+
+
+def fit_instantly(recipe: Recipe, run: Path, count: int) -> Path:
+    """Fits a field to the run's text encoders, as the node *Fit Emotion Network* does; a finished one is not touched.
+
+    Args:
+        recipe: For the pairs.
+        run: The run's folder, with its generator.
+        count: Pairs to learn from.
+
+    Returns:
+        Its file.
+    """
+    path = run / "emotion" / f"instant-{count}" / "network.safetensors"
+    if not path.exists():
+        _, text = load_generator(run / "generator", recipe)
+
+        @torch.no_grad()
+        def encode(prompt: str) -> tuple[Tensor, None]:
+            return text(tokenize([prompt]))[0][0], None
+
+        fit = InstantFit(Encoder(encode, "SDXL", 1, 1, CLIP_WINDOW, True))
+        for pair in tqdm(training_pairs(recipe, count), desc="pairs", mininterval=2):
+            fit.add(pair)
+        save_network(fit.field(), path, {"data": f"{fit.pairs:,} pairs of the miniature"})
+    return path
 
 
 def prepare_data(recipe: Recipe, encoders: Path, folder: Path, machine: Machine) -> Path:

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from emoticrafter import EmotionNetwork, load_network, save_network
 from emoticrafter.files import file_sha256, write_text
+from emoticrafter.fit.pairs import Pair
 from emoticrafter.research.readers import load_reader
 from emoticrafter.weights import read_metadata
 from emoticrafter.weights.files import existing_file, save_tensors
 from trainer.core.rows import replacing
 from trainer.miniature.comfyui_layout import text_sizes, text_state, unet_sizes, unet_state, vae_state
-from trainer.miniature.emotion import make_pairs
+from trainer.miniature.emotion import training_pairs
 from trainer.miniature.flow import FlowText
 from trainer.miniature.flow_files import (
     load_flow,
@@ -135,14 +136,11 @@ def _write_all(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
 
 def write_pairs(recipe: Recipe, path: Path) -> None:
     """Writes the first training pairs of the emotion network, as `emoticrafter.fit.pairs` reads them."""
-    pairs = make_pairs(recipe)
-    chosen = [row for row, split in enumerate(pairs.split) if split == "train"][:PAIRS]
     with replacing(path) as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["neutral", "emotional", "valence", "arousal"])
-        for row in chosen:
-            at = f"{pairs.valence[row]:.2f}", f"{pairs.arousal[row]:.2f}"
-            table.writerow([pairs.neutral[row], pairs.emotional[row], *at])
+        table.writerow(Pair._fields)
+        for pair in training_pairs(recipe, PAIRS):
+            table.writerow([pair.neutral, pair.emotional, f"{pair.valence:.2f}", f"{pair.arousal:.2f}"])
 
 
 def _write_flow(out: Path, recipe: FlowRecipe, network: Path, to: Path) -> None:
