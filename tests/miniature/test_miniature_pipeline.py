@@ -162,6 +162,14 @@ def test_words_are_set_against_the_opposite_value(out, tmp_path, monkeypatch):
     assert len(asked) == 8 * 2
 
 
+def test_a_field_is_fitted_without_training_and_once(out, capsys):
+    for _ in range(2):
+        assert main(["instant", "--out", str(out), "--pairs", "8"]) == 0
+    path = out / "emotion" / "instant-8" / "network.safetensors"
+    assert str(path) in capsys.readouterr().out
+    assert load_network(path).config.positions == 77
+
+
 def test_export_writes_small_files_and_their_card(out, tmp_path, capfd):
     transformers.logging.enable_progress_bar()  # as in a new process: other tests have silenced them
     diffusers.logging.set_verbosity_warning()

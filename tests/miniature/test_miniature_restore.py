@@ -59,7 +59,7 @@ def restored(shipped, tmp_path_factory):
 def test_exporting_it_again_gives_the_same_files(shipped, restored, tmp_path):
     export(restored, read_recipe(restored), restored / NETWORK, tmp_path)
     names = {path.name for path in shipped.iterdir()}
-    assert names == {f"{part}.safetensors" for part in PARTS} | {"README.md"}
+    assert names == {f"{part}.safetensors" for part in PARTS} | {"README.md", "pairs.csv"}
     assert names == {path.name for path in tmp_path.iterdir()}
     for name in names:
         assert (tmp_path / name).read_bytes() == (shipped / name).read_bytes(), name
