@@ -61,7 +61,7 @@ def test_what_cannot_be_fitted_is_said_on_the_node(server, folder):
     for changed, told in (
         ({"name": "../fitted"}, "letters, digits, blanks"),
         ({"name": "fitted", "pairs": "../few.csv"}, "(There is no file of pairs|not in list)"),
-        ({"name": "fitted", "pairs": "bad.csv"}, "line 2: .*nine"),
+        ({"name": "fitted", "pairs": "bad.csv"}, r"line 2\): .*nine"),
     ):
         graph = FitGraph()
         graph.report(graph.emotional(graph.text(TEXT), network=graph.fit(**changed)), "seen")

@@ -170,14 +170,18 @@ def test_pairs_are_read_from_files_and_mistakes_are_told_by_line(tmp_path):
         ("b.csv", "arousal;valence;emotional;neutral\n\u22121;-2,5;a sad dog, rain;a dog\n"),
         ("c.tsv", "Neutral_prompt\temotional_prompt\tvalence\tarousal\tnote\na dog\ta sad dog, rain\t-2.5\t-1\tx\n"),
         ("d.jsonl", '{"neutral": "a dog", "emotional": "a sad dog, rain", "valence": -2.5, "arousal": -1}\n\n'),
+        ("e.csv", 'sep=;\n\nneutral;emotional;valence;arousal;\na\x85dog;"a sad dog, rain";-2,5;-1;\n;;;;\n'),
+        ("f.jsonl", '{"neutral": "a\u2028dog", "emotional": "a sad dog, rain", "valence": -2.5, "arousal": -1}'),
     ):
         assert read_pairs(file(name, text)) == [pair]
     for name, text, told in (
-        ("a.csv", "neutral,emotional,valence,arousal\na,b,9,0\na,,0,0\n", "line 2: valence is '9'.*line 3: it has no"),
-        ("b.csv", "neutral,emotional,valence,arousal\n", "holds no pairs"),
-        ("c.jsonl", "[1]\n{\n", "line 1: it is not a JSON object; line 2"),
-        ("d.jsonl", '{"neutral": "a", "emotional": 3, "valence": NaN, "arousal": 0}', "emotional is 3"),
+        ("a.csv", "neutral,emotional,valence,arousal\na,b,9,0\na,,0,0\n", r"line 2\): valence is 9"),
+        ("b.csv", "neutral,emotional,valence,arousal\n", "has no rows"),
+        ("c.jsonl", "[1]\n{\n", "expected a JSON object, got int"),
+        ("d.jsonl", '{"neutral": "a", "emotional": 3, "valence": NaN, "arousal": 0}', "emotional expected text, got 3"),
         ("e.jsonl", '{"neutral": "a", "emotional": "b", "valence": NaN, "arousal": 0}', "valence is nan"),
+        ("f.jsonl", '{"neutral": "\\ud83d", "emotional": "b", "valence": 0, "arousal": 0}', "surrogate"),
+        ("g.csv", "neutral,emotional,valence,arousal\n" + "a,b,0,0\n" * 100_001, "at most 100,000 pairs"),
     ):
         with pytest.raises(ValueError, match=told):
             read_pairs(file(name, text))
