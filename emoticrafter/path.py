@@ -22,8 +22,10 @@ EASINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 """From one keyframe (0) to the next (1); all are monotone and map 0 to 0 and 1 to 1."""
 SMOOTH = "smooth"  # one curve through all keyframes, not a movement between each two
 LINE = re.compile(r"(?P<position>\S+?(\s[%％٪])?)(\s*([:：，、،]|,(?!\d))\s*|\s+)(?P<words>\S.*)")
-NEXT = re.compile(r"[;；؛|｜]|(?:[，、،]|(?<!\d),|,(?=\s))\s*(?=\d[\d.]*\s*[:：%％٪])")
-"""May end a keyframe in place of a line break: a comma, too, before what can only be a position."""
+NEXT = re.compile(
+    r"[;；﹔\u037e؛፤|｜¦。｡।]|(?:[，、،]|(?<!\d),|,(?=\s))\s*(?=\d[\d.]*\s*[:：%％٪])|(?<=[^\W\d_])[,，、،]\s*(?=\d)"
+)
+"""May end a keyframe in place of a line break: a comma, too, before what can only be a position, or behind a name."""
 TRAILING = " \t\xa0\u3000\ufeff,，、،。"
 _short = partial(shown, most=LONGEST_NAME)
 EXAMPLE = 'such as "0 calm" or "50% -1.5 2"'

@@ -30,6 +30,7 @@ LONGEST_PROBLEM = 500
 CANDIDATES = 1000  # columns searched for one with a similar name
 
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+DELIMITERS |= {"，": "a full-width comma", "；": "a full-width semicolon"}
 SEPARATOR_LINE = re.compile(r'\s*"?sep=[^\r\n]*(\r\n|\r|\n)', re.IGNORECASE)
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
 QUOTED = re.compile(r'("[^"]*(?:""[^"]*)*") +(?=[,;\t|\r\n]|$)|"[^"]*(?:""[^"]*)*"')  # 1: with blanks behind it
@@ -121,7 +122,7 @@ def read_text(path: Path) -> str:
             raise DataError(f"{path}: this is {what}, expected text. Save it as text in UTF-8, a table as CSV UTF-8.")
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
     try:
-        text = data.decode(encoding).lstrip("\ufeff")
+        text = data.decode(encoding).replace("\ufeff", "")  # files that were joined have marks inside
     except UnicodeDecodeError as error:
         line = len(LINE_BREAK.findall(data[: error.start].decode(encoding, "replace"))) + 1
         raise DataError(
@@ -340,7 +341,7 @@ def _missing(path: Path, missing: list[list[str]], columns: list[str], used: set
     candidates, lines = list(free)[:CANDIDATES], []
     for names in missing:
         near = [match for name in names for match in difflib.get_close_matches(name, candidates, n=1, cutoff=0.7)]
-        near = near or [column for column in free if names[0] in column]
+        near = near or [column for column in free if [names] == [other for other in missing if other[0] in column]]
         lines.append(
             f"  no column {names[0]!r}" + (f"; did you mean {quoted(free[near[0]])}? Rename it." if near else "")
         )

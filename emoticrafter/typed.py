@@ -23,9 +23,12 @@ LEADING_ZERO = re.compile(r"[-+]?0\d+")
 NUMERIC = re.compile(r"[-+.,]*([0-9]|(nan|inf|infinity)\b)", re.IGNORECASE)
 GROUPING = {",": "comma", "٬": "thousands separator", "'": "apostrophe", "’": "apostrophe"}
 
-SEPARATOR = r"[,，﹐、､﹑،・･;；﹔\u037e؛|｜。｡।۔፣\n\r\t\v\f\x85\u2028\u2029\u3000]"
+SEPARATOR = r"[,，﹐︐、､﹑︑،⹁፣᠂꓾・･／•;；﹔︔\u037e؛፤|｜¦。｡।۔\n\r\t\v\f\x85\u2028\u2029\u3000]"
 NOT_A_COMMA = SEPARATOR.replace(",", "", 1)
 APART = re.compile(rf"\s*{SEPARATOR}\s*|\s+")
+BRACKETED = re.compile(r"[(\[{（［｛【](.*)[)\]}）］｝】]", re.DOTALL)
+BULLET = re.compile(r"(?:[-*–—·‣◦▪]|[0-9]{1,2}[.)])\s+")
+QUOTES = ('""', "''", "“”", "„“", "„”", "‘’", "«»", "»«", "「」", "『』", "‹›")
 APART_BUT_FOR_DECIMALS = re.compile(rf"\s*(?:(?<!\d),|,(?!\d)|{NOT_A_COMMA})\s*|\s+")
 
 
@@ -102,13 +105,18 @@ def _obstacle(plain: str) -> str:
 
 
 def read_words(text: str) -> list[str]:
-    """The parts of a list, without blanks around them, empty ones and the full stop at its end.
+    """The parts of a list, without blanks, bullets and quotation marks around them, and the full stop at its end.
 
     Commas, semicolons and their like of Latin, Chinese, Japanese and Arabic script separate, and so do bars, line
     breaks, tabs and full-width blanks; other blanks do not.
     """
-    parts = (" ".join(part.strip(INVISIBLE).split()) for part in re.split(SEPARATOR, text.rstrip().rstrip(".")))
-    return [part for part in parts if part]
+    return [part for part in map(_bare, re.split(SEPARATOR, text.rstrip().rstrip("."))) if part]
+
+
+def _bare(word: str) -> str:
+    word = " ".join(word.strip(INVISIBLE).split())
+    word = word[bullet.end() :] if (bullet := BULLET.match(word)) else word
+    return word[1:-1].strip() if len(word) > 1 and word[0] + word[-1] in QUOTES else word
 
 
 def read_numbers(text: str, count: int | None = None) -> list[float]:
@@ -139,6 +147,26 @@ def read_numbers(text: str, count: int | None = None) -> list[float]:
     return [read_number(part) for part in parts]
 
 
+def read_ranges(text: str, signs: str) -> list[tuple[float, float]]:
+    """The ranges of a list, such as "1..9" or "-3..3,0..6"; a comma is a decimal one where it must be.
+
+    Args:
+        text: The list.
+        signs: What stands between lowest and highest, a regular expression.
+
+    Raises:
+        ValueError: Something is not a range from lower to higher.
+    """
+    for separator in (APART_BUT_FOR_DECIMALS, APART):
+        parts = [re.split(rf"\s*(?:{signs})\s*", part) for part in _parts(separator, text)]
+        if all(len(part) == 2 for part in parts):
+            break
+    ranges = [tuple(map(read_number, part)) for part in parts]
+    if any(len(part) != 2 or not part[0] < part[1] for part in ranges):
+        raise ValueError(f"expected a range from lower to higher, got {quoted(text)}")
+    return ranges
+
+
 def read_wholes(text: str) -> list[int]:
     """The whole numbers of a list, separated as `read_numbers` has it.
 
@@ -151,6 +179,7 @@ def read_wholes(text: str) -> list[int]:
 
 
 def _parts(separator: re.Pattern, text: str) -> list[str]:
-    """The parts between separators; one at the end of the list ends nothing."""
-    parts = separator.split(text.strip())
+    """The parts between separators, without brackets round them all; a separator at the end ends nothing."""
+    text = text.strip()
+    parts = separator.split(bracketed[1].strip() if (bracketed := BRACKETED.fullmatch(text)) else text)
     return parts[:-1] if len(parts) > 1 and not parts[-1] else parts

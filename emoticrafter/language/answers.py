@@ -10,15 +10,22 @@ TRIES = 1000  # braces of an answer at which an object is looked for
 UNSEEN = ("Cc", "Cf", "Cs")  # categories of characters: controls, formats, halves of surrogate pairs
 JOINERS = "\u200c\u200d"
 
-NAMES = "think(?:ing|_fast|_faster)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad|seed:think"
+# Of tags: any name that speaks of thinking, but not <lora:think:1>.
+STEMS = "think|thought|reason|reflect|analysis|scratch_?pad|monologue|deliberat|chain_of_thought|cot"
+NAMES = rf"(?!lora|lyco)(?:\w{{1,20}}:)?(?:\w{{0,20}}_)?(?:{STEMS})\w{{0,20}}"
+OPEN, CLOSE = r"(?:[<＜]|&lt;)\|?\s*", r"\s*\|?(?:[>＞]|&gt;)"
 # What ends thoughts, and what begins them.
 THOUGHTS = (
-    (rf"<\|?\s*/\s*(?:{NAMES})\s*\|?>", rf"<\|?\s*(?:{NAMES})(?:\s[^<>]*)?\|?>"),
-    (r"\[/THINK(?:ING)?\]", r"\[THINK(?:ING)?\]"),
+    (
+        rf"<\|end_(?:of_)?(?:{NAMES})\|>|<\|(?:{NAMES})_end\|>",
+        rf"<\|(?:begin|start)_(?:of_)?(?:{NAMES})\|>|<\|(?:{NAMES})_(?:begin|start)\|>",
+    ),
+    (rf"{OPEN}/\s*(?:{NAMES}){CLOSE}|<(?:{NAMES})\s*/>", rf"{OPEN}(?:{NAMES})(?:\s[^<>]*)?{CLOSE}"),
+    (r"\[/THINK(?:ING)?\]|(?-i:\[/(?:REASONING|THOUGHTS?)\])", r"\[THINK(?:ING)?\]|(?-i:\[(?:REASONING|THOUGHTS?)\])"),
     (r"◁/think▷", r"◁think▷"),
-    (r"<\|end_of_thought\|>", r"<\|begin_of_thought\|>"),
-    (r"<\|END_THINKING\|>", r"<\|START_THINKING\|>"),
     (r"<channel\|>", r"<\|channel>\s*(?:thought|analysis)"),
+    (r"<unused95>", r"<unused94>"),  # MedGemma
+    (r"</details>", r"<details\b[^<>]*>\s*<summary>\s*(?:think|thought|reason)"),  # Open WebUI
 )
 MARKS = re.compile(
     "|".join(f"(?P<ends{kind}>{ends})|(?P<begins{kind}>{begins})" for kind, (ends, begins) in enumerate(THOUGHTS)),
@@ -37,7 +44,11 @@ UNMARKED = re.compile(
 SPECIAL = r"(?:<[|｜][^<>|｜\n]{1,40}[|｜]?>|<\w{1,20}\|>|</?s>|<(?:start_of_turn|end_of_turn|eos|bos)>|\[/INST\])"
 OPENING_TOKENS = re.compile(rf"\A\s*(?:{SPECIAL}\s*(?:(?:assistant|model)\b\s*)?)+")
 CLOSING_TOKENS = re.compile(rf"{SPECIAL}.*\Z", re.DOTALL)
-WRAPPED = re.compile(r"<(answer|response|output|final)>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+WRAPPED = re.compile(
+    r"<((?:\w+_)?(?:answer|response|output|final|result|solution)(?:_\w+)?)>(.*?)(?:</\1>|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+THOUGHT_FIELD = re.compile("think|thought|reasoning|analysis", re.IGNORECASE)
 
 
 def without_thoughts(answer: str) -> str:
@@ -82,6 +93,8 @@ def _final_channel(text: str) -> str:
 def json_object(answer: str, keys: Iterable[str] = ()) -> dict:
     """The JSON object in a model's answer, with or without thoughts, prose and a fence of Markdown round it.
 
+    Fields that hold the model's thoughts, such as "reasoning", are left out.
+
     Args:
         answer: As the model gave it.
         keys: Of the object that is looked for; of several objects in prose, one that has them all.
@@ -96,7 +109,7 @@ def json_object(answer: str, keys: Iterable[str] = ()) -> dict:
         found = _only_object(without_thoughts(text), set(keys))
     if not isinstance(found, dict):
         raise ValueError("it is not a JSON object")
-    return found
+    return {name: value for name, value in found.items() if not THOUGHT_FIELD.search(name)}
 
 
 def _only_object(text: str, keys: set[str]) -> object:

@@ -77,7 +77,6 @@ THOUGHTS = (  # that no tag marks
     "|let me think|let's think|let us think"
 )
 HEADING = r"(?:[*_#]+\s*(?:thinking|thoughts?|reasoning|analysis)\b|(?:thinking|thoughts?|reasoning|analysis)\s*:)"
-THOUGHT_FIELD = re.compile("think|thought|reasoning|analysis", re.IGNORECASE)
 
 
 def _beginning(phrases: str) -> str:
@@ -90,7 +89,8 @@ ANNOUNCEMENT = re.compile(
     rf"[*_#\s]*(?:{_beginning(POLITE)}[!.,]?\s+)?(?:"
     r"(?:here|below is|i['’]ve|i have)\b[^\n:\"]{0,100}"
     r"\b(?:(?:prompt|version|option|rewrite)s?|you go|it is)\b[^\n:\"]{0,60}"
-    r"|(?:(?:the|your|my) )?(?:(?:rewritten|revised|new) )?(?:prompt|version))[*_]*:[*_]*\s*",
+    r"|(?:(?:the|your|my) )?(?:(?:rewritten|revised|new|final) )?(?:prompt|version|answer|response|rewrite))"
+    r"[*_]*:[*_]*\s*",
     re.IGNORECASE,
 )
 CLOSING = re.compile(
@@ -252,8 +252,7 @@ def _from_json(text: str) -> str:
     if not re.match(r"\{\s*[\"}]|\[\s*[\"{\]]", content):
         return text
     try:
-        fields = json_object(content).items()
-        texts = [value for name, value in fields if isinstance(value, str) and not THOUGHT_FIELD.search(name)]
+        texts = [value for value in json_object(content).values() if isinstance(value, str)]
     except ValueError:
         texts = []
     if len(texts) != 1:
@@ -267,6 +266,8 @@ def _no_prompt(text: str) -> str | None:
         return "with a web page"
     if not any(mark.isalpha() for mark in text):
         return "without a word"
+    if re.search(r"</\w|<\|", text):
+        return "with tags that are not known"
     if REFUSAL.match(text):
         return "with a refusal"
     return "with a remark instead" if TALK.match(text) else None

@@ -37,6 +37,9 @@ def test_every_way_to_save_a_table_gives_the_same_rows(table):
         SEMICOLON,
         TAB,
         TAB.replace("\t", "|"),
+        TAB.replace("\t", "，"),
+        TAB.replace("\t", "；"),
+        COMMA.replace("\n", "\n\ufeff", 1),  # two files joined
         "\ufeff" + SEMICOLON,
         "\ufeff\ufeff" + SEMICOLON,
         TAB.encode("utf-16"),  # Excel's "Unicode Text"
@@ -92,7 +95,10 @@ def test_what_is_not_a_table_is_named_with_what_to_do(table):
         ("prompt,valence\nA dog\n", "1 cell, but the header names 2 columns"),
         (f"[{OBJECTS[0]}, {{]", r"row 2 \(line 1\): not JSON.*\nExpected JSON objects"),
         ("# my table\nprompt,valence\nA dog,1\n", "The first line names the columns, here: # my table"),
-        ("prompt  valence\nA dog  1\n", "No comma, semicolon, tab or bar separates it"),
+        (
+            "prompt  valence\nA dog  1\n",
+            "no column 'valence'\nThe file has: prompt  valence. No comma, semicolon, tab or bar separates it",
+        ),
         ("\x1b[2Jprompt,valence\nA dog,1\n", r"The file has: \\x1b\[2Jprompt, valence"),
         (f"[{OBJECTS[0]}", r"row 2 \(line 1\): not JSON"),
         ("[" * 100_000, r"row 1 \(line 1\): not JSON that can be read"),

@@ -212,6 +212,8 @@ def test_other_files_are_refused(tmp_path, csv_file):
         ("findingemo", "-2,0", (-2, -3)),
         ("-3..3,0..6", "1.5,6", (1.5, 3)),
         ("−3…3；٠..６", "1.5,6", (1.5, 3)),
+        ("-3～3 0..6", "1.5,6", (1.5, 3)),
+        ("-1,5..1,5", "1,1.5", (2, 3)),
     ],
 )
 def test_scales_become_minus_three_to_three(csv_file, scale, cells, expected):

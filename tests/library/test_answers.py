@@ -29,6 +29,14 @@ THOUGHT = (
     "A red square<|im_end|>\n<|im_start|>user\nThanks",
     "<|start_header_id|>assistant<|end_header_id|>\n\nA red square<|eot_id|>",
     "A red square</s>",
+    "<think/>A red square",
+    "&lt;think&gt;x&lt;/think&gt;A red square",
+    "<seed_thinking_process>x</seed_thinking_process><final_answer>A red square</final_answer>",
+    "<|thought_start|>x<|thought_end|>A red square",
+    "<|start_of_reasoning|>x<|end_of_reasoning|>A red square",
+    "[REASONING]x[/REASONING]A red square",
+    "<unused94>thought\nx<unused95>A red square",
+    '<details type="reasoning" done="true"><summary>Thought for 5 s</summary>x</details>A red square',
 )
 
 
@@ -44,7 +52,7 @@ def test_a_thought_that_never_ends_is_no_answer():
 
 
 def test_a_prompt_keeps_words_that_only_look_like_marks():
-    for prompt in ("a <3 b", "[thought] bubble", "analysis of a final", "(think:1.2), <lora:x:1>", "a {b|c} {d}"):
+    for prompt in ("a <3 b", "[thought] bubble", "analysis of a final", "(think:1.2), <lora:think:1>", "a {b|c} {d}"):
         assert without_thoughts(prompt) == prompt
 
 
@@ -59,7 +67,7 @@ def test_json_is_found_behind_thoughts_and_between_prose():
         f"\ufeff{text}",
     ]
     answers += [thought.replace(SQUARE, text) for thought in THOUGHT]
-    answers.append(f"\ufeff{text}")
+    answers.append(text.replace("{", '{"reasoning": "x", '))
     answers.append(f'<think>{{"valence": 3, "arousal": 3}}</think>{text}')
     for answer in answers:
         assert json_object(answer, rating) == rating, answer

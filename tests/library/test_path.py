@@ -49,6 +49,9 @@ def test_a_line_may_be_written_as_keyboards_of_other_languages_write_it():
         assert read(f"0 calm\n{line}", 25) == [calm, point], line
     for text in (
         "0 calm; 12 -1.5 2",
+        "0 calm, 12 -1.5 2",
+        "0、calm、12、(-1.5, 2)",
+        "0 calm。12 [-1,5; 2]。",
         "0 calm | 12 -1,5; 2",
         "0：calm，12：-1.5，2",
         "0: calm, 50%: -1.5, 2",

@@ -63,6 +63,12 @@ def test_words_are_separated_as_in_any_language():
         "a b\u3000c",
         "a b・c",
         "a b\u2028c",
+        "- a b\n- c",
+        "• a b • c",
+        "1. a b\n2. c",
+        "“a b”, 'c'",
+        "「a b」／「c」",
+        "a b፤c",
     ):
         assert read_words(text) == ["a b", "c"], text
     assert read_words("a b, c. ") == ["a b", "c"]
@@ -83,7 +89,7 @@ def test_a_comma_between_digits_separates_unless_it_must_be_a_decimal_comma():
         "-1.5\xa02",
     ):
         assert read_numbers(text, 2) == [-1.5, 2], text
-    for text in ("-3,0,3", "-3, 0,3", "-3 0 3", "−3；0；3", "-3、0、3", "-3,0,3,"):
+    for text in ("-3,0,3", "-3, 0,3", "-3 0 3", "−3；0；3", "-3、0、3", "-3,0,3,", "[-3, 0, 3]"):
         assert read_numbers(text) == [-3, 0, 3], text
     assert read_numbers("-1,5;0;1,5") == [-1.5, 0, 1.5]
     refused = {

@@ -184,7 +184,7 @@ def decode(source: Path | bytes, at_least: int | None = None) -> Pixels:
     except Pillow.UnidentifiedImageError as error:  # whose text names the buffer
         raise PictureError(f"{name} cannot be read as an image (unknown format)") from error
     except Exception as error:  # Pillow raises errors of many kinds for damaged files
-        why = shown(str(error) or type(error).__name__)
+        why = shown(getattr(error, "strerror", None) or str(error) or type(error).__name__)
         raise PictureError(f"{name} cannot be read as an image ({why})") from error
 
 

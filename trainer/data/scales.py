@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emoticrafter.quoting import quoted
-from emoticrafter.typed import read_number, read_words
+from emoticrafter.typed import read_ranges
 from trainer.core.rows import DataError, number_of, number_value
 
 Range = tuple[float, float]
@@ -29,6 +28,7 @@ SCALES = {
 # Ranges that people rate on, the likeliest first for ratings that fit several.
 COMMON = ((0, 1), (-1, 1), (1, 5), (1, 7), (1, 9), (1, 10), (0, 6), (0, 10), (-5, 5), (-10, 10), (0, 100), (-100, 100))
 LARGEST = 100
+RANGE_SIGNS = r"\.\.\.?|[…‥〜～]|．．"
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,11 @@ class Scale:
         """
         if (name := text.strip().lower()) in SCALES:
             return cls(*SCALES[name])
-        ranges = [_parse_range(part) for part in read_words(text)]
-        if len(ranges) not in (1, 2) or None in ranges:
+        try:
+            ranges = read_ranges(text, RANGE_SIGNS)
+        except ValueError:
+            ranges = []
+        if len(ranges) not in (1, 2):
             raise ValueError(
                 f"scale {quoted(text)}: expected LOW..HIGH such as 1..9, two of them for valence and arousal such as "
                 f"-3..3,0..6, or one of {', '.join(SCALES)}"
@@ -68,14 +71,6 @@ class Scale:
 
 
 OURS = Scale()
-
-
-def _parse_range(text: str) -> Range | None:
-    try:
-        low, high = map(read_number, re.split(r"\.\.\.?|[…‥]|．．", text))
-    except ValueError:
-        return None
-    return (low, high) if low < high else None
 
 
 def _rescale(value: Any, low: float, high: float) -> float:
