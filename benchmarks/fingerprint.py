@@ -9,6 +9,7 @@ Each changed encoder is the same with noise of rank 4 on every matrix (its size 
 has 0.1), with its weights rounded, or read at another layer. A likeness below 2.5 is refused, below 4 told.
 """
 
+import argparse
 import json
 from collections.abc import Callable, Iterator
 
@@ -40,6 +41,7 @@ Encoded = list[tuple[Tensor, Tensor | None]]
 
 def main() -> None:
     """Prints the table."""
+    argparse.ArgumentParser(prog="python -m benchmarks.fingerprint", description=__doc__.split("\n")[0]).parse_args()
     start_comfyui()
     pairs = draw_pairs(PAIRS + MORE, 0)
     prompts = [pair.neutral for pair in pairs[PAIRS:]]
