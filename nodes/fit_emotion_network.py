@@ -2,8 +2,12 @@
 
 import json
 import logging
+import os
 import re
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import comfy.model_management
@@ -12,11 +16,12 @@ import folder_paths
 from comfy_api.latest import io
 from server import PromptServer
 
+from ..emoticrafter.field import EmotionField
 from ..emoticrafter.files import text_sha256
 from ..emoticrafter.fit.instant import Encoder, InstantFit
 from ..emoticrafter.fit.pairs import SUFFIXES, Pair, read_pairs
 from ..emoticrafter.fit.scenes import draw_pairs
-from ..emoticrafter.quoting import is_showable, quoted
+from ..emoticrafter.quoting import is_showable, quoted, shown
 from ..emoticrafter.weights import read_metadata, save_network
 from . import networks
 from .inputs import CATEGORY, EmotionNetworkType, searched_as
@@ -32,7 +37,9 @@ PAIRS = 2000
 SAME = 0.02
 """Two probes of one encoder differ by less, relative to their size: in another precision, on another card."""
 NAME = re.compile(r"[\w][\w .+-]{0,79}")
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows
+LONGEST_NAME = 180
+"""Bytes: file systems take 255, with the ending and what a temporary file adds."""
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\..*)?", re.IGNORECASE)  # devices on Windows
 
 log = logging.getLogger("emoticrafter")
 
@@ -119,13 +126,17 @@ class FitEmotionNetwork(Node):
         learned = _learned_from(pairs, seed)
         encoder = make_encoder(clip)
         wanted = {"method": method, "pairs": _sha256_of(learned), "encoder": encoder.family, "probe": probe(encoder)}
-        if path.exists():
+        if os.path.lexists(path):  # a broken link, too, is somebody's
             _check_same(path, wanted)
             log.info("[EmotiCrafter] %s was fitted with the same inputs: loading it", path)
         else:
-            field = _fit(encoder, learned, json.dumps(wanted), cls.hidden.unique_id)
             told = {"data": f"{len(learned):,} pairs, {pairs}", "seed": seed}
-            save_network(field, path, {"fit": wanted, **told})
+            _check_folder(path.parent)
+            with _kept(json.dumps(wanted), encoder) as fit:
+                field = _fit(fit, learned, cls.hidden.unique_id)
+                if os.path.lexists(path):
+                    raise ValueError(f"{path.name} was made by another fit meanwhile: it is kept. Run this one again.")
+                save_network(field, path, {"fit": wanted, **told})
             log.info("[EmotiCrafter] Wrote %s", path)
         return io.NodeOutput(networks.share_network(str(path), networks.AUTO))
 
@@ -137,7 +148,8 @@ def target_path(name: str) -> Path:
         ValueError: The name cannot be a file's.
     """
     name = name.strip().removesuffix(".safetensors")
-    if not NAME.fullmatch(name) or RESERVED.fullmatch(name) or name.endswith(".") or not is_showable(name):
+    is_short = len(os.fsencode(name)) <= LONGEST_NAME if is_showable(name) else False
+    if not is_short or not NAME.fullmatch(name) or RESERVED.fullmatch(name) or name.endswith("."):
         raise ValueError(
             f"name is {quoted(name)}: expected 1 to 80 letters, digits, blanks and . _ - +, beginning with a letter or "
             "a digit, without folders."
@@ -155,7 +167,7 @@ def _check_same(path: Path, wanted: dict) -> None:
         if same and apart <= SAME * sum(x**2 for x in new_probe) ** 0.5:
             return
         why = "was fitted to another CLIP, or with other inputs"
-    except (ValueError, KeyError, TypeError, OSError):
+    except (ValueError, KeyError, TypeError, ArithmeticError, OSError):
         why = "is there already, and this node did not make it"
     raise ValueError(f"{path.name} {why}: it is kept. Choose another name, or delete {path}.")
 
@@ -168,17 +180,25 @@ def _pairs_folder() -> Path:
 
 
 def _sources() -> list[str]:
+    return [BUILT_IN, OF_THE_MINIATURE, *filter(is_showable, sorted(path.name for path in _own_files()))]
+
+
+def _own_files() -> list[Path]:
     folder = _pairs_folder()
-    own = [path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES] if folder.is_dir() else []
-    return [BUILT_IN, OF_THE_MINIATURE, *filter(is_showable, sorted(own))]
+    try:
+        return [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
+    except OSError:  # not there, or not readable
+        return []
 
 
 def _pairs_file(name: str) -> Path:
-    path = _pairs_folder() / Path(name).name
-    if path.name != name or not path.is_file():
+    # as the folder lists it: a name from outside may be of any type, too long for the system, or lead elsewhere
+    path = next((path for path in _own_files() if path.name == name), None)
+    if path is None:
+        folder = shown(str(_pairs_folder()), networks.LONGEST_PATH)
         raise FileNotFoundError(
-            f"There is no file of pairs {quoted(name)} in {_pairs_folder()}: put it there (CSV or JSON lines with "
-            "neutral, emotional, valence and arousal) and press R to refresh the lists."
+            f"There is no file of pairs {quoted(name)} in {folder}: put it there (CSV or JSON lines with neutral, "
+            "emotional, valence and arousal) and press R to refresh the lists."
         )
     return path
 
@@ -196,26 +216,38 @@ def _sha256_of(pairs: list[Pair]) -> str:
 # ---- the fit -----------------------------------------------------------------------------------------
 
 
-def _fit(encoder: Encoder, pairs: list[Pair], key: str, node_id: str):
-    """The field of the pairs; interrupted, what has been learned stays, and the same inputs go on with it."""
+@contextmanager
+def _kept(key: str, encoder: Encoder) -> Iterator[InstantFit]:
+    """A fit that stays if it is stopped, memory ends or the disk is full: the same inputs go on with it."""
     fit = _unfinished.pop(key, None) or InstantFit(encoder)
-    fit.encoder = encoder  # of this run: the other one's CLIP may be gone
-    bar, began, first = comfy.utils.ProgressBar(len(pairs), node_id=node_id), time.monotonic(), fit.pairs
+    fit.encoder = encoder
     try:
-        for pair in pairs[first:]:
-            comfy.model_management.throw_exception_if_processing_interrupted()
-            fit.add(pair)
-            bar.update_absolute(fit.pairs)
-            if fit.pairs % 50 == 0:
-                left = (time.monotonic() - began) / (fit.pairs - first) * (len(pairs) - fit.pairs)
-                _show(f"{fit.pairs:,} of {len(pairs):,} pairs, {left:.0f} s left", node_id)
-    except comfy.model_management.InterruptProcessingException:
+        yield fit
+    except BaseException:
         _unfinished.clear()  # one is enough: a field of a large encoder has some hundred megabytes
-        _unfinished[key] = fit
-        log.info("[EmotiCrafter] Stopped after %d of %d pairs: the next run goes on there", fit.pairs, len(pairs))
+        _unfinished[key], fit.encoder = fit, None  # whose CLIP may have gigabytes
+        log.info("[EmotiCrafter] Stopped after %d pairs: the next run goes on there", fit.pairs)
         raise
+
+
+def _fit(fit: InstantFit, pairs: list[Pair], node_id: str) -> EmotionField:
+    """The field of the pairs, of which the fit may know the first."""
+    bar, began, first = comfy.utils.ProgressBar(len(pairs), node_id=node_id), time.monotonic(), fit.pairs
+    for pair in pairs[first:]:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        fit.add(pair)
+        bar.update_absolute(fit.pairs)
+        if fit.pairs % 50 == 0:
+            left = (time.monotonic() - began) / (fit.pairs - first) * (len(pairs) - fit.pairs)
+            _show(f"{fit.pairs:,} of {len(pairs):,} pairs, {left:.0f} s left", node_id)
     _show(f"{fit.pairs:,} pairs", node_id)
     return fit.field()
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises OSError before the fit, not after it, where nothing can be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
 
 
 def _show(text: str, node_id: str) -> None:

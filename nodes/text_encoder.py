@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ..emoticrafter.encoders import CLIP_WINDOW, common_ends, find_family
 from ..emoticrafter.fit.instant import Encoder
+from ..emoticrafter.quoting import quoted
 
 UNLIKE = ("a stone bridge", "two old friends at a table", "rain over the fields and hills, late in autumn")
 """Prompts that begin and end with different words, and have different lengths."""
@@ -20,14 +21,21 @@ def make_encoder(clip) -> Encoder:
 
     def encode(text: str) -> tuple[Tensor, Tensor | None]:
         found = clip.encode_from_tokens(clip.tokenize(text), return_pooled=True, return_dict=True)
-        features, mask = found["cond"], found.get("attention_mask")
-        if not isinstance(features, Tensor) or features.ndim != 3 or not features.shape[1] or not features.shape[2]:
+        features, mask = (found.get(name) if isinstance(found, dict) else None for name in ("cond", "attention_mask"))
+        if not isinstance(features, Tensor) or features.ndim != 3 or not features.numel():
             raise ValueError(
                 "This CLIP gives no text features that an emotion could be added to: its model reads the words itself."
             )
         window = family.window if family else None
-        mask = None if mask is None or mask.ndim != 2 else mask[0] != 0
-        return features[0, :window], mask
+        if mask is None:
+            return features[0, :window], None
+        if not isinstance(mask, Tensor) or mask.ndim != 2 or not len(mask) or mask.shape[1] != features.shape[1]:
+            size = list(mask.shape) if isinstance(mask, Tensor) else quoted(mask)
+            raise ValueError(
+                f"This CLIP gives an attention mask of {size} with features of {list(features.shape)}: expected one "
+                "number for each token."
+            )
+        return features[0, :window], mask[0, :window].to(features.device) != 0
 
     if family and family.padded:
         pads = not family.masked  # a mask leaves the padding out
@@ -48,8 +56,13 @@ def _kind(clip) -> str:
 
 
 def _token_ids(clip, text: str) -> list:
-    [batch, *_] = clip.tokenize(text).values()  # of the first of its encoders
-    return [token if isinstance(token, int) else "picture" for token, *_ in batch[0]]
+    try:
+        [batch, *_] = clip.tokenize(text).values()  # of the first of its encoders
+        return [token if isinstance(token, int) else "picture" for token, *_ in batch[0]]
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"This {_kind(clip)} gives tokens that cannot be counted ({error}): use another CLIP."
+        ) from error
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..encoders import EncoderFacts
 from ..quoting import quoted, shown
-from .files import read_object
+from .files import check_dtypes, read_object
 
 MEAN, SCALE, FIRST = "encoder.mean", "encoder.scale", "encoder.first"
 MOST_ENDS = 1000
@@ -46,6 +46,9 @@ def take_encoder(metadata: dict[str, str], state: dict[str, Tensor], width: int,
     if "encoder" not in metadata:
         return None
     mean, scale, first = (state.pop(key, None) for key in (MEAN, SCALE, FIRST))
+    # copied, as a tensor that maps its file crashes whoever reads it once the file is overwritten
+    check_dtypes({key: of for key, of in ((MEAN, mean), (SCALE, scale), (FIRST, first)) if of is not None}, name)
+    mean, scale, first = (None if of is None else of.to(torch.float32, copy=True) for of in (mean, scale, first))
     for tensor in (mean, scale) if first is None else (mean, scale, first):
         if tensor is None or tensor.shape != (width,) or not torch.isfinite(tensor).all():
             raise ValueError(
@@ -57,8 +60,6 @@ def take_encoder(metadata: dict[str, str], state: dict[str, Tensor], width: int,
     try:
         told = read_object(metadata["encoder"])
         ends = _ends(told["head"], told["tail"])
-        # copied, as a tensor that maps its file crashes whoever reads it once the file is overwritten
-        mean, scale, first = (None if of is None else of.to(torch.float32, copy=True) for of in (mean, scale, first))
         return EncoderFacts(shown(str(told["family"])), mean, scale, *ends, first)
     except (KeyError, ValueError, RecursionError) as error:
         why = shown(str(error))

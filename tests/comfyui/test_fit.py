@@ -58,8 +58,11 @@ def test_a_fitted_network_steers_is_listed_and_is_not_fitted_twice(server, folde
 
 def test_what_cannot_be_fitted_is_said_on_the_node(server, folder):
     (folder / "pairs" / "bad.csv").write_text("neutral,emotional,valence,arousal\na dog,a sad dog,nine,0\n")
+    (folder / "fitted link.safetensors").symlink_to("nowhere")
     for changed, told in (
         ({"name": "../fitted"}, "letters, digits, blanks"),
+        ({"name": "界" * 80}, "letters, digits, blanks"),  # too long for a file system
+        ({"name": "fitted link"}, "is kept"),
         ({"name": "fitted", "pairs": "../few.csv"}, "(There is no file of pairs|not in list)"),
         ({"name": "fitted", "pairs": "bad.csv"}, r"line 2\): .*nine"),
     ):
@@ -68,4 +71,5 @@ def test_what_cannot_be_fitted_is_said_on_the_node(server, folder):
         with pytest.raises(PromptError, match=told):
             server.queue(graph)
     (folder / "pairs" / "bad.csv").unlink()
+    (folder / "fitted link.safetensors").unlink()
     assert not list(folder.glob("fitted.*"))
