@@ -225,7 +225,20 @@ def test_the_commands_from_pairs_to_verified_pairs(table, tmp_path, capsys):
 
 def test_no_cell_becomes_a_formula_wherever_a_spreadsheet_cuts(tmp_path):
     path = tmp_path / "sheet.csv"
-    for text in ("=1", "a;=1", "a\t=1", "a\n=1", "a;  =1", "a;+1", "a;@A1", "a;＝1", 'a";=1', "a\r\n=1", "a,b;\t=1"):
+    for text in (
+        "=1",
+        "a;=1",
+        "a\t=1",
+        "a\n=1",
+        "a;  =1",
+        "a;+1",
+        "a;@A1",
+        "a;＝1",
+        'a";=1',
+        "a\r\n=1",
+        "a,b;\t=1",
+        'a;"=1',
+    ):
         table = replace(make_table(1), neutral=[text], id=[text.replace("\r", "")])
         path.unlink(missing_ok=True)
         export_sheet(table, path)

@@ -10,6 +10,7 @@ from emoticrafter.conditioning import doubts, inject_emotion
 from emoticrafter.encoders import FAMILIES, EncoderFacts, common_ends, find_family, make_room, room_numbers
 from emoticrafter.fingerprint import DOUBTFUL, SURE, likeness, looks_like
 from emoticrafter.regions import regional_emotion
+from emoticrafter.weights.files import read_safetensors, save_tensors
 
 WIDTH = 64
 MASK = torch.tensor([[0, 0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1, 1]])
@@ -216,6 +217,16 @@ def test_a_file_knows_its_encoder_and_a_network_without_one_is_saved_as_before(t
     torch.testing.assert_close(after.residual(features, emotion), before.residual(features, emotion), rtol=0, atol=0.1)
     save_network(network(), tmp_path / "old.safetensors")
     assert load_network(tmp_path / "old.safetensors").encoder is None
+
+
+def test_a_files_statistics_that_cannot_be_computed_with_are_refused(tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_network(network(TextEncoder(1).facts(), normalise=True), path)
+    metadata, tensors = read_safetensors(path)
+    for dtype in (torch.float8_e4m3fn, torch.int64, torch.complex64):
+        save_tensors(path, tensors | {"encoder.mean": tensors["encoder.mean"].to(dtype)}, metadata)
+        with pytest.raises(ValueError, match=r"encoder.mean in net.safetensors holds"):
+            load_network(path)
 
 
 # ---- whose text it is --------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ COLUMNS = ("id", "check", "neutral", "emotional", "valence", "arousal", "image",
 VOTES = {"yes": True, "y": True, "1": True, "true": True, "no": False, "n": False, "0": False, "false": False}
 # A spreadsheet takes a cell that begins so for a formula, some also with the fullwidth forms of = + - @. Where it cuts
 # at semicolons or tabs instead of commas, a cell begins behind each, and behind line breaks.
-FORMULA = re.compile("(?:^|[;\t\r\n])[ \u00a0\u3000]*(?=[=+@\t\r\uff1d\uff0b\uff0d\uff20-])")
+FORMULA = re.compile('(?:^|[;\t\r\n])[ \u00a0\u3000"]*(?=[=+@\t\r\uff1d\uff0b\uff0d\uff20-])')
 
 
 @dataclass
