@@ -30,7 +30,7 @@ def network_input() -> io.Input:
 
 def conditioning_input() -> io.Input:
     return io.Conditioning.Input(
-        "conditioning", tooltip="An SDXL prompt, from CLIP Text Encode. Areas, masks and ControlNets on it stay."
+        "conditioning", tooltip="A prompt, from CLIP Text Encode. Areas, masks and ControlNets on it stay."
     )
 
 
