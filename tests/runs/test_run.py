@@ -10,7 +10,7 @@ from torch import nn
 
 from emoticrafter.fit.loop import Fit, Schedule, step_random
 from trainer.core.checkpoint import checkpoint_path, read_state
-from trainer.core.command_line import TrainingError
+from trainer.core.command_line import TERMINATIONS, TrainingError
 from trainer.core.device import Machine
 from trainer.runs.logs import read_metrics
 from trainer.runs.run import Run, fit, small_schedule
@@ -73,7 +73,7 @@ def test_a_resume_is_exact_where_channels_are_last(tmp_path):
     assert same(whole, fit(convolutions(), picture_loss, schedule, CPU, tmp_path / "parts", 4))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, *TERMINATIONS])
 def test_an_interruption_saves_the_step_that_it_came_in(tmp_path, interruptible, number):
     whole = fit(network(), loss, SCHEDULE, CPU, tmp_path / "whole", 16)
 

@@ -21,8 +21,16 @@ class TrainingError(Exception):
     """A run cannot start or go on; the text says why and what to do."""
 
 
+TERMINATIONS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""`kill`, containers and schedulers send the first, a terminal that closes the second (not on Windows)."""
+
+
 class Terminated(KeyboardInterrupt):
-    """An interruption by SIGTERM, which `kill`, containers and schedulers send, in place of Ctrl-C."""
+    """An interruption by one of TERMINATIONS, in place of Ctrl-C."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.signal = signal.Signals(number)
 
 
 def say(text: str) -> None:
@@ -49,7 +57,7 @@ def key_from(variable: str | None) -> str:
 def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Exception]) -> int:
     """Runs a command; a mistake that the user can correct is one line, without a traceback.
 
-    SIGTERM ends it like Ctrl-C: processes and half-written files that belong to it do not outlive it.
+    SIGTERM and SIGHUP end it like Ctrl-C: processes and half-written files that belong to it do not outlive it.
 
     Args:
         command: What to run; it gives a status, or None for 0.
@@ -60,7 +68,7 @@ def status_of(command: Callable[[], int | None], extras: str, *mistakes: type[Ex
         The exit status: the command's own, 1 after an error, 130 after an interruption.
     """
     try:
-        with _handled(_terminate, signal.SIGTERM), _without_notes():
+        with _handled(_terminate, *TERMINATIONS), _without_notes():
             return command() or 0
     except ImportError as error:
         print(f"error: {reason(error)}. Install what it needs: pip install -e '.[{extras}]'", file=sys.stderr)
@@ -127,7 +135,7 @@ def quiet() -> None:
 
 @contextlib.contextmanager
 def held_back(echo: float = 0.0, quietly: bool = False) -> Iterator[list[KeyboardInterrupt]]:
-    """Holds Ctrl-C and SIGTERM back until a step is done, so that no checkpoint holds half a step.
+    """Holds Ctrl-C, SIGTERM and SIGHUP back until a step is done, so that no checkpoint holds half a step.
 
     The body looks for the first one between its steps, saves and ends. A second one interrupts at once. One that
     comes after the body last looked interrupts when the body ends.
@@ -146,21 +154,22 @@ def held_back(echo: float = 0.0, quietly: bool = False) -> Iterator[list[Keyboar
         nonlocal first
         if came and time.monotonic() - first < echo:
             return
-        came.append(Terminated() if number == signal.SIGTERM else KeyboardInterrupt())
+        came.append(KeyboardInterrupt() if number == signal.SIGINT else Terminated(number))
         if len(came) > 1:
             raise came[-1]
         first = time.monotonic()
         if not quietly:  # not by print, which may be what was just interrupted
-            os.write(2, b"\nSaving after this step; interrupt again to stop at once.\n")
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                os.write(2, b"\nSaving after this step; interrupt again to stop at once.\n")
 
-    with _handled(note, signal.SIGINT, signal.SIGTERM):
+    with _handled(note, signal.SIGINT, *TERMINATIONS):
         yield came
     if came:
         raise came[0]
 
 
 def _terminate(number, frame):
-    raise Terminated
+    raise Terminated(number)
 
 
 @contextlib.contextmanager

@@ -103,7 +103,7 @@ class Run:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Holds Ctrl-C and SIGTERM back until a step is done, and shows progress meanwhile.
+        """Holds Ctrl-C, SIGTERM and SIGHUP back until a step is done, and shows progress meanwhile.
 
         Raises:
             KeyboardInterrupt: The run was interrupted; the text says at which step and what is saved.
@@ -122,7 +122,7 @@ class Run:
                 if self.stop:
                     raise self.stop
         except KeyboardInterrupt as error:
-            by = str(error) or (" by SIGTERM" if isinstance(error, Terminated) else "")
+            by = str(error) or (f" by {error.signal.name}" if isinstance(error, Terminated) else "")
             kind = Together if isinstance(error, Together) else KeyboardInterrupt
             raise kind(f"Stopped{by} at step {self.fit.step}. {self.kept}") from error
 
@@ -268,7 +268,7 @@ class Run:
 
 
 def _number_of(interruption: KeyboardInterrupt) -> int:
-    return signal.SIGTERM if isinstance(interruption, Terminated) else signal.SIGINT
+    return interruption.signal if isinstance(interruption, Terminated) else signal.SIGINT
 
 
 def _stop_of(told: Sequence[int]) -> Together:
@@ -309,7 +309,7 @@ def fit(
 
     Raises:
         TrainingError: The loss is not finite, the checkpoint is damaged, or the disk is full.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; the step that was under way is done, and saved.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP; the step that was under way is done, and saved.
     """
     fitted = Fit(module, schedule, machine.bfloat16)
     fitted.model = machine.compiled(module)
