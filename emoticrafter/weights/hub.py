@@ -29,6 +29,7 @@ SILENCE_S = 60
 LISTING_S = 60
 LISTING_FILES = 10_000
 LISTING_BYTES = 20_000_000
+LONGEST_PATH = 255
 UNCHECKED_BYTES = 100_000_000  # of a file without a checksum, which comes in one piece; the hub has one for larger ones
 TRIES = 5
 REDIRECTS = 5
@@ -108,8 +109,8 @@ def _entries(url: str | None) -> Iterator[HubFile]:
 
 def _entry(one: dict) -> HubFile:
     path, size, lfs = one["path"], one["size"], one.get("lfs")
-    if not isinstance(path, str) or not path.isprintable():  # it could steer the terminal
-        raise ValueError(f"the name {quoted(path)} has control characters")
+    if not isinstance(path, str) or len(path) > LONGEST_PATH or not path.isprintable():  # it could steer the terminal
+        raise ValueError(f"the name {quoted(path)} is not printable text of at most {LONGEST_PATH} characters")
     if type(size) is not int or not 0 <= size < 1 << 63:
         raise ValueError(f"the size of {quoted(path)} is not a number of bytes")
     sha256 = lfs["oid"] if lfs is not None else None

@@ -353,6 +353,7 @@ def test_an_answer_that_is_not_a_listing_is_refused(fake):
         {"lfs": "x"},
         {"lfs": {"oid": "\x1b[2J", "size": 1, "pointerSize": 1}},
         {"path": "\x1b[2J.pth"},
+        {"path": "n" * 5000 + ".pth"},
         {"path": "\ud800.pth"},
         {"path": 3},
         {"size": True},
