@@ -48,7 +48,7 @@ def failure(server, graph: Graph) -> PromptError:
     ("kind", "number", "message"),
     [
         ("width", 768, "Entry 0 of the conditioning is 768 wide (Stable Diffusion 1.x)"),
-        ("width", 1024, "1024 wide (Stable Diffusion 2.x)"),
+        ("width", 1024, "1024 wide (Stable Diffusion 2.x or Anima)"),
         ("width", 1280, "1280 wide (the SDXL refiner)"),
         ("width", 4096, "4096 wide (Stable Diffusion 3, Flux.1, Chroma, "),
         ("width", 4096, "This emotion network expects text 2048 wide (SDXL): connect a prompt"),
