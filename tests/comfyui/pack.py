@@ -22,6 +22,7 @@ def import_node_module(name: str, base_directory: Path, dynamic_vram: bool = Fal
     sys.argv[1:] = ["--cpu", "--base-directory", str(base_directory)]
     options = importlib.import_module("comfy.options")
     options.enable_args_parsing()
+    importlib.import_module("utils")  # first: what nodes imports puts a folder with another utils on the path
     importlib.import_module("nodes")  # ComfyUI's own, before the pack's
     if dynamic_vram:
         _import_folder("probe_dynamic_vram", DYNAMIC_VRAM)
