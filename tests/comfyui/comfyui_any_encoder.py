@@ -132,6 +132,6 @@ for name in families:
     began = time.process_time()
     try:
         results[name] = run(name) | {"seconds": time.process_time() - began}
-    except ImportError as error:
+    except (ImportError, FileNotFoundError) as error:  # some copies of ComfyUI lack a tokenizer's files
         results[name] = {"missing": str(error)}
 Path(answer).write_text(json.dumps(results), encoding="utf-8")

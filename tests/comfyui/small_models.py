@@ -12,6 +12,7 @@ from scripts.small_encoders import WIDTH, fill
 _FLUX = {
     "in_channels": 16, "out_channels": 16, "context_in_dim": WIDTH, "hidden_size": 64, "mlp_ratio": 2.0, "num_heads": 1,
     "depth": 1, "depth_single_blocks": 1, "axes_dim": [16, 24, 24], "theta": 10000, "patch_size": 2, "qkv_bias": True,
+    "vec_in_dim": None, "txt_ids_dims": [], "meanflow_sum": False,
 }  # fmt: skip
 _UNET = {
     "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 64, "num_res_blocks": [1, 1],
@@ -71,7 +72,7 @@ CONFIGS = {
             "image_model": "flux2", **_FLUX, "in_channels": 128, "out_channels": 128, "patch_size": 1,
             "context_in_dim": 3 * WIDTH, "axes_dim": [16, 16, 16, 16], "theta": 2000, "global_modulation": True,
             "vec_in_dim": None, "guidance_embed": False, "mlp_silu_act": True, "qkv_bias": False, "ops_bias": False,
-            "default_ref_method": "index", "ref_index_scale": 10.0,
+            "default_ref_method": "index", "ref_index_scale": 10.0, "txt_ids_dims": [3],
         },
     ),
     "Wan": (
@@ -103,9 +104,29 @@ CONFIGS = {
 CONFIGS["Flux.2 Klein 4B"] = CONFIGS["Flux.2"]
 
 
+PARAMETERS = {
+    "Flux.1": "flux.model.FluxParams",
+    "Flux.2": "flux.model.FluxParams",
+    "Flux.2 Klein 4B": "flux.model.FluxParams",
+    "Chroma": "chroma.model.ChromaParams",
+    "HunyuanImage": "hunyuan_video.model.HunyuanVideoParams",
+}
+"""Where releases of ComfyUI ask for different sizes: the dataclass, below comfy.ldm, that knows which."""
+
+
+def _sizes(name: str) -> tuple[str, dict]:
+    """The class of a family's model and those of its sizes that this ComfyUI knows."""
+    kind, config = CONFIGS[name]
+    if name in PARAMETERS:
+        module, parameters = PARAMETERS[name].rsplit(".", 1)
+        known = getattr(import_module(f"comfy.ldm.{module}"), parameters).__dataclass_fields__
+        config = {key: value for key, value in config.items() if key in known or key == "image_model"}
+    return kind, config
+
+
 def small_model(name: str):
     """The MODEL of a family as Load Diffusion Model would give it, and an empty latent for it, [1, C, ...]."""
-    kind, config = CONFIGS[name]
+    kind, config = _sizes(name)
     described = getattr(import_module("comfy.supported_models"), kind)({**config, "dtype": torch.float32})
     model = described.get_model({}, device=torch.device("cpu"))
     fill(model.diffusion_model)
