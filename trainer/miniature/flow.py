@@ -6,6 +6,7 @@ with deviation 1. Flow matching: at a noise level s from 0 to 1 a latent is (1 -
 
 import io
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import pairwise
 
 import sentencepiece
@@ -52,9 +53,13 @@ def train_pieces(captions: Iterable[str], size: int) -> bytes:
 
 def tokenize(pieces: bytes, captions: list[str]) -> Tensor:
     """Captions to [B, T] int64: the start token, the pieces, padding."""
-    processor = sentencepiece.SentencePieceProcessor(model_proto=pieces, add_bos=True)
-    rows = [torch.tensor(row) for row in processor.encode(captions)]
+    rows = [torch.tensor(row) for row in _processor(pieces).encode(captions)]
     return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
+
+
+@lru_cache(maxsize=4)
+def _processor(pieces: bytes) -> sentencepiece.SentencePieceProcessor:
+    return sentencepiece.SentencePieceProcessor(model_proto=pieces, add_bos=True)
 
 
 def make_language_model(recipe: FlowRecipe) -> Gemma2Model:

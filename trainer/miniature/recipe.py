@@ -140,6 +140,8 @@ class FlowRecipe(Recipe):
     generator_steps: int = 2_300
     generator_lr: float = 1.5e-3
     generator_ema: float = 0.996
+    pairs: int = 2_000
+    """What the field is fitted to."""
 
     def _problems(self) -> Iterator[str]:
         yield from super()._problems()
