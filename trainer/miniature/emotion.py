@@ -20,9 +20,10 @@ from trainer.data.data_folder import PrepareSettings, prepare
 from trainer.data.pairs import PairTable, assign_split, save_table
 from trainer.miniature.captioning import mood_caption, opening
 from trainer.miniature.dataset import make_plan
+from trainer.miniature.flow_files import load_flow
 from trainer.miniature.folders import load_generator
 from trainer.miniature.models import tokenize
-from trainer.miniature.recipe import Recipe
+from trainer.miniature.recipe import FlowRecipe, Recipe
 from trainer.runs.settings import Settings
 from trainer.runs.train import train
 from trainer.world.captions import emotional_caption, neutral_caption
@@ -91,18 +92,36 @@ def fit_instantly(recipe: Recipe, run: Path, count: int) -> Path:
         Its file.
     """
     path = run / "emotion" / f"instant-{count}" / "network.safetensors"
+    return fit_field(text_encoder(recipe, run), training_pairs(recipe, count), path)
+
+
+def fit_field(encoder: Encoder, pairs: list[Pair], path: Path) -> Path:
+    """Fits a field to pairs, unless its file is there, which is returned."""
     if not path.exists():
-        _, text = load_generator(run / "generator", recipe)
-
-        @torch.no_grad()
-        def encode(prompt: str) -> tuple[Tensor, None]:
-            return text(tokenize([prompt]))[0][0], None
-
-        fit = InstantFit(Encoder(encode, "SDXL", 1, 1, CLIP_WINDOW, True))
-        for pair in tqdm(training_pairs(recipe, count), desc="pairs", mininterval=2):
+        fit = InstantFit(encoder)
+        for pair in tqdm(pairs, desc="pairs", mininterval=2):
             fit.add(pair)
-        save_network(fit.field(), path, {"data": f"{fit.pairs:,} pairs of the miniature"})
+        save_network(fit.field(), path, {"method": "instant", "data": {"pairs": f"{fit.pairs:,} of the miniature"}})
     return path
+
+
+def text_encoder(recipe: Recipe, run: Path) -> Encoder:
+    """The text encoder of a run of either miniature, for a fit."""
+    if isinstance(recipe, FlowRecipe):
+        _, text = load_flow(run / "generator", recipe)
+
+        def encode(prompt: str) -> tuple[Tensor, Tensor]:
+            [features], [mask] = text([prompt])
+            return features, mask
+
+        return Encoder(encode, "Lumina 2", 1, 0, None, False)
+    _, encoders = load_generator(run / "generator", recipe)
+
+    @torch.no_grad()
+    def encode_padded(prompt: str) -> tuple[Tensor, None]:
+        return encoders(tokenize([prompt]))[0][0], None
+
+    return Encoder(encode_padded, "SDXL", 1, 1, CLIP_WINDOW, True)
 
 
 def prepare_data(recipe: Recipe, encoders: Path, folder: Path, machine: Machine) -> Path:

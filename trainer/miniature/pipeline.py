@@ -23,9 +23,7 @@ from trainer.core.lock import alone
 from trainer.miniature.autoencoder import cache_latents, round_trip, train_autoencoder
 from trainer.miniature.captioning import caption_tokens
 from trainer.miniature.dataset import Plan, make_plan, paint_set
-from trainer.miniature.emotion import VARIANTS, prepare_data, train_network
-from trainer.miniature.flow_emotion import fit_field
-from trainer.miniature.flow_files import load_flow
+from trainer.miniature.emotion import VARIANTS, fit_field, prepare_data, text_encoder, train_network, training_pairs
 from trainer.miniature.flow_training import flow_tokens, train_flow
 from trainer.miniature.folders import load_autoencoder, needs
 from trainer.miniature.generator import train_generator
@@ -126,8 +124,8 @@ class FlowRun(Run):
     def emotion(self) -> Path:
         """The file of the field."""
         needs(self.out, "generator")
-        _, text = load_flow(self.out / "generator", self.recipe)
-        return fit_field(self.recipe, text, self.out / "emotion" / "default-0")
+        path = self.out / "emotion" / "default-0" / "network.safetensors"
+        return fit_field(text_encoder(self.recipe, self.out), training_pairs(self.recipe), path)
 
     def readers(self) -> None:
         share(self.shipped, self.out)
