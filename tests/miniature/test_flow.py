@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from emoticrafter import load_network
 from trainer.miniature.__main__ import main
 from trainer.miniature.dataset import make_plan
+from trainer.miniature.export import LARGEST_FLOW
 from trainer.miniature.flow import (
     PAD,
     FlowText,
@@ -24,7 +25,8 @@ from trainer.miniature.flow import (
 )
 from trainer.miniature.flow_files import load_flow
 from trainer.miniature.flow_training import Flowing, draw_flow, flow_tokens
-from trainer.miniature.recipe import TINY_FLOW, Recipe, read_recipe
+from trainer.miniature.recipe import TINY_FLOW, FlowRecipe, Recipe, read_recipe
+from trainer.miniature.restore import card_recipe, check_sums
 
 RECIPE = replace(TINY_FLOW, generator_batch=2000, empty_share=0.1, mood_share=0.2)
 SHIPPED = Path(__file__).parents[2] / "miniature"
@@ -154,3 +156,13 @@ def test_a_run_is_trained_exported_restored_and_measured(tmp_path, capsys, monke
 def test_settings_of_the_other_kind_are_refused(tmp_path, capsys):
     assert main(["train", "--out", str(tmp_path / "run"), "--dit-layers", "3"]) == 1
     assert "--dit-layers is of --kind flow" in capsys.readouterr().err
+
+
+def test_the_shipped_files_are_small_and_whole_as_their_card_says():
+    folder = SHIPPED / "flow"
+    names = ("emotion_network.safetensors", "text_encoder.safetensors", "transformer.safetensors")
+    assert {path.name for path in folder.iterdir()} == {*names, "README.md"}
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= LARGEST_FLOW == 20_000_000
+    check_sums(folder / "README.md", names)
+    assert card_recipe(folder / "README.md") == FlowRecipe()
+    assert load_network(folder / names[0]).encoder.family == "Lumina 2"
