@@ -16,6 +16,12 @@ from .field import FieldFit
 from .pairs import Pair
 
 ADDED_TOKENS = 16
+BESIDE_ADDED = 0.6
+"""The share of the direction that a prompt's own tokens take where tokens are added, which carry most of the mood.
+
+More follows arousal further and costs subjects: on the second miniature, at 0, 0.3 and 0.6, the slope of arousal is
+0.68, 0.71 and 0.76, and 98, 97 and 96 % of the subjects are seen (6 prompts, 15 points).
+"""
 SAME = 0.05
 """Features that differ by less, relative to their size, are the same: encoders in half precision are not exact."""
 
@@ -103,6 +109,8 @@ class InstantFit:
         """
         directions = self._directions.solve()
         room = self._room.solve() if self._room.pairs else None
+        if room is not None:
+            directions *= BESIDE_ADDED
         _, positions, width = directions.shape
         config = FieldConfig(width, positions, self.encoder.window, 0 if room is None else room.shape[1])
         mean, scale = self._statistics.solve()
