@@ -43,7 +43,12 @@ def test_a_fitted_network_steers_is_listed_and_is_not_fitted_twice(server, folde
     path = folder / "fitted field.safetensors"
     field, written = load_network(path), path.stat().st_mtime_ns
     assert (field.encoder.family, field.config.positions, field.window) == ("SDXL", 77, 77)
-    assert path.name in server.object_info()["EmotiCrafterLoader"]["input"]["required"]["network_name"][1]["options"]
+    assert (
+        path.name
+        in server.get("/object_info/EmotiCrafterLoader")["EmotiCrafterLoader"]["input"]["required"]["network_name"][1][
+            "options"
+        ]
+    )
     # the same inputs load it; others leave it alone
     server.post("/free", {"unload_models": True, "free_memory": True})
     again = FitGraph()

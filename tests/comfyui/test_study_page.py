@@ -15,7 +15,7 @@ from trainer.study.analyse import analyse
 from trainer.study.answers import read_answers
 from trainer.study.key import load_key
 from trainer.study.make import StudySettings, make_study
-from trainer.study.plan import Amounts
+from trainer.study.plan import Amounts, minutes
 
 VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)
 AMOUNTS = Amounts(order=1, estimate=2, consistency=1, smoothness=1)
@@ -88,7 +88,7 @@ def somebody(browser, folder):
 
 def test_a_study_is_answered_from_consent_to_the_file(person, key, tmp_path):
     person.screenshot("consent")
-    assert "about 5 minutes" in person.page.locator("main").inner_text()
+    assert f"about {minutes(key.participants)} minutes" in person.page.locator("main").inner_text()
     person.press("Start")
     assert person.page.get_by_role("checkbox").evaluate("(box) => box.matches(':invalid')")
     person.agree()
