@@ -121,7 +121,8 @@ def measure(settings: MeasureSettings, networks: dict[str, Path]) -> str:
     scores = draw_and_score(settings, list(jobs.values()), measures)
     rows = {name: figures(of_method(scores, job.method)) for name, job in jobs.items()}
     rows["always 0"] = follow(np.array(POINTS), np.zeros((len(POINTS), 2)))
-    return f"{settings.prompts} held-out prompts, 25 points, {settings.seeds} seeds; {settings.how()}\n\n{table(rows)}"
+    seeds = f"{settings.seeds} seed{'s' if settings.seeds > 1 else ''}"
+    return f"{settings.prompts} held-out prompts, 25 points, {seeds}; {settings.how()}\n\n{table(rows)}"
 
 
 def find_networks(run: Path, files: Sequence[Path] = ()) -> dict[str, Path]:
