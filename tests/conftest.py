@@ -65,10 +65,14 @@ def make_pairs(count: int = PAIRS):
 
 @pytest.fixture
 def interruptible():
-    """Ctrl-C interrupts, although shells have programs that they start in the background ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Ctrl-C and a hangup interrupt, although shells and nohup have what they start ignore them."""
+    handlers = {signal.SIGINT: signal.default_int_handler}
+    if hasattr(signal, "SIGHUP"):
+        handlers[signal.SIGHUP] = signal.SIG_DFL
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
