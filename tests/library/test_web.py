@@ -24,7 +24,9 @@ def raw(*pieces, forever=b"", pause=0.01):
                     connection.sendall(piece)
                 while with_data and forever and not over.wait(pause):
                     connection.sendall(forever)
-                if not forever and not pieces:
+                if not forever:
+                    if pieces:  # nothing more, but for what is still to come: to close now could reset the connection
+                        connection.shutdown(socket.SHUT_WR)
                     while connection.recv(65536):  # silent until it is cut off
                         pass
             except OSError:
