@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..encoders import EncoderFacts, prompt_tokens
 from ..field import EmotionField, FieldConfig
+from ..quoting import quoted
 from .field import FieldFit
 from .pairs import Pair
 
@@ -55,10 +56,10 @@ class Encoder:
         features, mask = self.encode(text)
         features, masks = features.float(), None if mask is None else mask.unsqueeze(0)
         if not torch.isfinite(features if mask is None else features[mask]).all():
-            raise ValueError(f"The text encoder gave NaN or infinite numbers for {text[:80]!r}: run it in float32.")
+            raise ValueError(f"The text encoder gave NaN or infinite numbers for {quoted(text)}: run it in float32.")
         [chosen] = prompt_tokens(features.unsqueeze(0), masks, self.head, 0 if self.padded else self.tail)
         if not chosen.any():
-            raise ValueError(f"The text encoder gave no features for {text[:80]!r}: expected one for each word.")
+            raise ValueError(f"The text encoder gave no features for {quoted(text)}: expected one for each word.")
         return features, chosen
 
 
@@ -92,8 +93,9 @@ class InstantFit:
         if self.encoder.padded:
             self._directions.add(emotional - neutral, *at)
         else:
+            words = appended(before, after, self.added_tokens) if self.added_tokens else None
             self._directions.add((after.mean(0) - before.mean(0)).unsqueeze(0), *at)
-            if self.added_tokens and (words := appended(before, after, self.added_tokens)) is not None:
+            if words is not None:
                 self._room.add(words, *at)
         self._statistics.add(before)
         self._statistics.add(after)
