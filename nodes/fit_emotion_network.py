@@ -21,13 +21,13 @@ from ..emoticrafter.files import text_sha256
 from ..emoticrafter.fit.instant import Encoder, InstantFit
 from ..emoticrafter.fit.pairs import SUFFIXES, Pair, read_pairs
 from ..emoticrafter.fit.scenes import draw_pairs
+from ..emoticrafter.fit.text_encoder import make_encoder, probe
 from ..emoticrafter.quoting import is_showable, quoted, shown
 from ..emoticrafter.weights import read_metadata, save_network
 from . import networks
 from .inputs import CATEGORY, EmotionNetworkType, searched_as
 from .miniature_model import FOLDER as MINIATURE
 from .node import Node
-from .text_encoder import make_encoder, probe
 
 INSTANT = "instant"
 METHODS = (INSTANT,)

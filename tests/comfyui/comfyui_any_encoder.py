@@ -33,7 +33,7 @@ PROMPT = "a small house by the sea, oil on canvas"
 
 def fitted(clip, path: Path):
     """A field of two steps, saved and loaded as the nodes do."""
-    encoder = of("nodes.text_encoder").make_encoder(clip)
+    encoder = of("emoticrafter.fit.text_encoder").make_encoder(clip)
     fit = of("emoticrafter.fit.instant").InstantFit(encoder)
     for pair in of("emoticrafter.fit.scenes").draw_pairs(2, 0):
         fit.add(pair)

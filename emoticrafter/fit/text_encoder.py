@@ -1,11 +1,14 @@
-"""A CLIP as the fits of the library see it: a function from text to features, and where the prompt lies in them."""
+"""A CLIP of ComfyUI as the fits see it: a function from text to features, and where the prompt lies in them.
+
+Nothing of ComfyUI is imported: a CLIP is any object with its `tokenize`, `encode_from_tokens` and `cond_stage_model`.
+"""
 
 import torch
 from torch import Tensor
 
-from ..emoticrafter.encoders import CLIP_WINDOW, common_ends, find_family
-from ..emoticrafter.fit.instant import Encoder
-from ..emoticrafter.quoting import quoted
+from ..encoders import CLIP_WINDOW, common_ends, find_family
+from ..quoting import quoted
+from .instant import Encoder
 
 UNLIKE = ("a stone bridge", "two old friends at a table", "rain over the fields and hills, late in autumn")
 """Prompts that begin and end with different words, and have different lengths."""
