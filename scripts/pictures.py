@@ -4,9 +4,9 @@
     python scripts/pictures.py --demo   # writes docs/images/demo_*.jpg from what make demo wrote to output/
 
 A workflow of the miniature is run in a real ComfyUI server, and its thumbnail is what came out, with the points of
-its pads; one of a single pad and a single picture is run at four moods. One that loads files of SDXL gets
-a drawing: the plane, its point, and its chain of nodes. Needs Pillow and numpy. The same workflow gives the same
-picture.
+its pads; one of a single pad and a single picture is run at four moods. One that loads files of a model gets
+a drawing: the plane, its point, its chain of nodes, and the model's name where there is one workflow for each.
+Needs Pillow and numpy. The same workflow gives the same picture.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ COVERED = 0.6
 # What a workflow's chain shows, from left to right, for the nodes that it has.
 CHAIN = {
     "LoraLoader": "LoRA",
+    "EmotiCrafterFit": "fit once",
     "CLIPTextEncode": "prompt",
     "EmotiCrafterVAEncoder": "VA encoder",
     "EmotiCrafterInjection": "injection",
@@ -71,7 +72,7 @@ CHAIN = {
     "KSamplerAdvanced": "refiner",
     "SaveImage": "picture",
 }
-MINIATURE = "EmotiCrafterMiniature"
+MINIATURE, FIT = "EmotiCrafterMiniature", "EmotiCrafterFit"
 VALUES_FIRST = ("EmotiCrafterConditioning", "EmotiCrafterVAEncoder", "EmotiCrafterRegional")
 """Nodes whose first two widgets are valence and arousal."""
 PICTURES = ("SaveImage", "PreviewImage", "SaveAnimatedWEBP")
@@ -184,6 +185,8 @@ def drawn(workflow: dict) -> Image.Image:
     draw_axes(draw, points)
     for point in points:
         draw_point(draw, *point)
+    if FIT in kinds:
+        draw_name(draw, workflow["groups"][0]["title"].split(maxsplit=1)[1], points)
     draw_chain(draw, [label for kind, label in CHAIN.items() if kind in kinds])
     return picture
 
@@ -220,6 +223,13 @@ def draw_point(draw: ImageDraw.ImageDraw, valence: float, arousal: float) -> Non
     x, y = position(valence, arousal)
     draw.ellipse((x - 20, y - 20, x + 20, y + 20), fill="white", outline=(30, 30, 34), width=5)
     draw.ellipse((x - 6, y - 6, x + 6, y + 6), fill=(30, 30, 34))
+
+
+def draw_name(draw: ImageDraw.ImageDraw, name: str, points: Iterable[tuple[float, float]]) -> None:
+    """The name of a model across the picture, in the half that has no point."""
+    above = all(arousal < 0 for _, arousal in points)
+    x, y = position(0, 0.8 if above else -2)
+    draw.text((x, y), name, fill="white", font=font(88), anchor="mm", stroke_width=3, stroke_fill=(34, 34, 40))
 
 
 def draw_chain(draw: ImageDraw.ImageDraw, labels: list[str]) -> None:

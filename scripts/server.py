@@ -78,6 +78,7 @@ def prepare_base(base: Path, stand_ins: bool = True) -> Path:
     _link(ROOT, base / "custom_nodes" / PACK_NAME)
     if stand_ins:
         _link(ROOT / "scripts" / "tiny_sdxl", base / "custom_nodes" / "tiny-sdxl")
+        _link(ROOT / "scripts" / "small_families", base / "custom_nodes" / "small-families")
     return base
 
 

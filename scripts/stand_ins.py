@@ -3,8 +3,8 @@
     python scripts/stand_ins.py BASE      # writes them into BASE/models/ and BASE/input/
 
 The graphs that people use load gigabytes; in tests the same graphs run with these instead.
-`scripts/tiny_sdxl/` holds those that are nodes; LoRA and emotion network are files, so that the stock loaders
-read them.
+`scripts/tiny_sdxl/` and `scripts/small_families/` hold those that are nodes; LoRA and emotion network are files,
+so that the stock loaders read them.
 """
 
 from __future__ import annotations
@@ -28,14 +28,27 @@ SWAPS = {
 """What takes the place of each loader: its class, and the inputs that change."""
 REFINER = ("TinySDXLRefiner", {})
 """Of a checkpoint loader whose file is a refiner, as its name says."""
+SMALL = {"UNETLoader": "SmallModel", "CLIPLoader": "SmallCLIP", "DualCLIPLoader": "SmallCLIP", "VAELoader": "SmallVAE"}
+"""The same for models that come in parts; each asks for its family."""
+FAMILIES = {"z_image": "Z-Image", "qwen_image": "Qwen-Image", "flux1": "Flux.1"}
+"""Families by what the names of their diffusion models begin with."""
 
 
 def swap_loaders(prompt: dict) -> dict:
     """A copy of a prompt (API format) in which every loader of a file loads a stand-in."""
-    return {node_id: _swapped(node) for node_id, node in prompt.items()}
+    family = _family(prompt)
+    return {node_id: _swapped(node, family) for node_id, node in prompt.items()}
 
 
-def _swapped(node: dict) -> dict:
+def _family(prompt: dict) -> str | None:
+    """The family of the diffusion model that a prompt loads, None if it loads a checkpoint."""
+    files = [str(node["inputs"]["unet_name"]) for node in prompt.values() if node["class_type"] == "UNETLoader"]
+    return next((family for start, family in FAMILIES.items() if files and files[0].startswith(start)), None)
+
+
+def _swapped(node: dict, family: str | None) -> dict:
+    if family and node["class_type"] in SMALL:
+        return {**node, "class_type": SMALL[node["class_type"]], "inputs": {"family": family}}
     if node["class_type"] not in SWAPS:
         return node
     is_refiner = "refiner" in str(node["inputs"].get("ckpt_name"))

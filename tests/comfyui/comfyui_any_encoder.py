@@ -15,7 +15,7 @@ from pathlib import Path
 project, folder, answer, *families = sys.argv[1:]
 sys.path.insert(0, project)
 from scripts.small_encoders import fill, small_clip, start_comfyui  # noqa: E402
-from tests.comfyui.small_models import CONFIGS, small_model  # noqa: E402
+from scripts.small_models import CONFIGS, small_model  # noqa: E402
 
 start_comfyui()
 import comfy.sample  # noqa: E402

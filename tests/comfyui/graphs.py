@@ -1,5 +1,8 @@
 """Prompts in the API's format, built node by node."""
 
+from pathlib import Path
+
+from emoticrafter.fit.scenes import draw_pairs
 from scripts.stand_ins import NETWORK_NAME
 
 PROMPT = "a quiet house by the sea"
@@ -68,3 +71,10 @@ def pictures(result) -> dict[str, list[bytes]]:
 def report(result, name: str) -> list[dict]:
     """What a probe node reported, an item per entry."""
     return result.outputs[name]["report"]
+
+
+def write_pairs(path: Path) -> None:
+    """A short file of pairs for Fit Emotion Network."""
+    rows = [f'"{pair.neutral}","{pair.emotional}",{pair.valence},{pair.arousal}' for pair in draw_pairs(50)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(["neutral,emotional,valence,arousal", *rows]), encoding="utf-8")

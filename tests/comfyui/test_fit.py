@@ -2,10 +2,9 @@
 
 import pytest
 
-from emoticrafter.fit.scenes import draw_pairs
 from emoticrafter.weights import load_network
 from scripts.server import PromptError
-from tests.comfyui.graphs import report
+from tests.comfyui.graphs import report, write_pairs
 from tests.comfyui.test_miniature_node import MiniatureGraph, difference, shown
 
 TEXT = "a windmill in a meadow at sunset"
@@ -22,9 +21,7 @@ class FitGraph(MiniatureGraph):
 def folder(server):
     """models/emoticrafter, with a short file of pairs."""
     folder = server.models / "emoticrafter"
-    (folder / "pairs").mkdir(exist_ok=True)
-    rows = [f'"{pair.neutral}","{pair.emotional}",{pair.valence},{pair.arousal}' for pair in draw_pairs(50)]
-    (folder / "pairs" / "few.csv").write_text("\n".join(["neutral,emotional,valence,arousal", *rows]))
+    write_pairs(folder / "pairs" / "few.csv")
     yield folder
     for path in (*folder.glob("fitted*.safetensors"), folder / "pairs" / "few.csv"):
         path.unlink()

@@ -35,9 +35,10 @@ ORDER = {
     "EmotiCrafterGridImage": ["title", "cell_size", "columns"],
     "EmotiCrafterReadEmotion": ["reader"],
     "EmotiCrafterMap": ["size"],
-    "EmotiCrafterMiniature": [],
+    "EmotiCrafterMiniature": ["plan"],
     "EmotiCrafterFit": ["name", "method", "pairs", "seed"],
 }
+LOADERS = ("LoaderSimple", "LoraLoader", "ControlNetLoader", "UNETLoader", "CLIPLoader", "VAELoader")
 RANGES = {
     **dict.fromkeys(("valence", "arousal"), (-3, 3)),
     **dict.fromkeys(("valence_min", "valence_max", "arousal_min", "arousal_max"), (-3, 3)),
@@ -45,6 +46,12 @@ RANGES = {
 }
 SAMPLING = {"steps": 25, "cfg": 7.5, "scheduler": "normal", "sampler_name": "euler"}
 MINIATURE_SAMPLING = {**SAMPLING, "steps": Recipe.sampler_steps, "cfg": Recipe.guidance, "scheduler": "simple"}
+# As in ComfyUI's own templates: steps, cfg and sampler, the picture's size, and what else the model takes.
+FAMILIES = {
+    "fit_and_paint_z_image": (9, 1, "res_multistep", 1024, {"ModelSamplingAuraFlow": [3]}),
+    "fit_and_paint_qwen_image": (20, 2.5, "euler", 1328, {"ModelSamplingAuraFlow": [3.1]}),
+    "fit_and_paint_flux": (20, 1, "euler", 1024, {"FluxGuidance": [3.5]}),
+}
 
 
 def nodes(name: str, *kinds: str) -> list[dict]:
@@ -89,13 +96,23 @@ def test_our_nodes_hold_their_widgets_in_the_frozen_order_and_values_in_range():
 
 
 def test_samplers_are_set_as_the_models_want_them():
-    for name in WORKFLOWS:
+    for name in WORKFLOWS.keys() - FAMILIES.keys():
         expected = MINIATURE_SAMPLING if name in MINIATURES else SAMPLING
         for sampler in nodes(name, "KSampler", "KSamplerAdvanced"):
             assert widgets(sampler) == widgets(sampler) | expected, name
         [latent] = nodes(name, "EmptyLatentImage")
         size = Recipe.picture_size if name in MINIATURES else 1024
         assert widgets(latent) == {"width": size, "height": size, "batch_size": 1}, name
+
+
+def test_families_are_sampled_as_in_comfyuis_own_templates():
+    for name, (steps, cfg, sampler, size, others) in FAMILIES.items():
+        [values] = map(widgets, nodes(name, "KSampler"))
+        expected = {"steps": steps, "cfg": cfg, "sampler_name": sampler, "scheduler": "simple", "denoise": 1}
+        assert values == values | expected, name
+        [latent] = map(widgets, nodes(name, "EmptySD3LatentImage"))
+        assert latent == {"width": size, "height": size, "batch_size": 1}, name
+        assert {kind: nodes(name, kind)[0]["widgets_values"] for kind in others} == others, name
 
 
 def test_base_and_refiner_share_the_steps():
@@ -127,13 +144,16 @@ def test_notes_say_where_every_file_goes_and_how_to_get_the_network():
     for name in WITH_FILES:
         text = "\n".join(node["widgets_values"][0] for node in nodes(name, NOTE))
         for node in nodes(name):
-            if node["type"].endswith(("LoaderSimple", "LoraLoader", "ControlNetLoader")):
+            if node["type"].endswith(LOADERS):
                 assert node["properties"]["models"], name
             for model in node["properties"].get("models", []):
                 assert model["name"] in node["widgets_values"], "the interface offers only files that are chosen"
                 place = rf"  {model['directory']}/\n(    \S+\n)*    {re.escape(model['name'])}\n"
                 assert re.search(place, text), name
                 assert f"]({model['url']})" in text and model["url"].endswith(f"/{model['name']}"), name
+        if fits := nodes(name, "EmotiCrafterFit"):
+            assert f"`models/emoticrafter/{widgets(fits[0])['name']}.safetensors`" in text, name
+            continue
         network = widgets(nodes(name, "EmotiCrafterLoader")[0])["network_name"]
         assert f"  emoticrafter/\n    {network}\n" in text, name
         assert "python -m emoticrafter.weights download" in text, name

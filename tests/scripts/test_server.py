@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 def test_the_base_folder_shows_the_pack_and_the_stand_ins(tmp_path):
     server.prepare_base(tmp_path)
     links = {link.name: link.resolve() for link in (tmp_path / "custom_nodes").iterdir()}
-    assert links == {"emoticrafter-comfyui": ROOT, "tiny-sdxl": ROOT / "scripts" / "tiny_sdxl"}
+    stand_ins = {"tiny-sdxl": ROOT / "scripts" / "tiny_sdxl", "small-families": ROOT / "scripts" / "small_families"}
+    assert links == {"emoticrafter-comfyui": ROOT, **stand_ins}
     server.prepare_base(tmp_path, stand_ins=False)  # a second time is no error
     assert (tmp_path / "models" / "emoticrafter").is_dir()
 

@@ -170,6 +170,18 @@ def test_loaders_are_swapped_and_their_links_stay():
     assert prompt["2"]["inputs"]["lora_name"] == "big"
 
 
+def test_the_parts_of_a_model_are_swapped_for_those_of_its_family():
+    prompt = {
+        "1": {"class_type": "UNETLoader", "inputs": {"unet_name": "flux1-dev.safetensors"}},
+        "2": {"class_type": "DualCLIPLoader", "inputs": {"clip_name1": "clip_l.safetensors"}},
+        "3": {"class_type": "VAELoader", "inputs": {"vae_name": "ae.safetensors"}},
+    }
+    swapped = swap_loaders(prompt)
+    assert [node["class_type"] for node in swapped.values()] == ["SmallModel", "SmallCLIP", "SmallVAE"]
+    assert all(node["inputs"] == {"family": "Flux.1"} for node in swapped.values())
+    assert swap_loaders({"3": prompt["3"]}) == {"3": prompt["3"]}, "a VAE alone says no family"
+
+
 def test_inputs_are_set_on_every_node_of_a_class_in_a_copy():
     prompt = {
         "1": {"class_type": "Sampler", "inputs": {"steps": 20, "seed": 1}},

@@ -1,4 +1,4 @@
-"""ComfyUI's own diffusion models at small size with random weights, one for each family of small encoders.
+"""ComfyUI's own diffusion models and autoencoders at small size with random weights, for the small encoders' families.
 
 To be imported in a process that has ComfyUI on its path.
 """
@@ -137,3 +137,19 @@ def small_model(name: str):
     space = model.latent_format
     size = [1, 8, 8] if space.latent_dimensions == 3 else [8, 8]
     return patcher, torch.zeros(1, space.latent_channels, *size)
+
+
+_WAN_VAE = {
+    "dim": 8, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_scales": [],
+    "temperal_downsample": [False, True, True], "dropout": 0.0,
+}  # fmt: skip
+
+
+def small_vae(name: str):
+    """The VAE of a family whose latents have 16 channels: Wan's for Qwen-Image, a TAESD for the others."""
+    if name == "Qwen-Image":
+        model = import_module("comfy.ldm.wan.vae").WanVAE(**_WAN_VAE)
+    else:
+        model = import_module("comfy.taesd.taesd").TAESD(latent_channels=16)
+    fill(model)
+    return import_module("comfy.sd").VAE(sd=model.state_dict(), dtype=torch.float32)
