@@ -31,7 +31,7 @@ from trainer.core.settings import count, option, read_command, seed, told
 from trainer.data.data_folder import FINDINGEMO, PrepareSettings, collect_pairs, write_features, write_pairs
 from trainer.data.findingemo import LICENCE
 from trainer.data.images import caption_pairs, load_emotic, load_images, load_oasis, save_images
-from trainer.data.pairs import PairTable, load_table, sample, save_table
+from trainer.data.pairs import SPLITS, PairTable, load_table, sample, save_table
 from trainer.data.review import (
     agreement,
     disagreements,
@@ -80,8 +80,9 @@ def say_skipped(skipped: list[str]) -> None:
 
 def summarise(table: PairTable, path: Path) -> None:
     """Prints how many pairs a file has, and how they are spread."""
-    train, validation = (len(table.indexes(split)) for split in ("train", "validation"))
-    print(f"{path}: {len(table):,} pairs ({train:,} to train, {validation:,} to validate)")
+    train, validation, test = (len(table.indexes(split)) for split in SPLITS)
+    tested = f", {test:,} to test" if test else ""
+    print(f"{path}: {len(table):,} pairs ({train:,} to train, {validation:,} to validate{tested})")
     neutral, emotional = len(set(table.neutral)), len(set(table.emotional))
     print(f"  {neutral:,} distinct neutral prompts, {emotional:,} emotional ones")
     for name in ("valence", "arousal"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trainer.core.rows import DataError
-from trainer.data.pairs import PairTable, assign_split, concatenate, load_table, resplit, sample, save_table
+from trainer.data.pairs import PairTable, assign_split, concatenate, hold_out, load_table, resplit, sample, save_table
 from trainer.data.scales import Scale
 
 HEADER = "neutral,emotional,valence,arousal\n"
@@ -283,9 +283,24 @@ def test_a_given_split_that_leaks_is_refused(csv_file):
     table = load_table(csv_file(header + "A,B,1,1,train\nC,D,1,1,validation\n"))
     assert table.split == ["train", "validation"]
     assert table.indexes("validation").tolist() == [1]
-    text = refusal(csv_file(header + "A,B,1,1,train\nA ,D,1,1,validation\nE,F,1,1,test\n"))
+    text = refusal(csv_file(header + "A,B,1,1,train\nA ,D,1,1,validation\nE,F,1,1,dev\n"))
     assert "row 2 (line 3): its neutral prompt is in validation here and in train in row 1" in text
-    assert "row 3 (line 4): split is 'test', expected 'train' or 'validation'" in text
+    assert "row 3 (line 4): split is 'dev', expected 'train', 'validation' or 'test'" in text
+
+
+def test_a_test_split_is_taken_from_training_alone(tmp_path):
+    table = make_table(400)
+    held = hold_out(table, 0.1, seed=2)
+    assert held.indexes("validation").tolist() == table.indexes("validation").tolist()
+    assert 0.05 < len(held.indexes("test")) / 400 < 0.2
+    assert not {held.neutral[row] for row in held.indexes("test")} & {held.neutral[r] for r in held.indexes("train")}
+    assert hold_out(table, 0.1, seed=2).split == held.split != hold_out(table, 0.1, seed=3).split
+    assert hold_out(table, 0.0).fingerprint() == table.fingerprint(), "folders of before keep their pairs"
+    assert "test" in hold_out(table, 1e-9).split
+    save_table(held, tmp_path / "pairs.jsonl")
+    assert load_table(tmp_path).split == held.split
+    with pytest.raises(DataError, match="a test split of their own already: leave out --test"):
+        hold_out(held, 0.1)
 
 
 def test_a_sample_is_spread_like_the_table_and_repeats():
@@ -315,7 +330,7 @@ def test_a_table_that_contradicts_itself_is_refused():
     with pytest.raises(ValueError, match="arousal"):
         PairTable(**{**columns, "arousal": [0, float("nan"), 0, 0]})
     with pytest.raises(ValueError, match="split"):
-        PairTable(**{**columns, "split": ["test"] * 4})
+        PairTable(**{**columns, "split": ["dev"] * 4})
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from trainer.core.rows import DataError, replacing
 from trainer.core.settings import count, option, seed, share, told
 from trainer.data.density import training_density
 from trainer.data.findingemo import LICENCE, findingemo_table
-from trainer.data.pairs import PairTable, concatenate, load_table, resplit, sample, save_table
+from trainer.data.pairs import PairTable, concatenate, hold_out, load_table, resplit, sample, save_table
 from trainer.data.scales import SCALES, Scale
 
 if TYPE_CHECKING:
@@ -50,6 +50,12 @@ class PrepareSettings:
         "share of neutral prompts kept for validation; a file's own split column counts where it is the only file "
         "(default: %(default)s)",
         0.01,
+        type=share,
+        metavar="SHARE",
+    )
+    test: float = option(
+        "share of neutral prompts kept out of training and validation, for the report (default: %(default)s)",
+        0.0,
         type=share,
         metavar="SHARE",
     )
@@ -111,6 +117,7 @@ def collect_pairs(settings: PrepareSettings) -> tuple[PairTable, list[str]]:
     if len(tables) > 1 or (settings.limit and len(set(table.split)) < 2):
         # Two files may share a prompt, and a sample may miss validation altogether.
         table = resplit(table, settings.validation, settings.seed)
+    table = hold_out(table, settings.test, settings.seed)
     if not settings.pairs_only:
         _check_trainable(table, settings)
     return table, skipped
@@ -137,6 +144,7 @@ def write_pairs(table: PairTable, settings: PrepareSettings) -> None:
         raise DataError(f"{path} holds other pairs. Choose another --out, or remove {settings.out} first.")
     save_table(table, path)
     about = {"pairs": list(map(str, settings.pairs)), "seed": settings.seed, "validation": settings.validation}
+    about |= {"test": settings.test} if settings.test else {}
     if FINDINGEMO in settings.pairs:
         about |= {"scenes": settings.scenes, "licence": LICENCE}
     about["fingerprint"] = table.fingerprint()

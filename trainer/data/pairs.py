@@ -30,7 +30,7 @@ from trainer.core.rows import (
 )
 from trainer.data.scales import OURS, Scale, expect_ours
 
-SPLITS = ("train", "validation")
+TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 REQUIRED = ("neutral", "emotional", "valence", "arousal")
 ALIASES = {name: name for name in (*REQUIRED, "id", "source", "split")} | {
     # The authors' layout.
@@ -50,7 +50,8 @@ class PairTable:
         valence: float32 [N] in [-3, 3], misery to joy.
         arousal: float32 [N] in [-3, 3], sleepy to alarmed or elated.
         source: N names of where the pair is from.
-        split: N of "train" or "validation"; the same neutral prompt is never in both.
+        split: N of "train", "validation" (which chooses the best weights) or "test" (which chooses nothing); a neutral
+            prompt is in one of them alone.
         id: N distinct names.
 
     Raises:
@@ -141,6 +142,24 @@ def assign_split(neutral: Sequence[str], fraction: float = 0.01, seed: int = 0) 
 def resplit(table: PairTable, fraction: float = 0.01, seed: int = 0) -> PairTable:
     """The same pairs with a new split."""
     return PairTable(**{**vars(table), "split": assign_split(table.neutral, fraction, seed)})
+
+
+def hold_out(table: PairTable, fraction: float, seed: int = 0) -> PairTable:
+    """Moves about ``fraction`` of the neutral prompts from training to test, by a hash of the prompt.
+
+    Validation stays as it is. At least one prompt is moved, if the fraction is not 0 and two or more are trained on.
+
+    Raises:
+        DataError: The table has test pairs already.
+    """
+    if TEST in table.split and fraction:
+        raise DataError("the pairs have a test split of their own already: leave out --test.")
+    prompts = {_same_prompt(table.neutral[row]) for row in table.indexes(TRAIN)}
+    moved = {prompt for prompt in prompts if _hash(seed, f"test {prompt}") < fraction * 2**64}
+    if fraction and not moved and len(prompts) > 1:
+        moved = {min(prompts, key=lambda prompt: _hash(seed, f"test {prompt}"))}
+    split = [TEST if _same_prompt(text) in moved else old for text, old in zip(table.neutral, table.split, strict=True)]
+    return PairTable(**{**vars(table), "split": split})
 
 
 def sample(table: PairTable, count: int, seed: int = 0) -> PairTable:
@@ -250,7 +269,7 @@ def _as_text(value: Any) -> Any:
 
 def _split_value(value: Any) -> str:
     if value not in SPLITS:
-        raise ValueError(f"is {value!r}, expected 'train' or 'validation'")
+        raise ValueError(f"is {value!r}, expected 'train', 'validation' or 'test'")
     return value
 
 
@@ -263,7 +282,7 @@ def _check_ids(records: list[dict], problems: Problems) -> None:
 
 
 def _check_split(records: list[dict], problems: Problems) -> None:
-    """A prompt that is trained on must not be validated on."""
+    """A prompt that is trained on must not be validated or tested on."""
     first: dict[str, dict] = {}
     for record in records:
         earlier = first.setdefault(_same_prompt(record["neutral"]), record)

@@ -4,10 +4,9 @@
 #     trainer/recipes/improved.sh data/findingemo
 #     GPUS=4 trainer/recipes/improved.sh data/findingemo runs/four
 #
-# A change is here only if a measurement supports it. So far that was at small size, on a CPU
-# (docs/training.md, "Evidence for the changes"); what it does to pictures is not yet measured. Warm-up, cosine decay,
-# clipping the gradient and a moving average exist as settings and are left out: in short runs they did not help, and
-# nobody has measured long ones. Add them at the end of the line, as any setting:
+# What supports them is arithmetic on the data; on the miniature they improve nothing (docs/results.md), and what they do
+# to SDXL's pictures has not been measured. Warm-up, cosine decay, clipping the gradient and a moving average exist as
+# settings and are left out, because the paper has none of them. Add them at the end of the line, as any setting:
 #
 #     trainer/recipes/improved.sh data/findingemo runs/ema --ema 0.999
 set -euo pipefail
@@ -20,11 +19,9 @@ OUT=${2:-runs/improved}
 
 changes=(
     # Unclipped, FindingEmo's 25,589 training pairs are worth 7,665 equally weighted ones, and the heaviest 1 % hold 11 %
-    # of the weight; with 5 they are worth 14,330 and hold 5 % (measured on all of the data). The unweighted error on
-    # validation pairs fell by 1.4 % (measured at small size).
+    # of the weight; with 5 they are worth 14,330 and hold 5 % (measured on all of the data).
     --weight-clip 5
-    # Keeps the residual out of the directions in which prompts differ by their content: their share of its energy fell
-    # from 10.1 % to 6.8 % while the error on validation pairs rose by 0.4 % (measured at small size).
+    # Keeps the residual out of the directions in which prompts differ by their content.
     --preserve 0.25 --preserve-rank 64
 )
 

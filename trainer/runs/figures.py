@@ -11,6 +11,7 @@ from trainer.data.pairs import PairTable
 
 SIZE, WIDE = (8.6, 4.4), (9.6, 4.4)
 MAP = "magma"
+AXES = ("valence", "arousal")
 
 
 def _plane(axes: Axes) -> None:
@@ -120,13 +121,16 @@ def sensitivity(maps: dict) -> plt.Figure:
 def directions(validations: list[dict]) -> plt.Figure:
     """The consistency of the movement's direction, over the steps."""
     figure, axes = plt.subplots(1, 2, figsize=WIDE, layout="constrained", sharey=True)
-    steps = [line["step"] for line in validations]
-    for one, name in zip(axes, ("valence", "arousal"), strict=True):
-        for key, colour in (("monotone", TRAIN), ("consistency", VALIDATION), ("alignment", "#59a14f")):
+    steps, colours = [line["step"] for line in validations], (TRAIN, VALIDATION, "#59a14f")
+    keys = dict(zip(("monotone", "consistency", "alignment"), colours, strict=True))
+    lowest = min((line[f"{axis}_{key}"] for line in validations for axis in AXES for key in keys), default=0.0)
+    for one, name in zip(axes, AXES, strict=True):
+        for key, colour in keys.items():
             values = [line[f"{name}_{key}"] for line in validations]
             marker = "o" if len(steps) < 30 else None
             one.plot(steps, values, color=colour, label=key, linewidth=1.5, marker=marker, markersize=2.5)
-        one.set(title=name, xlabel="step", ylim=(min(-0.05, *one.get_ylim()), 1.05))
+        one.set(title=name, xlabel="step", ylim=(min(0.0, lowest) - 0.05, 1.05))
+        one.axhline(0, color="#8a93a5", linewidth=1)
         one.grid(linewidth=0.6)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

@@ -1,6 +1,8 @@
 """The report of a run: one HTML file with its figures, settings and provenance inside."""
 
 import json
+from contextlib import closing
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -9,15 +11,19 @@ import torch
 from emoticrafter.files import regular, write_text
 from emoticrafter.fit.density import fit_density
 from emoticrafter.fit.loss import effective_size, pair_weights
-from emoticrafter.weights import read_metadata
+from emoticrafter.weights import load_network, read_metadata
 from trainer.core.command_line import TrainingError
+from trainer.core.device import find_device
 from trainer.core.figures import save
 from trainer.core.html import render
 from trainer.core.pictures import data_url
 from trainer.core.rows import DataError
 from trainer.data.pairs import PairTable, load_table
 from trainer.runs import figures
-from trainer.runs.logs import read_metrics, stand_in_warning
+from trainer.runs.loader import Loader, read_data
+from trainer.runs.logs import read_metrics, stand_in_warning, write_json
+from trainer.runs.nulls import ASKED, NULLS, REGIONS, Nulls, measure_nulls
+from trainer.runs.settings import Settings
 
 
 def read_run(run: Path) -> dict:
@@ -55,6 +61,9 @@ NEEDED = {
     "settings bandwidth": str,
     "settings density_power": NUMBER,
     "settings weight_clip": NUMBER,
+    "settings scale": NUMBER,
+    "settings preserve_rank": int,
+    "settings seed": int,
     "data fingerprint": str,
     "data pairs train": int,
     "data pairs validation": int,
@@ -110,16 +119,60 @@ def draw(run: Path, found: dict, table: PairTable) -> list[str]:
     return list(drawings)
 
 
+# ---- the nulls -------------------------------------------------------------------------------------
+
+
+def compare_with_nulls(run: Path, found: dict, data: Path, device: str) -> tuple[str, Nulls | None]:
+    """Measures the run's network against its nulls.
+
+    Returns:
+        The report's first line, empty if every null is beaten; and the nulls, None where nothing can be measured yet.
+    """
+    if not found["provenance"]:
+        return "", None
+    known = {field.name for field in fields(Settings)} & found["settings"].keys()
+    settings = Settings(**{name: found["settings"][name] for name in known} | {"data": data, "out": run})
+    try:
+        on = find_device(device)
+        read = read_data(replace(settings, check_features=False), on)
+        network = load_network(run / "network.safetensors").to(on)
+        with closing(Loader(read, on, pool=False)) as loader:
+            nulls = measure_nulls(network.eval(), read, loader, settings.scale, settings.seed)
+    except TrainingError as error:
+        return f"Not compared with its nulls, for which the features are needed: {error}", None
+    return nulls.verdict, nulls
+
+
+def _nulls_tables(nulls: Nulls) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Errors by region, and the leak, as the page's tables show them."""
+    regions = [region for region in REGIONS if len(nulls.rows(region))]
+    counts = {"pairs": tuple(f"{len(nulls.rows(region)):,}" for region in regions)}
+    errors = {name: tuple(_cell(nulls, name, region) for region in regions) for name in (ASKED, *NULLS)}
+    leak = {
+        f"{who}: per unit of {axis}": tuple(f"{value:+.2f}" for value in row)
+        for who, rows in nulls.leak.items()
+        for axis, row in zip(("valence", "arousal"), rows, strict=True)
+    }
+    return {"errors": {"": tuple(regions)} | counts | errors, "leak": leak}
+
+
+def _cell(nulls: Nulls, name: str, region: str) -> str:
+    beaten = {True: "", None: " ?", False: " !"}[True if name == ASKED else nulls.beats(name, region)]
+    return f"{nulls.mean(name, region):.4g}{beaten}"
+
+
 # ---- the page ---------------------------------------------------------------------------------------
 
 
-def page(run: Path, found: dict, drawn: list[str]) -> str:
+def page(run: Path, found: dict, drawn: list[str], verdict: str, nulls: Nulls | None) -> str:
     """The whole report as HTML; every figure is inside it."""
     kept = {key: found[key] for key in ("device", "precision", "processes", "torch", "data")}
     return render(
         Path(__file__).with_name("report.html"),
         name=run.resolve().name,
-        warning=stand_in_warning(found["data"]),
+        warnings=list(filter(None, [verdict, stand_in_warning(found["data"])])),
+        nulls=_nulls_tables(nulls) if nulls else {},
+        split=nulls.split if nulls else "",
         summary=_summary(found),
         figures={name: _light_and_dark(run / "report", name) for name in drawn},
         validation=_best_and_last(found["validation"]),
@@ -163,12 +216,16 @@ def _flat(values: dict, before: str = "") -> dict[str, tuple[str]]:
     return rows
 
 
-def write_report(run: Path, data: Path | None = None) -> Path:
-    """Draws a run's figures and writes its report.html.
+def write_report(run: Path, data: Path | None = None, device: str = "auto") -> tuple[Path, str]:
+    """Draws a run's figures, compares its network with its nulls, and writes report.html and report/nulls.json.
 
     Args:
         run: The run's folder.
         data: The data folder, if it is not where the run found it.
+        device: To measure the network on.
+
+    Returns:
+        The report, and its first line: what the network fails to beat, empty if nothing.
 
     Raises:
         TrainingError: The folder does not hold a run, or the data is missing or has changed.
@@ -183,6 +240,9 @@ def write_report(run: Path, data: Path | None = None) -> Path:
         raise TrainingError(
             f"{folder} holds other data than the run was trained on: give the right folder with --data."
         )
-    path = run / "report.html"
-    write_text(path, page(run, found, draw(run, found, table)))
-    return path
+    path, drawn = run / "report.html", draw(run, found, table)
+    verdict, nulls = compare_with_nulls(run, found, folder, device)
+    if nulls:
+        write_json(run / "report" / "nulls.json", nulls.as_json())
+    write_text(path, page(run, found, drawn, verdict, nulls))
+    return path, verdict
