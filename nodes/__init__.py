@@ -9,6 +9,7 @@ from .emotion_injection import EmotionInjection
 from .emotion_map import EmotionMap
 from .emotion_path import EmotionPath
 from .emotion_preset import EmotionPreset
+from .emotional_clip import EmotionalCLIP
 from .emotional_conditioning import EmotionalConditioning
 from .fit_emotion_network import FitEmotionNetwork
 from .load_emotion_network import LoadEmotionNetwork
@@ -39,4 +40,5 @@ class EmotiCrafterExtension(ComfyExtension):
             LoadMiniature,
             EmotionBaseline,
             FitEmotionNetwork,
+            EmotionalCLIP,
         ]

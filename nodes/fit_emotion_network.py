@@ -28,6 +28,7 @@ from . import networks
 from .inputs import CATEGORY, EmotionNetworkType, searched_as
 from .miniature_model import FOLDER as MINIATURE
 from .node import Node
+from .steered_clip import plain_clip
 
 INSTANT = "instant"
 METHODS = (INSTANT,)
@@ -124,7 +125,7 @@ class FitEmotionNetwork(Node):
         if method not in METHODS:
             raise ValueError(f"method is {quoted(method)}: expected one of {', '.join(METHODS)}.")
         learned = _learned_from(pairs, seed)
-        encoder = make_encoder(clip)
+        encoder = make_encoder(plain_clip(clip))
         wanted = {"method": method, "pairs": _sha256_of(learned), "encoder": encoder.family, "probe": probe(encoder)}
         if os.path.lexists(path):  # a broken link, too, is somebody's
             _check_same(path, wanted)

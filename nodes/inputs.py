@@ -66,22 +66,32 @@ def gain_input(axis: str) -> io.Input:
     return _advanced(slider(f"{axis}_gain", 1.0, (0.0, 2.0), tooltip, optional=True))
 
 
-def step_input(name: str, default: float, tooltip: str) -> io.Input:
+def _step_input(name: str, default: float, tooltip: str) -> io.Input:
     return _advanced(slider(name, default, (0.0, 1.0), tooltip, step=0.01, optional=True))
 
 
-def protection_inputs() -> list[io.Input]:
+def step_inputs() -> list[io.Input]:
+    start = "Where in the denoising the emotion begins; before it the plain prompt lays out the picture."
+    end = "Where in the denoising the emotion ends; after it the plain prompt paints the details."
+    return [_step_input("start_percent", 0.0, start), _step_input("end_percent", 1.0, end)]
+
+
+def words_input(needs: str = "") -> io.Input:
     words = io.String.Input(
         "protected_words",
         default="",
         optional=True,
         tooltip="Words that the emotion may not bring in or change, separated by commas, such as: people, face, "
-        "animal. Needs clip. Empty protects nothing.",
+        f"animal. {needs}Empty protects nothing.",
     )
+    return _advanced(words)
+
+
+def protection_inputs() -> list[io.Input]:
     clip = io.Clip.Input(
         "clip", optional=True, tooltip="The CLIP that encodes the prompt; only protected_words needs it."
     )
-    return [_advanced(words), clip]
+    return [words_input("Needs clip. "), clip]
 
 
 def pooled_inputs() -> list[io.Input]:

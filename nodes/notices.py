@@ -79,17 +79,18 @@ def _holds_text(value: object, depth: int = 3) -> bool:
 # ---- entries that follow each other ------------------------------------------------------------------
 
 
-def warn_of_misreaders(prompt: dict | None, node_id: str | None) -> None:
+def warn_of_misreaders(prompt: dict | None, node_id: str | None, maker: str = "Emotional Conditioning") -> None:
     """Tells of later nodes that misread the entries that a start or an end makes.
 
     Args:
         prompt: The graph in the API's format.
         node_id: The node that makes the entries.
+        maker: Its name on screen.
     """
     for name, does in dict.fromkeys(_misreaders(prompt or {}, node_id)):
         _tell(
-            "Emotional Conditioning with start_percent or end_percent gives entries that follow each other, and "
-            f"{name} after it {does}. Put {name} before Emotional Conditioning."
+            f"{maker} with start_percent or end_percent gives entries that follow each other, and {name} after it "
+            f"{does}. Put {name} before Emotional Conditioning."
         )
 
 

@@ -26,7 +26,7 @@ from scripts.tiny_sdxl.models import make_checkpoint  # noqa: E402
 spec = importlib.util.spec_from_file_location("pack", Path(pack) / "__init__.py", submodule_search_locations=[pack])
 sys.modules["pack"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules["pack"])
-emotion = importlib.import_module("pack.nodes.emotional_conditioning")
+emotion = importlib.import_module("pack.nodes.protected_words")
 
 _, clip, _ = make_checkpoint()
 encoded, encode = [], clip.encode

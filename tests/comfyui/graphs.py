@@ -36,6 +36,11 @@ class Graph(dict):
         inputs = {"network": self.network(), "valence": 2.0, "arousal": 1.5, "strength": 1.0} | values
         return self.add("EmotiCrafterConditioning", name, conditioning=conditioning, **inputs)
 
+    def emotional_clip(self, clip: list, name: str | None = None, **values) -> list:
+        """Emotional CLIP, with the same emotion unless told otherwise."""
+        inputs = {"network": self.network(), "valence": 2.0, "arousal": 1.5, "strength": 1.0} | values
+        return self.add("EmotiCrafterCLIP", name, clip=clip, **inputs)
+
     def report(self, conditioning: list, name: str, **after) -> list:
         return self.add("ProbeConditioning", name, conditioning=conditioning, **after)
 

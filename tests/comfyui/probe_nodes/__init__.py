@@ -1,5 +1,6 @@
 """Test-only nodes for ComfyUI: they report what a link carries, and make what no stock node makes."""
 
+import copy
 import gc
 import hashlib
 import json
@@ -245,7 +246,7 @@ class ProbeInterleavingCLIP:
     def make(self, clip):
         clip = clip.clone()
         for name in ("clip_l", "clip_g"):
-            encode = getattr(clip.cond_stage_model, name).encode_token_weights
+            encode = clip.patcher.get_model_object(f"{name}.encode_token_weights")
             clip.patcher.add_object_patch(f"{name}.encode_token_weights", self.interleaving(encode))
         return (clip,)
 
@@ -256,6 +257,126 @@ class ProbeInterleavingCLIP:
             return (features.repeat_interleave(2, dim=1), *others)
 
         return encode_token_weights
+
+
+class ProbeNarrowCLIP:
+    """A CLIP of another width: CLIP-G's features alone."""
+
+    CATEGORY = "tests"
+    FUNCTION = "make"
+    RETURN_TYPES = ("CLIP",)
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"clip": ("CLIP",)}})
+
+    def make(self, clip):
+        clip = clip.clone()
+        encode = clip.patcher.get_model_object("encode_token_weights")
+        clip.patcher.add_object_patch("encode_token_weights", lambda pairs: self.narrow(*encode(pairs)))
+        return (clip,)
+
+    @staticmethod
+    def narrow(features, *others):
+        return (features[..., -1280:], *others)
+
+
+class ProbeCountingCLIP:
+    """Counts what a CLIP encodes, for ProbeCount."""
+
+    CATEGORY = "tests"
+    FUNCTION = "make"
+    RETURN_TYPES = ("CLIP",)
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"clip": ("CLIP",)}})
+    encoded: list[object] = []  # noqa: RUF012 - shared with ProbeCount
+
+    def make(self, clip):
+        self.encoded.clear()
+        clip = clip.clone()
+        encode = clip.patcher.get_model_object("encode_token_weights")
+        clip.patcher.add_object_patch("encode_token_weights", lambda pairs: self.encoded.append(1) or encode(pairs))
+        return (clip,)
+
+
+class ProbeCount:
+    """Reports what ProbeCountingCLIP has counted up to the arrival of `after`."""
+
+    CATEGORY = "tests"
+    FUNCTION = "report"
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"after": ("*",)}})
+    VALIDATE_INPUTS = classmethod(lambda cls, input_types: True)
+
+    def report(self, after):
+        return {"ui": {"report": [len(ProbeCountingCLIP.encoded)]}}
+
+
+class ProbeClipAfter:
+    """Passes a CLIP on once another node has run."""
+
+    CATEGORY = "tests"
+    FUNCTION = "wait"
+    RETURN_TYPES = ("CLIP",)
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"clip": ("CLIP",), "after": ("*",)}})
+    VALIDATE_INPUTS = classmethod(lambda cls, input_types: True)
+
+    def wait(self, clip, after):
+        return (clip,)
+
+
+def encode_joined(clip, text):
+    """As BREAK does: the windows of several texts in one call."""
+    parts = [clip.tokenize(part) for part in text.split("BREAK")]
+    tokens = {name: [window for part in parts for window in part[name]] for name in parts[0]}
+    return clip.encode_from_tokens(tokens, return_pooled=True)
+
+
+def encode_as_dict(clip, text):
+    found = clip.encode_from_tokens(clip.tokenize(text), return_pooled=True, return_dict=True)
+    return found.pop("cond"), found
+
+
+def encode_to_attend(clip, text):
+    """As attention couple does: a prompt of its own for a part of the picture, inside a hook."""
+    features, pooled = clip.encode_from_tokens(clip.tokenize(text), return_pooled=True)
+    [[part, _]] = clip.encode_from_tokens_scheduled(clip.tokenize("a storm"))
+    return features, {"pooled_output": pooled, "part": part}
+
+
+WAYS = {
+    "encode": lambda clip, text: (clip.encode(text), {}),
+    "features": lambda clip, text: (clip.encode_from_tokens(clip.tokenize(text)), {}),
+    "pooled": lambda clip, text: clip.encode_from_tokens(clip.tokenize(text), return_pooled=True),
+    "unprojected": lambda clip, text: clip.encode_from_tokens(clip.tokenize(text), return_pooled="unprojected"),
+    "dict": encode_as_dict,
+    "scheduled": lambda clip, text: clip.encode_from_tokens_scheduled(clip.tokenize(text))[0],
+    "clone": lambda clip, text: encode_as_dict(clip.clone().clone(), text),
+    "copy": lambda clip, text: encode_as_dict(copy.copy(clip), text),
+    "joined": encode_joined,
+    "couple": encode_to_attend,
+    "parts": lambda clip, text: (clip.load_model() and encode_parts(clip, text), {}),
+}
+"""How packs encode a text with a CLIP: features, and a dict or a pooled vector."""
+
+
+def encode_parts(clip, text):
+    """As packs do that weigh words in their own way: each encoder of the CLIP for itself."""
+    tokens, model = clip.tokenize(text), clip.cond_stage_model
+    return torch.cat([getattr(model, f"clip_{one}").encode_token_weights(tokens[one])[0] for one in "lg"], dim=-1)
+
+
+class ProbeEncode:
+    """Encodes a text as other packs do, not through CLIP Text Encode."""
+
+    CATEGORY = "tests"
+    FUNCTION = "encode"
+    RETURN_TYPES = ("CONDITIONING",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"clip": ("CLIP",), "text": ("STRING", {}), "way": (sorted(WAYS),)}}
+
+    def encode(self, clip, text, way):
+        features, extra = WAYS[way](clip, text)
+        return ([[features, extra if isinstance(extra, dict) else {"pooled_output": extra}]],)
 
 
 class CoupleHook(comfy.hooks.TransformerOptionsHook):
@@ -383,6 +504,11 @@ NODES = (
     ProbeClipVision,
     ProbeInterleavingCLIP,
     ProbeCouple,
+    ProbeNarrowCLIP,
+    ProbeCountingCLIP,
+    ProbeCount,
+    ProbeClipAfter,
+    ProbeEncode,
     ProbeValue,
     ProbeRuns,
     ProbeRunsReport,
