@@ -41,6 +41,14 @@ SCENES = {
             ("EmotiCrafterLoader", "EMOTION_NETWORK", "EmotiCrafterConditioning", "network"),
         ],
     ),
+    "EmotiCrafterCLIP": Scene(
+        [("EmotiCrafterMiniature", {}), ("EmotiCrafterCLIP", {"valence": -2, "arousal": -1}), TEXT],
+        [
+            ("EmotiCrafterMiniature", "CLIP", "EmotiCrafterCLIP", "clip"),
+            ("EmotiCrafterMiniature", "EMOTION_NETWORK", "EmotiCrafterCLIP", "network"),
+            ("EmotiCrafterCLIP", "CLIP", "CLIPTextEncode", "clip"),
+        ],
+    ),
     "EmotiCrafterVAEncoder": Scene(
         [LOADER, ENCODER, ("EmotiCrafterInjection", {})],
         [

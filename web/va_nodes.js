@@ -6,7 +6,13 @@ import { VAPad } from "./va_pad.js";
 import { say } from "./words.js";
 
 const VALUES_NODE = "EmotiCrafterValenceArousal";
-const NODES = ["EmotiCrafterConditioning", "EmotiCrafterVAEncoder", "EmotiCrafterRegional", VALUES_NODE];
+const NODES = [
+  "EmotiCrafterConditioning",
+  "EmotiCrafterCLIP",
+  "EmotiCrafterVAEncoder",
+  "EmotiCrafterRegional",
+  VALUES_NODE,
+];
 const AXES = ["valence", "arousal"];
 const REROUTE = "Reroute";
 const PAD = "va_pad";

@@ -18,6 +18,7 @@ SETTINGS = {
 }
 PADS = {
     "EmotiCrafterConditioning": [1, 1, 1, 0, 1, "", "keep"],
+    "EmotiCrafterCLIP": [1, 1, 1, 0, 1, "", "keep"],
     "EmotiCrafterVAEncoder": [],
     "EmotiCrafterRegional": [1, 0],
     "EmotiCrafterValenceArousal": [],

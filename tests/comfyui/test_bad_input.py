@@ -346,6 +346,7 @@ def test_what_a_file_says_cannot_end_the_queue_nor_fill_the_log(server, folder):
 
 CONSTANTS = {
     "EmotiCrafterConditioning": ("conditioning", "network", "clip", "pooled_prompt"),
+    "EmotiCrafterCLIP": ("clip", "network", "pooled_prompt"),
     "EmotiCrafterInjection": ("conditioning", "emotion"),
     "EmotiCrafterVAEncoder": ("network",),
     "EmotiCrafterRegional": ("conditioning", "network", "mask"),
@@ -365,7 +366,7 @@ def test_a_constant_in_the_place_of_a_link_is_told(server, kind):
         for constant in ("text", 5, {"a": NASTY}):
             graph = Graph()
             text, network = graph.text(), graph.network()
-            links = {"conditioning": text, "network": network, "model": graph.checkpoint()[0]}
+            links = {"conditioning": text, "network": network, "model": graph.checkpoint()[0], "clip": graph.clip()}
             links["emotion"] = graph.add("EmotiCrafterVAEncoder", network=network, valence=0.0, arousal=0.0)
             named = {"emotion": "calm (Russell)", "intensity": 1.0, "blend_with": "none", "blend": 0.5}
             links["points"] = [graph.add("EmotiCrafterPreset", **named)[0], 2]

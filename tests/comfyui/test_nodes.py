@@ -9,6 +9,19 @@ AROUSAL = ("arousal", "FLOAT", {"default": 0.0, "min": -3.0, "max": 3.0, "step":
 STRENGTH = ("strength", "FLOAT", {"default": 1.0, "min": 0.0, "max": 3.0, "step": 0.05})
 NETWORK = ("network", "EMOTION_NETWORK", {})
 CONDITIONING = ("conditioning", "CONDITIONING", {})
+CLIP = ("clip", "CLIP", {})
+
+
+FINE = [
+    *((f"{axis}_gain", "FLOAT", {"default": 1.0, "min": 0.0, "max": 2.0}) for axis in ("valence", "arousal")),
+    ("start_percent", "FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0}),
+    ("end_percent", "FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0}),
+]
+WORDS = ("protected_words", "STRING", {"default": ""})
+POOLED = [
+    ("pooled", "COMBO", {"default": "keep", "options": ["keep", "zero", "from pooled_prompt"]}),
+    ("pooled_prompt", "CONDITIONING", {}),
+]
 
 
 def bound(name: str, default: float) -> tuple:
@@ -39,17 +52,13 @@ CONTRACTS = {
     ),
     "EmotiCrafterConditioning": (
         "Emotional Conditioning",
-        [
-            *(CONDITIONING, NETWORK, VALENCE, AROUSAL, STRENGTH),
-            *((f"{axis}_gain", "FLOAT", {"default": 1.0, "min": 0.0, "max": 2.0}) for axis in ("valence", "arousal")),
-            ("start_percent", "FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0}),
-            ("end_percent", "FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0}),
-            ("protected_words", "STRING", {"default": ""}),
-            ("clip", "CLIP", {}),
-            ("pooled", "COMBO", {"default": "keep", "options": ["keep", "zero", "from pooled_prompt"]}),
-            ("pooled_prompt", "CONDITIONING", {}),
-        ],
+        [*(CONDITIONING, NETWORK, VALENCE, AROUSAL, STRENGTH), *(*FINE, WORDS, CLIP, *POOLED)],
         ["CONDITIONING"],
+    ),
+    "EmotiCrafterCLIP": (
+        "Emotional CLIP",
+        [CLIP, NETWORK, VALENCE, AROUSAL, STRENGTH, *FINE, WORDS, *POOLED],
+        ["CLIP"],
     ),
     "EmotiCrafterValenceArousal": ("Valence-Arousal", [VALENCE, AROUSAL], ["FLOAT", "FLOAT"]),
     "EmotiCrafterRegional": (
@@ -160,6 +169,7 @@ OUTPUT_NAMES = {
     "EmotiCrafterVAEncoder": ["EMOTION"],
     "EmotiCrafterInjection": ["CONDITIONING"],
     "EmotiCrafterConditioning": ["CONDITIONING"],
+    "EmotiCrafterCLIP": ["CLIP"],
     "EmotiCrafterValenceArousal": ["valence", "arousal"],
     "EmotiCrafterPreset": ["valence", "arousal", "points"],
     "EmotiCrafterGrid": BATCH,

@@ -30,6 +30,7 @@ NODE_IDS = {
     "EmotiCrafterMiniature",
     "EmotiCrafterBaseline",
     "EmotiCrafterFit",
+    "EmotiCrafterCLIP",
 }
 
 

@@ -29,6 +29,10 @@ ORDER = {
         *("valence", "arousal", "strength", "valence_gain", "arousal_gain", "start_percent"),
         *("end_percent", "protected_words", "pooled"),
     ],
+    "EmotiCrafterCLIP": [
+        *("valence", "arousal", "strength", "valence_gain", "arousal_gain", "start_percent"),
+        *("end_percent", "protected_words", "pooled"),
+    ],
     "EmotiCrafterRegional": ["valence", "arousal", "strength", "feather"],
     "EmotiCrafterGrid": ["columns", "rows", "valence_min", "valence_max", "arousal_min", "arousal_max"],
     "EmotiCrafterPath": ["keyframes", "frames", "easing", "closed"],
