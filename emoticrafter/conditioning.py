@@ -15,9 +15,9 @@ from torch import Tensor
 from .encoders import CLIP_WINDOW, IDS_KEY, EncoderFacts, known_as, make_room
 from .fingerprint import check_encoder
 from .interleaved import interleave, is_interleaved, keys_and_signs
-from .network import EmotionFeatures
 from .protection import remove_directions
 from .quoting import quoted
+from .va import EmotionFeatures
 
 KEEP, ZERO = "keep", "zero"
 AS_TRAINED = (1.0, 1.0)

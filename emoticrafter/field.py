@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from .encoders import CLIP_WINDOW, EncoderFacts, prompt_tokens, room_numbers
-from .network import EmotionFeatures
 from .options import MOST
 from .quoting import quoted
-from .va import VA_MAX, VA_MIN, va_tensor
+from .va import VA_MAX, VA_MIN, EmotionFeatures, va_tensor
 
 LEVELS = 5
 POINTS = LEVELS**2
@@ -133,9 +132,11 @@ class EmotionField(nn.Module):
             return neutral.expand(max(len(neutral), len(emotion[0])), -1, -1).clone()
         return neutral + (strength * self.residual(neutral, emotion, mask)).to(neutral.dtype)
 
-    def forward(self, neutral: Tensor, valence: float | Tensor, arousal: float | Tensor) -> Tensor:
+    def forward(
+        self, neutral: Tensor, valence: float | Tensor, arousal: float | Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Encodes and injects at strength 1: [B, T, D] and V-A values -> [B, T, D]."""
-        return self.inject(neutral, self.encode(valence, arousal))
+        return self.inject(neutral, self.encode(valence, arousal), mask=mask)
 
     def residual(
         self, neutral: Tensor, emotion: EmotionFeatures | tuple[Tensor, Tensor], mask: Tensor | None = None
@@ -145,7 +146,7 @@ class EmotionField(nn.Module):
         basis = field_basis(valence.flatten(), arousal.flatten())
         # the direction of each position at these points: [N, 25] x [25, P, D] -> [N, P, D]
         at_point = torch.einsum("nk,kpd->npd", basis, self.directions)
-        steered = self._steered(neutral, mask)  # [B, T]
+        steered = self.steered(neutral, mask)  # [B, T]
         # one direction for all tokens of the prompt, or one for each position: [B, T, D]
         if self.config.positions == 1:
             residual = at_point * steered.unsqueeze(-1)
@@ -157,7 +158,7 @@ class EmotionField(nn.Module):
             residual = self._fill_room(residual, neutral, basis, mask)
         return residual if mask is None else residual.where(mask.unsqueeze(-1), 0)
 
-    def _steered(self, features: Tensor, mask: Tensor | None) -> Tensor:
+    def steered(self, features: Tensor, mask: Tensor | None) -> Tensor:
         """The tokens that take a direction, [B, T]."""
         if self.encoder is None:
             return prompt_tokens(features, mask, 1, 0)

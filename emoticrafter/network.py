@@ -9,7 +9,6 @@ H heads of size 64, K tokens per emotion axis (16), M tokens that the network ad
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,12 +16,14 @@ from torch import Tensor, nn
 
 from .attention import HEAD_WIDTH, EmotionAttention, SelfAttention
 from .encoders import CLIP_WINDOW, EncoderFacts, room_numbers
-from .options import BLOCK_ORDERS, MOST
+from .field import EmotionField, FieldConfig
+from .options import BLOCK_ORDERS, MOST, OUTPUTS
 from .quoting import quoted
-from .va import va_tensor
+from .va import EmotionFeatures, va_tensor
 
 MOST_DEVIATIONS = 10.0
 """How far from its channel's mean a normalised feature is still told apart."""
+MAY_BE_0 = ("added_tokens", "field_positions")
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,18 @@ class NetworkConfig:
     """M, the tokens that the network adds to a prompt, for encoders that do not pad."""
     normalise: bool = False
     """Whether features are read, and residuals written, in units of each channel's mean and scale."""
+    field_positions: int = 0
+    """P of the `EmotionField` that the network holds, and whose directions it corrects; 0: it holds none, and gives the
+    whole residual."""
+    output: str = "normed"
+    """The residual of a token: "normed" by a LayerNorm, as in the paper, so that its size hardly varies, or "free"."""
 
     def __post_init__(self):
         problems = [
             f"{field.name} is {quoted(getattr(self, field.name))}: expected a whole number from {least} to {MOST:,}"
             for field in fields(self)
             if field.type in (int, "int")
-            and not _is_count(getattr(self, field.name), least := int(field.name != "added_tokens"))
+            and not _is_count(getattr(self, field.name), least := int(field.name not in MAY_BE_0))
         ]
         if not problems and self.width % HEAD_WIDTH:
             problems.append(f"width is {self.width}: expected a multiple of {HEAD_WIDTH}, the size of a head")
@@ -65,6 +71,8 @@ class NetworkConfig:
             problems.append(f"dropout is {quoted(self.dropout)}: expected a number in [0, 1)")
         if self.block not in BLOCK_ORDERS:
             problems.append(f"block is {quoted(self.block)}: expected one of {', '.join(BLOCK_ORDERS)}")
+        if self.output not in OUTPUTS:
+            problems.append(f"output is {quoted(self.output)}: expected one of {', '.join(OUTPUTS)}")
         if self.window is not None and (type(self.window) is not int or self.window != CLIP_WINDOW):
             problems.append(f"window is {quoted(self.window)}: expected {CLIP_WINDOW} or nothing (in one piece)")
         if not isinstance(self.normalise, bool):
@@ -75,13 +83,6 @@ class NetworkConfig:
 
 def _is_count(value, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= MOST
-
-
-class EmotionFeatures(NamedTuple):
-    """The V-A encoder's output for valence-arousal pairs: e_v and e_a, each [B, K, E]."""
-
-    valence: Tensor
-    arousal: Tensor
 
 
 # --- the emotion-injection block ---------------------------------------------------------------------------
@@ -147,7 +148,8 @@ class InjectionBlock(nn.Module):
 class EmotionNetwork(nn.Module):
     """Maps neutral text features and a valence-arousal pair to emotional text features.
 
-    It starts in evaluation mode: call `train()` to fit it.
+    It starts in evaluation mode: call `train()` to fit it. One that holds a field adds a correction to the field's mean
+    change, on the tokens that the field steers.
 
     Args:
         config: Its sizes.
@@ -174,7 +176,11 @@ class EmotionNetwork(nn.Module):
         self.blocks = nn.ModuleList(InjectionBlock(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
         self.output_projection = nn.Linear(config.width, config.feature_width, bias=False)
-        self.output_norm = nn.LayerNorm(config.feature_width)
+        if config.output == "normed":
+            self.output_norm = nn.LayerNorm(config.feature_width)
+        if config.field_positions:
+            sizes = (config.feature_width, config.field_positions, config.window, config.added_tokens)
+            self.field = EmotionField(FieldConfig(*sizes), encoder).requires_grad_(False)
         self.reset_parameters()
         self.eval()
 
@@ -221,6 +227,8 @@ class EmotionNetwork(nn.Module):
             nn.init.normal_(module.weight, std=0.02 / (4 * len(self.blocks)) ** 0.5 if ends_a_branch else 0.02)
             if getattr(module, "bias", None) is not None:
                 nn.init.zeros_(module.bias)
+        if self.config.output == "free":
+            nn.init.zeros_(self.output_projection.weight)
 
     def encode(self, valence: float | Tensor, arousal: float | Tensor) -> EmotionFeatures:
         """Encodes valence-arousal pairs (the paper's V-A encoder).
@@ -230,7 +238,8 @@ class EmotionNetwork(nn.Module):
             arousal: Likewise. One number goes with B of the other axis.
 
         Returns:
-            (e_v, e_a), each [B, K, E], in the network's dtype and on its device.
+            (e_v, e_a), each [B, K, E], in the network's dtype and on its device. With a field, each has one more
+            token: the value itself, which the field reads.
 
         Raises:
             ValueError: A value outside [-3, 3], not finite, or two different numbers of values.
@@ -255,7 +264,10 @@ class EmotionNetwork(nn.Module):
         # the axis's own MLP: [B, 1] -> [B, K * E] -> [B, K, E]
         tokens = encoder(values).unflatten(-1, (-1, self.config.width))
         # one projection shared by both axes
-        return self.emotion_projection(tokens)
+        tokens = self.emotion_projection(tokens)
+        if not self.config.field_positions:
+            return tokens
+        return torch.cat([tokens, values.unsqueeze(-1).expand(-1, 1, self.config.width)], dim=1)
 
     def inject(
         self,
@@ -309,9 +321,14 @@ class EmotionNetwork(nn.Module):
         if config.added_tokens:
             tail = self.encoder.tail if self.encoder else 0
             room = room_numbers(neutral, mask, config.added_tokens, tail)
-        if neutral.shape[1] <= config.positions:
-            return self._residual(neutral, emotion, mask, room)
-        return self._residual_in_pieces(neutral, emotion, mask, room)
+        if not config.field_positions:
+            return self._read_in_pieces(neutral, emotion, mask, room)
+        # the last token of each axis is its value, for the field; what it steers, the network corrects
+        own = EmotionFeatures(*(tokens[:, :-1] for tokens in emotion))
+        values = EmotionFeatures(*(tokens[:, -1:, :1] for tokens in emotion))
+        steered = self.field.steered(neutral, mask) if room is None else self.field.steered(neutral, mask) | (room > 0)
+        correction = self._read_in_pieces(neutral, own, mask, room).where(steered.unsqueeze(-1), 0)
+        return self.field.residual(neutral, values, mask) + correction
 
     def _residual(self, neutral: Tensor, emotion, mask: Tensor | None, room: Tensor | None) -> Tensor:
         valence, arousal = emotion
@@ -324,7 +341,9 @@ class EmotionNetwork(nn.Module):
         for block in self.blocks:
             x = block(x, valence, arousal, mask)
         # back to the text's width: [B, T, E] -> [B, T, D]
-        residual = self.output_norm(self.output_projection(self.norm(x)))
+        residual = self.output_projection(self.norm(x))
+        if self.config.output == "normed":
+            residual = self.output_norm(residual)
         if self.config.normalise:
             residual = residual.float() * self.feature_scale
         return residual if mask is None else residual.where(mask.unsqueeze(-1), 0)
@@ -345,13 +364,15 @@ class EmotionNetwork(nn.Module):
             return self.position.weight[: neutral.shape[1]]
         return self.position((mask.long().cumsum(1) - 1).clamp(min=0))
 
-    def _residual_in_pieces(self, neutral: Tensor, emotion, mask: Tensor | None, room: Tensor | None) -> Tensor:
-        """The residual of more tokens than there are positions: a mean over pieces that overlap by half.
+    def _read_in_pieces(self, neutral: Tensor, emotion, mask: Tensor | None, room: Tensor | None) -> Tensor:
+        """The residual; of more tokens than there are positions, a mean over pieces that overlap by half.
 
         A piece weighs most in its middle and least at its ends, where its tokens lack their neighbours, so that the
         residual has no seam.
         """
         tokens, size = neutral.shape[1], self.config.positions
+        if tokens <= size:
+            return self._residual(neutral, emotion, mask, room)
         starts = sorted({*range(0, tokens - size, -(-size // 2)), tokens - size})
         weight = torch.arange(1, size + 1, device=neutral.device)
         weight = torch.minimum(weight, weight.flip(0)).unsqueeze(-1)  # [size, 1]
@@ -381,11 +402,12 @@ class EmotionNetwork(nn.Module):
                 f"The mask is {mask.dtype} of shape {tuple(mask.shape)}: expected torch.bool and "
                 f"{tuple(neutral.shape[:2])}, one for each token."
             )
+        count = config.emotion_tokens + bool(config.field_positions)
         for name, tokens in zip(("valence", "arousal"), emotion, strict=True):
-            if tokens.ndim != 3 or tokens.shape[1:] != (config.emotion_tokens, config.width):
+            if tokens.ndim != 3 or tokens.shape[1:] != (count, config.width):
                 raise ValueError(
                     f"The {name} features have the shape {tuple(tokens.shape)}: this network expects "
-                    f"[batch, {config.emotion_tokens}, {config.width}]; encode them with the same network."
+                    f"[batch, {count}, {config.width}]; encode them with the same network."
                 )
         if not abs(strength) < float("inf"):
             raise ValueError(f"strength is {strength}: expected a finite number.")

@@ -2,3 +2,4 @@
 
 MOST = 65536  # the largest size of any kind: far above all use, and the products of two still fit an index
 BLOCK_ORDERS = ("paper", "published")
+OUTPUTS = ("normed", "free")

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .conditioning import Conditioning, Steering, inject_emotion
-from .network import EmotionFeatures
+from .va import EmotionFeatures
 
 REGION = "emoticrafter_region"
 """The key on an emotional entry that holds (its features, the plain features that they were made from, their mask)."""

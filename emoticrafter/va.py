@@ -14,6 +14,13 @@ INTENSITY_MAX = 3.0
 DECIMALS = 6  # computed points are rounded, so that -2.8 is not -2.8000000000000003
 
 
+class EmotionFeatures(NamedTuple):
+    """What a network reads valence and arousal from: (e_v, e_a), [B, K, E] each; see `EmotionNetwork.encode`."""
+
+    valence: Tensor
+    arousal: Tensor
+
+
 class Point(NamedTuple):
     """A point of the plane; each number in [-3, 3]."""
 

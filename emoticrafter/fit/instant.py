@@ -13,6 +13,7 @@ from torch import Tensor
 from ..encoders import EncoderFacts, prompt_tokens
 from ..field import EmotionField, FieldConfig
 from ..quoting import quoted
+from .contrast import Contrast, contrast
 from .field import FieldFit
 from .pairs import Pair
 
@@ -23,8 +24,6 @@ BESIDE_ADDED = 0.6
 More follows arousal further and costs subjects: on the second miniature, at 0, 0.3 and 0.6, the slope of arousal is
 0.68, 0.71 and 0.76, and 98, 97 and 96 % of the subjects are seen (6 prompts, 15 points).
 """
-SAME = 0.05
-"""Features that differ by less, relative to their size, are the same: encoders in half precision are not exact."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +47,18 @@ class Encoder:
     padded: bool
 
     def __call__(self, text: str) -> tuple[Tensor, Tensor]:
-        """The features of a text, [T, D] float32, and which of them carry the prompt, [T].
+        """The features of a text that its mask leaves, [T, D] float32, and which of them are the prompt's, [T].
 
         Raises:
             ValueError: There are none, or NaN or infinity among them.
         """
         features, mask = self.encode(text)
-        features, masks = features.float(), None if mask is None else mask.unsqueeze(0)
-        if not torch.isfinite(features if mask is None else features[mask]).all():
+        features = features.float() if mask is None else features[mask].float()
+        if not torch.isfinite(features).all():
             raise ValueError(f"The text encoder gave NaN or infinite numbers for {quoted(text)}: run it in float32.")
-        [chosen] = prompt_tokens(features.unsqueeze(0), masks, self.head, 0 if self.padded else self.tail)
+        if not len(features):
+            raise ValueError(f"The text encoder gave no features for {quoted(text)}: expected one for each word.")
+        [chosen] = prompt_tokens(features.unsqueeze(0), None, self.head, 0 if self.padded else self.tail)
         if not chosen.any():
             raise ValueError(f"The text encoder gave no features for {quoted(text)}: expected one for each word.")
         return features, chosen
@@ -81,27 +82,35 @@ class InstantFit:
         self._directions, self._room = FieldFit(), FieldFit()
         self._statistics, self._first = Statistics(), Statistics()
 
-    def add(self, pair: Pair) -> None:
-        """Encodes a pair and adds it.
+    def add(self, pair: Pair) -> Contrast:
+        """Encodes a pair and adds it; gives what it teaches.
 
         Raises:
             ValueError: The encoder gave no features for a text, NaN or infinity, or two different lengths or widths.
         """
-        (neutral, its_tokens), (emotional, her_tokens) = self.encoder(pair.neutral), self.encoder(pair.emotional)
-        before, after = neutral[its_tokens], emotional[her_tokens]
-        at = pair.valence, pair.arousal
-        if self.encoder.padded:
-            self._directions.add(emotional - neutral, *at)
-        else:
-            words = appended(before, after, self.added_tokens) if self.added_tokens else None
-            self._directions.add((after.mean(0) - before.mean(0)).unsqueeze(0), *at)
-            if words is not None:
-                self._room.add(words, *at)
-        self._statistics.add(before)
-        self._statistics.add(after)
+        neutral, emotional = self.encoder(pair.neutral), self.encoder(pair.emotional)
+        taught = self._contrast(neutral, emotional)
+        self._directions.add(taught.change, pair.valence, pair.arousal)
+        if taught.words is not None:
+            self._room.add(taught.words, pair.valence, pair.arousal)
+        for features, chosen in (neutral, emotional):
+            self._statistics.add(features[chosen])
         if self.encoder.head:
-            self._first.add(neutral[:1])
+            self._first.add(neutral[0][:1])
         self.pairs += 1
+        return taught
+
+    def read(self, pair: Pair) -> Contrast:
+        """What a pair teaches, without adding it; raises as `add`."""
+        return self._contrast(self.encoder(pair.neutral), self.encoder(pair.emotional))
+
+    def _contrast(self, neutral: tuple[Tensor, Tensor], emotional: tuple[Tensor, Tensor]) -> Contrast:
+        return contrast(*neutral, *emotional, self.encoder.padded, self.added_tokens)
+
+    @property
+    def share(self) -> float:
+        """How much of the change the prompt's own tokens take."""
+        return BESIDE_ADDED if self._room.pairs else 1.0
 
     def field(self) -> EmotionField:
         """The field of the pairs so far.
@@ -109,10 +118,8 @@ class InstantFit:
         Raises:
             ValueError: There are none.
         """
-        directions = self._directions.solve()
+        directions = self.share * self._directions.solve()
         room = self._room.solve() if self._room.pairs else None
-        if room is not None:
-            directions *= BESIDE_ADDED
         _, positions, width = directions.shape
         config = FieldConfig(width, positions, self.encoder.window, 0 if room is None else room.shape[1])
         mean, scale = self._statistics.solve()
@@ -140,22 +147,3 @@ class Statistics:
         deviation = (self.squares / self.count - mean.square()).clamp(min=0).sqrt()
         least = max(1e-3 * deviation.median().item(), 1e-6)
         return mean.float(), deviation.clamp(min=least).float()
-
-
-def appended(neutral: Tensor, emotional: Tensor, count: int) -> Tensor | None:
-    """The features of the words that a mood appends to a prompt.
-
-    Args:
-        neutral: Of the neutral prompt's tokens, [n, D].
-        emotional: Of the emotional prompt's, [m, D].
-        count: M.
-
-    Returns:
-        [M, D], the last repeated where there are fewer; None unless the emotional prompt begins with the neutral one's
-        features, as it does where a causal encoder reads the same words and more.
-    """
-    known = len(neutral)
-    if len(emotional) <= known or (emotional[:known] - neutral).norm() > SAME * neutral.norm():
-        return None
-    words = emotional[known : known + count]
-    return torch.cat([words, words[-1:].expand(count - len(words), -1)])

@@ -5,7 +5,7 @@ R content directions.
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def emotion_loss(
@@ -56,6 +56,8 @@ def weighted_loss(
     preserve: float = 0.0,
     content: Tensor | None = None,
     batch: int = 0,
+    unit: Tensor | None = None,
+    learned: Tensor | None = None,
 ) -> Tensor:
     """Equation 10: the mean over pairs of weight times squared error. Every training step computes this.
 
@@ -68,12 +70,13 @@ def weighted_loss(
         preserve: Weight of the semantic-preservation term, which is not in the paper; 0 leaves it out.
         content: The directions that this term protects, [R, D].
         batch: The pairs of the whole step, where these B are a part of it; 0: they are all.
+        unit, learned: As in `pair_errors`.
 
     Returns:
         float32 scalar.
     """
     # Each pair's mean squared distance from its target, [B].
-    error = pair_errors(predicted, neutral, emotional, scale)
+    error = pair_errors(predicted, neutral, emotional, scale, unit, learned)
     # Semantic preservation: what the network added along directions that tell prompts' content apart, [B].
     if preserve:
         error = error + preserve * content_error(predicted - neutral, content)
@@ -81,11 +84,76 @@ def weighted_loss(
     return (weight * error).sum() / (batch or len(weight))
 
 
-def pair_errors(predicted: Tensor, neutral: Tensor, emotional: Tensor, scale: float) -> Tensor:
-    """The mean square of predicted - target per pair, in float32: three times [B, T, D] -> [B]."""
+def pair_errors(
+    predicted: Tensor,
+    neutral: Tensor,
+    emotional: Tensor,
+    scale: float,
+    unit: Tensor | None = None,
+    learned: Tensor | None = None,
+) -> Tensor:
+    """The mean square of predicted - target per pair, in float32: three times [B, T, D] -> [B].
+
+    Args:
+        predicted, neutral, emotional, scale: As in `weighted_loss`.
+        unit: What an error of 1 is in each channel, [D], where channels differ in size; None: the same in all.
+        learned: The tokens that the mean is over, [B, T]; None for all.
+    """
     # Equation 9: the target lies beyond the emotional features, its residual enlarged by s.
     target = neutral.float() + scale * (emotional.float() - neutral.float())
-    return (predicted.float() - target).square().mean(dim=(1, 2))
+    error = predicted.float() - target
+    if unit is not None:
+        error = error / unit
+    if learned is None:
+        return error.square().mean(dim=(1, 2))
+    # over the channels, then over the tokens that have something to learn
+    return (error.square().mean(2) * learned).sum(1) / learned.sum(1).clamp(min=1)
+
+
+class PairLoss(nn.Module):
+    """A network with equation 10: the part of a step that is compiled, and shared out to processes."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scale: float = 1.0,
+        preserve: float = 0.0,
+        content: Tensor | None = None,
+        batch: int = 0,
+        unit: Tensor | None = None,
+    ):
+        """
+        Args:
+            network: An `EmotionNetwork`.
+            scale, preserve, content, batch, unit: As in `weighted_loss`.
+        """
+        super().__init__()
+        self.network, self.scale, self.preserve, self.batch = network, scale, preserve, batch
+        self.register_buffer("content", content, persistent=False)
+        self.register_buffer("unit", unit, persistent=False)
+
+    def forward(
+        self,
+        neutral: Tensor,
+        emotional: Tensor,
+        valence: Tensor,
+        arousal: Tensor,
+        weight: Tensor,
+        mask: Tensor | None = None,
+        learned: Tensor | None = None,
+    ) -> Tensor:
+        """Two [B, T, D] and three [B] to these pairs' share of the loss of a whole batch, a scalar.
+
+        Args:
+            neutral, emotional, weight: As in `weighted_loss`.
+            valence, arousal: Of the pairs, [B].
+            mask: Tokens that count, [B, T]; None for all.
+            learned: Those with something to learn, [B, T]; None for all.
+        """
+        neutral = neutral.float()  # half-precision features would round the residual away
+        predicted = self.network(neutral, valence, arousal, mask)
+        how = self.scale, self.preserve, self.content, self.batch, self.unit, learned
+        return weighted_loss(predicted, neutral, emotional, weight, *how)
 
 
 def content_error(residual: Tensor, content: Tensor) -> Tensor:

@@ -33,7 +33,8 @@ from .published import published_state
 
 FORMAT, VERSION = "emoticrafter", 2
 CONFIGS = {"network": NetworkConfig, "field": FieldConfig}
-"""The kinds of file. Fields came with version 2; a network is written as version 1, which older releases read."""
+"""The kinds of file. Fields came with version 2, and so did the settings of networks in NEWER."""
+NEWER = ("window", "added_tokens", "normalise", "field_positions", "output")
 
 
 def load_network(
@@ -86,10 +87,15 @@ def save_network(network: EmotionNetwork | EmotionField, path: str | os.PathLike
     check_dtypes(state, path.name)
     check_numbers(network.state_dict(), network.weight.dtype, path.name)
     more = encoder_metadata(network.encoder)
-    version = 1
+    version, config = 1, asdict(network.config)
     if isinstance(network, EmotionField):
         version, more["kind"] = 2, "field"
-    save_tensors(path, state, described((FORMAT, version), asdict(network.config), training, **more))
+    elif all(config[name] == getattr(NetworkConfig, name) for name in NEWER):
+        # as version 1 had them: older releases read such a file
+        config = {name: value for name, value in config.items() if name not in NEWER}
+    else:
+        version = 2
+    save_tensors(path, state, described((FORMAT, version), config, training, **more))
 
 
 def read_metadata(path: str | os.PathLike) -> dict:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from emoticrafter.fit.loss import effective_size, emotion_loss, pair_weights, weighted_loss
+from emoticrafter.fit.loss import PairLoss, effective_size, emotion_loss, pair_weights, weighted_loss
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 EXPECTED = json.loads((REFERENCE / "published_layout_tiny_loss.json").read_text())
@@ -88,14 +88,12 @@ def test_a_density_of_0_is_refused():
 
 def test_what_a_training_step_computes_is_the_reference(tensors):
     """The step's own module, with the reference's features in place of a network."""
-    from trainer.runs.settings import Settings
-    from trainer.runs.train import PairLoss
 
-    def network(neutral, valence, arousal):
+    def network(neutral, valence, arousal, mask):
         return tensors["predicted"]
 
     batch = len(tensors["predicted"])
-    step = PairLoss(network, Settings(scale=EXPECTED["alpha"], batch=batch), torch.zeros(0, 1))
+    step = PairLoss(network, EXPECTED["alpha"], batch=batch)
     for power, name in ((0.0, "loss_unweighted"), (2.0, "loss_density_weighted")):
         weight = tensors["density"].double().pow(-power).float()
         loss = step(tensors["neutral"], tensors["emotional"], None, None, weight)

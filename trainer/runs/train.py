@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from emoticrafter import EmotionNetwork, NetworkConfig, save_network
 from emoticrafter.files import remove_leftovers
 from emoticrafter.fit.loop import Fit, Schedule
-from emoticrafter.fit.loss import weighted_loss
+from emoticrafter.fit.loss import PairLoss
 from trainer.core.checkpoint import RUN, checkpoint_path, finished_path, read_state, writing
 from trainer.core.command_line import TrainingError, say
 from trainer.core.device import Machine
@@ -76,22 +76,6 @@ def train(settings: Settings, say: Callable[[str], None] = say, unread: Sequence
 # --- a step ----------------------------------------------------------------------------------------------------------
 
 
-class PairLoss(nn.Module):
-    """The network with equation 10: the part of a step that is compiled and shared out to processes."""
-
-    def __init__(self, network: EmotionNetwork, settings: Settings, content: Tensor):
-        super().__init__()
-        self.network, self.settings = network, settings
-        self.register_buffer("content", content, persistent=False)
-
-    def forward(self, neutral: Tensor, emotional: Tensor, valence: Tensor, arousal: Tensor, weight: Tensor) -> Tensor:
-        """Two [B, T, D] and three [B] to these pairs' share of the loss of a whole batch, a scalar."""
-        neutral = neutral.float()  # half-precision features would round the residual away
-        predicted, one = self.network(neutral, valence, arousal), self.settings
-        how = one.scale, one.preserve, self.content, one.batch
-        return weighted_loss(predicted, neutral, emotional, weight, *how)
-
-
 class Training:
     """An emotion network on its way: the fit, the pairs it sees, the best validation so far, and notes on a resume."""
 
@@ -109,7 +93,9 @@ class Training:
 
     def wrap(self) -> None:
         """Puts the loss round the network, and shares it out to the processes, which have met."""
-        model = PairLoss(self.network, self.settings, self.data.directions.content).to(self.machine.device)
+        one = self.settings
+        model = PairLoss(self.network, one.scale, one.preserve, self.data.directions.content, one.batch)
+        model = model.to(self.machine.device)
         if self.processes.count > 1:
             devices = [self.machine.device] if self.machine.device.type == "cuda" else None
             model = DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
