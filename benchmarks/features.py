@@ -24,7 +24,8 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from trainer.data.pairs import PairTable
 from trainer.features.encoders import TextEncoders, load_encoders
-from trainer.features.store import FeatureStore, write_features
+from trainer.features.store import FeatureStore
+from trainer.features.writing import write_features
 
 WORDS = [
     "house",

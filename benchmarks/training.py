@@ -37,6 +37,8 @@ FULL_RUN = 200 * 39_843
 class MemoryStore:
     """Random features of distinct prompts, held as the trainer's FeatureStore would give them."""
 
+    facts, tokens = None, TOKENS
+
     def __init__(self, pairs: int):
         self.width, self.features = FEATURES, torch.randn(2 * pairs, TOKENS, FEATURES).half()
         self.neutral_rows, self.emotional_rows = torch.arange(pairs), torch.arange(pairs, 2 * pairs)
@@ -58,13 +60,13 @@ def synthetic_data(pairs: int) -> Data:
     table = PairTable(names, names, valence, arousal, ["random"] * pairs, ["train"] * pairs, names)
     none = torch.zeros(TOKENS, FEATURES)
     rows = np.arange(pairs)
-    return Data(table, MemoryStore(pairs), rows, rows[:0], torch.ones(pairs), Directions(none, none, none), {})
+    return Data(table, MemoryStore(pairs), rows, rows[:0], torch.ones(pairs), Directions(none, none, none), None, {})
 
 
 def plain_step(settings: Settings, data: Data, device: torch.device) -> Callable[[], None]:
     """A step of the plain loop."""
     torch.manual_seed(0)
-    network = PlainNetwork(network_config(settings, FEATURES)).to(device).train()
+    network = PlainNetwork(network_config(settings, data.store)).to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     store, table = data.store, data.table
     samples = [

@@ -80,7 +80,7 @@ def data_folder(tmp_path_factory):
     """A data folder of 40 pairs to train on and 8 to validate, features 32 wide."""
     # Imported here, so that the tests of other parts do not wait for it.
     from trainer.data.pairs import save_table
-    from trainer.features.store import write_features
+    from trainer.features.writing import write_features
 
     folder = tmp_path_factory.mktemp("data")
     table = make_pairs()

@@ -3,6 +3,8 @@
     python -m trainer.prepare --out data/findingemo --encoder sd_xl_base_1.0.safetensors
     python -m trainer.prepare --pairs prompt_mapping.csv --out data/emoticrafter
     python -m trainer.prepare --pairs my.csv --scale=1..9 --out data/mine --pairs-only
+    python -m trainer.prepare --out data/z-image --encoder comfyui --comfyui-path ComfyUI \\
+        --clip qwen_3_4b.safetensors --clip-type lumina2 --dtype bfloat16
 
 Pairs from pictures, and pairs that people have verified:
 
@@ -65,11 +67,20 @@ def data_folder(settings: PrepareSettings) -> None:
     if settings.pairs_only:
         print("next: the same command without --pairs-only, with --encoder SOURCE")
         return
-    print(f"loading the text encoders from {settings.encoder} on {find_device(settings.device)}")
+    print(f"loading the text encoders from {_source(settings)}", flush=True)
     features = write_features(table, settings, progress=True)
     size = sum(path.stat().st_size for path in features.folder.iterdir()) / 1e9
     print(f"{features.folder}: {features.width} wide, {settings.dtype}, {size:.2f} GB")
+    if features.facts:
+        tokens = f"{features.tokens}" if features.tokens else f"{int(features.lengths.min())} to {features.longest}"
+        say(f"  {features.manifest['encoder_name']}: {tokens} tokens a prompt")
     print(f"next: python -m trainer.train --data {settings.out} --out runs/{settings.out.name}")
+
+
+def _source(settings: PrepareSettings) -> str:
+    if settings.in_comfyui:
+        return f"{' and '.join(settings.clip)} with the ComfyUI in {settings.comfyui_path}"
+    return f"{settings.encoder} on {find_device(settings.device)}"
 
 
 def say_skipped(skipped: list[str]) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emoticrafter.fit import BANDWIDTHS
 from trainer.core.device import find_device
-from trainer.core.rows import DataError, replacing
-from trainer.core.settings import count, option, seed, share, told
+from trainer.core.rows import DataError, refuse_options, replacing
+from trainer.core.settings import count, flag, option, seed, share, told
 from trainer.data.density import training_density
 from trainer.data.findingemo import LICENCE, findingemo_table
 from trainer.data.pairs import PairTable, concatenate, hold_out, load_table, resplit, sample, save_table
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from trainer.features.store import FeatureStore
 
 FINDINGEMO = "findingemo"
+COMFYUI = "comfyui"
+MOST_CLIPS = 4
+"""What ComfyUI's loaders take: HiDream has as many."""
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 
 
@@ -75,13 +79,43 @@ class PrepareSettings:
     pairs_only: bool = option("stop before the features", False)
     encoder: str | Path = option(
         "SDXL's text encoders: a checkpoint (.safetensors) as ComfyUI has it, a diffusers folder, a hub id, or "
-        "tiny for untrained ones to try things out (default: %(default)s)",
+        "tiny for untrained ones to try things out; or comfyui, for any that a ComfyUI loads (default: %(default)s)",
         SDXL,
         metavar="SOURCE",
+    )
+    comfyui_path: Path | None = option("of --encoder comfyui: its folder, with main.py", None, metavar="FOLDER")
+    comfyui_python: Path | None = option(
+        "the Python that runs it (default: that of its venv/ or .venv/, of the Windows bundle, else this one)",
+        None,
+        metavar="FILE",
+    )
+    clip: Sequence[str] = option(
+        "files as in Load CLIP, DualCLIPLoader ...: in its models/text_encoders, or absolute paths",
+        (),
+        type=str,
+        metavar="NAME",
+    )
+    clip_type: str = option(
+        "their type in Load CLIP, such as lumina2, qwen_image, flux (default: %(default)s)", "stable_diffusion"
     )
     dtype: str = option("of the stored features (%(default)s)", "float16", choices=("float16", "bfloat16"))
     batch_size: int = option("prompts encoded at once (default: %(default)s)", 32, type=count, metavar="N")
     device: str = option("auto, cpu, cuda, cuda:1 ... (default: %(default)s)", "auto")
+
+    @property
+    def in_comfyui(self) -> bool:
+        """Whether ComfyUI encodes the prompts."""
+        return str(self.encoder) == COMFYUI
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong with the encoder's options."""
+        if not self.in_comfyui:
+            given = [flag(name) for name in ("comfyui_path", "comfyui_python", "clip") if getattr(self, name)]
+            return [f"{' and '.join(given)} goes with --encoder comfyui: add it"] if given else []
+        found = [] if self.comfyui_path else ["--encoder comfyui needs --comfyui-path, ComfyUI's folder"]
+        if not 1 <= len(self.clip) <= MOST_CLIPS:
+            found.append(f"--encoder comfyui needs --clip with 1 to {MOST_CLIPS} names, got {len(self.clip)}")
+        return found
 
 
 def prepare(settings: PrepareSettings) -> PairTable:
@@ -104,6 +138,8 @@ def collect_pairs(settings: PrepareSettings) -> tuple[PairTable, list[str]]:
     Raises:
         DataError: A source cannot be read, or no network can be trained on the pairs that are to be encoded.
     """
+    if not settings.pairs_only:
+        refuse_options(settings.problems())
     tables, skipped = [], []
     for source in settings.pairs:
         if source == FINDINGEMO:
@@ -153,10 +189,25 @@ def write_pairs(table: PairTable, settings: PrepareSettings) -> None:
 
 
 def write_features(table: PairTable, settings: PrepareSettings, progress: bool = False) -> FeatureStore:
-    """Encodes the prompts into features/, going on where an earlier run stopped."""
-    from trainer.features import store
-    from trainer.features.encoders import load_encoders
+    """Encodes the prompts into features/, going on where an earlier run stopped.
 
-    encoders = load_encoders(settings.encoder, find_device(settings.device))
+    Raises:
+        ValueError: The encoders cannot be used, or the folder has features of others.
+        OSError: The disk is full, or would be.
+    """
+    from trainer.features.writing import write_features
+
     folder = settings.out / "features"
-    return store.write_features(table, encoders, folder, settings.dtype, settings.batch_size, progress)
+    with _encoders(settings) as encoders:
+        return write_features(table, encoders, folder, settings.dtype, settings.batch_size, progress)
+
+
+def _encoders(settings: PrepareSettings) -> AbstractContextManager:
+    if not settings.in_comfyui:
+        from trainer.features.encoders import load_encoders
+
+        return nullcontext(load_encoders(settings.encoder, find_device(settings.device)))
+    from trainer.features.comfyui import ComfyuiEncoder, Source
+
+    source = Source(settings.comfyui_path, settings.clip, settings.clip_type, settings.comfyui_python, settings.device)
+    return ComfyuiEncoder(source, settings.dtype, settings.out / "comfyui.log")

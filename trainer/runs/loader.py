@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emoticrafter.encoders import EncoderFacts
 from emoticrafter.fit.loss import effective_size, pair_weights
 from trainer.core.command_line import TrainingError
 from trainer.core.processes import Processes
@@ -22,6 +23,7 @@ from trainer.data.findingemo import LICENCE as FINDINGEMO_LICENCE
 from trainer.data.pairs import PairTable, load_table
 from trainer.features.store import FeatureStore
 from trainer.runs.directions import Directions, data_directions, not_finite
+from trainer.runs.encoder import encoder_facts
 from trainer.runs.settings import Settings
 
 # --- pairs, features, weights ----------------------------------------------------------------------------------------
@@ -38,6 +40,8 @@ class Data:
     weights: Tensor
     """float32 [len(table)], mean 1 over the training pairs."""
     directions: Directions
+    encoder: EncoderFacts | None
+    """What the network's file is to know of its encoder."""
     summary: dict
     """A description of the data for run.json and the network's file."""
 
@@ -51,6 +55,8 @@ def read_data(settings: Settings, device: torch.device) -> Data:
     try:
         table = load_table(settings.data)
         store = FeatureStore(settings.data / "features", table)
+        if store.tokens is None:
+            raise ValueError("Prompts of an encoder that does not pad cannot be trained on yet: choose one that pads.")
         if settings.check_features and Processes.launched().local_rank == 0:  # once a machine
             store.check_shards(progress=True)
         weights, weights_range = _weights(table, training_density(table, settings.bandwidth), settings)
@@ -59,6 +65,7 @@ def read_data(settings: Settings, device: torch.device) -> Data:
             raise ValueError(not_finite(broken[0]))
         rank, seed = settings.preserve_rank, settings.seed
         directions = data_directions(store, train, table.valence, table.arousal, rank, seed, device)
+        encoder = encoder_facts(store, train, seed)
     except (DataError, ValueError, OSError) as error:
         raise TrainingError(str(error)) from error
     known = {"findingemo": FINDINGEMO_LICENCE}
@@ -72,7 +79,7 @@ def read_data(settings: Settings, device: torch.device) -> Data:
         "features": {"dtype": str(store.dtype).removeprefix("torch."), "width": store.width, "bytes": store.nbytes},
         "weights": weights_range,
     }
-    return Data(table, store, train, validation, weights, directions, summary)
+    return Data(table, store, train, validation, weights, directions, encoder, summary)
 
 
 def _weights(table: PairTable, density: Tensor, settings: Settings) -> tuple[Tensor, dict]:

@@ -27,6 +27,7 @@ from trainer.core.command_line import TrainingError, say
 from trainer.core.device import Machine
 from trainer.core.lock import alone
 from trainer.core.processes import Processes
+from trainer.features.store import FeatureStore
 from trainer.runs import stops
 from trainer.runs.checks import check, holds_run
 from trainer.runs.loader import Batch, Data, Loader, batch_indexes, fits_on_device, read_data
@@ -82,7 +83,7 @@ class Training:
     def __init__(self, settings: Settings, data: Data, machine: Machine, processes: Processes):
         self.settings, self.data, self.machine, self.processes = settings, data, machine, processes
         torch.manual_seed(settings.seed)
-        self.network = EmotionNetwork(network_config(settings, data.store.width)).to(machine.device).train()
+        self.network = EmotionNetwork(network_config(settings, data.store), data.encoder).to(machine.device).train()
         pool = fits_on_device(settings.features_on_device, data.store, machine.device)
         self.loader = Loader(data, machine.device, pool)
         schedule = _schedule(settings, len(data.train))
@@ -119,10 +120,13 @@ class Training:
         return self.fit.model(*batch)
 
 
-def network_config(settings: Settings, feature_width: int) -> NetworkConfig:
-    """The sizes of a run's network, for features of that width."""
+def network_config(settings: Settings, store: FeatureStore) -> NetworkConfig:
+    """The sizes of a run's network, for the features of a store."""
     names = ("width", "depth", "emotion_tokens", "emotion_hidden", "dropout", "block")
-    return NetworkConfig(feature_width=feature_width, **{name: getattr(settings, name) for name in names})
+    sizes = {"feature_width": store.width, **{name: getattr(settings, name) for name in names}}
+    if store.facts is None:
+        return NetworkConfig(**sizes)
+    return NetworkConfig(**sizes, positions=store.longest, window=store.facts.window, normalise=True)
 
 
 def _schedule(settings: Settings, pairs: int) -> Schedule:
