@@ -64,12 +64,12 @@ def _prepare(asked: dict) -> tuple:
     """The function that encodes, and what is told of the encoder."""
     _import_library(asked["library"])
     _start_comfyui(asked["comfyui"], asked["device"])
+    files = [_file(name, asked["comfyui"]) for name in asked["clips"]]  # before what takes seconds
+    clip = _load(files, asked["type"])
     import torch
 
     from emoticrafter.fit.text_encoder import UNLIKE, make_encoder
 
-    files = [_file(name, asked["comfyui"]) for name in asked["clips"]]
-    clip = _load(files, asked["type"])
     with torch.inference_mode():
         encoder = make_encoder(clip)
         features, _ = encoder.encode(UNLIKE[0])
@@ -87,7 +87,8 @@ def _prepare(asked: dict) -> tuple:
 
 def _import_library(folder: str) -> None:
     """Makes `emoticrafter` importable, and nothing else beside it: packages there may be another Python's."""
-    sys.path.pop(0)  # of this script, whose neighbours have everyday names
+    here = Path(__file__).resolve().parent  # whose files have everyday names
+    sys.path[:] = [path for path in sys.path if Path(path).resolve() != here]
     start = Path(folder, "__init__.py")
     spec = importlib.util.spec_from_file_location("emoticrafter", start, submodule_search_locations=[folder])
     sys.modules["emoticrafter"] = importlib.util.module_from_spec(spec)
@@ -104,13 +105,9 @@ def _start_comfyui(folder: str, device: str) -> None:
         import comfy.options
 
         comfy.options.enable_args_parsing()
-        import comfy.sd
         import utils.extra_config
     except ImportError as error:
-        raise Refused(
-            f"{sys.executable} cannot run the ComfyUI in {folder} ({error}): give the Python that runs it with "
-            "--comfyui-python"
-        ) from error
+        raise _wrong_python(folder, error) from error
     extra = Path(folder, "extra_model_paths.yaml")
     if extra.is_file():
         utils.extra_config.load_extra_path_config(str(extra))
