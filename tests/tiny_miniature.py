@@ -8,7 +8,7 @@ from PIL import Image as Pillow
 from emoticrafter import EmotionNetwork, NetworkConfig, save_network
 from trainer.miniature.folders import save_generator
 from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
-from trainer.miniature.readers import KINDS, Reader, save_reader
+from trainer.miniature.readers import KINDS, SECOND, Reader, save_reader, second_recipe
 from trainer.miniature.recipe import TINY, keep
 
 
@@ -30,6 +30,9 @@ def make_readers(run: Path) -> Path:
         torch.manual_seed(0)
         reader = Reader(TINY.reader_channels, outputs)
         save_reader(reader, run / "readers" / f"{kind}.safetensors", kind, TINY, {})
+    second = second_recipe(TINY)
+    reader = Reader(second.reader_channels, KINDS["emotion"])
+    save_reader(reader, run / "readers" / f"{SECOND}.safetensors", "emotion", second, {})
     return run
 
 

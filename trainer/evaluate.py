@@ -4,8 +4,9 @@
     python -m trainer.evaluate images/manifest.jsonl --miniature runs/miniature --out runs/evaluation
     python -m trainer.evaluate fit-reader ratings.jsonl --folder pictures --out reader.safetensors
 
-Writes report.html and results.json into --out and prints the table. Measurements are kept beside each manifest: an
-interrupted command goes on where it stopped, and only new images are measured. docs/evaluation.md explains the numbers.
+Writes report.html, results.json and images.csv (a line for each image) into --out and prints the table. Measurements
+are kept beside each manifest: an interrupted command goes on where it stopped, and only new images are measured.
+docs/evaluation.md explains the numbers.
 """
 
 import sys
@@ -29,7 +30,7 @@ class EvaluateSettings:
     """What is evaluated, and by what; None for `clip` and `lpips` is the usual one: none for the miniature."""
 
     manifests: list[Path] = option("manifest.jsonl, or the folder that holds it", metavar="MANIFEST", positional=True)
-    out: Path = option("gets report.html and results.json", metavar="FOLDER")
+    out: Path = option("gets report.html, results.json and images.csv", metavar="FOLDER")
     device: str = option(DEVICE_HELP, "auto")
     plain: str = option("the method that got the plain prompts (%(default)s)", "plain", metavar="METHOD")
     common: bool = option("compare only the images that all methods have", False)
@@ -104,6 +105,7 @@ def evaluate(settings: EvaluateSettings) -> int:
     from trainer.data.scales import within_one
     from trainer.evaluation import report
     from trainer.evaluation.manifest import read_manifest
+    from trainer.evaluation.readings import write_readings
     from trainer.evaluation.results import evaluate as find_results
     from trainer.evaluation.results import matching_parts
     from trainer.evaluation.scoring import score_manifests
@@ -131,6 +133,7 @@ def evaluate(settings: EvaluateSettings) -> int:
     results = find_results(scores, settings.plain, settings.common)
     page = report.page(results, scores.images, measures.made_by, problems, settings.shown, settings.plain)
     report.write(settings.out, page, report.as_json(results, measures.made_by, problems))
+    write_readings(settings.out / "images.csv", scores)
     for note in results.notes:
         say(f"note: {note}")
     say(f"{report.markdown(results)}\n\n{settings.out / 'report.html'}: with intervals, tests and pictures")

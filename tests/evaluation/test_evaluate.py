@@ -1,5 +1,6 @@
 """The evaluation from manifests to report: known answers, bad input, resuming, and the command line."""
 
+import csv
 import errno
 import json
 import re
@@ -14,9 +15,21 @@ from trainer.core.rows import DataError
 from trainer.evaluate import main
 from trainer.evaluation.kept import keeping
 from trainer.evaluation.manifest import Image, read_manifest, write_manifest
+from trainer.evaluation.readings import write_readings
 from trainer.evaluation.report import markdown, write
 from trainer.evaluation.results import evaluate, matching
-from trainer.evaluation.scoring import Distance, Measure, Measures, Scores, levels_of, neighbours, score, subset
+from trainer.evaluation.scoring import (
+    READ,
+    READ_AGAIN,
+    Distance,
+    Measure,
+    Measures,
+    Scores,
+    levels_of,
+    neighbours,
+    score,
+    subset,
+)
 from trainer.world.scene import SUBJECTS
 
 LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
@@ -88,6 +101,48 @@ def test_shuffled_labels_show_no_control(tmp_path):
     shuffled = rows["ours, labels shuffled"]
     assert abs(shuffled["V tau"].mean) < 0.15 and abs(shuffled["V slope"].mean) < 0.15
     assert shuffled["V-Error"].mean > 2.2  # worse than always 0: it has the range without the aim
+
+
+@pytest.mark.slow
+def test_negated_labels_are_the_opposite(tmp_path):
+    rows = evaluate(measured(make_manifest(tmp_path, ("ours", "plain"), prompts=8))).estimates
+    negated = {name: value.mean for name, value in rows["ours, labels negated"].items()}
+    assert negated["V slope"] == pytest.approx(-1, abs=0.01) and negated["A tau"] == pytest.approx(-1)
+    assert negated["V-Error"] == pytest.approx(3.6, abs=0.02)  # twice the constant's
+    assert "plain, labels negated" not in rows
+
+
+def test_a_second_reader_reads_beside_the_first(tmp_path):
+    """It reads half of what the first does: a slope of one half, and larger errors at the ends."""
+    path = make_manifest(tmp_path, ("ours", "plain"), prompts=6)
+    first = colour_reader()
+    half = Measure("half", READ_AGAIN, lambda pictures, prompts: first.run(pictures, prompts) / 2)
+    with keeping(path) as kept:
+        scores = score(read_manifest(path), Measures([first, half], RED), kept)
+    found = evaluate(scores)
+    ours = {name: value.mean for name, value in found.estimates["ours"].items()}
+    assert (ours["V slope"], ours["V slope 2"]) == pytest.approx((1, 0.5), abs=0.01)
+    assert ours["A-Error 2"] == pytest.approx(0.9, abs=0.02) and "V tau 2" not in ours
+    assert found.estimates["plain"]["V-Error 2"].mean == pytest.approx(1.8)
+    [said] = [note for note in found.notes if note.startswith("The two readers differ")]
+    assert "valence by 0.8" in said and "correlation 1.000" in said and "over 156 images" in said
+    assert "valence 2" not in ours, "readings are no figures"
+
+
+def test_others_can_recompute_the_table_from_the_csv(tmp_path):
+    scores = measured(make_manifest(tmp_path, ("ours", "plain"), prompts=6))
+    scores.columns["arousal"][3] = np.nan
+    write_readings(tmp_path / "images.csv", scores)
+    with (tmp_path / "images.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 156 and rows[3]["read arousal"] == ""
+    assert set(rows[0]) == {*["id", "method", "prompt", "seed"], *(f"{x} {y}" for x in ("asked", "read") for y in READ)}
+    ours = [row for row in rows if row["method"] == "ours"]
+    errors = {}
+    for row in ours:
+        errors.setdefault(row["prompt"], []).append(abs(float(row["read valence"]) - float(row["asked valence"])))
+    recomputed = np.mean([np.mean(one) for one in errors.values()])
+    assert recomputed == pytest.approx(evaluate(scores).estimates["ours"]["V-Error"].mean, abs=1e-6)
 
 
 def test_every_method_has_its_labels_shuffled_in_its_own_way(tmp_path):
@@ -244,7 +299,7 @@ def test_without_one_reading_there_is_no_report(tmp_path):
 
 
 def test_a_method_cannot_have_the_name_of_a_control():
-    for name in ("always 0", "ours, labels shuffled"):
+    for name in ("always 0", "ours, labels shuffled", "ours, labels negated"):
         with pytest.raises(DataError, match=f"named '{name}'.*another name"):
             matching([Image(Path("a.png"), "a", 0, 0, 0, name, "1")], "plain", common=False)
 
@@ -331,6 +386,7 @@ def test_the_miniature_needs_no_hub(tmp_path, miniature, capsys, monkeypatch):
     assert "<th>ours − always 0</th>" in page and "of 3 comparisons below p = 0.05" in page
     for figure in ("V-Error", "A slope", "content", "LPIPS-Continuous"):
         assert f'<div class="panel"><h3>{figure}<small>' in page
+    assert len((out / "images.csv").read_text().splitlines()) == 1 + 6 * (25 + 25 + 1)
     found = json.loads((out / "results.json").read_text())
     assert found["table"]["plain"]["V-Error"]["prompts"] == 6
     assert "the miniature" in found["made_by"]["valence and arousal"]

@@ -198,9 +198,9 @@ def test_every_table_is_made_and_made_again_from_what_is_fitted(tables, nine_poi
     said = capsys.readouterr().out
     assert code == 0, said
     assert "left out, because they are not fitted: cross-attention-0, cross-attention-1" in said
-    methods = "ours-0 ours-1 ours-1_25-0 ours-1_25-1 rewriting plain unweighted-0 scale-1_5-0"
+    methods = "truth ours-0 ours-1 ours-1_25-0 ours-1_25-1 rewriting plain unweighted-0 scale-1_5-0"
     assert {task.method for task in drawn} == set(methods.split())
-    assert len(drawn) == PROMPTS * (7 * 9 + 1)
+    assert len(drawn) == PROMPTS * (8 * 9 + 1)
     assert len(read_manifest(tmp_path / "tables" / "images" / "manifest.jsonl")) == len(drawn)
     shown = document.read_text()
     assert shown.startswith("# Results\n\n## One\n\n<!-- table 1: begin -->\n\n14 prompts at 9 points, 1 picture seed.")
@@ -208,10 +208,14 @@ def test_every_table_is_made_and_made_again_from_what_is_fitted(tables, nine_poi
     for name in ("table 1", "table 2", "table 4", "figure 10"):
         assert f"<!-- {name}: begin -->" in shown
     one = (tmp_path / "tables" / "table-1.md").read_text()
-    for row in ("ours", "ours, labels shuffled", "ours, strength 1.25"):
+    for row in ("ours", "ours, labels shuffled", "ours, labels negated", "ours, strength 1.25"):
         assert f"\n| {row} | 2 |" in one
-    for row in ("rewriting", "plain prompts", "always 0"):
+    for row in ("truth", "rewriting", "plain prompts", "always 0"):
         assert f"\n| {row} | – |" in one
+    assert "instant field" not in one, "it is not fitted"
+    assert "V-Error 2" in one and "The two readers differ in valence by" in one
+    csv = (tmp_path / "tables" / "table-1-images.csv").read_text().splitlines()
+    assert len(csv) == 1 + PROMPTS * (6 * 9 + 1) and "read valence 2" in csv[0]
     assert "cross attention" not in one and "content" in one and "CLIPScore" not in one
     assert "| ours | 2 |" in (tmp_path / "tables" / "table-4.md").read_text()
     two = (tmp_path / "tables" / "table-2.md").read_text()
@@ -276,11 +280,15 @@ def test_a_table_that_cannot_be_made_leaves_the_others(tables, nine_points, tmp_
 def test_a_dry_run_says_what_is_missing_and_does_nothing(tables, tmp_path, capsys):
     assert tables("1", "--dry-run", "--networks", "2") == (0, [])
     said = capsys.readouterr().out
-    assert "fits: 6 are missing" in said and "cross-attention-1/network.safetensors" in said
-    assert "pictures: 3,864 of 3,864 are missing" in said and "0.01 GB" in said
+    assert (
+        "fits: 7 are missing" in said
+        and "instant-2000/network.safetensors" in said
+        and "cross-attention-1/network.safetensors" in said
+    )
+    assert "pictures: 4,564 of 4,564 are missing" in said and "0.01 GB" in said
     assert not (tmp_path / "tables").exists()
     assert tables("1", "--dry-run", "--networks", "2", "--no-fit") == (0, [])
-    assert "their rows are left out\npictures: 1,764 of 1,764" in capsys.readouterr().out
+    assert "their rows are left out\npictures: 2,114 of 2,114" in capsys.readouterr().out
 
 
 @pytest.mark.slow

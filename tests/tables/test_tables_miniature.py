@@ -8,7 +8,7 @@ import pytest
 from trainer.evaluation.manifest import Image
 from trainer.evaluation.scoring import Scores, grouped, neighbours
 from trainer.painters.plan import grid
-from trainer.tables.miniature import figures, follow, table
+from trainer.tables.miniature import figures, follow, nulls, table
 
 POINTS = np.array(grid())
 LEVELS = sorted(set(POINTS[:, 0].tolist()))
@@ -68,6 +68,28 @@ def test_one_picture_stands_for_all_points():
     found = figures(Scores([image], columns, nothing, nothing[:, 0], nothing[:, 0], []))
     assert found["valence error"] == pytest.approx(np.abs(0.5 - POINTS[:, 0]).mean())
     assert "valence jump" not in found
+
+
+def test_nulls_are_the_same_pictures_with_other_labels():
+    rows = nulls("default-0", scores(POINTS[:, 0], 0.5 * POINTS[:, 1]))
+    shuffled, negated = rows["default-0, labels shuffled"], rows["default-0, labels negated"]
+    assert abs(shuffled["valence slope"]) < 0.15 and shuffled["valence error"] > 1.9
+    assert (negated["valence slope"], negated["arousal slope"]) == pytest.approx((-1, -0.5))
+    assert negated["valence error"] == pytest.approx(3.6) and "subject right" not in negated
+    lines = table({"default-0": figures(scores(0.0, 0.0)), **rows}).splitlines()
+    assert [line.split(" |")[0] for line in lines[2:]] == [
+        "| default",
+        "| default-0, labels shuffled",
+        "| default-0, labels negated",
+    ]
+
+
+def test_the_second_readers_errors_stand_beside_the_first():
+    found = scores(POINTS[:, 0], POINTS[:, 1])
+    found.columns |= {"valence 2": found.columns["valence"] / 2, "arousal 2": found.columns["arousal"] + 0.25}
+    row = figures(found)
+    assert row["valence error"] == pytest.approx(0) and row["valence error 2"] == pytest.approx(0.9)
+    assert row["arousal error 2"] == pytest.approx(0.25)
 
 
 def test_wrong_subjects_are_counted():

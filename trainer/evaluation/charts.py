@@ -10,7 +10,7 @@ import numpy as np
 
 from trainer.core.pictures import PictureError, data_url, decode, jpeg
 from trainer.evaluation.manifest import Image
-from trainer.evaluation.results import ALWAYS_0, Results
+from trainer.evaluation.results import ALWAYS_0, CHECKED, Results
 from trainer.evaluation.statistics import Estimate
 
 CELL = 144  # pixels of a picture in the grids: sharp on a dense screen
@@ -34,6 +34,7 @@ COLUMNS = {
     "A slope": Column("1 is best", ", 0 is no change", (0, 1)),
     "V range": Column(""),
     "A range": Column(""),
+    **{f"{name} 2": Column("of the second reader") for name in CHECKED},
     "content": Column("higher is better", reached=(0, 1)),
     "CLIPScore": Column("higher is better", reached=()),
     "CLIP-IQA": Column("higher is better", reached=(0, 1)),

@@ -7,6 +7,7 @@ arXiv 1801.03924) is the authors' package.
 
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from trainer.core.command_line import reason
 from trainer.core.pictures import Pixels
 from trainer.core.rows import DataError
 from trainer.evaluation.readers import Backbone, Device, VAReader, load_backbone, same_sizes, state_sha256
-from trainer.evaluation.scoring import Distance, Measure, Measures
+from trainer.evaluation.scoring import READ, READ_AGAIN, Distance, Measure, Measures
 
 CLIP_SCORES = "openai/clip-vit-base-patch16"
 QUALITY = ("Good photo.", "Bad photo.")
@@ -35,8 +36,15 @@ def read_by(reader: VAReader) -> Measures:
     def run(pictures: list[Pixels], prompts: list[str]) -> Iterable[np.ndarray]:
         return reader.read(pictures)
 
-    by, columns = f"reader {reader.fingerprint}", ("valence", "arousal")
-    return Measures([Measure(by, columns, run, failures=reader.failures)], None, {"valence and arousal": reader.name})
+    by = f"reader {reader.fingerprint}"
+    return Measures([Measure(by, READ, run, failures=reader.failures)], None, {"valence and arousal": reader.name})
+
+
+def checked_by(measures: Measures, reader: VAReader, name: str) -> Measures:
+    """Measures with a second reader besides, which reads every image, too; `name` says what it is."""
+    [second] = read_by(reader).each
+    made_by = measures.made_by | {"the second reader (2)": name}
+    return replace(measures, each=[*measures.each, replace(second, columns=READ_AGAIN)], made_by=made_by)
 
 
 def add_scores(

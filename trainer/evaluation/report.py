@@ -15,7 +15,7 @@ from trainer.core.html import render
 from trainer.core.rows import DataError
 from trainer.evaluation import charts
 from trainer.evaluation.manifest import Image
-from trainer.evaluation.results import ALWAYS_0, FOLLOWED, Results, counted
+from trainer.evaluation.results import ALWAYS_0, CHECKED, FOLLOWED, Results, counted
 from trainer.evaluation.statistics import FEWEST, Calibration, Comparison, Estimate
 
 MEANINGS = {
@@ -23,6 +23,7 @@ MEANINGS = {
     "tau": "Kendall's tau-c within a prompt: does asking for more bring more? 1 always, 0 no more often than less.",
     "slope": "How far the reading moves for each step asked, within a prompt. 1 is all the way, 0 is not at all.",
     "range": "The largest reading of a prompt minus the smallest. The whole scale is 6 long.",
+    "2": "The same by a second reader, which has another plan and learned from other pictures.",
     "content": "The share of pictures that the miniature's content reader takes for the prompt's subject.",
     "CLIPScore": "Whether CLIP finds the neutral prompt in the picture: 100 times the cosine of the two.",
     "CLIP-IQA": "Whether CLIP finds the picture more like “Good photo.” than like “Bad photo.”, from 0 to 1.",
@@ -33,6 +34,8 @@ ROWS = {
     ALWAYS_0: "A reader that sees nothing and answers 0 to every picture. An error near its error shows no control.",
     "labels shuffled": "The same pictures, with the asked values shuffled within each prompt: what the method's "
     "range of readings scores without aim.",
+    "labels negated": "The same pictures, as if the opposite of each had been asked. A method that does not beat "
+    "this has not learned the sign.",
 }
 LEVEL = 0.05
 
@@ -50,8 +53,9 @@ def parts_of(results: Results) -> list[Part]:
     """The two tables: how methods follow the asked values, and what it costs."""
     rows = results.estimates
     columns = [name for name in charts.COLUMNS if any(name in found for found in rows.values())]
-    found = [Part("Valence and arousal", rows, [name for name in columns if name in FOLLOWED])]
-    if others := [name for name in columns if name not in FOLLOWED]:
+    followed = {*FOLLOWED, *(f"{name} 2" for name in CHECKED)}
+    found = [Part("Valence and arousal", rows, [name for name in columns if name in followed])]
+    if others := [name for name in columns if name not in followed]:
         rows = {name: row for name, row in rows.items() if any(column in row for column in others)}
         found.append(Part("Content, quality and smoothness", rows, others))
     return found

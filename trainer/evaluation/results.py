@@ -1,9 +1,9 @@
 """From scores to the table: figures of every prompt and method, their spread, the controls and the tests.
 
 The table's rows are the methods; "always 0", which reads the middle of the plane in every image; the method that got
-the plain prompts, without emotion; and every method with its labels shuffled. A figure that does not beat these
-controls shows no control over emotion, whatever its value. Figures are computed for each prompt; the table has their
-means over prompts.
+the plain prompts, without emotion; and every method with its labels shuffled, and negated. A figure that does not beat
+these controls shows no control over emotion, whatever its value. Figures are computed for each prompt; the table has
+their means over prompts. Where a second reader read the images, too, its errors and slopes stand beside the first's.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ import numpy as np
 from emoticrafter.files import text_sha256
 from trainer.core.rows import DataError
 from trainer.evaluation.manifest import Image
-from trainer.evaluation.scoring import Scores, grouped, subset
+from trainer.evaluation.scoring import READ, READ_AGAIN, Scores, grouped, subset
 from trainer.evaluation.statistics import (
     FEWEST,
     Calibration,
@@ -31,12 +31,15 @@ from trainer.evaluation.statistics import (
 
 ALWAYS_0 = "always 0"
 SHUFFLED = ", labels shuffled"
+NEGATED = ", labels negated"
 SHUFFLES = 10
 LISTED = 3
 AXES = ("V", "A")
 FOLLOWS = {"error": "-Error", "tau": " tau", "slope": " slope", "range": " range"}
 FOLLOWED = tuple(f"{axis}{name}" for axis in AXES for name in FOLLOWS.values())
 ERRORS = ("V-Error", "A-Error")
+CHECKED = ("V-Error", "A-Error", "V slope", "A slope")
+"""Figures of the second reader: by its readings, they are named "V-Error 2" and so on."""
 DISTANCES = ("LPIPS-V", "LPIPS-A", "LPIPS-Continuous")
 
 Figures = dict[str, np.ndarray]
@@ -50,7 +53,7 @@ class Results:
     Attributes:
         prompts: P prompts.
         methods: Figures by method, in the manifests' order, the plain prompts' included.
-        controls: Figures of "always 0" and of the methods with shuffled labels.
+        controls: Figures of "always 0" and of the methods with shuffled and with negated labels.
         calibrations: (valence, arousal) by method.
         tests: (figure, first, second, comparison, p after Holm's correction or None).
         notes: Caveats for whoever reads the table.
@@ -82,7 +85,7 @@ def matching(images: Sequence[Image], plain: str, common: bool) -> set[int]:
     """
     points: dict[str, dict[tuple, int]] = {}
     for row, image in enumerate(images):
-        if image.method == ALWAYS_0 or image.method.endswith(SHUFFLED):
+        if image.method == ALWAYS_0 or image.method.endswith((SHUFFLED, NEGATED)):
             raise DataError(f"A method is named {image.method!r}, like a control in the table: give it another name.")
         point = (image.prompt, image.seed, image.valence, image.arousal)
         if point in points.setdefault(image.method, {}):
@@ -142,7 +145,9 @@ class _Method:
         self.scores = scores
         self.prompt = self.read_prompt = np.array([numbers[image.prompt] for image in scores.images], int)
         self.asked = np.array([(image.valence, image.arousal) for image in scores.images], np.float64)
-        self.got = np.stack([scores.columns["valence"], scores.columns["arousal"]], axis=1)
+        self.got = np.stack([scores.columns[name] for name in READ], axis=1)
+        again = READ_AGAIN[0] in scores.columns
+        self.again = np.stack([scores.columns[name] for name in READ_AGAIN], axis=1) if again else None
 
     def spread_over(self, other: "_Method") -> None:
         """Puts every image at all points that the other method was asked for with its prompt."""
@@ -150,11 +155,21 @@ class _Method:
         counts = [len(points[number]) for number in self.prompt]
         self.asked = np.concatenate([points[number] for number in self.prompt])
         self.got, self.read_prompt = np.repeat(self.got, counts, 0), np.repeat(self.prompt, counts)
+        if self.again is not None:
+            self.again = np.repeat(self.again, counts, 0)
+
+    def follows(self, asked: np.ndarray, count: int) -> Figures:
+        """`following` by the reader, and what the second one says of it."""
+        found = following(self.read_prompt, asked, self.got, count)
+        if self.again is not None:
+            second = following(self.read_prompt, asked, self.again, count)
+            found |= {f"{name} 2": second[name] for name in CHECKED}
+        return found
 
     def figures(self, count: int) -> Figures:
-        found = following(self.read_prompt, self.asked, self.got, count)
+        found = self.follows(self.asked, count)
         for name, values in self.scores.columns.items():
-            if name not in ("valence", "arousal"):
+            if name not in (*READ, *READ_AGAIN):
                 found[name] = _means(self.prompt, values, count)
         for name, axes in zip(DISTANCES, ((0,), (1,), (0, 1)), strict=True):
             chosen = np.isin(self.scores.axis, axes)
@@ -240,6 +255,9 @@ def evaluate(scores: Scores, plain: str = "plain", common: bool = False) -> Resu
     controls |= {
         f"{name}{SHUFFLED}": shuffled(method, count, name) for name, method in methods.items() if name != plain
     }
+    controls |= {
+        f"{name}{NEGATED}": method.follows(-method.asked, count) for name, method in methods.items() if name != plain
+    }
     calibrations = {
         name: tuple(calibration(method.asked[:, axis], method.got[:, axis]) for axis in (0, 1))
         for name, method in methods.items()
@@ -291,8 +309,25 @@ def _notes(scores: Scores, methods: dict[str, _Method], plain: str) -> list[str]
         others = {number for name, found in methods.items() if name != plain for number in found.prompt.tolist()}
         if lacking := len(others - set(methods[plain].prompt.tolist())):
             notes.append(f"{plain} has no image of {lacking:,} prompts that the other methods have.")
-    notes += _incomplete_grids(scores.images, plain)
+    notes += [*_incomplete_grids(scores.images, plain), *readers_agree(scores)]
     return notes + _too_few({name: len(set(method.prompt.tolist())) for name, method in methods.items()})
+
+
+def readers_agree(scores: Scores) -> list[str]:
+    """A sentence on how the two readers' readings compare, where there are two and enough to compare."""
+    if READ_AGAIN[0] not in scores.columns:
+        return []
+    told = []
+    for axis, again in zip(READ, READ_AGAIN, strict=True):
+        first, second = scores.columns[axis], scores.columns[again]
+        both = np.isfinite(first) & np.isfinite(second)
+        if both.sum() < FEWEST:
+            return []
+        first, second = first[both], second[both]
+        moved = first.std() > 0 and second.std() > 0
+        alike = f", correlation {np.corrcoef(first, second)[0, 1]:.3f}" if moved else ""
+        told.append(f"{axis} by {np.abs(first - second).mean():.3f} on average{alike}")
+    return [f"The two readers differ in {' and in '.join(told)}, over {counted(len(scores.images), 'image')}."]
 
 
 def _too_few(prompts: dict[str, int]) -> list[str]:

@@ -17,6 +17,9 @@ AT_ONCE = 32  # images that are measured together, about
 LPIPS = ("alex", "vgg", "squeeze", "none")
 """Networks of LPIPS; named here, because command lines list them before a model library is loaded."""
 
+READ, READ_AGAIN = ("valence", "arousal"), ("valence 2", "arousal 2")
+"""Columns of the reader, and of a second one that checks it, where there is one."""
+
 Levels = tuple[list[float], list[float]]
 """The valences and the arousals that were asked for, rising."""
 Pair = tuple[int, int, int]

@@ -82,6 +82,11 @@ def make_plan(name: str, count: int, recipe: Recipe, split: Split = "train", neu
     return Plan(scenes, valence, arousal, is_neutral, (4 * recipe.seed + SEEDS[name]) * 10_000_000)
 
 
+def measuring_seed(recipe: Recipe, number: int, seed: int) -> int:
+    """The painter's seed for a held-out prompt of this number and a picture seed: of no picture of a plan."""
+    return (4 * recipe.seed + SEEDS["measuring"]) * 10_000_000 + 1000 * seed + number
+
+
 # --- files that fill up part by part ---------------------------------------------------------------------------------
 
 

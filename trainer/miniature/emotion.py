@@ -22,6 +22,7 @@ from trainer.miniature.captioning import mood_caption, opening
 from trainer.miniature.dataset import make_plan
 from trainer.miniature.flow_files import load_flow
 from trainer.miniature.folders import load_generator
+from trainer.miniature.held_out import instant_path
 from trainer.miniature.models import tokenize
 from trainer.miniature.recipe import FlowRecipe, Recipe
 from trainer.runs.settings import Settings
@@ -91,7 +92,7 @@ def fit_instantly(recipe: Recipe, run: Path, count: int) -> Path:
     Returns:
         Its file.
     """
-    path = run / "emotion" / f"instant-{count}" / "network.safetensors"
+    path = instant_path(run, count)
     return fit_field(text_encoder(recipe, run), training_pairs(recipe, count), path)
 
 

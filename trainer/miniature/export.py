@@ -2,8 +2,8 @@
 
     python -m trainer.miniature export --out runs/miniature --to miniature
 
-unet, text_encoders, vae, emotion_network, emotion_reader and content_reader (.safetensors), pairs.csv, and README.md,
-their data card; `comfyui_layout` says how ComfyUI builds its classes from the first three.
+unet, text_encoders, vae, emotion_network, emotion_reader, content_reader and second_reader (.safetensors), pairs.csv,
+and README.md, their data card; `comfyui_layout` says how ComfyUI builds its classes from the first three.
 """
 
 import csv
@@ -34,7 +34,7 @@ from trainer.miniature.flow_files import (
 )
 from trainer.miniature.folders import load_autoencoder, load_generator, needs
 from trainer.miniature.models import TextEncoders
-from trainer.miniature.readers import KINDS
+from trainer.miniature.readers import KINDS, SECOND
 from trainer.miniature.recipe import FlowRecipe, Recipe
 
 FORMAT, VERSION = "emoticrafter-miniature", "1"
@@ -122,10 +122,13 @@ def _write_all(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
     export_model(unet, text, load_autoencoder(out / "autoencoder"), recipe, to)
     training = _write_network(network, to)
     figures = {}
-    for kind in KINDS:
-        reader, config = load_reader(out / "readers" / f"{kind}.safetensors")
-        write_part(to / f"{kind}_reader.safetensors", reader.state_dict(), config)
-        figures[kind] = config["held_out"]
+    for name in (*KINDS, SECOND):
+        path = out / "readers" / f"{name}.safetensors"
+        if name == SECOND and not path.is_file():  # runs of before have none
+            continue
+        reader, config = load_reader(path)
+        write_part(to / f"{name}_reader.safetensors", reader.state_dict(), config)
+        figures[name] = config["held_out"]
     write_pairs(recipe, to / "pairs.csv")
     held_out = "\n".join(
         f"| {kind} reader, {name} | {value:.3f} |" for kind, found in figures.items() for name, value in found.items()

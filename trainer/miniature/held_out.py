@@ -29,6 +29,11 @@ def emotional_captions(points: Sequence[tuple[float, float]]) -> list[dict]:
     ]
 
 
+def instant_path(run: Path, pairs: int) -> Path:
+    """The file of the field that is fitted to so many pairs, without training."""
+    return run / "emotion" / f"instant-{pairs}" / "network.safetensors"
+
+
 def default_network(run: Path) -> Path:
     """The network that a run's emotion stage fits first."""
     return run / "emotion" / "default-0" / "network.safetensors"

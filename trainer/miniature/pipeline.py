@@ -27,7 +27,7 @@ from trainer.miniature.emotion import VARIANTS, fit_field, prepare_data, text_en
 from trainer.miniature.flow_training import flow_tokens, train_flow
 from trainer.miniature.folders import load_autoencoder, needs
 from trainer.miniature.generator import train_generator
-from trainer.miniature.readers import KINDS, Sight, train_reader
+from trainer.miniature.readers import KINDS, SECOND, Sight, second_recipe, train_reader
 from trainer.miniature.recipe import FlowRecipe, Recipe, keep
 from trainer.miniature.restore import share
 
@@ -47,16 +47,12 @@ class Run:
     def plan(self) -> Plan:
         return make_plan("training", self.recipe.pictures, self.recipe, "train", self.recipe.neutral_share)
 
-    @cached_property
-    def reader_plan(self) -> Plan:
-        return make_plan("readers", self.recipe.reader_pictures, self.recipe, "all")
-
     def _painted(self, plan: Plan, name: str) -> np.ndarray:
         return paint_set(plan, self.out / "pictures" / f"{name}.npy", self.recipe.picture_size)
 
     def pictures(self) -> tuple[np.ndarray, np.ndarray]:
         """Those of the generator and those of the readers, uint8 [N, H, W, 3]."""
-        return self._painted(self.plan, "training"), self._painted(self.reader_plan, "readers")
+        return self._painted(self.plan, "training"), self._painted(reader_plan(self.recipe), "readers")
 
     def autoencoder(self) -> AutoencoderTiny:
         folder, training = self.out / "autoencoder", self.out / "training" / "autoencoder"
@@ -84,13 +80,25 @@ class Run:
         return train_network(self.recipe, data, self.out / "emotion", self.machine, variant, seed)
 
     def readers(self) -> None:
-        painted = self._painted(self.reader_plan, "readers")
-        path, noise, seed = self.out / "pictures" / "readers-returned.npy", RETURN_NOISE, self.recipe.seed
-        returned = round_trip(self.trained_autoencoder(), painted[::2], path, noise, seed, self.machine)
-        sight = Sight(self.reader_plan, painted, returned)
-        for kind in KINDS:
-            path, training = (self.out / "readers" / f"{kind}.safetensors", self.out / "training" / f"{kind}-reader")
-            train_reader(kind, self.recipe, sight, path, training, self.machine)
+        """The two that measure, and the one that checks."""
+        self._readers(self.recipe, "readers", {kind: kind for kind in KINDS})
+        self._readers(second_recipe(self.recipe), "second-reader", {SECOND: "emotion"})
+
+    def _readers(self, recipe: Recipe, name: str, kinds: dict[str, str]) -> None:
+        """Those of one recipe, by file the kind; nothing is painted for readers that are there."""
+        paths = {file: self.out / "readers" / f"{file}.safetensors" for file in kinds}
+        if all(path.is_file() for path in paths.values()):
+            return
+        plan = reader_plan(recipe)
+        painted, path = self._painted(plan, name), self.out / "pictures" / f"{name}-returned.npy"
+        returned = round_trip(self.trained_autoencoder(), painted[::2], path, RETURN_NOISE, recipe.seed, self.machine)
+        sight = Sight(plan, painted, returned)
+        for file, kind in kinds.items():
+            train_reader(kind, recipe, sight, paths[file], self.out / "training" / f"{file}-reader", self.machine)
+
+
+def reader_plan(recipe: Recipe) -> Plan:
+    return make_plan("readers", recipe.reader_pictures, recipe, "all")
 
 
 class FlowRun(Run):

@@ -2,11 +2,13 @@
 
 Both are small convolutional networks trained on other painted pictures than the generator's, of all scenes; half of
 those went through the autoencoder with disturbed latents, so that the readers know pictures as soft as generated ones.
+A second reader of emotions, of another plan, seed and pictures, checks what the first one says.
 Nothing else of the generator is used. A tenth of the pictures is kept for the held-out figures. The network itself is
 `emoticrafter.research.readers.Reader`, which the nodes use too.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,21 @@ from trainer.world.scene import SETTINGS, SUBJECTS, TIMES
 
 KINDS = {"emotion": 2, "content": len(SUBJECTS) + len(SETTINGS) + len(TIMES)}
 """The readers and how many numbers each gives: valence and arousal; scores of subjects, settings and times."""
+
+SECOND = "second"
+"""The file of the second reader of emotions."""
+SECOND_CHANNELS = (32, 48, 64, 96, 128)
+
+
+def second_recipe(recipe: Recipe) -> Recipe:
+    """The second reader's: a level more, another seed and so other pictures, half as many for half as many steps."""
+    return replace(
+        recipe,
+        seed=recipe.seed + 1,
+        reader_channels=SECOND_CHANNELS,
+        reader_pictures=max(20, recipe.reader_pictures // 2),
+        reader_steps=max(1, recipe.reader_steps // 2),
+    )
 
 
 def split_scores(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -26,12 +26,13 @@ from trainer.miniature.flow import FlowText, make_language_model, make_transform
 from trainer.miniature.flow_files import diffusers_state, save_flow, text_encoder_state, transformer_state
 from trainer.miniature.folders import save_generator, write_folder
 from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
-from trainer.miniature.readers import KINDS, save_reader
+from trainer.miniature.readers import KINDS, SECOND, save_reader, second_recipe
 from trainer.miniature.recipe import FlowRecipe, Recipe, keep
 
 PARTS = ("unet", "text_encoders", "vae", "emotion_network", *(f"{kind}_reader" for kind in KINDS))
 FILES = tuple(f"{part}.safetensors" for part in PARTS)
 FLOW_FILES = tuple(f"{part}.safetensors" for part in ("transformer", "text_encoder", "emotion_network"))
+SECOND_FILE = f"{SECOND}_reader.safetensors"
 MARK = "v_pred"  # beside the UNet's weights, for ComfyUI alone
 
 
@@ -53,9 +54,14 @@ def restore(shipped: Path, out: Path) -> None:
     recipe = card_recipe(card) if card.is_file() else Recipe()
     files = FLOW_FILES if isinstance(recipe, FlowRecipe) else FILES
     _check_there(shipped, files)
-    check_sums(card, files)
+    check_sums(card, (*files, *_second(shipped)))
     write = _write_flow if isinstance(recipe, FlowRecipe) else _write
     write_folder(out, lambda folder: write(shipped, recipe, folder))
+
+
+def _second(shipped: Path) -> list[str]:
+    """The second reader's file, which folders of before do not have."""
+    return [SECOND_FILE] if (shipped / SECOND_FILE).is_file() else []
 
 
 def _check_there(shipped: Path, files: Sequence[str]) -> None:
@@ -150,6 +156,9 @@ def _write_readers(shipped: Path, recipe: Recipe, folder: Path) -> None:
     for kind in KINDS:
         reader, config = load_reader(shipped / f"{kind}_reader.safetensors")
         save_reader(reader, folder / f"{kind}.safetensors", kind, recipe, config["held_out"])
+    for name in _second(shipped):
+        reader, config = load_reader(shipped / name)
+        save_reader(reader, folder / f"{SECOND}.safetensors", "emotion", second_recipe(recipe), config["held_out"])
 
 
 def _write_network(network: Path, folder: Path) -> None:

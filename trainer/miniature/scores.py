@@ -8,10 +8,10 @@ import torch
 from emoticrafter.research.readers import distance, load_reader
 from trainer.core.pictures import Pixels
 from trainer.core.rows import DataError
-from trainer.evaluation.measures import paired_batches, read_by
+from trainer.evaluation.measures import checked_by, paired_batches, read_by
 from trainer.evaluation.readers import Device, MiniatureReader, load_va_reader, same_sizes
 from trainer.evaluation.scoring import Distance, Measure, Measures
-from trainer.miniature.readers import split_scores
+from trainer.miniature.readers import SECOND, split_scores
 from trainer.world.captions import SUBJECT_WORDS
 from trainer.world.scene import SUBJECTS
 
@@ -20,10 +20,14 @@ FILES = (
     ("emotion_reader.safetensors", "content_reader.safetensors"),
 )
 """Emotion and content reader: in a run's folder, and in what is shipped."""
+SECOND_FILES = (f"readers/{SECOND}.safetensors", f"{SECOND}_reader.safetensors")
+"""The second reader of emotions, which runs of before do not have."""
 
 
 def miniature_measures(folder: Path, device: Device = "cpu") -> Measures:
     """What the miniature's own readers measure: valence and arousal, the subject, and a distance.
+
+    A second reader of emotions reads, too, if the folder has one.
 
     Args:
         folder: A run's folder, or the shipped one.
@@ -39,9 +43,12 @@ def miniature_measures(folder: Path, device: Device = "cpu") -> Measures:
         "LPIPS": "LPIPS's type of distance between what the miniature's reader sees, without LPIPS's learned weights: "
         "not to be compared with LPIPS",
     }
-    return Measures(
-        [*read.each, content_score(content, device)], reader_distance(emotion, device), read.made_by | made_by
-    )
+    each, distance = [*read.each, content_score(content, device)], reader_distance(emotion, device)
+    measures = Measures(each, distance, read.made_by | made_by)
+    second = next((folder / name for name in SECOND_FILES if (folder / name).is_file()), None)
+    if second is None:
+        return measures
+    return checked_by(measures, load_va_reader(second, device=device), "one of another plan, seed and pictures")
 
 
 def find_readers(folder: Path) -> tuple[Path, Path]:

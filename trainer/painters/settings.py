@@ -1,4 +1,4 @@
-"""Settings of the three painters. Importing this module loads no model library."""
+"""Settings of the painters. Importing this module loads no model library."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +86,29 @@ class MiniatureSettings:
         if self.network and not self.network.is_file():
             raise DataError(f"{self.network} does not exist: train the run's emotion stage, or give --network.")
         return {"painter": "miniature", "model": file_sha256(weights)[:16], **_network(self.network, self.strength)}
+
+
+@dataclass(frozen=True)
+class TruthSettings:
+    """The painter's own pictures of a run's held-out scenes, through its autoencoder."""
+
+    run: Path
+    precision: str = "auto"
+    flops = None
+
+    @property
+    def pixels(self) -> int:
+        return MiniatureSettings(self.run).pixels
+
+    def as_json(self) -> dict:
+        """
+        Raises:
+            DataError: The run has no autoencoder yet.
+        """
+        weights = self.run / "autoencoder" / "diffusion_pytorch_model.safetensors"
+        if not weights.is_file():
+            raise DataError(f"{self.run} has no autoencoder yet: python -m trainer.miniature train --out {self.run}")
+        return {"painter": "truth", "autoencoder": file_sha256(weights)[:16]}
 
 
 @dataclass(frozen=True, kw_only=True)

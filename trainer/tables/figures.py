@@ -15,14 +15,15 @@ import numpy as np
 
 from trainer.core.rows import DataError
 from trainer.evaluation.manifest import Image, read_manifest
-from trainer.evaluation.results import ALWAYS_0, ERRORS, Results, matching
+from trainer.evaluation.results import ALWAYS_0, ERRORS, NEGATED, SHUFFLED, Results, matching
 from trainer.evaluation.results import evaluate as measured
 from trainer.evaluation.scoring import Measures, Scores, score_manifests
 from trainer.evaluation.statistics import Comparison, Estimate, compare, estimate, holm
-from trainer.tables.rows import OURS, PLAIN, TITLES, Table
+from trainer.tables.rows import NETWORKS, OURS, PLAIN, TITLES, Table
 from trainer.tables.sources import Drawing
 
-SHUFFLED = "labels shuffled"
+NULLS = tuple(name.removeprefix(", ") for name in (SHUFFLED, NEGATED))
+"""Ours with other labels; these rows are not tested against ours."""
 LISTED = 5
 CLEAR = 2  # times the deviation of the differences
 Tested = tuple[Comparison, float | None]
@@ -107,7 +108,7 @@ class Found:
     @cached_property
     def tests(self) -> dict[tuple[str, str, str], Tested]:
         """(figure, row, other row) to their test: of each row against ours, and of the pairs."""
-        ours = [(name, OURS) for name in self.rows if name not in (OURS, SHUFFLED)]
+        ours = [(name, OURS) for name in self.rows if name not in (OURS, *NULLS)]
         return self._tested(ours) | self._tested(self.pairs)
 
     def _tested(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str, str], Tested]:
@@ -152,9 +153,8 @@ def score_all(manifest: Path, images: Sequence[Image], measures: Measures) -> Sc
     return scores
 
 
-def find(table: Table, manifest: Path, drawings: Sequence[Drawing], measures: Measures) -> Found:
-    """Measures the rows of a table, as far as they are drawn."""
-    scores = score(manifest, drawings, measures)
+def find(table: Table, scores: Scores, drawings: Sequence[Drawing], measures: Measures) -> Found:
+    """The rows of a table from what was measured, as far as they are drawn."""
     results = measured(scores, PLAIN)
     rows = {
         name: _row(TITLES[name], own, [results.methods[drawing.method] for drawing in own])
@@ -171,16 +171,16 @@ def find(table: Table, manifest: Path, drawings: Sequence[Drawing], measures: Me
 
 
 def _controls(results: Results, drawings: Sequence[Drawing]) -> dict[str, Row]:
-    """The rows of no method: always 0, and ours with shuffled labels."""
+    """The rows of no method: always 0, and ours with shuffled and with negated labels."""
     rows = {ALWAYS_0: _row(ALWAYS_0, [], [results.controls[ALWAYS_0]])}
     ours = [drawing for drawing in drawings if drawing.row == OURS]
     if ours:
-        shuffled = [results.controls[f"{drawing.method}, {SHUFFLED}"] for drawing in ours]
-        rows[SHUFFLED] = _row(f"{TITLES[OURS]}, {SHUFFLED}", ours, shuffled)
+        for null in NULLS:
+            rows[null] = _row(f"{TITLES[OURS]}, {null}", ours, [results.controls[f"{d.method}, {null}"] for d in ours])
     return rows
 
 
 def _row(title: str, drawings: Sequence[Drawing], parts: Sequence[dict[str, np.ndarray]]) -> Row:
     """A row from the figures of each of its networks."""
     figures = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
-    return Row(title, figures, tuple(drawing.seed for drawing in drawings if drawing.network))
+    return Row(title, figures, tuple(drawing.seed for drawing in drawings if drawing.row in NETWORKS))

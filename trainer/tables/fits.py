@@ -12,10 +12,11 @@ from trainer.baselines.train import train
 from trainer.core.command_line import say
 from trainer.core.device import Machine
 from trainer.core.rows import DataError
+from trainer.miniature.emotion import fit_instantly
 from trainer.miniature.pipeline import Run
 from trainer.miniature.recipe import read_recipe
 from trainer.miniature.restore import restore
-from trainer.tables.rows import VARIANTS
+from trainer.tables.rows import INSTANT, INSTANT_PAIRS, VARIANTS
 from trainer.tables.sources import Drawing, Miniature, fitted_as, once
 
 
@@ -49,6 +50,8 @@ def fit(source: Miniature, drawings: Sequence[Drawing], device: str) -> None:
             base = base or from_miniature(source.run, machine)
             settings = Settings(method=drawing.row, seed=drawing.seed)
             train(settings, *base, drawing.network.parent, machine)
+        elif drawing.row == INSTANT:
+            fit_instantly(read_recipe(source.run), source.run, INSTANT_PAIRS)
         else:
             run = Run(source.run, read_recipe(source.run), machine)
             run.emotion(VARIANTS[fitted_as(drawing.row)], drawing.seed)

@@ -9,6 +9,7 @@ from trainer.core.markdown import put_between_marks
 from trainer.core.rows import DataError, replacing
 from trainer.evaluation.measures import CLIP_SCORES, add_scores, read_by
 from trainer.evaluation.readers import load_va_reader
+from trainer.evaluation.readings import write_readings
 from trainer.evaluation.scoring import Measures
 from trainer.miniature.scores import miniature_measures
 from trainer.tables import curve, people, side_by_side, text
@@ -116,7 +117,9 @@ def _measure(settings: TablesSettings, names: list[str], source: Source, drawing
 
 def _table(settings: TablesSettings, name: str, drawings: list[Drawing], measures: Measures) -> None:
     table = TABLES[name]
-    found = find(table, settings.manifest, drawings, measures)
+    scores = score(settings.manifest, drawings, measures)
+    found = find(table, scores, drawings, measures)
+    write_readings(settings.out / f"{name.replace(' ', '-')}-images.csv", scores)
     networks = {row: [str(d.network) for d in drawings if d.row == row and d.network] for row in table.rows}
     body = text.shown(found, settings.command)
     if name == "figure 10":

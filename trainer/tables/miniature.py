@@ -1,9 +1,10 @@
 """The miniature's own table: what emotion networks do to its pictures, on held-out prompts over the plane.
 
 Each prompt is drawn at the 25 points of the plane and with several seeds; all points of a prompt and seed start from
-the same noise. Rows: emotion networks or baselines, the painter's own emotional captions (which the networks imitate),
-plain prompts (one picture for all points), and always 0. Pictures and readings are kept in the run's measured/ folder,
-so an interrupted command goes on.
+the same noise. Rows: emotion networks or baselines; the first of them with shuffled and with negated labels; the
+painter's own emotional captions (which the networks imitate); the truth, which are the painter's own pictures through
+the autoencoder; plain prompts (one picture for all points), and always 0. Pictures and readings are kept in the run's
+measured/ folder, so an interrupted command goes on; images.csv there has a line for each picture.
 
 All pictures of a row are pooled in a figure, so tau and slope also hold what differs between prompts; the paper's
 tables compute them prompt by prompt.
@@ -23,14 +24,16 @@ from emoticrafter.weights import read_metadata
 from trainer.core import markdown
 from trainer.core.device import Machine, find_device
 from trainer.evaluation.manifest import read_manifest
-from trainer.evaluation.scoring import Measures, Scores, subset
+from trainer.evaluation.readings import write_readings
+from trainer.evaluation.results import NEGATED, SHUFFLED, SHUFFLES, readers_agree
+from trainer.evaluation.scoring import READ, READ_AGAIN, Measures, Scores, grouped, subset
 from trainer.evaluation.statistics import agreement
 from trainer.miniature.held_out import emotional_captions, held_out_prompts
 from trainer.miniature.recipe import read_recipe
 from trainer.miniature.scores import miniature_measures
 from trainer.painters.draw import Job, complete
 from trainer.painters.plan import PLAIN, Point, Words, grid, plan, words_of
-from trainer.painters.settings import MiniatureSettings
+from trainer.painters.settings import MiniatureSettings, PainterSettings, TruthSettings
 from trainer.tables.figures import score_all
 
 POINTS = grid()
@@ -44,6 +47,8 @@ COLUMNS = {
     "A slope": "arousal slope",
     "V-Error": "valence error",
     "A-Error": "arousal error",
+    "V-Error 2": "valence error 2",
+    "A-Error 2": "arousal error 2",
     "subject": "subject right",
     "V jump": "valence jump",
     "A jump": "arousal jump",
@@ -92,7 +97,13 @@ class MeasureSettings:
         strength: float = 1.0,
     ) -> Job:
         """Pictures of all prompts and seeds at these points; see `plan` and `MiniatureSettings`."""
-        painter = MiniatureSettings(self.run, network, strength, self.precision)
+        return self._job(MiniatureSettings(self.run, network, strength, self.precision), method, points, words)
+
+    def truth(self) -> Job:
+        """The painter's own pictures."""
+        return self._job(TruthSettings(self.run, self.precision), "truth", POINTS)
+
+    def _job(self, painter: PainterSettings, method: str, points: Sequence[Point], words: Words | None = None) -> Job:
         prompts, seeds = held_out_prompts(self.prompts), range(self.seeds)
         tasks = plan(prompts, points, seeds, method, painter.as_json(), words)
         return Job(self.folder, painter, tasks, batch=25, device=self.device)
@@ -116,13 +127,18 @@ def measure(settings: MeasureSettings, networks: dict[str, Path]) -> str:
     jobs = {name: settings.job(methods[name], POINTS, path) for name, path in networks.items()}
     captions = words_of(emotional_captions(POINTS))
     jobs["emotional captions"] = settings.job("captions", POINTS, words=captions)
+    jobs["truth"] = settings.truth()
     jobs["plain prompts"] = settings.job("plain", PLAIN)
     measures = miniature_measures(settings.run, find_device(settings.device))
     scores = draw_and_score(settings, list(jobs.values()), measures)
+    write_readings(settings.folder / "images.csv", scores)
     rows = {name: figures(of_method(scores, job.method)) for name, job in jobs.items()}
+    first = next(iter(networks))
+    rows = {first: rows.pop(first), **nulls(first, of_method(scores, methods[first])), **rows}
     rows["always 0"] = follow(np.array(POINTS), np.zeros((len(POINTS), 2)))
     seeds = f"{settings.seeds} seed{'s' if settings.seeds > 1 else ''}"
-    return f"{settings.prompts} held-out prompts, 25 points, {seeds}; {settings.how()}\n\n{table(rows)}"
+    head = f"{settings.prompts} held-out prompts, 25 points, {seeds}; {settings.how()}"
+    return "\n\n".join([head, table(rows), *readers_agree(scores)])
 
 
 def find_networks(run: Path, files: Sequence[Path] = ()) -> dict[str, Path]:
@@ -160,12 +176,11 @@ def of_method(scores: Scores, method: str) -> Scores:
 
 def figures(scores: Scores) -> dict[str, float]:
     """The figures of one row, with pictures at all points or one for each prompt and seed, which then stands at all."""
-    asked = np.array([(image.valence, image.arousal) for image in scores.images])
-    got = np.stack([scores.columns[axis] for axis in AXES], axis=1)
-    if len(np.unique(asked, axis=0)) == 1:
-        found = follow(np.tile(POINTS, (len(got), 1)), np.repeat(got, len(POINTS), axis=0))
-    else:
-        found = follow(asked, got)
+    asked, got = _asked_and_read(scores)
+    found = follow(asked, got)
+    if READ_AGAIN[0] in scores.columns:
+        second = follow(*_asked_and_read(scores, READ_AGAIN))
+        found |= {f"{axis} error 2": second[f"{axis} error"] for axis in AXES}
     found["subject right"] = float(np.nanmean(scores.columns["content"]))
     for number, axis in enumerate(AXES):
         along = scores.axis == number
@@ -174,6 +189,29 @@ def figures(scores: Scores) -> dict[str, float]:
             found[f"{axis} jump"] = float(np.abs(got[first, number] - got[second, number]).max())
             found[f"{axis} distance"] = float(scores.distances[along].mean())
     return found
+
+
+def _asked_and_read(scores: Scores, columns: Sequence[str] = READ) -> tuple[np.ndarray, np.ndarray]:
+    """[N, 2] each; a picture that stands for all points is there at each of them."""
+    asked = np.array([(image.valence, image.arousal) for image in scores.images])
+    got = np.stack([scores.columns[name] for name in columns], axis=1)
+    if len(np.unique(asked, axis=0)) > 1:
+        return asked, got
+    return np.tile(POINTS, (len(got), 1)), np.repeat(got, len(POINTS), axis=0)
+
+
+def nulls(name: str, scores: Scores) -> dict[str, dict[str, float]]:
+    """Rows of the same pictures with other labels: shuffled within each prompt and seed, and negated."""
+    asked, got = _asked_and_read(scores)
+    random, groups = np.random.default_rng(0), [np.array(rows) for rows in grouped(scores.images)]
+    shuffles = []
+    for _ in range(SHUFFLES):
+        other = asked.copy()
+        for rows in groups:
+            other[rows] = asked[random.permutation(rows)]
+        shuffles.append(follow(other, got))
+    shuffled = {key: float(np.mean([one[key] for one in shuffles])) for key in shuffles[0]}
+    return {f"{name}{SHUFFLED}": shuffled, f"{name}{NEGATED}": follow(-asked, got)}
 
 
 def follow(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:

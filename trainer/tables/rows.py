@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from trainer.baselines.settings import TOKENS as BASELINES
 
-OURS, REWRITING, PLAIN = "ours", "rewriting", "plain"
+OURS, REWRITING, PLAIN, TRUTH, INSTANT = "ours", "rewriting", "plain", "truth", "instant"
+INSTANT_PAIRS = 2000
+"""Pairs that the instant field is fitted to."""
 
 VARIANTS = {
     OURS: "default",
@@ -28,7 +30,10 @@ FITTED = (*VARIANTS, "scale-1.0", *BASELINES)
 """Rows with networks of their own, emotion networks and baselines. Ours has scale 1.0 on the miniature already."""
 
 NETWORKS = (*FITTED, *STRENGTHS)
-"""Rows that are drawn by networks."""
+"""Rows that are drawn by networks of several seeds."""
+
+GIVEN = (*FITTED, INSTANT)
+"""Rows whose networks can be given as files. The instant field has no seed: it follows from its pairs."""
 
 TITLES = {
     OURS: "ours",
@@ -38,6 +43,8 @@ TITLES = {
     "textual-inversion": "textual inversion",
     REWRITING: "rewriting",
     PLAIN: "plain prompts",
+    TRUTH: "truth",
+    INSTANT: "instant field",
     "unweighted": "unweighted (power 0)",
     "power-2": "density power 2",
     "scale-1.0": "scale 1.0",
@@ -51,6 +58,8 @@ TITLES = {
 
 FOLLOWED = ("V-Error", "A-Error", "V tau", "A tau", "V slope", "A slope", "V range", "A range")
 CONTENT = ("content", "CLIPScore", "CLIP-IQA")
+AGAIN = ("V-Error 2", "A-Error 2")
+"""Of the second reader."""
 SMOOTH = ("LPIPS-V", "LPIPS-A", "LPIPS-Continuous")
 
 
@@ -62,33 +71,33 @@ class Table:
         title: Of the table.
         rows: Names from TITLES; the first network row that is `ours` is what the others are tested against.
         figures: Columns, of those that were measured.
-        controls: Whether always 0 and ours with shuffled labels are rows, too.
+        controls: Whether always 0 and ours with shuffled and with negated labels are rows, too.
         pairs: Rows that are compared with another row than ours, and that row.
     """
 
     title: str
     rows: tuple[str, ...]
-    figures: tuple[str, ...] = (*FOLLOWED, *CONTENT)
+    figures: tuple[str, ...] = (*FOLLOWED, *CONTENT, *AGAIN)
     controls: bool = True
     pairs: tuple[tuple[str, str], ...] = ()
 
 
 TABLES = {
-    "table 1": Table("Five methods", (*BASELINES, REWRITING, OURS, STRONGER, PLAIN)),
+    "table 1": Table("Five methods", (TRUTH, *BASELINES, REWRITING, INSTANT, OURS, STRONGER, PLAIN)),
     "table 2": Table(
         "LPIPS-Continuous, and whether anything changes at all",
-        (OURS, STRONGER, REWRITING, *BASELINES, PLAIN),
+        (TRUTH, OURS, STRONGER, INSTANT, REWRITING, *BASELINES, PLAIN),
         (*SMOOTH, "V slope", "A slope", "V range", "A range"),
         controls=False,
         pairs=((STRONGER, REWRITING), (STRONGER, "textual-inversion"), (STRONGER, "cross-attention")),
     ),
     "table 3": Table("User study", (OURS, REWRITING)),
-    "table 4": Table("Density weighting", (OURS, "unweighted", "power-2", PLAIN)),
-    "figure 10": Table("Scale factor", (OURS, "scale-1.0", "scale-1.5", "scale-2.0", PLAIN)),
+    "table 4": Table("Density weighting", (TRUTH, OURS, "unweighted", "power-2", PLAIN)),
+    "figure 10": Table("Scale factor", (TRUTH, OURS, "scale-1.0", "scale-1.5", "scale-2.0", PLAIN)),
     "settings": Table(
         "Settings: the published block order, the paper's recipe, the improvements to both recipes",
-        (OURS, "published-block", "improved", "paper", "paper-improved", PLAIN),
-        (*FOLLOWED, *CONTENT, "LPIPS-Continuous"),
+        (TRUTH, OURS, "published-block", "improved", "paper", "paper-improved", PLAIN),
+        (*FOLLOWED, *CONTENT, *AGAIN, "LPIPS-Continuous"),
         pairs=(("paper-improved", "paper"),),
     ),
 }

@@ -7,7 +7,7 @@ from trainer.core.device import DEVICE_HELP
 from trainer.core.rows import DataError, refuse_options
 from trainer.core.settings import option
 from trainer.evaluation.scoring import LPIPS
-from trainer.tables.rows import FITTED, OURS, TABLES
+from trainer.tables.rows import GIVEN, OURS, TABLES
 
 MINIATURE, SDXL, BOTH = "on the miniature", "on SDXL", "on both"
 
@@ -37,7 +37,7 @@ class TablesSettings:
 
     sdxl: str | None = option("diffusers folder, hub id or .safetensors", None, SDXL, metavar="MODEL")
     network: list[str] = option(
-        f"a fitted network; several of a name are several seeds. Names: {', '.join(FITTED)}",
+        f"a fitted network; several of a name are several seeds. Names: {', '.join(GIVEN)}",
         [],
         SDXL,
         metavar="NAME=FILE",

@@ -12,11 +12,22 @@ from emoticrafter.research.baselines import METHODS as BASELINES
 from emoticrafter.weights import read_metadata
 from trainer.core.prompts import read_prompts
 from trainer.core.rows import DataError
-from trainer.miniature.held_out import emotional_captions, held_out_prompts
+from trainer.miniature.held_out import emotional_captions, held_out_prompts, instant_path
 from trainer.miniature.recipe import Recipe, read_recipe
 from trainer.painters.plan import PROMPTS, Words, grid, read_rewritten, words_of
-from trainer.painters.settings import MiniatureSettings, SdxlSettings
-from trainer.tables.rows import FITTED, NETWORKS, OURS, REWRITING, STRENGTHS, VARIANTS
+from trainer.painters.settings import MiniatureSettings, SdxlSettings, TruthSettings
+from trainer.tables.rows import (
+    FITTED,
+    GIVEN,
+    INSTANT,
+    INSTANT_PAIRS,
+    NETWORKS,
+    OURS,
+    REWRITING,
+    STRENGTHS,
+    TRUTH,
+    VARIANTS,
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,8 @@ class Miniature:
 
     def drawings(self, row: str) -> list[Drawing]:
         """The row's, whether they are fitted or not."""
+        if row == INSTANT:
+            return [Drawing(row, row, instant_path(self.run, INSTANT_PAIRS))]
         if row not in NETWORKS:
             return [Drawing(row, row)]
         if fitted_as(row) not in VARIANTS and row not in BASELINES:
@@ -71,7 +84,7 @@ class Miniature:
         """Whether the network is fitted: an emotion network's file exists before its training has ended."""
         if drawing.network is None:
             return True
-        finished = drawing.row in BASELINES or drawing.network.with_name("finished").exists()
+        finished = drawing.row in (*BASELINES, INSTANT) or drawing.network.with_name("finished").exists()
         return finished and drawing.network.is_file()
 
     @property
@@ -84,7 +97,9 @@ class Miniature:
         begun = (self.run / "recipe.json").is_file()
         return (read_recipe(self.run) if begun else Recipe()).picture_size ** 2
 
-    def painter(self, drawing: Drawing) -> MiniatureSettings:
+    def painter(self, drawing: Drawing) -> MiniatureSettings | TruthSettings:
+        if drawing.row == TRUTH:
+            return TruthSettings(self.run)
         return MiniatureSettings(self.run, drawing.network, STRENGTHS.get(drawing.row, 1.0))
 
     def prompts(self, limit: int | None) -> list[str]:
@@ -111,8 +126,10 @@ class Sdxl:
     batch = 5
 
     def drawings(self, row: str) -> list[Drawing]:
-        if row not in NETWORKS:
-            return [] if row == REWRITING and not self.rewritten else [Drawing(row, row)]
+        if row == TRUTH or (row == REWRITING and not self.rewritten):
+            return []
+        if row not in (*NETWORKS, INSTANT):
+            return [Drawing(row, row)]
         return [Drawing(row, method_name(row, seed), path, seed) for seed, path in enumerate(self.files.get(row, []))]
 
     def is_fitted(self, drawing: Drawing) -> bool:
@@ -148,8 +165,8 @@ def given_networks(words: list[str]) -> dict[str, list[Path]]:
     problems = []
     for word in words:
         name, _, file = word.partition("=")
-        if name not in FITTED or not file:
-            problems.append(f"--network {word}: expected NAME=FILE with NAME one of {', '.join(FITTED)}")
+        if name not in GIVEN or not file:
+            problems.append(f"--network {word}: expected NAME=FILE with NAME one of {', '.join(GIVEN)}")
         elif not Path(file).is_file():
             problems.append(f"--network {word}: {file} does not exist")
         else:
