@@ -176,7 +176,7 @@ def test_export_writes_small_files_and_their_card(out, tmp_path, capfd):
     assert main(["export", "--out", str(out), "--to", str(tmp_path / "ship")]) == 0
     assert capfd.readouterr().err == "", "no notes of loaders"
     names = {path.name for path in (tmp_path / "ship").iterdir()}
-    parts = ("unet", "text_encoders", "vae", "emotion_network", "emotion_reader", "content_reader")
+    parts = ("unet", "text_encoders", "vae", "emotion_network", "emotion_reader", "content_reader", "second_reader")
     assert names == {f"{part}.safetensors" for part in parts} | {"README.md", "pairs.csv"}
     for part in parts:
         halves = load_file(tmp_path / "ship" / f"{part}.safetensors")
@@ -184,6 +184,7 @@ def test_export_writes_small_files_and_their_card(out, tmp_path, capfd):
     assert load_network(tmp_path / "ship" / "emotion_network.safetensors").config.width == TINY.emotion_width
     card = (tmp_path / "ship" / "README.md").read_text()
     assert "unet.safetensors" in card and "emotion reader, painted: mean valence error" in card
+    assert "second reader, returned: mean arousal error" in card
 
 
 def test_an_export_that_cannot_be_finished_changes_nothing(out, tmp_path, capsys):

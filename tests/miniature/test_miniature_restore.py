@@ -14,9 +14,9 @@ from trainer.miniature.__main__ import main
 from trainer.miniature.export import export, write_part
 from trainer.miniature.folders import save_generator
 from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
-from trainer.miniature.readers import KINDS, Reader, save_reader
+from trainer.miniature.readers import KINDS, SECOND, Reader, save_reader, second_recipe
 from trainer.miniature.recipe import TINY, keep, read_recipe
-from trainer.miniature.restore import PARTS, restore
+from trainer.miniature.restore import PARTS, SECOND_FILE, restore
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +36,9 @@ def run(tmp_path_factory):
     for kind, outputs in KINDS.items():
         reader = Reader(TINY.reader_channels, outputs)
         save_reader(reader, run / "readers" / f"{kind}.safetensors", kind, TINY, {"painted: right": 0.5})
+    second = second_recipe(TINY)
+    reader = Reader(second.reader_channels, KINDS["emotion"])
+    save_reader(reader, run / "readers" / f"{SECOND}.safetensors", "emotion", second, {"painted: right": 0.4})
     sizes = {"width": 64, "depth": 1, "emotion_tokens": 2, "emotion_hidden": 8}
     config = NetworkConfig(feature_width=sum(TINY.text_widths), **sizes)
     save_network(EmotionNetwork(config), run / NETWORK, {"scale": 1})
@@ -59,10 +62,21 @@ def restored(shipped, tmp_path_factory):
 def test_exporting_it_again_gives_the_same_files(shipped, restored, tmp_path):
     export(restored, read_recipe(restored), restored / NETWORK, tmp_path)
     names = {path.name for path in shipped.iterdir()}
-    assert names == {f"{part}.safetensors" for part in PARTS} | {"README.md", "pairs.csv"}
+    assert names == {f"{part}.safetensors" for part in PARTS} | {SECOND_FILE, "README.md", "pairs.csv"}
     assert names == {path.name for path in tmp_path.iterdir()}
     for name in names:
         assert (tmp_path / name).read_bytes() == (shipped / name).read_bytes(), name
+
+
+def test_what_was_shipped_without_a_second_reader_is_restored_without_one(run, tmp_path):
+    (old := tmp_path / "old").mkdir()
+    for part in ("generator", "autoencoder", "readers", "emotion"):
+        shutil.copytree(run / part, old / part)
+    (old / "readers" / f"{SECOND}.safetensors").unlink()
+    export(old, TINY, old / NETWORK, tmp_path / "ship")
+    restore(tmp_path / "ship", tmp_path / "again")
+    assert {path.stem for path in (tmp_path / "again" / "readers").iterdir()} == set(KINDS)
+    assert not (tmp_path / "ship" / SECOND_FILE).exists()
 
 
 def test_it_has_the_recipe_and_a_finished_network(restored):
