@@ -1,27 +1,27 @@
 """Fits a network to a text encoder: what a mean cannot know, namely that a mood looks different in different scenes.
 
-    fit = NetworkFit(encoder, SIZES["small"], file)
+    encoded = EncodedPairs(encoder, file)
     for pair in pairs:
-        fit.add(pair)
-    fit.begin(600)
+        encoded.add(pair)
+    fit = NetworkFit(encoded, SIZES["small"])
     while fit.step < fit.steps:
         fit.advance()
-    save_network(fit.network(), path)
+    save_network(fit.network, path)
 
 It learns what is left of the pairs once the field of the instant fit is taken away, in units of each channel's spread,
-which makes one loss sensible for channels of all sizes. Pairs are encoded once. Whoever drives it may stop between any
-two calls and go on later.
+which makes one loss sensible for channels of all sizes. Whoever drives it may stop between any two calls and go on
+later.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
-from ..field import EmotionField
+from ..field import EmotionField, FieldConfig
 from ..files import text_sha256
 from ..network import EmotionNetwork, NetworkConfig
 from .contrast import Contrast, ContrastFile, collate
@@ -33,7 +33,7 @@ from .pairs import Pair
 STEPS = 600
 BATCH = 32
 WARMUP = 20
-LEARNING_RATE, AVERAGE, DROPOUT = 1e-3, 0.99, 0.0
+RATE, AVERAGE, DROPOUT = 1e-3, 0.99, 0.0
 HELD_OUT = 0.05
 MOST_POSITIONS = 512
 """Tokens that a network reads at once; longer prompts are read in overlapping pieces."""
@@ -53,38 +53,35 @@ SIZES = {"small": Size(128, 4, 8, 64), "medium": Size(384, 6, 16, 128), "full": 
 """full is the paper's."""
 
 
-class NetworkFit:
-    """A network that is being fitted.
+class EncodedPairs:
+    """Pairs as an encoder reads them, encoded once for any number of fits; the field comes with them.
 
     Attributes:
         instant: The fit of the field, to the pairs that are learned.
         pairs: How many have been encoded.
-        steps: Steps of the whole fit; 0 until it begins.
-        at_once: Pairs that are in memory together, of the BATCH of a step; a driver may lower it where memory ends.
+        learned, held_out: (row of the file, valence, arousal) of each.
     """
 
-    def __init__(self, encoder: Encoder, size: Size, file: BinaryIO, seed: int = 0, added_tokens: int = ADDED_TOKENS):
+    def __init__(self, encoder: Encoder, file: BinaryIO, added_tokens: int = ADDED_TOKENS):
         """
         Args:
-            encoder: What it is fitted to.
-            size: Of the network.
-            file: For the encoded pairs, open for writing and reading; owned by this object.
-            seed: Decides first weights and batches.
+            encoder: What reads them.
+            file: Open for writing and reading; owned by this object.
             added_tokens: M, for encoders that do not pad.
         """
         self.instant = InstantFit(encoder, added_tokens)
-        self.size, self.seed = size, seed
-        self.pairs, self.steps, self.at_once = 0, 0, BATCH
+        self.pairs, self.learned, self.held_out = 0, [], []
         self._file = ContrastFile(file)
-        self._learned, self._held_out = [], []  # (row of the file, valence, arousal)
-        self._fit: Fit | None = None
-
-    # ---- pairs ----
 
     @property
     def nbytes(self) -> int:
-        """What the encoded pairs take on disk."""
+        """What they take on disk."""
         return self._file.nbytes
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of a neutral prompt."""
+        return self._file.longest
 
     def add(self, pair: Pair) -> None:
         """Encodes a pair; one scene of twenty is held out, to see what is learned.
@@ -96,50 +93,75 @@ class NetworkFit:
         held_out = int(text_sha256(pair.neutral)[:8], 16) < HELD_OUT * 16**8
         taught = self.instant.read(pair) if held_out else self.instant.add(pair)
         self._file.append(taught)
-        (self._held_out if held_out else self._learned).append((len(self._file) - 1, pair.valence, pair.arousal))
+        (self.held_out if held_out else self.learned).append((self.pairs, pair.valence, pair.arousal))
         self.pairs += 1
 
-    # ---- steps ----
+    def lesson(self, chosen: Sequence[tuple[int, float, float]], device: torch.device) -> dict[str, Tensor | None]:
+        """Some of `learned` or `held_out` as a batch, by the names that `PairLoss` has for it."""
+        rows, valence, arousal = zip(*chosen, strict=True)
+        contrasts = [Contrast(*(None if t is None else t.to(device) for t in self._file[row])) for row in rows]
+        instant, encoder = self.instant, self.instant.encoder
+        lesson = collate(contrasts, encoder.head, encoder.tail, encoder.padded, instant.added_tokens, instant.share)
+        values = {"valence": valence, "arousal": arousal, "weight": [1.0] * len(rows)}
+        return lesson._asdict() | {name: torch.tensor(of, device=device) for name, of in values.items()}
 
-    @property
-    def step(self) -> int:
-        """Steps that are done."""
-        return self._fit.step if self._fit else 0
 
-    def begin(self, steps: int, device: str | torch.device = "cpu", bfloat16: bool = False) -> None:
-        """Takes the field of the pairs and makes the network that corrects it.
+class NetworkFit:
+    """A network that is being fitted to encoded pairs.
 
+    Attributes:
+        steps: Of the whole fit.
+        at_once: Pairs that are in memory together, of the BATCH of a step; a driver may lower it where memory ends.
+    """
+
+    def __init__(
+        self,
+        encoded: EncodedPairs,
+        size: Size,
+        steps: int = STEPS,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        bfloat16: bool = False,
+    ):
+        """
         Args:
+            encoded: What it learns from.
+            size: Of the network.
             steps: Of the fit.
+            seed: Decides first weights and batches.
             device: Where it is fitted.
             bfloat16: Whether to compute under autocast to bfloat16.
 
         Raises:
             ValueError: There are no pairs.
         """
-        field, encoder = self.instant.field(), self.instant.encoder
-        sizes = {name: getattr(self.size, name) for name in ("width", "depth", "emotion_tokens", "emotion_hidden")}
-        longest = self._file.longest + field.added_tokens
-        config = NetworkConfig(
-            feature_width=field.feature_width,
-            **sizes,
-            positions=encoder.window or min(longest, MOST_POSITIONS),
-            dropout=DROPOUT,
-            window=encoder.window,
-            added_tokens=field.added_tokens,
-            normalise=True,
-            field_positions=field.config.positions,
-            output="free",
-        )
-        torch.manual_seed(self.seed)
-        network = EmotionNetwork(config, field.encoder)
+        self.encoded, self.seed, self.at_once = encoded, seed, BATCH
+        field = encoded.instant.field()
+        torch.manual_seed(seed)
+        network = EmotionNetwork(_config(size, field.config, encoded.longest), field.encoder)
         network.field.load_state_dict(field.state_dict())
-        self.steps = steps
-        schedule = Schedule(
-            steps, LEARNING_RATE, warmup=WARMUP, cosine=True, clip_norm=1.0, ema=AVERAGE, seed=self.seed
-        )
+        schedule = Schedule(steps, RATE, warmup=WARMUP, cosine=True, clip_norm=1.0, ema=AVERAGE, seed=seed)
         self._fit = Fit(network.to(device).train(), schedule, bfloat16)
-        self._loss = PairLoss(network, batch=BATCH, unit=field.encoder.scale).to(device)
+        self._loss = PairLoss(network, batch=BATCH, unit=network.feature_scale)
+
+    @property
+    def step(self) -> int:
+        """Steps that are done."""
+        return self._fit.step
+
+    @property
+    def steps(self) -> int:
+        return self._fit.schedule.steps
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        """Shortens or lengthens what is left."""
+        self._fit.schedule = replace(self._fit.schedule, steps=steps)
+
+    @property
+    def network(self) -> EmotionNetwork:
+        """The network so far, in evaluation mode: the moving average of its weights."""
+        return self._fit.result
 
     def advance(self) -> float:
         """Takes a step; gives its loss.
@@ -147,29 +169,39 @@ class NetworkFit:
         Raises:
             torch.OutOfMemoryError: Of the device; lower `at_once` and call again.
         """
-        rows = step_random(self.seed, self.step).integers(len(self._learned), size=BATCH)
-        chosen = [self._learned[row] for row in rows]
+        learned = self.encoded.learned
+        chosen = [learned[row] for row in step_random(self.seed, self.step).integers(len(learned), size=BATCH)]
         parts = [chosen[start : start + self.at_once] for start in range(0, BATCH, self.at_once)]
-        loss, _ = self._fit.advance(lambda part: self._loss(**self._batch(part)), parts)
+        try:
+            loss, _ = self._fit.advance(self._share, parts)
+        except BaseException:
+            self._fit.optimizer.zero_grad(set_to_none=True)  # of the parts before: the step begins anew
+            raise
         return loss.item()
+
+    def _share(self, part: Sequence[tuple[int, float, float]]) -> Tensor:
+        return self._loss(**self.encoded.lesson(part, self._fit.device))
 
     @torch.no_grad()
     def held_out_loss(self, network: EmotionNetwork | EmotionField) -> float:
         """The loss of a network or field on the scenes that are not learned from; NaN if there are none."""
-        loss = PairLoss(network, batch=len(self._held_out), unit=self._loss.unit)
-        parts = [self._held_out[start : start + BATCH] for start in range(0, len(self._held_out), BATCH)]
-        return sum(loss(**self._batch(part)).item() for part in parts) if parts else math.nan
+        rows = self.encoded.held_out
+        loss = PairLoss(network, batch=len(rows), unit=self._loss.unit)
+        parts = [rows[start : start + self.at_once] for start in range(0, len(rows), self.at_once)]
+        losses = [loss(**self.encoded.lesson(part, self._fit.device)).item() for part in parts]
+        return sum(losses) if losses else math.nan
 
-    def network(self) -> EmotionNetwork:
-        """The network so far, in evaluation mode: the moving average of its weights."""
-        return self._fit.result
 
-    def _batch(self, chosen: Sequence[tuple[int, float, float]]) -> dict[str, Tensor | None]:
-        """What `PairLoss` reads, on the network's device."""
-        rows, valence, arousal = zip(*chosen, strict=True)
-        device, instant = self._fit.device, self.instant
-        contrasts = [Contrast(*(None if t is None else t.to(device) for t in self._file[row])) for row in rows]
-        ends = instant.encoder.head, instant.encoder.tail
-        lesson = collate(contrasts, *ends, instant.encoder.padded, self.network().added_tokens, instant.share)
-        values = {"valence": valence, "arousal": arousal, "weight": [1.0] * len(rows)}
-        return lesson._asdict() | {name: torch.tensor(of, device=device) for name, of in values.items()}
+def _config(size: Size, field: FieldConfig, longest: int) -> NetworkConfig:
+    """Of a network that corrects a field: `longest` is the most tokens of a prompt, before any are added."""
+    return NetworkConfig(
+        feature_width=field.feature_width,
+        **asdict(size),
+        positions=field.window or min(longest + field.added_tokens, MOST_POSITIONS),
+        dropout=DROPOUT,
+        window=field.window,
+        added_tokens=field.added_tokens,
+        normalise=True,
+        field_positions=field.positions,
+        output="free",
+    )

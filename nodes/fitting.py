@@ -1,0 +1,201 @@
+"""The library's fits as a node drives them: progress, time left, a curve; stopped at any moment, they go on later."""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+import torch
+from PIL import Image
+from server import PromptServer
+
+from ..emoticrafter import EmotionNetwork
+from ..emoticrafter.field import EmotionField
+from ..emoticrafter.figures.curve import draw_curve
+from ..emoticrafter.fit.instant import Encoder, InstantFit
+from ..emoticrafter.fit.network import SIZES, WARMUP, EncodedPairs, NetworkFit
+from ..emoticrafter.fit.pairs import Pair
+
+MOST_BYTES = 4 << 30
+"""Of encoded pairs on disk: where a pair takes megabytes, a network learns from the first that fit."""
+LOOK = 20
+"""Steps between two looks at the scenes held out."""
+FIT_BYTES = 2 << 30
+"""What a network, its gradients and a batch are expected to take; ComfyUI unloads models for it."""
+
+_kept: dict[str, tuple[str, object]] = {}
+"""The last field, encoded pairs and network by their kind, each with the inputs that it depends on."""
+
+
+def fit_field(encoder: Encoder, pairs: list[Pair], key: str, node_id: str) -> EmotionField:
+    """Fits a field, going on where the same key was interrupted.
+
+    Raises:
+        InterruptProcessingException: The user stopped it.
+        ValueError: As `InstantFit.add`.
+    """
+    fit = _recall("field", key, lambda: InstantFit(encoder))
+    with _reading(fit, encoder):
+        _encode(fit, pairs, node_id)
+        return fit.field()
+
+
+def fit_network(
+    encoder: Encoder, pairs: list[Pair], key: str, size: str, seed: int, minutes: float, node_id: str
+) -> tuple[EmotionNetwork, dict]:
+    """Fits a network, going on where the same key, size and seed were interrupted; encoded pairs are used again.
+
+    Args:
+        encoder: Of the CLIP.
+        pairs: What it learns from.
+        key: Tells encoder and pairs from others.
+        size: A name of SIZES.
+        seed: Of weights and batches.
+        minutes: Learning ends by then, with fewer steps; 0 for no limit.
+        node_id: Gets progress.
+
+    Returns:
+        The network, and what is to be told of the fit.
+
+    Raises:
+        InterruptProcessingException: The user stopped it.
+        OSError: The disk is full.
+        ValueError: As `InstantFit.add`.
+        OOM_EXCEPTION: Even one pair at a time takes more memory than there is.
+    """
+    encoded = _recall("pairs", key, lambda: EncodedPairs(encoder, _temporary_file()))
+    with _reading(encoded.instant, encoder):
+        _encode(encoded, pairs, node_id)
+        # ComfyUI runs nodes in inference mode, which knows no gradients
+        with torch.inference_mode(False), torch.enable_grad():
+            fit = _recall("network", f"{key} {size} {seed}", lambda: _begin(encoded, size, seed))
+            told = _learn(fit, minutes, node_id)
+            return fit.network.cpu(), {"encoded_pairs": encoded.pairs, **told}
+
+
+def forget() -> None:
+    """Lets go of what is fitted, once it is saved; encoded pairs stay for the next fit."""
+    _kept.pop("field", None)
+    _kept.pop("network", None)
+
+
+# ---- what stays between two runs ----
+
+
+def _recall(kind: str, key: str, make: Callable[[], object]):
+    """The last of its kind if it was made under the same key, else a new one, which is kept in its place."""
+    known, found = _kept.get(kind, (None, None))
+    if known != key:
+        _kept.pop(kind, None)  # before another takes memory
+        found = make()
+        _kept[kind] = key, found
+    return found
+
+
+@contextmanager
+def _reading(fit: InstantFit, encoder: Encoder) -> Iterator[None]:
+    """Lends a fit its encoder, whose CLIP may have gigabytes, for as long as it works."""
+    fit.encoder = encoder
+    try:
+        yield
+    finally:
+        fit.encoder = None
+
+
+def _temporary_file():
+    folder = folder_paths.get_temp_directory()
+    return tempfile.TemporaryFile(dir=folder)
+
+
+# ---- the work ----
+
+
+def _encode(fit: InstantFit | EncodedPairs, pairs: list[Pair], node_id: str) -> None:
+    """Encodes the pairs that a fit does not know yet, as far as the disk may hold them."""
+    shown = _Shown(node_id, "pairs", fit.pairs, len(pairs))
+    for pair in pairs[fit.pairs :]:
+        if isinstance(fit, EncodedPairs) and fit.nbytes >= MOST_BYTES:
+            break
+        fit.add(pair)
+        shown.advance(fit.pairs)
+    shown.say(f"{fit.pairs:,} pairs")
+
+
+def _begin(encoded: EncodedPairs, size: str, seed: int) -> NetworkFit:
+    device = comfy.model_management.get_torch_device()
+    comfy.model_management.free_memory(FIT_BYTES, device)
+    bfloat16 = device.type == "cuda" and comfy.model_management.should_use_bf16(device)
+    return NetworkFit(encoded, SIZES[size], seed=seed, device=device, bfloat16=bfloat16)
+
+
+def _learn(fit: NetworkFit, minutes: float, node_id: str) -> dict:
+    """Takes the steps that are left; gives what is to be told of them."""
+    shown = _Shown(node_id, "steps", fit.step, fit.steps)
+    least, curve = fit.held_out_loss(fit.network.field), _Curve()
+    began, first = time.monotonic(), fit.step
+    while fit.step < fit.steps:
+        loss = _advance(fit)
+        if minutes and fit.step == first + WARMUP:
+            a_step = (time.monotonic() - began) / WARMUP
+            fit.steps = min(fit.steps, max(fit.step, first + int(60 * minutes / a_step)))
+        looks = fit.step % LOOK == 0 or fit.step == fit.steps
+        held_out = fit.held_out_loss(fit.network) if looks else None
+        shown.advance(fit.step, fit.steps, curve.add(fit.step, loss, held_out, least, fit.steps))
+    held_out = fit.held_out_loss(fit.network)
+    shown.say(f"{held_out / least:.0%} of the instant method's error on scenes held out")
+    return {"steps": fit.steps, "held_out_loss": {"network": held_out, "instant": least}}
+
+
+def _advance(fit: NetworkFit) -> float:
+    """A step, with fewer pairs at once where memory ends."""
+    while True:
+        try:
+            return fit.advance()
+        except comfy.model_management.OOM_EXCEPTION:
+            if fit.at_once == 1:
+                raise
+            fit.at_once //= 2
+            comfy.model_management.soft_empty_cache(True)
+
+
+class _Curve:
+    """The losses so far, drawn when the scenes held out were looked at."""
+
+    def __init__(self):
+        self._recent, self._learned, self._held_out = [], [], []
+
+    def add(self, step: int, loss: float, held_out: float | None, least: float, steps: int) -> Image.Image | None:
+        self._recent.append(loss)
+        if held_out is None or not math.isfinite(held_out) or not least:
+            return None
+        self._learned.append((step, sum(self._recent) / len(self._recent)))
+        self._held_out.append((step, held_out))
+        self._recent = []
+        return draw_curve(self._learned, self._held_out, least, steps)
+
+
+class _Shown:
+    """A node while it works: its bar, a line with the time left, and perhaps a picture."""
+
+    def __init__(self, node_id: str, what: str, done: int, total: int):
+        self._node_id, self._what, self._first = node_id, what, done
+        self._bar = comfy.utils.ProgressBar(total, node_id=node_id)
+        self._began, self._last = time.monotonic(), 0.0
+
+    def advance(self, done: int, total: int | None = None, picture: Image.Image | None = None) -> None:
+        """Tells how far it is; stops here if the user asked for it."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        now = time.monotonic()
+        preview = None if picture is None else ("PNG", picture, picture.width)
+        self._bar.update_absolute(done, total, preview)
+        if now - self._last > 1:
+            self._last = now
+            left = (now - self._began) / (done - self._first) * (self._bar.total - done)
+            self.say(f"{done:,} of {self._bar.total:,} {self._what}, {left:.0f} s left")
+
+    def say(self, text: str) -> None:
+        PromptServer.instance.send_progress_text(text, self._node_id)
