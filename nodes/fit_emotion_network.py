@@ -5,33 +5,26 @@ import logging
 import os
 import re
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import comfy.model_management
-import comfy.utils
 import folder_paths
 from comfy_api.latest import io
-from server import PromptServer
 
-from ..emoticrafter.field import EmotionField
 from ..emoticrafter.files import text_sha256
-from ..emoticrafter.fit.instant import Encoder, InstantFit
+from ..emoticrafter.fit.network import SIZES
 from ..emoticrafter.fit.pairs import SUFFIXES, Pair, read_pairs
 from ..emoticrafter.fit.scenes import draw_pairs
 from ..emoticrafter.fit.text_encoder import make_encoder, probe
 from ..emoticrafter.quoting import is_showable, quoted, shown
 from ..emoticrafter.weights import read_metadata, save_network
-from . import networks
+from . import fitting, networks
 from .inputs import CATEGORY, EmotionNetworkType, searched_as
 from .miniature_model import FOLDER as MINIATURE
 from .node import Node
 from .steered_clip import plain_clip
 
-INSTANT = "instant"
-METHODS = (INSTANT,)
+INSTANT, NETWORK = "instant", "network"
+METHODS = (INSTANT, NETWORK)
 BUILT_IN, OF_THE_MINIATURE = "built in", "miniature"
 PAIRS = 2000
 """What is drawn for "built in"; more change a field little."""
@@ -43,9 +36,6 @@ LONGEST_NAME = 180
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\..*)?", re.IGNORECASE)  # devices on Windows
 
 log = logging.getLogger("emoticrafter")
-
-# The fit that was interrupted last, by its inputs: the same inputs go on with it.
-_unfinished: dict[str, InstantFit] = {}
 
 
 class FitEmotionNetwork(Node):
@@ -72,7 +62,8 @@ class FitEmotionNetwork(Node):
                     options=list(METHODS),
                     default=INSTANT,
                     tooltip="instant: the mean difference that a mood makes, over valence and arousal. Seconds on a "
-                    "GPU, a minute or more on a processor.",
+                    "GPU, a minute or more on a processor. network: then a network learns how a mood differs from "
+                    "scene to scene, which takes some minutes.",
                 ),
                 io.Combo.Input(
                     "pairs",
@@ -81,13 +72,29 @@ class FitEmotionNetwork(Node):
                     tooltip="What it learns from. built in: 2000 pairs of everyday scenes, of which most show nobody. "
                     "miniature: those of the painted world. Or a file of your own in models/emoticrafter/pairs.",
                 ),
+                io.Combo.Input(
+                    "size",
+                    options=list(SIZES),
+                    default="medium",
+                    tooltip="Of the network: small, medium, or full as in the paper, which needs a GPU. Nothing to the "
+                    "instant method.",
+                ),
+                io.Float.Input(
+                    "minutes",
+                    default=6.0,
+                    min=0.0,
+                    max=600.0,
+                    step=0.5,
+                    tooltip="A network learns for 600 steps, or for fewer where they would take longer than this, "
+                    "after the pairs are encoded; 0 is no limit. Nothing to the instant method.",
+                ),
                 io.Int.Input(
                     "seed",
                     default=0,
                     min=0,
                     max=2**31 - 1,
                     control_after_generate=False,
-                    tooltip="Decides the pairs that are built in.",
+                    tooltip="Decides the pairs that are built in, and where a network begins.",
                 ),
             ],
             outputs=[
@@ -112,7 +119,7 @@ class FitEmotionNetwork(Node):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, clip, name: str, method: str, pairs: str | None, seed: int) -> str:
+    def fingerprint_inputs(cls, pairs: str | None, **inputs) -> str:
         return (
             str(pairs)
             if pairs in (None, BUILT_IN, OF_THE_MINIATURE)
@@ -120,24 +127,33 @@ class FitEmotionNetwork(Node):
         )
 
     @classmethod
-    def execute(cls, clip, name: str, method: str, pairs: str, seed: int) -> io.NodeOutput:
+    def execute(cls, clip, name: str, method: str, pairs: str, size: str, minutes: float, seed: int) -> io.NodeOutput:
         path = target_path(name)
-        if method not in METHODS:
-            raise ValueError(f"method is {quoted(method)}: expected one of {', '.join(METHODS)}.")
+        for what, value, known in (("method", method, METHODS), ("size", size, SIZES)):
+            if value not in known:
+                raise ValueError(f"{what} is {quoted(value)}: expected one of {', '.join(known)}.")
         learned = _learned_from(pairs, seed)
         encoder = make_encoder(plain_clip(clip))
-        wanted = {"method": method, "pairs": _sha256_of(learned), "encoder": encoder.family, "probe": probe(encoder)}
+        read = {"pairs": _sha256_of(learned), "encoder": encoder.family, "probe": probe(encoder)}
+        wanted = {"method": method} | read
+        if method == NETWORK:
+            wanted |= {"size": size, "minutes": minutes, "seed": seed}
         if os.path.lexists(path):  # a broken link, too, is somebody's
             _check_same(path, wanted)
             log.info("[EmotiCrafter] %s was fitted with the same inputs: loading it", path)
         else:
             told = {"data": f"{len(learned):,} pairs, {pairs}", "seed": seed}
             _check_folder(path.parent)
-            with _kept(json.dumps(wanted), encoder) as fit:
-                field = _fit(fit, learned, cls.hidden.unique_id)
-                if os.path.lexists(path):
-                    raise ValueError(f"{path.name} was made by another fit meanwhile: it is kept. Run this one again.")
-                save_network(field, path, {"fit": wanted, **told})
+            key, node_id = json.dumps(read), cls.hidden.unique_id
+            if method == INSTANT:
+                fitted = fitting.fit_field(encoder, learned, key, node_id)
+            else:
+                fitted, more = fitting.fit_network(encoder, learned, key, size, seed, minutes, node_id)
+                told |= more
+            if os.path.lexists(path):
+                raise ValueError(f"{path.name} was made by another fit meanwhile: it is kept. Run this one again.")
+            save_network(fitted, path, {"fit": wanted, **told})
+            fitting.forget()
             log.info("[EmotiCrafter] Wrote %s", path)
         return io.NodeOutput(networks.share_network(str(path), networks.AUTO))
 
@@ -214,42 +230,7 @@ def _sha256_of(pairs: list[Pair]) -> str:
     return text_sha256(json.dumps(pairs))
 
 
-# ---- the fit -----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _kept(key: str, encoder: Encoder) -> Iterator[InstantFit]:
-    """A fit that stays if it is stopped, memory ends or the disk is full: the same inputs go on with it."""
-    fit = _unfinished.pop(key, None) or InstantFit(encoder)
-    fit.encoder = encoder
-    try:
-        yield fit
-    except BaseException:
-        _unfinished.clear()  # one is enough: a field of a large encoder has some hundred megabytes
-        _unfinished[key], fit.encoder = fit, None  # whose CLIP may have gigabytes
-        log.info("[EmotiCrafter] Stopped after %d pairs: the next run goes on there", fit.pairs)
-        raise
-
-
-def _fit(fit: InstantFit, pairs: list[Pair], node_id: str) -> EmotionField:
-    """The field of the pairs, of which the fit may know the first."""
-    bar, began, first = comfy.utils.ProgressBar(len(pairs), node_id=node_id), time.monotonic(), fit.pairs
-    for pair in pairs[first:]:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        fit.add(pair)
-        bar.update_absolute(fit.pairs)
-        if fit.pairs % 50 == 0:
-            left = (time.monotonic() - began) / (fit.pairs - first) * (len(pairs) - fit.pairs)
-            _show(f"{fit.pairs:,} of {len(pairs):,} pairs, {left:.0f} s left", node_id)
-    _show(f"{fit.pairs:,} pairs", node_id)
-    return fit.field()
-
-
 def _check_folder(folder: Path) -> None:
     """Raises OSError before the fit, not after it, where nothing can be written."""
     folder.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=folder).close()
-
-
-def _show(text: str, node_id: str) -> None:
-    PromptServer.instance.send_progress_text(text, node_id)

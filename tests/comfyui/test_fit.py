@@ -2,17 +2,18 @@
 
 import pytest
 
-from emoticrafter.weights import load_network
+from emoticrafter.weights import load_network, read_metadata
 from scripts.server import PromptError
 from tests.comfyui.graphs import report, write_pairs
-from tests.comfyui.test_miniature_node import MiniatureGraph, difference, shown
+from tests.comfyui.test_miniature_node import MiniatureGraph, difference, pictures, pixels, shown
 
 TEXT = "a windmill in a meadow at sunset"
 
 
 class FitGraph(MiniatureGraph):
     def fit(self, name: str, pairs: str = "few.csv", seed: int = 0, **changed) -> list:
-        inputs = {"clip": self.clip(), "name": name, "method": "instant", "pairs": pairs, "seed": seed} | changed
+        inputs = {"clip": self.clip(), "name": name, "method": "instant", "pairs": pairs, "seed": seed}
+        inputs |= {"size": "medium", "minutes": 6.0} | changed
         self["fit"] = {"class_type": "EmotiCrafterFit", "inputs": inputs}
         return ["fit", 0]
 
@@ -75,3 +76,36 @@ def test_what_cannot_be_fitted_is_said_on_the_node(server, folder):
     (folder / "pairs" / "bad.csv").unlink()
     (folder / "fitted link.safetensors").unlink()
     assert not list(folder.glob("fitted.*"))
+
+
+def test_a_network_is_fitted_stopped_goes_on_and_steers(server, folder):
+    """Stopped while it learns; the second run goes on there, and the pairs are not encoded again."""
+    graph = FitGraph()
+    network = graph.fit("fitted network", method="network", size="small", minutes=0.05)
+    prompt = graph.text(TEXT)
+    graph.draw(graph.emotional(prompt, network=network, valence=3.0), "happy")
+    graph.draw(graph.emotional(prompt, network=network, valence=-3.0, arousal=-2.0), "sad")
+    reached, encoded = [], []
+
+    def watch(kind, data):
+        if kind == "progress" and data.get("node") == network[0]:
+            (encoded if data["max"] == 50 else reached).append(data["value"])
+
+    def stop(kind, data):
+        watch(kind, data)
+        if len(reached) == 5:
+            server.post("/interrupt", {})
+
+    with pytest.raises(PromptError, match="interrupted"):
+        server.queue(graph, on_message=stop)
+    assert encoded and not (folder / "fitted network.safetensors").exists()
+    stopped_at = max(reached)
+    reached, encoded = [], []
+    found = {name: pixels(files[0]) for name, files in pictures(server.queue(graph, on_message=watch)).items()}
+    assert min(reached) > stopped_at and not encoded
+    assert difference(found["happy"], found["sad"]) > 0.5
+    fitted = load_network(folder / "fitted network.safetensors")
+    assert (fitted.config.field_positions, fitted.config.width, fitted.encoder.family) == (77, 128, "SDXL")
+    told = read_metadata(folder / "fitted network.safetensors")["training"]
+    assert stopped_at < told["steps"] < 600, "the minutes shorten it"
+    assert told["held_out_loss"]["network"] > 0 and told["held_out_loss"]["instant"] > 0

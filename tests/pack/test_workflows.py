@@ -40,7 +40,7 @@ ORDER = {
     "EmotiCrafterReadEmotion": ["reader"],
     "EmotiCrafterMap": ["size"],
     "EmotiCrafterMiniature": ["plan"],
-    "EmotiCrafterFit": ["name", "method", "pairs", "seed"],
+    "EmotiCrafterFit": ["name", "method", "pairs", "size", "minutes", "seed"],
 }
 LOADERS = ("LoaderSimple", "LoraLoader", "ControlNetLoader", "UNETLoader", "CLIPLoader", "VAELoader")
 RANGES = {

@@ -1,0 +1,139 @@
+"""The fit of a network that corrects a field: it learns what depends on the scene, on encoders of both kinds."""
+
+from functools import partial
+from io import BytesIO
+
+import pytest
+import torch
+
+from emoticrafter import load_network
+from emoticrafter.conditioning import inject_emotion
+from emoticrafter.fit.instant import Encoder
+from emoticrafter.fit.network import EncodedPairs, NetworkFit, Size
+from emoticrafter.fit.pairs import Pair
+from emoticrafter.weights import read_metadata, save_network
+
+WIDTH = 8
+SIZE = Size(width=64, depth=1, emotion_tokens=2, emotion_hidden=8)
+TOKENS = torch.randn(40, WIDTH, generator=torch.Generator().manual_seed(0))
+TOKENS *= torch.logspace(-1, 2, WIDTH)  # channels of all sizes, as in a language model
+
+
+def words(text: str) -> list[int]:
+    return [ord(word[0]) % 20 for word in text.split()]
+
+
+def causal(text: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """A begin token, the words (each with a share of all before it), an end token; the mask leaves the end out."""
+    ids = torch.tensor([21, *words(text), 22])
+    features = TOKENS[ids] + 0.1 * TOKENS[ids].cumsum(0)
+    return features, torch.tensor([1] * (len(ids) - 1) + [0], dtype=torch.bool)
+
+
+def padded(text: str) -> tuple[torch.Tensor, None]:
+    ids = torch.tensor([21, *words(text), *[22] * 12][:10])
+    return TOKENS[ids] + 0.1 * TOKENS[ids].cumsum(0), None
+
+
+ENCODERS = {
+    "causal": Encoder(causal, "of the tests", 1, 0, None, False),
+    "padded": Encoder(padded, "of the tests", 1, 0, None, True),
+}
+MOODS = {"tree": ("windy", "calm"), "house": ("zany", "quiet")}
+
+
+def pairs(count: int = 160) -> list[Pair]:
+    """The mood of a tree and that of a house are different words, so that a mean cannot know them."""
+    found = []
+    for number in range(count):
+        subject = list(MOODS)[number % 2]
+        neutral = f"{subject} {'abcdefghijklm'[number % 13]} {'nopqrstu'[number % 8]}"
+        valence = -3.0 if number % 4 < 2 else 3.0
+        mood = MOODS[subject][valence > 0]
+        found.append(Pair(neutral, f"{neutral} {mood} {mood}", valence, float(number % 7) - 3))
+    return found
+
+
+@pytest.fixture(params=ENCODERS)
+def encoded(request):
+    encoded = EncodedPairs(ENCODERS[request.param], BytesIO(), added_tokens=3)
+    for pair in pairs():
+        encoded.add(pair)
+    return encoded
+
+
+def test_it_begins_as_the_field_and_learns_what_depends_on_the_scene(encoded, tmp_path):
+    fit = NetworkFit(encoded, SIZE, steps=120)
+    field = fit.held_out_loss(fit.network.field)
+    assert fit.held_out_loss(fit.network) == pytest.approx(field)
+    while fit.step < fit.steps:
+        fit.advance()
+    assert fit.held_out_loss(fit.network) < 0.3 * field
+    # and as a file that goes onto a conditioning
+    save_network(fit.network, tmp_path / "fitted.safetensors")
+    assert read_metadata(tmp_path / "fitted.safetensors")["version"] == 2
+    network = load_network(tmp_path / "fitted.safetensors")
+    features, mask = encoded.instant.encoder.encode("tree a n")
+    extra = {} if mask is None else {"attention_mask": mask.long().unsqueeze(0)}
+    inject = partial(inject_emotion, [[features.unsqueeze(0), extra]], network, network.encode(3.0, 0.0))
+    [[steered, grown]] = inject()
+    assert steered.shape[1] == len(features) + (0 if mask is None else 2)  # a masked token made room for one of three
+    assert torch.equal(steered[0, 0], features[0]), "the first token stays"
+    assert torch.equal(inject(0.0)[0][0][0], features)
+    if mask is not None:
+        assert grown["attention_mask"].tolist() == [[1] * 7]
+    bfloat16 = load_network(tmp_path / "fitted.safetensors", dtype=torch.bfloat16)
+    [[rough, _]] = inject_emotion([[features.unsqueeze(0), extra]], bfloat16, bfloat16.encode(3.0, 0.0))
+    assert (rough - steered).norm() < 0.05 * steered.norm()
+
+
+def test_equal_seeds_are_equal_networks_in_any_number_of_parts(encoded):
+    states = []
+    for at_once, seed in ((32, 0), (32, 0), (5, 0), (32, 1)):
+        fit = NetworkFit(encoded, SIZE, steps=3, seed=seed)
+        fit.at_once = at_once
+        for _ in range(3):
+            fit.advance()
+        states.append(torch.cat([tensor.flatten() for tensor in fit.network.state_dict().values()]))
+    assert torch.equal(states[0], states[1])
+    assert torch.allclose(states[0], states[2], atol=1e-4)
+    assert not torch.allclose(states[0], states[3], atol=1e-4)
+
+
+def test_where_memory_ends_a_step_begins_anew_in_smaller_parts(encoded, monkeypatch):
+    whole = NetworkFit(encoded, SIZE, steps=2)
+    whole.advance()
+    fit = NetworkFit(encoded, SIZE, steps=2)
+    fit.at_once = 8
+    lesson, calls = encoded.lesson, []
+
+    def failing(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise torch.OutOfMemoryError
+        return lesson(*arguments)
+
+    monkeypatch.setattr(encoded, "lesson", failing)
+    with pytest.raises(torch.OutOfMemoryError):
+        fit.advance()
+    assert fit.step == 0
+    fit.at_once = 4
+    fit.advance()
+    for name, tensor in fit.network.state_dict().items():
+        assert torch.allclose(tensor, whole.network.state_dict()[name], atol=1e-5), name
+
+
+def test_a_mood_that_rewrites_the_prompt_teaches_added_tokens_nothing():
+    encoded = EncodedPairs(ENCODERS["causal"], BytesIO(), added_tokens=3)
+    encoded.add(Pair("tree a n", "windy tree a n", -3.0, 0.0))
+    encoded.add(Pair("tree b n", "tree b n windy", -3.0, 0.0))
+    batch = encoded.lesson(encoded.learned + encoded.held_out, torch.device("cpu"))
+    assert batch["mask"].sum(1).tolist() == [7, 7]
+    assert [int(row.sum()) for row in batch["learned"]] in ([3, 6], [6, 3])
+
+
+def test_an_encoder_that_pads_gives_one_length():
+    lengths = iter([10, 9])
+    encoder = Encoder(lambda text: (torch.ones(next(lengths), WIDTH), None), "of the tests", 1, 0, None, True)
+    with pytest.raises(ValueError, match="expected one shape for all prompts"):
+        EncodedPairs(encoder, BytesIO()).add(Pair("a", "b", 0.0, 0.0))
