@@ -2,6 +2,8 @@
 // writes to them and reads them again, so saving, undo, prompts and a browser without this script know no pad.
 
 import { app } from "../../scripts/app.js";
+import { checkPads, followIntoApp, latestPicture, leaveApp } from "./app_mode.js";
+import { askForRun, withdrawRun } from "./run_when_let_go.js";
 import { VAPad } from "./va_pad.js";
 import { say } from "./words.js";
 
@@ -16,6 +18,8 @@ const NODES = [
 const AXES = ["valence", "arousal"];
 const REROUTE = "Reroute";
 const PAD = "va_pad";
+const RUNS = "EmotiCrafter: run when let go"; // among the node's properties: saved, and no widget's place moves
+const IN_GRAPH = "[data-node-id], .dom-widget"; // a pad that is in neither is in App mode; va_pad.css says so, too
 const WIDTH = 270;
 const HEIGHT = 276;
 const READ_EVERY = 150; // milliseconds
@@ -29,6 +33,9 @@ app.registerExtension({
     style.href = new URL("./va_pad.css", import.meta.url);
     document.head.append(style);
   },
+  afterConfigureGraph() {
+    checkPads(PAD);
+  },
   nodeCreated(node) {
     if (NODES.includes(node.comfyClass)) addPad(node);
     else if (node.subgraph) followPromotion(node);
@@ -36,20 +43,30 @@ app.registerExtension({
 });
 
 function addPad(node) {
-  const pad = new VAPad((point) => write(pad.node, point), say);
+  const pad = new VAPad(
+    {
+      onMove: (point) => write(pad.node, point),
+      onLetGo: () => pad.node.properties[RUNS] && askForRun(),
+      onSwitch: (on) => setRuns(pad, on),
+    },
+    say,
+  );
   pad.node = node;
   // A type of our own: one that the interface knows, such as "slider", would be replaced by its own widget.
   const widget = node.addDOMWidget(PAD, "emoticrafter_va_pad", pad.element, {
     hideOnZoom: false,
     hideInPanel: true,
     getMinHeight: () => HEIGHT,
+    disabled: Boolean(node.subgraph), // not to be picked for App mode, which would not show it
     serialize: false, // not into prompts ...
   });
   widget.serialize = false; // ... and not into the saved widget values, which are positional
+  widget.label = say("Valence and arousal"); // its title in App mode
   passToCanvas(pad.element);
   watch(pad.element, () => reread(pad));
   const [width, height] = node.size;
   node.setSize([Math.max(width, WIDTH), Math.max(height, node.computeSize()[1])]);
+  if (node.subgraph) followIntoApp(node, pad.element, shownAxes(node));
 }
 
 /** Give a subgraph's node a pad of its own for as long as it shows both values of a node inside. */
@@ -59,7 +76,10 @@ function followPromotion(host) {
     const pad = widgetOf(host, PAD);
     if (wanted === Boolean(pad)) return;
     if (wanted) addPad(host);
-    else host.removeWidget(pad);
+    else {
+      leaveApp(host);
+      host.removeWidget(pad);
+    }
     host.setDirtyCanvas(true, true);
   };
   const { arrange } = host; // called after its widgets changed, and whenever it is drawn
@@ -92,6 +112,15 @@ function shownAxes(node) {
   return pairs.find((pair) => pair.every((name) => names.includes(name)));
 }
 
+function setRuns(pad, on) {
+  app.canvas.emitBeforeChange(); // a step for undo
+  if (on) pad.node.properties[RUNS] = true;
+  else delete pad.node.properties[RUNS];
+  app.canvas.emitAfterChange();
+  if (!on) withdrawRun();
+  pad.showRuns(on);
+}
+
 function write(node, point) {
   shownAxes(node)?.forEach((name, index) => {
     const widget = widgetOf(node, name);
@@ -109,7 +138,14 @@ function reread(pad) {
   const [valence, arousal] = (shownAxes(pad.node) ?? AXES).map((name) => read(pad.node, name));
   const known = valence.value !== null && arousal.value !== null;
   pad.show(known ? { valence: valence.value, arousal: arousal.value } : null, valence.linked || arousal.linked);
-  pad.zoom(app.canvas.ds.scale);
+  pad.showRuns(pad.node.properties[RUNS] === true);
+  const inApp = isInApp(pad.element);
+  pad.zoom(inApp ? 1 : app.canvas.ds.scale);
+  if (inApp) pad.showPicture(latestPicture());
+}
+
+function isInApp(element) {
+  return !element.closest(IN_GRAPH);
 }
 
 /** Undo puts new nodes in the place of all, while Nodes 2.0 goes on showing the elements that it has. */
@@ -185,7 +221,8 @@ function readAll() {
 /** Let the wheel and the middle button zoom and pan over the pad too, as over any other part of a node. */
 function passToCanvas(element) {
   const pass = (handler) => (event) => {
-    if (!globalThis.LiteGraph?.vueNodesMode) app.canvas[handler](event); // there they reach it by themselves
+    const alone = globalThis.LiteGraph?.vueNodesMode || isInApp(element); // it has them already, or should not
+    if (!alone) app.canvas[handler](event);
   };
   element.addEventListener("wheel", pass("processMouseWheel"), { passive: false });
   element.addEventListener("pointerdown", (event) => event.button === 1 && pass("processMouseDown")(event));

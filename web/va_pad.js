@@ -1,5 +1,5 @@
 // The valence-arousal pad: a square field to point at. It knows nothing of ComfyUI: it shows a point that it
-// is given (`show`) and tells of one that a person chose (`onMove`).
+// is given (`show`), tells of one that a person chose (`onMove`) and of its being let go (`onLetGo`).
 
 import { distance, EMOTIONS, LIMIT, nearestEmotion, OCTANTS, ROUND, turn } from "./emotions.js";
 
@@ -7,6 +7,7 @@ const STEP = 0.05;
 const COARSE = 0.5;
 const TRAIL_LENGTH = 6;
 const REST_CALLS = 2;
+const PAUSE = 600; // milliseconds without a key, after which the keyboard has let the point go
 const NEAR = 0.5; // within this distance an emotion is named in the readout
 const FAR = 0.45; // of the canvas' zoom: below, the words are too small to read, and go
 const FARTHEST = 0.3; // the numbers, too
@@ -56,17 +57,22 @@ function svg(parent, tag, attributes) {
 
 export class VAPad {
   /**
-   * @param {(point: {valence: number, arousal: number}) => void} onMove called with every point a person chooses
+   * @param {object} told what is told of; a point is {valence, arousal}
+   * @param {(point) => void} told.onMove every point a person chooses
+   * @param {() => void} told.onLetGo the point has been moved, and let go: by the pointer, or by a pause of the keys
+   * @param {(on: boolean) => void} told.onSwitch the person wants a run when the point is let go, or does not
    * @param {(english: string) => string} say gives words in the person's language
    */
-  constructor(onMove, say = (english) => english) {
-    Object.assign(this, { onMove, say });
+  constructor(told, say = (english) => english) {
+    Object.assign(this, told, { say });
     this.point = { valence: 0, arousal: 0 };
     this.trail = []; // where the point rested, the latest last
     this.calls = 0; // of show() since the point moved
     this.known = true;
     this.locked = false;
     this.pointer = null; // the pointer that drags
+    this.start = null; // where the point was when it was taken; null while nobody holds it
+    this.runs = false; // when let go
     this.build();
     this.listen();
     this.draw();
@@ -90,9 +96,14 @@ export class VAPad {
     this.dot = create(this.plane, "i", "point");
     this.label = create(this.plane, "span", "label");
     const readout = create(this.element, "div", "readout");
+    this.picture = create(readout, "img", "picture");
+    this.picture.alt = this.say("The latest picture");
     this.name = create(readout, "span", "name");
+    this.run = create(readout, "button", "run");
     this.numbers = create(readout, "span", "numbers");
+    create(this.run, "span", "words").textContent = this.say("Run when let go");
     this.describe();
+    if (!globalThis.PointerEvent) this.apologize();
   }
 
   describe() {
@@ -108,6 +119,17 @@ export class VAPad {
       "aria-valuemax": LIMIT,
     };
     for (const [name, value] of Object.entries(attributes)) this.field.setAttribute(name, value);
+    const title = this.say("Run the graph once whenever the point is let go");
+    Object.assign(this.run, { type: "button", title });
+    this.run.setAttribute("role", "switch");
+    this.run.setAttribute("aria-label", this.say("Run when let go"));
+  }
+
+  /** Where no pointer is told of, nothing can be dragged. */
+  apologize() {
+    create(this.field, "p", "apology").textContent = this.say(
+      "This browser cannot drag here: it has no pointer events. Use the arrow keys, or type the two numbers.",
+    );
   }
 
   // ---- what comes from outside -----------------------------------------------------------------
@@ -133,6 +155,18 @@ export class VAPad {
     this.drawTrail();
   }
 
+  /** Whether letting the point go runs the graph. */
+  showRuns(on) {
+    if (on === this.runs) return;
+    this.runs = on;
+    this.draw();
+  }
+
+  /** Show a picture beside the words, where there is room for one; none without an address. */
+  showPicture(address = "") {
+    if (address !== this.picture.getAttribute("src")) this.picture.setAttribute("src", address);
+  }
+
   /** Fit words and strokes to the zoom that the pad is shown at. */
   zoom(scale) {
     if (scale === this.scale) return;
@@ -153,12 +187,26 @@ export class VAPad {
     this.onMove(next);
   }
 
+  /** From here on the point is held. */
+  take() {
+    this.start ??= this.point;
+    clearTimeout(this.pause);
+  }
+
+  letGo() {
+    const { start } = this;
+    this.start = null;
+    if (start && !same(start, this.point)) this.onLetGo();
+  }
+
   listen() {
-    const { field } = this;
+    const { field, run } = this;
     field.addEventListener("pointerdown", (event) => this.press(event));
     field.addEventListener("pointermove", (event) => this.drag(event));
     for (const kind of ["pointerup", "pointercancel", "lostpointercapture"])
       field.addEventListener(kind, (event) => this.release(event));
+    run.addEventListener("pointerdown", (event) => event.button === 0 && event.stopPropagation());
+    run.addEventListener("click", () => this.onSwitch(!this.runs));
     // Not on "dblclick": that comes after the mouseup with which ComfyUI notes a step for undo.
     field.addEventListener("mousedown", (event) => event.button === 0 && event.detail === 2 && this.reset());
     field.addEventListener("dblclick", (event) => event.stopPropagation());
@@ -166,6 +214,7 @@ export class VAPad {
     // ComfyUI notes a step for undo at the "change" of whatever had a key; a frame later, it listens for it.
     const changed = () => field.dispatchEvent(new Event("change"));
     field.addEventListener("keyup", (event) => this.target(event) && requestAnimationFrame(changed));
+    for (const kind of ["keyup", "blur"]) field.addEventListener(kind, () => this.pauseKeys());
   }
 
   press(event) {
@@ -175,6 +224,7 @@ export class VAPad {
     this.pointer = event.pointerId;
     this.field.setPointerCapture(event.pointerId);
     this.element.classList.add("dragging");
+    this.take();
     this.rest();
     this.follow(event);
   }
@@ -189,6 +239,8 @@ export class VAPad {
     if (event.pointerId !== this.pointer) return;
     event.stopPropagation();
     this.drop();
+    if (event.type === "pointerup") this.letGo();
+    else this.start = null; // taken away, not let go
   }
 
   drop() {
@@ -199,6 +251,7 @@ export class VAPad {
   reset() {
     this.drop();
     this.move({ valence: 0, arousal: 0 });
+    this.letGo();
   }
 
   follow(event) {
@@ -216,7 +269,14 @@ export class VAPad {
     if (!next) return;
     event.preventDefault(); // the page would scroll
     event.stopPropagation();
+    this.take();
     this.move(next);
+  }
+
+  pauseKeys() {
+    if (this.start === null || this.pointer !== null) return;
+    clearTimeout(this.pause);
+    this.pause = setTimeout(() => this.letGo(), PAUSE);
   }
 
   /** Where a key leads. */
@@ -271,6 +331,8 @@ export class VAPad {
     this.numbers.textContent = this.known ? `${signed(valence)}, ${signed(arousal)}` : "";
     this.element.classList.toggle("locked", this.locked);
     this.element.classList.toggle("unknown", !this.known);
+    this.run.setAttribute("aria-checked", this.runs);
+    this.run.disabled = this.locked;
     this.field.setAttribute("aria-readonly", this.locked);
     this.field.setAttribute("aria-valuenow", valence);
     this.field.setAttribute("aria-valuetext", this.known ? this.spoken(name) : this.say("from a linked node"));

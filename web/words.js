@@ -38,7 +38,13 @@ const WORDS = {
     "two-dimensional slider": "二维滑块",
     "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down cycle through the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "方向键移动，按住 Shift 步幅更大；Home 回到 0, 0；Page Up 和 Page Down 依次经过各个命名的情绪。用鼠标时，Shift 吸附到命名的情绪，双击回到 0, 0。",
     "Readings": "读数",
-    "The readings, after a run": "运行后显示读数"
+    "The readings, after a run": "运行后显示读数",
+    "Run when let go": "松手即运行",
+    "Run the graph once whenever the point is let go": "每次松开点时运行一次工作流",
+    "The latest picture": "最新的图片",
+    "This browser cannot drag here: it has no pointer events. Use the arrow keys, or type the two numbers.": "此浏览器不支持指针事件，无法在此拖动。请使用方向键，或输入两个数值。",
+    "This app lists a pad that is not there": "此应用列出的面板不存在",
+    "The workflow has no node for it any more. Choose the app's inputs again.": "工作流中已没有对应的节点。请重新选择应用的输入。"
   },
   "ja": {
     "pleasure": "快",
@@ -74,7 +80,13 @@ const WORDS = {
     "two-dimensional slider": "二次元スライダー",
     "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down cycle through the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "矢印キーで動き、Shift を押すと大きく動きます。Home で 0, 0 に戻り、Page Up と Page Down で名前のある感情を順にめぐります。マウスでは、Shift で名前のある感情に吸着し、ダブルクリックで 0, 0 に戻ります。",
     "Readings": "読み取り値",
-    "The readings, after a run": "実行後に読み取り値が表示されます"
+    "The readings, after a run": "実行後に読み取り値が表示されます",
+    "Run when let go": "離したら実行",
+    "Run the graph once whenever the point is let go": "点を離すたびにワークフローを1回実行します",
+    "The latest picture": "最新の画像",
+    "This browser cannot drag here: it has no pointer events. Use the arrow keys, or type the two numbers.": "このブラウザーにはポインターイベントがないため、ここではドラッグできません。矢印キーを使うか、2つの数値を入力してください。",
+    "This app lists a pad that is not there": "このアプリが挙げるパッドがありません",
+    "The workflow has no node for it any more. Choose the app's inputs again.": "ワークフローにそのノードがもうありません。アプリの入力を選び直してください。"
   },
   "ko": {
     "pleasure": "쾌",
@@ -110,7 +122,13 @@ const WORDS = {
     "two-dimensional slider": "2차원 슬라이더",
     "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down cycle through the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "화살표 키로 움직이고 Shift를 누르면 크게 움직입니다. Home은 0, 0으로 돌아가고, Page Up과 Page Down은 이름 있는 감정을 차례로 돕니다. 마우스로는 Shift가 이름 있는 감정에 맞추고, 두 번 클릭하면 0, 0으로 돌아갑니다.",
     "Readings": "읽은 값",
-    "The readings, after a run": "실행 후 읽은 값이 표시됩니다"
+    "The readings, after a run": "실행 후 읽은 값이 표시됩니다",
+    "Run when let go": "놓으면 실행",
+    "Run the graph once whenever the point is let go": "점을 놓을 때마다 워크플로를 한 번 실행합니다",
+    "The latest picture": "최근 그림",
+    "This browser cannot drag here: it has no pointer events. Use the arrow keys, or type the two numbers.": "이 브라우저에는 포인터 이벤트가 없어 여기서 끌 수 없습니다. 화살표 키를 쓰거나 두 숫자를 입력하세요.",
+    "This app lists a pad that is not there": "이 앱이 나열한 패드가 없습니다",
+    "The workflow has no node for it any more. Choose the app's inputs again.": "워크플로에 해당 노드가 더는 없습니다. 앱의 입력을 다시 고르세요."
   },
   "fr": {
     "pleasure": "plaisir",
@@ -146,7 +164,13 @@ const WORDS = {
     "two-dimensional slider": "curseur à deux dimensions",
     "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down cycle through the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "Les flèches déplacent, avec Maj à plus grands pas ; Origine (Home) va à 0, 0 ; Page Up et Page Down font le tour des émotions nommées. Avec la souris, Maj accroche aux émotions nommées et un double clic va à 0, 0.",
     "Readings": "Lectures",
-    "The readings, after a run": "Les lectures, après une exécution"
+    "The readings, after a run": "Les lectures, après une exécution",
+    "Run when let go": "Exécuter au relâchement",
+    "Run the graph once whenever the point is let go": "Exécuter le graphe une fois chaque fois que le point est relâché",
+    "The latest picture": "La dernière image",
+    "This browser cannot drag here: it has no pointer events. Use the arrow keys, or type the two numbers.": "Ce navigateur ne permet pas de glisser ici : il n'a pas d'événements de pointeur. Utilisez les flèches ou saisissez les deux nombres.",
+    "This app lists a pad that is not there": "Cette application mentionne un pavé qui n'existe pas",
+    "The workflow has no node for it any more. Choose the app's inputs again.": "Le workflow n'a plus de nœud pour lui. Choisissez de nouveau les entrées de l'application."
   },
   "de": {
     "pleasure": "Lust",
@@ -182,7 +206,13 @@ const WORDS = {
     "two-dimensional slider": "zweidimensionaler Regler",
     "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down cycle through the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "Pfeiltasten bewegen, mit Umschalt in größeren Schritten; Pos1 (Home) geht zu 0, 0; Bild auf und Bild ab (Page Up, Page Down) gehen reihum durch die benannten Emotionen. Mit der Maus rastet Umschalt bei benannten Emotionen ein, und ein Doppelklick geht zu 0, 0.",
     "Readings": "Abgelesene Werte",
-    "The readings, after a run": "Die abgelesenen Werte, nach einem Durchlauf"
+    "The readings, after a run": "Die abgelesenen Werte, nach einem Durchlauf",
+    "Run when let go": "Beim Loslassen ausführen",
+    "Run the graph once whenever the point is let go": "Den Graphen einmal ausführen, sobald der Punkt losgelassen wird",
+    "The latest picture": "Das letzte Bild",
+    "This browser cannot drag here: it has no pointer events. Use the arrow keys, or type the two numbers.": "In diesem Browser lässt sich hier nichts ziehen: Ihm fehlen Zeigerereignisse. Nehmen Sie die Pfeiltasten, oder geben Sie die beiden Zahlen ein.",
+    "This app lists a pad that is not there": "Diese App nennt ein Feld, das es nicht gibt",
+    "The workflow has no node for it any more. Choose the app's inputs again.": "Im Workflow fehlt der Knoten dafür. Wählen Sie die Eingaben der App neu aus."
   },
   "es": {
     "pleasure": "placer",
@@ -218,7 +248,13 @@ const WORDS = {
     "two-dimensional slider": "control deslizante bidimensional",
     "Arrow keys move, with Shift in larger steps; Home goes to 0, 0; Page Up and Page Down cycle through the named emotions. With the mouse, Shift snaps to named emotions and a double click goes to 0, 0.": "Las flechas mueven, con Mayús en pasos mayores; Inicio (Home) va a 0, 0; Re Pág y Av Pág (Page Up, Page Down) recorren las emociones con nombre. Con el ratón, Mayús ajusta a las emociones con nombre y un doble clic va a 0, 0.",
     "Readings": "Lecturas",
-    "The readings, after a run": "Las lecturas, tras una ejecución"
+    "The readings, after a run": "Las lecturas, tras una ejecución",
+    "Run when let go": "Ejecutar al soltar",
+    "Run the graph once whenever the point is let go": "Ejecutar el grafo una vez cada vez que se suelta el punto",
+    "The latest picture": "La última imagen",
+    "This browser cannot drag here: it has no pointer events. Use the arrow keys, or type the two numbers.": "Este navegador no permite arrastrar aquí: no tiene eventos de puntero. Use las flechas o escriba los dos números.",
+    "This app lists a pad that is not there": "Esta aplicación menciona un panel que no existe",
+    "The workflow has no node for it any more. Choose the app's inputs again.": "El flujo de trabajo ya no tiene un nodo para él. Elija de nuevo las entradas de la aplicación."
   }
 };
 

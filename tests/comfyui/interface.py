@@ -1,9 +1,11 @@
 """ComfyUI's interface in a real browser, and the valence-arousal pad in it, as a person has them in front of them."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from scripts.browser import READY
 from scripts.server import PACK_NAME, Server
@@ -15,7 +17,10 @@ SETTINGS = {
     "Comfy.Workflow.ShowMissingModelsWarning": False,
     "Comfy.Minimap.Visible": False,
     "Comfy.ColorPalette": "dark",
+    "Comfy.OnboardingCoachmarks.Seen": ["appMode", "firstRun"],
 }
+DESKTOP = {"viewport": {"width": 1400, "height": 900}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 PADS = {
     "EmotiCrafterConditioning": [1, 1, 1, 0, 1, "", "keep"],
     "EmotiCrafterCLIP": [1, 1, 1, 0, 1, "", "keep"],
@@ -52,12 +57,25 @@ class Interface:
     Args:
         renderer: "canvas" or "vue" (Nodes 2.0).
         blocked: a file of the pack's that the browser is not given.
+        screen: DESKTOP or PHONE.
+        script: JavaScript that runs before the page's own.
     """
 
-    def __init__(self, browser: Browser, server: Server, renderer: str, name: str, blocked: str | None = None):
+    def __init__(
+        self,
+        browser: Browser,
+        server: Server,
+        renderer: str,
+        name: str,
+        blocked: str | None = None,
+        screen: dict = DESKTOP,
+        script: str = "",
+    ):
         server.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": renderer == "vue"})
         self.renderer, self.name = renderer, name
-        self.page = browser.new_page(viewport={"width": 1400, "height": 900})
+        self.touch = screen.get("has_touch", False)
+        self.page = browser.new_page(**screen)
+        self.page.add_init_script(script)
         self.page.set_default_timeout(120_000)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -174,6 +192,7 @@ class Pad:
         self.mouse = interface.page.mouse
         self.element = interface.page.locator(selector)
         self.field = self.element.locator(".field")
+        self.switch = self.element.get_by_role("switch", name="Run when let go")
 
     def position(self, valence: float, arousal: float) -> tuple[float, float]:
         """The screen's pixel of a point of the plane."""
@@ -182,10 +201,19 @@ class Pad:
         return x, box["y"] + box["height"] * (3 - arousal) / 6
 
     def drag(self, start: tuple[float, float], end: tuple[float, float], steps: int = 5) -> None:
-        self.mouse.move(*self.position(*start))
-        self.mouse.down()
-        self.mouse.move(*self.position(*end), steps=steps)
-        self.mouse.up()
+        """With the mouse, on a phone with a finger."""
+        with self.held(start, end, steps):
+            pass
+
+    @contextmanager
+    def held(self, start: tuple[float, float], end: tuple[float, float], steps: int = 5) -> Iterator[None]:
+        """Dragged from one point to another, and let go at the end of the block."""
+        hand = _Finger(self.interface.page) if self.interface.touch else self.mouse
+        hand.move(*self.position(*start))
+        hand.down()
+        hand.move(*self.position(*end), steps=steps)
+        yield
+        hand.up()
 
     def click(self, valence: float, arousal: float) -> None:
         self.mouse.click(*self.position(valence, arousal))
@@ -209,6 +237,10 @@ class Pad:
         """Wait until the pad tells that it cannot be moved, or fail."""
         self.element.locator(".field[aria-readonly=true]").wait_for()
 
+    def is_on(self) -> None:
+        """Wait until letting the point go runs the graph, or fail."""
+        self.element.locator("[role=switch][aria-checked=true]").wait_for()
+
     def is_free(self) -> None:
         self.element.locator(".field[aria-readonly=false]").wait_for()
 
@@ -216,3 +248,29 @@ class Pad:
     def name(self) -> str:
         """What the pad calls the point."""
         return self.element.locator(".name").inner_text()
+
+
+class _Finger:
+    """A finger on the screen, moved as Playwright's mouse is."""
+
+    def __init__(self, page: Page):
+        self.session = page.context.new_cdp_session(page)
+        self.at, self.pressed = (0.0, 0.0), False
+
+    def _send(self, kind: str, *points: tuple[float, float]) -> None:
+        touched = [{"x": x, "y": y} for x, y in points]
+        self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touched})
+
+    def move(self, x: float, y: float, steps: int = 1) -> None:
+        (left, top), self.at = self.at, (x, y)
+        if self.pressed:
+            for part in (step / steps for step in range(1, steps + 1)):
+                self._send("touchMove", (left + (x - left) * part, top + (y - top) * part))
+
+    def down(self) -> None:
+        self.pressed = True
+        self._send("touchStart", self.at)
+
+    def up(self) -> None:
+        self.pressed = False
+        self._send("touchEnd")
