@@ -34,6 +34,7 @@ app.registerExtension({
     document.head.append(style);
   },
   afterConfigureGraph() {
+    for (const node of app.graph.nodes) if (node.subgraph) updateHost(node); // App mode draws no node
     checkPads(PAD);
   },
   nodeCreated(node) {
@@ -69,24 +70,26 @@ function addPad(node) {
   if (node.subgraph) followIntoApp(node, pad.element, shownAxes(node));
 }
 
-/** Give a subgraph's node a pad of its own for as long as it shows both values of a node inside. */
+/** Keep a subgraph's node in step with what it shows. */
 function followPromotion(host) {
-  const update = () => {
-    const wanted = Boolean(shownAxes(host)) && hasPadInside(host.subgraph);
-    const pad = widgetOf(host, PAD);
-    if (wanted === Boolean(pad)) return;
-    if (wanted) addPad(host);
-    else {
-      leaveApp(host);
-      host.removeWidget(pad);
-    }
-    host.setDirtyCanvas(true, true);
-  };
   const { arrange } = host; // called after its widgets changed, and whenever it is drawn
   host.arrange = function () {
     arrange.apply(this, arguments);
-    queueMicrotask(update); // not amid the drawing
+    queueMicrotask(() => updateHost(host)); // not amid the drawing
   };
+}
+
+/** Give a subgraph's node a pad of its own if it shows both values of a node inside; take it away if not. */
+function updateHost(host) {
+  const wanted = Boolean(shownAxes(host)) && hasPadInside(host.subgraph);
+  const pad = widgetOf(host, PAD);
+  if (wanted === Boolean(pad)) return;
+  if (wanted) addPad(host);
+  else {
+    leaveApp(host);
+    host.removeWidget(pad);
+  }
+  host.setDirtyCanvas(true, true);
 }
 
 function hasPadInside(subgraph) {

@@ -207,7 +207,7 @@ def test_links_and_named_files_exist():
 
 def test_the_templates_that_the_guide_names_are_shipped():
     shipped = {path.stem for path in (ROOT / "workflows").glob("*.json")}
-    named = set(re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+)+)`", prose(ROOT / "docs" / "guide.md")))
+    named = set(re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+)+(?:\.app)?)`", prose(ROOT / "docs" / "guide.md")))
     assert named and named <= shipped
 
 

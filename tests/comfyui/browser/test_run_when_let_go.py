@@ -107,7 +107,7 @@ def test_switching_it_off_takes_back_what_was_asked_for(ui, queue):
 
 
 def test_keys_count_when_they_pause(ui, queue):
-    node, pad = switched_on(ui)
+    _, pad = switched_on(ui)
     pad.field.focus()
     for key in ("Shift+ArrowRight", "Shift+ArrowRight", "ArrowUp"):
         ui.page.keyboard.press(key)
