@@ -5,12 +5,16 @@
 
 For each version of ComfyUI's interface and each renderer, with a real server and headless Chromium:
 the processor time of one pointer movement, the time between frames during a drag (beside that of a page that only
-waits for frames), and the page's processor time when idle, with pads on the screen and with the same nodes without.
+waits for frames, and as their ratio), how far anything shifted meanwhile (Chromium's layout shift; 0 is none), what
+"run when let go" needs from the finger's leaving the pad until the prompt is on its way, and the page's processor time
+when idle, with pads on the screen and with the same nodes without. Where the interface has App mode, the drag is
+measured there, too, on a desktop and on a phone.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
@@ -24,9 +28,12 @@ sys.path.append(str(ROOT))
 
 from scripts.browser import NEWEST_FRONTEND, PINNED_FRONTEND, chromium, frontend  # noqa: E402
 from scripts.server import Server  # noqa: E402
-from tests.comfyui.interface import Interface  # noqa: E402
+from tests.comfyui.interface import DESKTOP, PHONE, Interface  # noqa: E402
 
 MOVES = 300
+RUNS = 5
+STEPS = 120
+APP = ROOT / "workflows" / "mood_board_miniature.app.json"
 
 HANDLE = """([selector, moves]) => {
     const field = document.querySelector(selector + " .field");
@@ -57,6 +64,21 @@ FRAMES = """() => {
     window.frameRequest = requestAnimationFrame(note);
 }"""
 FRAMES_END = "() => { cancelAnimationFrame(window.frameRequest); return window.frameTimes.slice(2); }"
+SHIFTS = """() => {
+    window.shift = 0;
+    const add = (list) => list.getEntries().forEach((each) => (window.shift += each.value));
+    new PerformanceObserver(add).observe({ type: "layout-shift" });
+}"""
+LET_GO = "() => addEventListener('pointerup', () => (window.letGo = performance.now()), { capture: true, once: true })"
+SENT = """() => {
+    const { fetch } = window;
+    window.fetch = function (address, options) {
+        if (options?.method !== "POST" || !String(address.url ?? address).endsWith("/prompt"))
+            return fetch.apply(this, arguments);
+        window.sent = performance.now();
+        return Promise.resolve(Response.json({ prompt_id: "none", number: 1, node_errors: {} }));
+    };
+}"""
 
 
 def frame_times(ui: Interface, work) -> list[float]:
@@ -66,12 +88,46 @@ def frame_times(ui: Interface, work) -> list[float]:
     return ui.run(FRAMES_END)
 
 
-def drag_round(ui: Interface, pad) -> None:
-    ui.page.mouse.move(*pad.position(0, 0))
-    ui.page.mouse.down()
-    for step in range(40):
-        ui.page.mouse.move(*pad.position(-2 + step / 10, 2 - step / 10), steps=3)
-    ui.page.mouse.up()
+def drag(ui: Interface, pad) -> str:
+    """What a drag costs: frames, and what shifts."""
+    waiting = frame_times(ui, lambda: time.sleep(2))
+    ui.run(SHIFTS)
+    dragging = frame_times(ui, lambda: pad.drag((-2, 2), (2, -2), steps=STEPS))
+    late, usual = (statistics.quantiles(times, n=20)[-1] for times in (dragging, waiting))
+    return (
+        f"frames: waiting {statistics.median(waiting):.1f} ms (95 %: {usual:.1f}),"
+        f" dragging {statistics.median(dragging):.1f} ms (95 %: {late:.1f}),"
+        f" ratio {statistics.median(dragging) / statistics.median(waiting):.2f} ({late / usual:.2f});"
+        f" shift {ui.run('() => window.shift'):.4f}"
+    )
+
+
+def queueing(ui: Interface, pad) -> float:
+    """Milliseconds from letting the point go until the prompt is sent, the median of RUNS."""
+    ui.run(SENT)
+    times = []
+    for run in range(RUNS):
+        ui.run(LET_GO)
+        ui.run("() => { window.sent = null; }")
+        pad.drag((0, 0), (1 + run / 10, -1))
+        ui.until("() => window.sent")
+        times.append(ui.run("() => window.sent - window.letGo"))
+    return statistics.median(times)
+
+
+def measure_app(browser, server, version: str) -> None:
+    for name, screen in (("desktop", DESKTOP), ("phone", PHONE)):
+        ui = Interface(browser, server, "canvas", version, screen=screen)
+        workflow = json.loads(APP.read_text("utf-8"))
+        ui.run("(workflow) => app.loadGraphData(workflow, true, true, 'mood.app')", workflow)
+        if ui.touch:
+            ui.page.get_by_role("tab", name="Edit & Run").tap()
+        ui.page.locator(".emoticrafter-pad").wait_for()
+        pad = ui.pad_of_type("EmotiCrafterConditioning")
+        latency = queueing(ui, pad)
+        pad.switch.click()
+        print(f"{version} App mode, {name}  {drag(ui, pad)}  let go to sent {latency:.0f} ms", flush=True)
+        ui.close()
 
 
 def busy(ui: Interface, seconds: float) -> float:
@@ -104,8 +160,9 @@ def measure(browser, server, version: str, renderer: str, pads: int, seconds: fl
     ui.clear()
     pad = ui.pad(ui.add("EmotiCrafterConditioning"))
     handled = ui.run(HANDLE, [pad.selector, MOVES])
-    waiting = frame_times(ui, lambda: time.sleep(2))
-    dragging = frame_times(ui, lambda: drag_round(ui, pad))
+    frames = drag(ui, pad)
+    pad.switch.click()
+    latency = queueing(ui, pad)
     add_nodes(ui, pads)
     with_pads = busy(ui, seconds)
     ui.close()
@@ -113,11 +170,9 @@ def measure(browser, server, version: str, renderer: str, pads: int, seconds: fl
     add_nodes(ui, pads)
     without = busy(ui, seconds)
     ui.close()
-    late = statistics.quantiles(dragging, n=20)[-1]
     print(
-        f"{version} {renderer:6}  one movement {statistics.median(handled):.2f} ms"
-        f"  frames: waiting {statistics.median(waiting):.1f} ms, dragging {statistics.median(dragging):.1f} ms"
-        f" (95 %: {late:.1f} ms)  idle: {pads} pads {with_pads:.1f} ms/s, without {without:.1f} ms/s",
+        f"{version} {renderer:6}  one movement {statistics.median(handled):.2f} ms  {frames}"
+        f"  let go to sent {latency:.0f} ms  idle: {pads} pads {with_pads:.1f} ms/s, without {without:.1f} ms/s",
         flush=True,
     )
 
@@ -136,6 +191,8 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as base, Server(Path(base), arguments=own) as server:
                 for renderer in ("canvas", "vue"):
                     measure(browser, server, version, renderer, options.pads, options.seconds)
+                if version != PINNED_FRONTEND:
+                    measure_app(browser, server, version)
 
 
 if __name__ == "__main__":

@@ -183,6 +183,10 @@ class Interface:
         """The pad of the graph's first node, whichever object and id that is after an undo."""
         return self.pad(self.run("() => app.graph.nodes[0].id"))
 
+    def pad_of_type(self, kind: str) -> "Pad":
+        """The pad of the graph's first node of one class."""
+        return self.pad(self.run("(kind) => app.graph.nodes.find((node) => node.type === kind).id", kind))
+
 
 class Pad:
     """Drives one pad with mouse and keyboard, and reads what it shows."""
