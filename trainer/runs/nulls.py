@@ -160,10 +160,11 @@ def measure_nulls(network: EmotionNetwork, data: Data, loader: Loader, scale: fl
         part = slice(start, start + AT_ONCE)
         batch = loader.load(rows[part])
         pairs = scale * (batch.emotional.float() - batch.neutral.float())
-        asked = _ask(network, batch, batch.valence, batch.arousal)
+        own = batch.valence, batch.arousal
+        asked = _ask(network, batch, *own)
         other = _ask(network, batch, *torch.from_numpy(labels[shuffled[part]].T).to(loader.device))
         guesses = {ASKED: asked, ZERO: torch.zeros_like(pairs), MEAN: constant.expand_as(pairs), SHUFFLED: other}
-        guesses |= {name: _ask(network, batch, *change(batch.valence, batch.arousal)) for name, change in LABELS.items()}
+        guesses |= {name: _ask(network, batch, *change(*own)) for name, change in LABELS.items()}
         parts.append({name: _errors(batch, residual, scale) for name, residual in guesses.items()})
         slopes = slopes + torch.einsum("kb,wbtd->wktd", inverse[:, part], torch.stack([asked, pairs])) / scale
     return Nulls(
