@@ -20,6 +20,7 @@ from ..emoticrafter.weights import read_metadata, save_network
 from . import fitting, networks
 from .inputs import CATEGORY, EmotionNetworkType, searched_as
 from .miniature_model import FOLDER as MINIATURE
+from .miniature_model import GET_THEM
 from .node import Node
 from .steered_clip import plain_clip
 
@@ -112,7 +113,7 @@ class FitEmotionNetwork(Node):
         try:
             if name is not None:
                 target_path(name)
-            if pairs not in (None, BUILT_IN, OF_THE_MINIATURE):
+            if pairs not in (None, BUILT_IN):
                 _pairs_file(pairs)
         except (ValueError, OSError) as error:
             return str(error)
@@ -197,7 +198,8 @@ def _pairs_folder() -> Path:
 
 
 def _sources() -> list[str]:
-    return [BUILT_IN, OF_THE_MINIATURE, *filter(is_showable, sorted(path.name for path in _own_files()))]
+    brought = [OF_THE_MINIATURE] if (MINIATURE / "pairs.csv").is_file() else []  # the registry's package has none
+    return [BUILT_IN, *brought, *filter(is_showable, sorted(path.name for path in _own_files()))]
 
 
 def _own_files() -> list[Path]:
@@ -209,6 +211,11 @@ def _own_files() -> list[Path]:
 
 
 def _pairs_file(name: str) -> Path:
+    if name == OF_THE_MINIATURE:
+        path = MINIATURE / "pairs.csv"
+        if not path.is_file():
+            raise FileNotFoundError(f"The miniature lacks {path.name} in {MINIATURE}. {GET_THEM}")
+        return path
     # as the folder lists it: a name from outside may be of any type, too long for the system, or lead elsewhere
     path = next((path for path in _own_files() if path.name == name), None)
     if path is None:
@@ -223,7 +230,7 @@ def _pairs_file(name: str) -> Path:
 def _learned_from(source: str, seed: int) -> list[Pair]:
     if source == BUILT_IN:
         return draw_pairs(PAIRS, seed)
-    return read_pairs(MINIATURE / "pairs.csv" if source == OF_THE_MINIATURE else _pairs_file(source))
+    return read_pairs(_pairs_file(source))
 
 
 def _sha256_of(pairs: list[Pair]) -> str:

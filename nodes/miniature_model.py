@@ -35,7 +35,7 @@ TIME_SCALE = 1000.0
 UNUSED = ("logit_scale", "clip_l.transformer.text_projection.weight", "norm_final.weight")
 """Ends of names in ComfyUI's classes that these models do not read; the files leave them out."""
 GET_THEM = (
-    "The weights (50 MB) come with a git checkout of the project, not with the registry's package: clone the "
+    "Its files (50 MB) come with a git checkout of the project, not with the registry's package: clone the "
     "project, or copy its folder miniature/ there."
 )
 

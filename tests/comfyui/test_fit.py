@@ -1,8 +1,13 @@
 """Fit Emotion Network in a real server, on the miniature's CLIP: it fits, keeps files, and says what is wrong."""
 
+import json
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from emoticrafter.weights import load_network, read_metadata
+from scripts.installation import comfyui_folder, comfyui_python
 from scripts.server import PromptError
 from tests.comfyui.graphs import report, write_pairs
 from tests.comfyui.test_miniature_node import MiniatureGraph, difference, pictures, pixels, shown
@@ -109,3 +114,15 @@ def test_a_network_is_fitted_stopped_goes_on_and_steers(server, folder):
     told = read_metadata(folder / "fitted network.safetensors")["training"]
     assert stopped_at < told["steps"] < 600, "the minutes shorten it"
     assert told["held_out_loss"]["network"] > 0 and told["held_out_loss"]["instant"] > 0
+
+
+def test_where_the_miniature_is_missing_its_pairs_are_not_offered_and_a_saved_workflow_hears_why(tmp_path):
+    program = Path(__file__).with_name("comfyui_fit_pairs.py")
+    command = [comfyui_python(), program, tmp_path]
+    done = subprocess.run(command, cwd=comfyui_folder(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["whole"] == [["built in", "miniature"], True]
+    offered, answer = told["without"]
+    assert offered == ["built in"]
+    assert answer.startswith("The miniature lacks pairs.csv in ") and "clone the project" in answer
