@@ -23,7 +23,7 @@ log = logging.getLogger("emoticrafter")
 
 
 @lru_cache(maxsize=256)
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
     log.warning("[EmotiCrafter] %s", text)
 
 
@@ -33,7 +33,7 @@ def _tell(text: str) -> None:
 def warn_of_folder(folder: Path) -> None:
     """Tells of a folder for the pack whose files ComfyUI cannot show."""
     if problem := folder_problem(folder):
-        _tell(problem)
+        tell(problem)
 
 
 # ---- text that no emotion gets to --------------------------------------------------------------------
@@ -42,11 +42,11 @@ def warn_of_folder(folder: Path) -> None:
 def warn_of_unreached(conditioning: list) -> None:
     """Tells of an emotion that reaches nothing, and of prompts in the hooks of an entry, which it does not reach."""
     if all(features is None for features, _ in conditioning):
-        _tell("No entry of the conditioning has text: the emotion reaches nothing.")
+        tell("No entry of the conditioning has text: the emotion reaches nothing.")
     for index, (_, extra) in enumerate(conditioning):
         hooks = getattr(extra.get("hooks"), "hooks", None) or ()
         for name in sorted({type(hook).__name__ for hook in hooks if _holds_text(vars(hook))}):
-            _tell(
+            tell(
                 f"Entry {index} of the conditioning has a hook, {name}, that holds prompts of its own for parts of the "
                 "picture: they stay without the emotion. Give them the emotion before the node that makes the hook, or "
                 "give each part an entry and a mask of its own (prompt-control: AND with MASK in place of COUPLE)."
@@ -61,12 +61,12 @@ def warn_of_encoder(conditioning: list, network: Steering) -> None:
     """
     for index, (features, extra) in enumerate(conditioning):
         for key in SECOND_TEXTS.keys() & extra.keys() if features is not None else ():
-            _tell(
+            tell(
                 f"Entry {index} of the conditioning carries its prompt a second time ({key}, which "
                 f"{SECOND_TEXTS[key]} reads as well): that part stays without the emotion, the rest takes it."
             )
     for doubt in doubts(conditioning, network):
-        _tell(doubt)
+        tell(doubt)
 
 
 def _holds_text(value: object, depth: int = 3) -> bool:
@@ -88,7 +88,7 @@ def warn_of_misreaders(prompt: dict | None, node_id: str | None, maker: str = "E
         maker: Its name on screen.
     """
     for name, does in dict.fromkeys(_misreaders(prompt or {}, node_id)):
-        _tell(
+        tell(
             f"{maker} with start_percent or end_percent gives entries that follow each other, and {name} after it "
             f"{does}. Put {name} before Emotional Conditioning."
         )

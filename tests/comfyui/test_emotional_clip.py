@@ -3,6 +3,8 @@
 import re
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from scripts.server import PromptError
 from scripts.stand_ins import LORA_NAME
@@ -118,7 +120,10 @@ def test_two_of_them_in_a_row_equal_two_emotional_conditionings_in_a_row(server)
     assert report(result, "both") == report(result, "expected") != report(result, "one")
 
 
-@pytest.mark.parametrize("way", ["encode", "features", "pooled", "unprojected", "dict", "scheduled", "clone", "copy"])
+WAYS = ("encode", "features", "pooled", "unprojected", "dict", "scheduled", "clone", "copy", "whole", "parts")
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_nodes_that_encode_themselves_get_the_emotion(server, way):
     graph = Graph()
     clip = graph.clip()
@@ -129,6 +134,55 @@ def test_nodes_that_encode_themselves_get_the_emotion(server, way):
     [plain], [expected], [found] = (report(result, name) for name in ("plain", "expected", "found"))
     assert found["sha256"] == expected["sha256"] != plain["sha256"]
     assert found["extra"] == plain["extra"]
+
+
+@pytest.mark.parametrize("way", ["whole", "parts"])
+def test_nodes_that_go_past_the_clip_get_the_emotion_too(server, way):
+    """Before and after a LoRA, behind NegPip, of two emotions, with weights and in several windows."""
+    graph = Graph()
+    clip = graph.clip()
+    lora, turned = with_lora(graph, clip), with_key_value_turns(graph, clip)
+    made = {
+        "after": (lora, graph.emotional_clip(lora), graph.emotional),
+        "before": (lora, with_lora(graph, graph.emotional_clip(clip)), graph.emotional),
+        "turned": (turned, graph.emotional_clip(turned), graph.emotional),
+        "two": (
+            clip,
+            graph.emotional_clip(graph.emotional_clip(clip), **GLOOM),
+            lambda plain: graph.emotional(graph.emotional(plain), **GLOOM),
+        ),
+        "zero": (
+            clip,
+            graph.emotional_clip(clip, pooled="zero", valence_gain=1.5, protected_words="sea"),
+            lambda plain: graph.emotional(plain, pooled="zero", valence_gain=1.5, protected_words="sea", clip=clip),
+        ),
+    }
+    texts = (PROMPT, f"{LONG} {WEIGHTED}")
+    for name, (plain, emotional, expected) in made.items():
+        for text in texts:
+            graph.report(expected(encoded(graph, plain, text)), f"{name} {text} expected")
+            graph.report(probed(graph, emotional, way, text), f"{name} {text}")
+    result = server.queue(graph)
+    for name in made:
+        for text in texts:
+            assert report(result, f"{name} {text}") == report(result, f"{name} {text} expected"), (name, text)
+
+
+def test_an_embedding_that_only_one_encoder_shows_is_told(server):
+    parts = {"clip_l": torch.zeros(1, 768), "clip_g": torch.zeros(1, 1280)}
+    (server.models / "embeddings").mkdir(exist_ok=True)
+    save_file(parts, server.models / "embeddings" / "quiet.safetensors")
+    graph = Graph()
+    clip, text = graph.clip(), f"{PROMPT} embedding:quiet"
+    emotional = graph.emotional_clip(clip)
+    graph.report(graph.emotional(encoded(graph, clip, text)), "expected")
+    graph.report(encoded(graph, emotional, text), "whole")
+    graph.report(encoded(graph, clip, text), "plain")
+    log = told(server, graph, "parts", probed(graph, emotional, "parts", text))
+    result = server.queue(graph)
+    assert report(result, "whole") == report(result, "expected")
+    assert report(result, "parts") == report(result, "plain")
+    assert "with an embedding in the prompt: that prompt stays without the emotion" in log
 
 
 def test_prompts_that_a_node_joins_or_puts_into_a_hook_get_the_emotion_each(server):
@@ -166,16 +220,17 @@ def test_at_strength_0_it_is_the_plain_clip(server):
     assert pictures(result)["off"] == pictures(result)["plain"]
 
 
-@pytest.mark.parametrize("change", ["LoRA", "hooks", "NegPip"])
-def test_the_clip_that_it_was_given_encodes_as_before(server, change):
+@pytest.mark.parametrize("way", ["scheduled", "whole", "parts"])
+@pytest.mark.parametrize("change", ["nothing", "LoRA", "hooks", "NegPip"])
+def test_the_clip_that_it_was_given_encodes_as_before(server, change, way):
     graph = Graph()
     clip = CHANGES[change](graph, graph.clip())
-    first = encoded(graph, clip)
+    first = probed(graph, clip, way)
     graph.report(first, "before")
     later = graph.add("ProbeClipAfter", clip=clip, after=first)
-    emotional = encoded(graph, graph.emotional_clip(later))
+    emotional = probed(graph, graph.emotional_clip(later), way)
     graph.report(emotional, "emotional")
-    graph.report(encoded(graph, graph.add("ProbeClipAfter", clip=clip, after=emotional)), "after")
+    graph.report(probed(graph, graph.add("ProbeClipAfter", clip=clip, after=emotional), way), "after")
     result = server.queue(graph)
     assert report(result, "after") == report(result, "before") != report(result, "emotional")
 
@@ -231,10 +286,11 @@ def test_a_setting_that_cannot_be_is_refused_on_the_node(server, values, message
     assert "emotional" in (caught.value.node_id, *(caught.value.node_errors or {}))
 
 
-def test_a_start_is_refused_where_a_prompt_can_be_but_one_entry(server):
+@pytest.mark.parametrize("way", ["pooled", "whole", "parts"])
+def test_a_start_is_refused_where_a_prompt_can_be_but_one_entry(server, way):
     graph = Graph()
     emotional = graph.emotional_clip(graph.clip(), start_percent=0.5)
-    graph["asks"] = {"class_type": "ProbeEncode", "inputs": {"clip": emotional, "text": PROMPT, "way": "pooled"}}
+    graph["asks"] = {"class_type": "ProbeEncode", "inputs": {"clip": emotional, "text": PROMPT, "way": way}}
     graph.report(["asks", 0], "report")
     with pytest.raises(PromptError, match="Emotional CLIP make 2 entries that follow each other") as caught:
         server.queue(graph)

@@ -352,15 +352,23 @@ WAYS = {
     "copy": lambda clip, text: encode_as_dict(copy.copy(clip), text),
     "joined": encode_joined,
     "couple": encode_to_attend,
-    "parts": lambda clip, text: (clip.load_model() and encode_parts(clip, text), {}),
+    "whole": lambda clip, text: loaded(clip).encode_token_weights(clip.tokenize(text)),
+    "parts": lambda clip, text: encode_parts(loaded(clip), clip.tokenize(text)),
 }
 """How packs encode a text with a CLIP: features, and a dict or a pooled vector."""
 
 
-def encode_parts(clip, text):
+def loaded(clip):
+    clip.load_model()
+    clip.cond_stage_model.reset_clip_options()
+    return clip.cond_stage_model
+
+
+def encode_parts(model, tokens):
     """As packs do that weigh words in their own way: each encoder of the CLIP for itself."""
-    tokens, model = clip.tokenize(text), clip.cond_stage_model
-    return torch.cat([getattr(model, f"clip_{one}").encode_token_weights(tokens[one])[0] for one in "lg"], dim=-1)
+    first, _ = model.clip_l.encode_token_weights(tokens["l"])
+    second, pooled = model.clip_g.encode_token_weights(tokens["g"])
+    return torch.cat([first, second], dim=-1), pooled
 
 
 class ProbeEncode:
