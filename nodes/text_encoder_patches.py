@@ -116,7 +116,7 @@ class _Part:
             own, own_pooled, *more = self.original(windows)
             if was_plain:
                 return own, own_pooled, *more
-            if any(isinstance(token, Tensor) for window in windows for token, *_ in window):
+            if not all(isinstance(token, int) for window in windows for token, *_ in window):
                 tell(
                     "A node calls the encoders of an Emotional CLIP one by one, with an embedding in the prompt: that "
                     "prompt stays without the emotion. Put Emotional Conditioning behind that node."

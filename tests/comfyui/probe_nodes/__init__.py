@@ -354,8 +354,16 @@ WAYS = {
     "couple": encode_to_attend,
     "whole": lambda clip, text: loaded(clip).encode_token_weights(clip.tokenize(text)),
     "parts": lambda clip, text: encode_parts(loaded(clip), clip.tokenize(text)),
+    "embedding": lambda clip, text: encode_parts(loaded(clip), with_embedding(clip.tokenize(text))),
 }
 """How packs encode a text with a CLIP: features, and a dict or a pooled vector."""
+
+
+def with_embedding(tokens):
+    """The first word as a textual inversion."""
+    for letter, width in (("l", 768), ("g", 1280)):
+        tokens[letter][0][1] = (torch.ones(width), 1.0)
+    return tokens
 
 
 def loaded(clip):
