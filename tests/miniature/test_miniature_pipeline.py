@@ -170,6 +170,25 @@ def test_a_field_is_fitted_without_training_and_once(out, capsys):
     assert load_network(path).config.positions == 77
 
 
+def test_a_network_that_corrects_the_field_is_fitted_once(out, capsys):
+    for _ in range(2):
+        assert main(["network", "--out", str(out), "--pairs", "40", "--steps", "2", "--device", "cpu"]) == 0
+    path = out / "emotion" / "network-40-0" / "network.safetensors"
+    assert str(path) in capsys.readouterr().out
+    assert load_network(path).config.field_positions == 77
+    assert read_metadata(path)["training"]["steps"] == 2
+
+
+def test_field_and_network_are_compared_on_scenes_with_moods_of_their_own(out, tmp_path):
+    document = tmp_path / "miniature.md"
+    words = ["--out", str(out), "--prompts", "2", "--pairs", "40", "--steps", "2", "--table", str(document)]
+    assert main(["scenes", *words]) == 0
+    rows = {line.split("|")[1].strip(): line.split("|")[2:] for line in document.read_text().splitlines()}
+    assert rows["the words"][0].strip() == "–"
+    for name in ("instant", "network", "plain prompts", "the words of another point"):
+        assert float(rows[name][0]) > 0, name
+
+
 def test_export_writes_small_files_and_their_card(out, tmp_path, capfd):
     transformers.logging.enable_progress_bar()  # as in a new process: other tests have silenced them
     diffusers.logging.set_verbosity_warning()

@@ -3,7 +3,16 @@ import re
 import numpy as np
 import pytest
 
-from trainer.world.captions import NAMED, SETTING_WORDS, TIME_WORDS, emotional_caption, neutral_caption
+from trainer.world.captions import (
+    EXPRESSIONS,
+    NAMED,
+    SETTING_WORDS,
+    TIME_WORDS,
+    WEATHER,
+    emotional_caption,
+    neutral_caption,
+    scene_caption,
+)
 from trainer.world.scene import Scene, all_scenes, sample_scenes
 
 SCENE = Scene("lighthouse", "beach", "sunset")
@@ -59,6 +68,16 @@ def test_both_captions_name_the_same_content():
         assert f"{setting} {time}" in emotional
         subject = neutral[: -len(f" {setting} {time}")]
         assert words(subject) - {"a", "an"} <= words(emotional), (neutral, emotional)
+
+
+def test_a_scene_shows_its_mood_in_its_own_way_alone():
+    weather, states = (set().union(*map(set, table.values())) for table in (WEATHER, EXPRESSIONS))
+    for subject, own, other in (("cat", states, weather), ("mountain", weather, states)):
+        for seed in range(20):
+            scene = Scene(subject, "meadow", "day")
+            said = scene_caption(scene, -2.5, 2.4, seed).removeprefix(neutral_caption(scene, seed)).strip(", ")
+            assert said in own and said not in other
+    assert len(words(scene_caption(SCENE, 3.0, 3.0, 0))) > len(words(neutral_caption(SCENE, 0)))
 
 
 def test_captions_vary_with_the_seed_and_repeat_for_it():

@@ -6,6 +6,8 @@ python -m trainer.miniature train --out runs/miniature
 python -m trainer.miniature train --kind flow --out runs/flow
 python -m trainer.miniature ablate --out runs/miniature
 python -m trainer.miniature instant --out runs/miniature
+python -m trainer.miniature network --out runs/miniature
+python -m trainer.miniature scenes --out runs/miniature --table docs/miniature.md
 python -m trainer.miniature measure --out runs/miniature --table docs/miniature.md
 python -m trainer.miniature override --out runs/miniature --table docs/miniature.md
 python -m trainer.miniature export --out runs/miniature --to miniature
@@ -181,6 +183,24 @@ class Instant(Command):
         print(f"{path}: next, python -m trainer.miniature measure --out {self.out} --networks {path}")
 
 
+@dataclass(frozen=True)
+class Network(Command):
+    """Fit a network that corrects such a field (see Fit Emotion Network)."""
+
+    pairs: int = option("pairs of captions to learn from (%(default)s)", 2000, type=count)
+    steps: int = option("(%(default)s)", 600, type=count)
+    seed: int = option("of weights and batches (%(default)s)", 0, type=seed)
+
+    def run(self) -> None:
+        from trainer.miniature.emotion import fit_network
+        from trainer.miniature.folders import needs
+
+        machine = self.machine()
+        needs(self.out, "generator")
+        path = fit_network(self.begun_recipe(), self.out, self.pairs, self.steps, machine, self.seed)
+        print(f"{path}: next, python -m trainer.miniature measure --out {self.out} --networks {path}")
+
+
 # ---- shipping --------------------------------------------------------------------------------------
 
 
@@ -281,6 +301,22 @@ class Override(Measuring):
 
 
 @dataclass(frozen=True)
+class Scenes(Measuring):
+    """Compare field and network where a mood looks different from scene to scene."""
+
+    prompts: int = option("held-out scenes (%(default)s)", 42, type=count)
+    pairs: int = option("pairs of captions to learn from (%(default)s)", 2000, type=count)
+    steps: int = option("of the network's fit (%(default)s)", 600, type=count)
+    table: Path | None = option("a document that gets the table", None, metavar="FILE")
+
+    def run(self) -> None:
+        from trainer.tables.scenes import compare
+
+        machine = self.machine()
+        self.show(compare(self.settings(seeds=1), self.begun_recipe(), machine, self.pairs, self.steps), "scenes")
+
+
+@dataclass(frozen=True)
 class Captions:
     """Write the painter's emotional captions of the held-out prompts, as rewritten prompts."""
 
@@ -295,7 +331,7 @@ class Captions:
         print(f"{self.out}: {len(rows):,} captions")
 
 
-COMMANDS = (Paint, Train, Ablate, Instant, Export, Restore, Measure, Override, Captions)
+COMMANDS = (Paint, Train, Ablate, Instant, Network, Export, Restore, Measure, Override, Scenes, Captions)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 The pairs are captions of painted scenes; the encoders are the miniature's own, a diffusers folder like any other.
 """
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from emoticrafter import save_network
 from emoticrafter.encoders import CLIP_WINDOW
 from emoticrafter.fit.instant import Encoder, InstantFit
+from emoticrafter.fit.network import SIZES, STEPS, EncodedPairs, NetworkFit
 from emoticrafter.fit.pairs import Pair
 from trainer.core.checkpoint import finished_path
 from trainer.core.device import Machine
@@ -22,7 +24,7 @@ from trainer.miniature.captioning import mood_caption, opening
 from trainer.miniature.dataset import make_plan
 from trainer.miniature.flow_files import load_flow
 from trainer.miniature.folders import load_generator
-from trainer.miniature.held_out import instant_path
+from trainer.miniature.held_out import Caption, fitted_path, instant_path
 from trainer.miniature.models import tokenize
 from trainer.miniature.recipe import FlowRecipe, Recipe
 from trainer.runs.settings import Settings
@@ -48,7 +50,7 @@ VARIANTS = {
 """The variants that are compared: the settings of trainer.train in which each differs from the default."""
 
 
-def make_pairs(recipe: Recipe) -> PairTable:
+def make_pairs(recipe: Recipe, caption: Caption = emotional_caption) -> PairTable:
     """Pairs of captions of training scenes, with valence and arousal from the whole plane."""
     plan = make_plan("pairs", recipe.pairs, recipe)
     contentless = np.random.default_rng((recipe.seed, 98)).random(recipe.pairs) < recipe.mood_pairs
@@ -59,7 +61,7 @@ def make_pairs(recipe: Recipe) -> PairTable:
             emotional.append(f"{opening(seed)}, {mood_caption(scene, *at, seed)}")
         else:
             neutral.append(neutral_caption(scene, seed))
-            emotional.append(emotional_caption(scene, *at, seed))
+            emotional.append(caption(scene, *at, seed))
     return PairTable(
         neutral=neutral,
         emotional=emotional,
@@ -71,9 +73,9 @@ def make_pairs(recipe: Recipe) -> PairTable:
     )
 
 
-def training_pairs(recipe: Recipe, count: int | None = None) -> list[Pair]:
+def training_pairs(recipe: Recipe, count: int | None = None, caption: Caption = emotional_caption) -> list[Pair]:
     """The first pairs that networks learn from, of all of them without a count."""
-    table = make_pairs(recipe)
+    table = make_pairs(recipe, caption)
     rows = [row for row, split in enumerate(table.split) if split == "train"][:count]
     return [
         Pair(table.neutral[row], table.emotional[row], float(table.valence[row]), float(table.arousal[row]))
@@ -103,6 +105,45 @@ def fit_field(encoder: Encoder, pairs: list[Pair], path: Path) -> Path:
         for pair in tqdm(pairs, desc="pairs", mininterval=2):
             fit.add(pair)
         save_network(fit.field(), path, {"method": "instant", "data": {"pairs": f"{fit.pairs:,} of the miniature"}})
+    return path
+
+
+def fit_network(recipe: Recipe, run: Path, count: int, steps: int, machine: Machine, seed: int = 0) -> Path:
+    """Fits a network that corrects the field, as the node does; a finished one is not touched.
+
+    Args:
+        recipe: For the pairs.
+        run: The run's folder, with its generator.
+        count: Pairs to learn from.
+        steps: Of the fit.
+        machine: To fit on.
+        seed: Of weights and batches.
+
+    Returns:
+        Its file.
+    """
+    path = fitted_path(run, f"network-{count}-{seed}")
+    pairs = training_pairs(recipe, count)
+    return fit_correction(text_encoder(recipe, run), pairs, path, machine, steps, seed)
+
+
+def fit_correction(
+    encoder: Encoder, pairs: list[Pair], path: Path, machine: Machine, steps: int = STEPS, seed: int = 0
+) -> Path:
+    """Fits a network that corrects the field of the pairs, unless its file is there, which is returned."""
+    if path.exists():
+        return path
+    with tempfile.TemporaryFile() as file:
+        encoded = EncodedPairs(encoder, file)
+        for pair in tqdm(pairs, desc="pairs", mininterval=2):
+            encoded.add(pair)
+        fit = NetworkFit(encoded, SIZES["small"], steps, seed, machine.device, machine.bfloat16)
+        bar = tqdm(range(steps), desc="steps", mininterval=2)
+        for _ in bar:
+            bar.set_postfix(loss=f"{fit.advance():.4f}", refresh=False)
+        losses = {"network": fit.held_out_loss(fit.network), "instant": fit.held_out_loss(fit.network.field)}
+        told = {"method": "network", "data": {"pairs": f"{encoded.pairs:,} of the miniature"}, "steps": steps}
+        save_network(fit.network.cpu(), path, told | {"seed": seed, "held_out_loss": losses})
     return path
 
 

@@ -150,6 +150,7 @@ NAMED = (
 NAMED_SHARE = 0.25
 NAMED_REACH = 0.6
 LIVING = ("face", "cat", "dog", "bird")
+LAND = ("tree", "flowers", "mountain")
 
 
 def _generator(scene: Scene, seed: int, purpose: str) -> np.random.Generator:
@@ -210,6 +211,25 @@ def emotional_caption(scene: Scene, valence: float, arousal: float, seed: int) -
         f"{_with_adjective(subject, mood)}, {state}, {setting} {time}, {weather}, {light}",
         f"{_article(mood)} {mood} scene: {subject} {setting} {time}, {weather}, {motion}, {light}",
     )[form]
+
+
+def scene_caption(scene: Scene, valence: float, arousal: float, seed: int) -> str:
+    """The words of `neutral_caption` with a mood that shows in this scene's own way alone.
+
+    Creatures show it by what they do, open land by its weather, and things that people made by light and motion; so
+    what a mood adds depends on the content, which a mean over scenes cannot know.
+
+    Args: as `emotional_caption`.
+    """
+    generator = _generator(scene, seed, "scene")
+    at = check_emotion(valence, arousal)
+    if scene.subject in LIVING:
+        shown = [_phrase(EXPRESSIONS, at, generator)]
+    elif scene.subject in LAND:
+        shown = [_phrase(WEATHER, at, generator)]
+    else:
+        shown = [_phrase(LIGHT, at[:1], generator), _phrase(MOTION, at[1:], generator)]
+    return ", ".join([" ".join(_content(scene, seed)), *shown])
 
 
 def _phrase(table: dict, at: tuple[float, ...], generator: np.random.Generator) -> str:
