@@ -33,7 +33,7 @@ from .pairs import Pair
 STEPS = 600
 BATCH = 32
 WARMUP = 20
-RATE, AVERAGE, DROPOUT = 1e-3, 0.99, 0.0
+RATE, AVERAGE, DROPOUT = 1e-3, 0.99, 0.1
 HELD_OUT = 0.05
 MOST_POSITIONS = 512
 """Tokens that a network reads at once; longer prompts are read in overlapping pieces."""
