@@ -39,7 +39,7 @@ def test_a_second_run_does_nothing(out, capfd):
         return {path: path.stat().st_mtime_ns for path in files}
 
     before = written()
-    assert len(before) == 7
+    assert len(before) == 8
     assert main(["train", "--out", str(out), "--device", "cpu"]) == 0
     assert written() == before
     said = capfd.readouterr().out
