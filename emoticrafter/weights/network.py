@@ -1,7 +1,7 @@
 """Loads and saves emotion networks and fields: our safetensors files, and the published .pth layout.
 
 A file of ours is one `.safetensors`. Its metadata holds `format=emoticrafter`, a version, its kind (a network, if it
-does not say), its config, its text encoder and how it was fitted, as JSON.
+does not say), its config, its text encoder and how it was fitted, as JSON; and its model card, as Markdown.
 """
 
 import os
@@ -13,6 +13,7 @@ from torch import Tensor
 from ..encoders import EncoderFacts
 from ..field import EmotionField, FieldConfig
 from ..network import EmotionNetwork, NetworkConfig, weight_shapes
+from .card import model_card
 from .encoder import encoder_metadata, encoder_tensors, take_encoder
 from .files import (
     check_dtypes,
@@ -95,6 +96,8 @@ def save_network(network: EmotionNetwork | EmotionField, path: str | os.PathLike
         config = {name: value for name, value in config.items() if name not in NEWER}
     else:
         version = 2
+    family = network.encoder.family if network.encoder else ""
+    more["card"] = model_card(network.config, family, training or {})
     save_tensors(path, state, described((FORMAT, version), config, training, **more))
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from trainer.core.rows import DataError
+from trainer.data.data_folder import PrepareSettings, write_pairs
 from trainer.data.pairs import PairTable, assign_split, concatenate, hold_out, load_table, resplit, sample, save_table
 from trainer.data.scales import Scale
 
@@ -301,6 +302,16 @@ def test_a_test_split_is_taken_from_training_alone(tmp_path):
     assert load_table(tmp_path).split == held.split
     with pytest.raises(DataError, match="a test split of their own already: leave out --test"):
         hold_out(held, 0.1)
+
+
+def test_a_data_card_says_what_is_in_the_folder(tmp_path):
+    table = hold_out(make_table(400), 0.1)
+    write_pairs(table, PrepareSettings(tmp_path, ["mine.csv"], test=0.1))
+    card = (tmp_path / "README.md").read_text()
+    assert card.startswith('---\nlicense: "other"\n') and 'size_categories: ["n<1K"]' in card
+    for split in ("train", "validation", "test"):
+        assert f"| {split} | {len(table.indexes(split)):,} |" in card
+    assert "mine.csv" in card and "not recorded: see its source" in card and table.fingerprint() in card
 
 
 def test_a_sample_is_spread_like_the_table_and_repeats():

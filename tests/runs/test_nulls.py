@@ -155,6 +155,9 @@ def test_the_reports_first_line_says_what_a_network_has_not_learned(untrained, c
     assert "V ≥ 0, A &lt; 0" in page and "along arousal" in page
     told = json.loads((untrained / "report" / "nulls.json").read_text())
     assert first == told["verdict"]
+    card = (untrained / "README.md").read_text()
+    assert card.startswith("---\nlicense:") and "## Against its nulls\n\nDOES NOT BEAT ITS NULL." in card
+    assert "| as asked |" in card and "| network: per unit of valence |" in card
     # The same pairs, weights and labels as the run's own validation.
     [*_, last] = map(json.loads, (untrained / "metrics.jsonl").read_text().splitlines())
     assert told["regions"]["everywhere"]["errors"][ASKED] == pytest.approx(last["loss"], rel=1e-4)

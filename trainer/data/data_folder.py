@@ -1,4 +1,4 @@
-"""The data folder that training reads: pairs.jsonl, about.json and features/."""
+"""The data folder that training reads: pairs.jsonl, about.json, its data card and features/."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from emoticrafter.fit import BANDWIDTHS
 from trainer.core.device import find_device
 from trainer.core.rows import DataError, refuse_options, replacing
 from trainer.core.settings import count, flag, option, seed, share, told
+from trainer.data.card import write_data_card
 from trainer.data.density import training_density
 from trainer.data.findingemo import LICENCE, findingemo_table
 from trainer.data.pairs import PairTable, concatenate, hold_out, load_table, resplit, sample, save_table
@@ -168,7 +169,7 @@ def _check_trainable(table: PairTable, settings: PrepareSettings) -> None:
 
 
 def write_pairs(table: PairTable, settings: PrepareSettings) -> None:
-    """Writes pairs.jsonl and about.json.
+    """Writes pairs.jsonl, about.json and the data card, README.md.
 
     Raises:
         DataError: The folder holds other pairs, which are not replaced.
@@ -186,6 +187,7 @@ def write_pairs(table: PairTable, settings: PrepareSettings) -> None:
     about["fingerprint"] = table.fingerprint()
     with replacing(settings.out / "about.json") as stream:
         stream.write(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+    write_data_card(table, about, settings.out)
 
 
 def write_features(table: PairTable, settings: PrepareSettings, progress: bool = False) -> FeatureStore:

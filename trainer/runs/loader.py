@@ -18,8 +18,8 @@ from emoticrafter.fit.loss import effective_size, pair_weights
 from trainer.core.command_line import TrainingError
 from trainer.core.processes import Processes
 from trainer.core.rows import DataError
+from trainer.data.card import licence_of
 from trainer.data.density import training_density
-from trainer.data.findingemo import LICENCE as FINDINGEMO_LICENCE
 from trainer.data.pairs import PairTable, load_table
 from trainer.features.store import FeatureStore
 from trainer.runs.directions import Directions, data_directions, not_finite
@@ -68,13 +68,12 @@ def read_data(settings: Settings, device: torch.device) -> Data:
         encoder = encoder_facts(store, train, seed)
     except (DataError, ValueError, OSError) as error:
         raise TrainingError(str(error)) from error
-    known = {"findingemo": FINDINGEMO_LICENCE}
     sources = sorted(set(table.source))
     summary = {
         "fingerprint": table.fingerprint(),
         "pairs": {"train": len(train), "validation": len(validation)},
         "sources": {name: table.source.count(name) for name in sources},
-        "licences": {name: known.get(name.lower(), "not recorded: see its source") for name in sources},
+        "licences": {name: licence_of(name) for name in sources},
         "encoder": {"name": store.manifest["encoder_name"], "sha256": store.manifest["encoder"]},
         "features": {"dtype": str(store.dtype).removeprefix("torch."), "width": store.width, "bytes": store.nbytes},
         "weights": weights_range,

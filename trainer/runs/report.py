@@ -12,6 +12,8 @@ from emoticrafter.files import regular, write_text
 from emoticrafter.fit.density import fit_density
 from emoticrafter.fit.loss import effective_size, pair_weights
 from emoticrafter.weights import load_network, read_metadata
+from emoticrafter.weights.card import model_card
+from trainer.core import markdown
 from trainer.core.command_line import TrainingError
 from trainer.core.device import find_device
 from trainer.core.figures import save
@@ -55,6 +57,7 @@ def read_run(run: Path) -> dict:
     return found
 
 
+LEAK_COLUMNS = ("along valence", "along arousal")
 NUMBER = int | float
 NEEDED = {
     "settings data": str,
@@ -173,6 +176,7 @@ def page(run: Path, found: dict, drawn: list[str], verdict: str, nulls: Nulls | 
         warnings=list(filter(None, [verdict, stand_in_warning(found["data"])])),
         nulls=_nulls_tables(nulls) if nulls else {},
         split=nulls.split if nulls else "",
+        leak_columns=LEAK_COLUMNS,
         summary=_summary(found),
         figures={name: _light_and_dark(run / "report", name) for name in drawn},
         validation=_best_and_last(found["validation"]),
@@ -217,7 +221,7 @@ def _flat(values: dict, before: str = "") -> dict[str, tuple[str]]:
 
 
 def write_report(run: Path, data: Path | None = None, device: str = "auto") -> tuple[Path, str]:
-    """Draws a run's figures, compares its network with its nulls, and writes report.html and report/nulls.json.
+    """Draws a run's figures, compares its network with its nulls, and writes report.html, nulls.json and README.md.
 
     Args:
         run: The run's folder.
@@ -245,4 +249,19 @@ def write_report(run: Path, data: Path | None = None, device: str = "auto") -> t
     if nulls:
         write_json(run / "report" / "nulls.json", nulls.as_json())
     write_text(path, page(run, found, drawn, verdict, nulls))
+    if found["provenance"]:
+        _write_card(run, verdict, nulls)
     return path, verdict
+
+
+def _write_card(run: Path, verdict: str, nulls: Nulls | None) -> None:
+    """Writes the network's model card beside it, with what was measured here."""
+    measured = ["## Against its nulls", verdict or "Beats its nulls."]
+    for rows in _nulls_tables(nulls).values() if nulls else ():
+        lines = [[name, *cells] for name, cells in rows.items()]
+        head = lines.pop(0) if "" in rows else ["", *LEAK_COLUMNS]
+        measured.append(markdown.table(head, lines))
+    network = run / "network.safetensors"
+    told, encoder = read_metadata(network), load_network(network).encoder
+    text = model_card(told["config"], encoder.family if encoder else "", told["training"], "\n\n".join(measured))
+    write_text(run / "README.md", text)
