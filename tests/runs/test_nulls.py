@@ -11,7 +11,7 @@ import torch
 
 from tests.conftest import PlaneEncoders
 from trainer.data.pairs import hold_out, load_table, save_table
-from trainer.features.store import write_features
+from trainer.features.writing import write_features
 from trainer.report import main
 from trainer.runs.loader import Loader, read_data
 from trainer.runs.nulls import ASKED, EVERYWHERE, MEAN, NULLS, SHUFFLED, ZERO, Nulls, measure_nulls, region_of
