@@ -14,8 +14,8 @@ from ..quoting import shown
 TAGS = ("emotion", "valence-arousal", "comfyui", "text-to-image")
 LICENCES = {"Apache-2.0": "apache-2.0", "CC BY-NC-SA 4.0": "cc-by-nc-sa-4.0"}
 """As data names them, and as hubs do."""
-MOST_LINES = 40
-"""Of a list: a file may claim anything of its training."""
+LONGEST, MOST_LINES = 200, 40
+"""Characters of a value, lines of a list: a file may claim anything of its training."""
 
 
 def model_card(config: NetworkConfig | FieldConfig, encoder: str, training: dict, measured: str = "") -> str:
@@ -84,9 +84,5 @@ def _lines(values: dict, before: str = "") -> Iterator[str]:
         if isinstance(value, dict) and not before:
             yield from _lines(value, f"{name}, ")
         else:
-            told = (
-                f"{value:.6g}"
-                if isinstance(value, float)
-                else shown(value if isinstance(value, str) else str(value)[:200])
-            )
+            told = f"{value:.6g}" if isinstance(value, float) else shown(str(value), LONGEST)
             yield f"- {name}: {told}"
