@@ -90,6 +90,7 @@ def test_the_second_readers_errors_stand_beside_the_first():
     row = figures(found)
     assert row["valence error"] == pytest.approx(0) and row["valence error 2"] == pytest.approx(0.9)
     assert row["arousal error 2"] == pytest.approx(0.25)
+    assert "V-Error 2" in table({"default-0": row}) and "V-Error 2" not in table({"default-0": follow(POINTS, POINTS)})
 
 
 def test_wrong_subjects_are_counted():

@@ -229,18 +229,19 @@ def follow(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
 def table(rows: dict[str, dict[str, float]]) -> str:
     """Rows by name as Markdown; `name-0`, `name-1` … are one row of means with their standard deviation.
 
-    A dash stands where a row has no such figure.
+    A dash stands where a row has no such figure; what no row has is no column.
     """
     groups: dict[str, list[dict[str, float]]] = {}
     for name, found in rows.items():
         stem, _, last = name.rpartition("-")
         groups.setdefault(stem if stem and last.isdigit() else name, []).append(found)
+    columns = {title: key for title, key in COLUMNS.items() if any(key in found for found in rows.values())}
     lines = []
     for name, found in groups.items():
         seeds = f" ({len(found)} seeds)" if len(found) > 1 else ""
-        cells = [_cell(key, [one.get(key, math.nan) for one in found]) for key in COLUMNS.values()]
+        cells = [_cell(key, [one.get(key, math.nan) for one in found]) for key in columns.values()]
         lines.append([f"{name}{seeds}", *cells])
-    return markdown.table(["", *COLUMNS], lines)
+    return markdown.table(["", *columns], lines)
 
 
 def _cell(key: str, values: Sequence[float]) -> str:

@@ -15,6 +15,7 @@ from trainer.core import markdown
 from trainer.core.device import find_device
 from trainer.evaluation.measures import read_by
 from trainer.evaluation.readers import load_va_reader
+from trainer.evaluation.readings import write_readings
 from trainer.evaluation.scoring import Scores
 from trainer.miniature.held_out import emotional_captions
 from trainer.miniature.scores import find_readers
@@ -44,6 +45,7 @@ def override(settings: MeasureSettings, network: Path) -> str:
     }
     reader = load_va_reader(find_readers(settings.run)[0], device=find_device(settings.device))
     scores = draw_and_score(settings, [alone, *against.values()], read_by(reader))
+    write_readings(settings.folder / "override.csv", scores)
     rows = [_row(scores, alone, against, place) for place in places]
     head = ["words in the prompt", "read, words alone", "asked of the network"]
     for strength in STRENGTHS:
