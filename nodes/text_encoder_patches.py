@@ -129,7 +129,8 @@ class _Part:
         features, extra = changed_entry(self.clip, self.changes, features, {"pooled_output": found[last][1]})
         start = sum(found[letter][0].shape[-1] for letter in takewhile(self.letter.__ne__, self.parts))
         pooled = extra["pooled_output"] if self.letter == last else own_pooled
-        return features[..., start : start + own.shape[-1]], pooled, *more
+        # in one piece, as the encoder gives it: sums over it round in the same order
+        return features[..., start : start + own.shape[-1]].contiguous(), pooled, *more
 
     def _others(self) -> list[tuple[str, Callable]]:
         return [(letter, encode) for letter, encode in self.parts.items() if letter != self.letter]
