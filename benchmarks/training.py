@@ -60,13 +60,13 @@ def synthetic_data(pairs: int) -> Data:
     table = PairTable(names, names, valence, arousal, ["random"] * pairs, ["train"] * pairs, names)
     none = torch.zeros(TOKENS, FEATURES)
     rows = np.arange(pairs)
-    return Data(table, MemoryStore(pairs), rows, rows[:0], torch.ones(pairs), Directions(none, none, none), None, {})
+    return Data(table, MemoryStore(pairs), rows, rows[:0], torch.ones(pairs), Directions(none, none, none), {})
 
 
 def plain_step(settings: Settings, data: Data, device: torch.device) -> Callable[[], None]:
     """A step of the plain loop."""
     torch.manual_seed(0)
-    network = PlainNetwork(network_config(settings, data.store)).to(device).train()
+    network = PlainNetwork(network_config(settings, data)).to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     store, table = data.store, data.table
     samples = [

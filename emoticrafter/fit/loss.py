@@ -68,7 +68,7 @@ def weighted_loss(
         weight: Of each pair, float32 [B]: density^-p, perhaps normalised and clipped by `pair_weights`.
         scale: s of equation 9.
         preserve: Weight of the semantic-preservation term, which is not in the paper; 0 leaves it out.
-        content: The directions that this term protects, [R, D].
+        content: The directions that this term protects, [R, D], in units of `unit`.
         batch: The pairs of the whole step, where these B are a part of it; 0: they are all.
         unit, learned: As in `pair_errors`.
 
@@ -79,7 +79,8 @@ def weighted_loss(
     error = pair_errors(predicted, neutral, emotional, scale, unit, learned)
     # Semantic preservation: what the network added along directions that tell prompts' content apart, [B].
     if preserve:
-        error = error + preserve * content_error(predicted - neutral, content)
+        added = predicted - neutral if unit is None else (predicted - neutral) / unit
+        error = error + preserve * content_error(added, content, learned)
     # Rare emotions weigh more: w(V, A) = density^-p.
     return (weight * error).sum() / (batch or len(weight))
 
@@ -156,13 +157,16 @@ class PairLoss(nn.Module):
         return weighted_loss(predicted, neutral, emotional, weight, *how)
 
 
-def content_error(residual: Tensor, content: Tensor) -> Tensor:
+def content_error(residual: Tensor, content: Tensor, learned: Tensor | None = None) -> Tensor:
     """The mean square per pair of a residual's part along orthonormal directions: [B, T, D], [R, D] -> [B].
 
-    The mean is over tokens and all D elements, so that it adds to the loss on the same scale.
+    The mean is over tokens (those that are `learned`, [B, T], if it is given) and all D elements, so that it adds to the
+    loss on the same scale.
     """
-    along = residual.float() @ content.T  # [B, T, R]
-    return along.square().sum(dim=(1, 2)) / (residual.shape[1] * residual.shape[2])
+    along = (residual.float() @ content.T).square().sum(2) / residual.shape[2]  # [B, T]
+    if learned is None:
+        return along.mean(1)
+    return (along * learned).sum(1) / learned.sum(1).clamp(min=1)
 
 
 def pair_weights(density: Tensor, train: Tensor, power: float, clip: float = 0.0) -> Tensor:

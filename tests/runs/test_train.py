@@ -13,6 +13,7 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
 from emoticrafter import load_network
+from emoticrafter.fit.contrast import Lesson
 from emoticrafter.fit.loss import content_error
 from emoticrafter.weights import read_metadata
 from trainer.core import checkpoint
@@ -130,7 +131,8 @@ def test_every_epoch_has_every_pair_once_and_no_batch_is_short():
 
 def directions_of(folder, rank: int):
     table, store = load_table(folder), FeatureStore(folder / "features")
-    return data_directions(store, table.indexes("train"), table.valence, table.arousal, rank, seed=0)
+    read = lambda rows: Lesson(store.neutral(rows), store.emotional(rows), None, None)  # noqa: E731
+    return data_directions(read, table.indexes("train"), table.valence, table.arousal, rank, seed=0)
 
 
 def test_content_directions_hold_no_emotion(data_folder):

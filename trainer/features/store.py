@@ -209,22 +209,12 @@ class FeatureStore:
     def pool(self, device: str | torch.device = "cpu") -> torch.Tensor:
         """Gives the features of all distinct prompts as one tensor on a device: [P, T, D].
 
-        `pool[store.neutral_rows[indexes]]` is `store.neutral(indexes)`. Where T differs it is [sum of T, D], one prompt
-        after the other, for `places`.
+        `pool[store.neutral_rows[indexes]]` is `store.neutral(indexes)`. Only where all prompts have as many tokens.
         """
-        shape = (int(self.lengths.sum()),) if self.tokens is None else (self.manifest["prompts"], self.tokens)
-        pool, start = torch.empty(*shape, self.width, dtype=self.dtype, device=device), 0
-        for name in sorted(self.manifest["shards"]):
-            features = load_file(self.folder / name)["features"]
-            pool[start : start + len(features)] = features
-            start += len(features)
+        pool = torch.empty(self.manifest["prompts"], self.tokens, self.width, dtype=self.dtype, device=device)
+        for shard, rows in enumerate(pool.split(self.manifest["shard_prompts"])):
+            rows.copy_(load_file(self.folder / shard_name(shard))["features"])
         return pool
-
-    def places(self, rows: torch.Tensor) -> torch.Tensor:
-        """Where the tokens of `rows` [B] are in a `pool` of prompts that differ in T: [B, T], the last one repeated."""
-        first = (self.lengths.cumsum(0) - self.lengths)[rows].unsqueeze(1)
-        lengths = self.lengths[rows].unsqueeze(1)
-        return first + torch.minimum(torch.arange(int(lengths.max())), lengths - 1)
 
     def features(self, rows: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         """Gives the features [B, T, D] of `rows` [B] of `neutral_rows` or `emotional_rows`, like `neutral`."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from emoticrafter.encoders import EncoderFacts
+from emoticrafter.fit.contrast import Lesson
 from emoticrafter.fit.loss import effective_size, pair_weights
 from trainer.core.command_line import TrainingError
 from trainer.core.processes import Processes
@@ -22,8 +23,9 @@ from trainer.data.card import licence_of
 from trainer.data.density import training_density
 from trainer.data.pairs import PairTable, load_table
 from trainer.features.store import FeatureStore
-from trainer.runs.directions import Directions, data_directions, not_finite
+from trainer.runs.directions import Directions, data_directions, measure_of, not_finite
 from trainer.runs.encoder import encoder_facts
+from trainer.runs.lessons import Lessons
 from trainer.runs.settings import Settings
 
 # --- pairs, features, weights ----------------------------------------------------------------------------------------
@@ -40,10 +42,12 @@ class Data:
     weights: Tensor
     """float32 [len(table)], mean 1 over the training pairs."""
     directions: Directions
-    encoder: EncoderFacts | None
-    """What the network's file is to know of its encoder."""
     summary: dict
     """A description of the data for run.json and the network's file."""
+    encoder: EncoderFacts | None = None
+    """What the network's file is to know of its encoder."""
+    lessons: Lessons | None = None
+    """What the pairs of that encoder teach."""
 
 
 def read_data(settings: Settings, device: torch.device) -> Data:
@@ -55,17 +59,19 @@ def read_data(settings: Settings, device: torch.device) -> Data:
     try:
         table = load_table(settings.data)
         store = FeatureStore(settings.data / "features", table)
-        if store.tokens is None:
-            raise ValueError("Prompts of an encoder that does not pad cannot be trained on yet: choose one that pads.")
         if settings.check_features and Processes.launched().local_rank == 0:  # once a machine
             store.check_shards(progress=True)
         weights, weights_range = _weights(table, training_density(table, settings.bandwidth), settings)
         train, validation = table.indexes("train"), table.indexes("validation")
         if broken := store.not_finite(validation):
             raise ValueError(not_finite(broken[0]))
-        rank, seed = settings.preserve_rank, settings.seed
-        directions = data_directions(store, train, table.valence, table.arousal, rank, seed, device)
-        encoder = encoder_facts(store, train, seed)
+        lessons = Lessons(store, train, settings.added_tokens, settings.scale) if store.facts else None
+        encoder = encoder_facts(store, train, settings.seed)
+        measure = measure_of(encoder, lessons)
+        read = lessons or (lambda rows: Lesson(store.neutral(rows), store.emotional(rows), None, None))
+        directions = data_directions(
+            read, train, table.valence, table.arousal, settings.preserve_rank, settings.seed, device, measure
+        )
     except (DataError, ValueError, OSError) as error:
         raise TrainingError(str(error)) from error
     sources = sorted(set(table.source))
@@ -78,7 +84,7 @@ def read_data(settings: Settings, device: torch.device) -> Data:
         "features": {"dtype": str(store.dtype).removeprefix("torch."), "width": store.width, "bytes": store.nbytes},
         "weights": weights_range,
     }
-    return Data(table, store, train, validation, weights, directions, encoder, summary)
+    return Data(table, store, train, validation, weights, directions, summary, encoder, lessons)
 
 
 def _weights(table: PairTable, density: Tensor, settings: Settings) -> tuple[Tensor, dict]:
@@ -94,13 +100,17 @@ def _weights(table: PairTable, density: Tensor, settings: Settings) -> tuple[Ten
 
 
 class Batch(NamedTuple):
-    """Features [B, T, D] in the stored dtype; valence, arousal and the loss's weights, float32 [B]."""
+    """What `PairLoss` reads: features [B, T, D]; valence, arousal and the loss's weights, float32 [B]."""
 
     neutral: Tensor
     emotional: Tensor
     valence: Tensor
     arousal: Tensor
     weight: Tensor
+    mask: Tensor | None = None
+    """Tokens that count, [B, T]; None for all."""
+    learned: Tensor | None = None
+    """Tokens that have something to learn, [B, T]; None for all."""
 
 
 def batch_indexes(pairs: np.ndarray, batch: int, step: int, seed: int) -> np.ndarray:
@@ -136,7 +146,7 @@ class Loader:
             device: The batches' device.
             pool: Holds all features on the device.
         """
-        self.store, self.device = data.store, device
+        self.store, self.lessons, self.device = data.store, data.lessons, device
         axes = (torch.from_numpy(axis) for axis in (data.table.valence, data.table.arousal))
         self.numbers = torch.stack([*axes, data.weights])
         self.pool = data.store.pool(device) if pool else None
@@ -167,28 +177,40 @@ class Loader:
         if ready is not None:
             current = torch.cuda.current_stream(self.device)
             current.wait_event(ready)
-            for tensor in batch:
+            for tensor in filter(torch.is_tensor, batch):
                 tensor.record_stream(current)
         return batch
 
     def _read(self, indexes: np.ndarray) -> tuple[Batch, torch.cuda.Event | None]:
         index = torch.from_numpy(indexes)
-        batch = Batch(self.store.neutral(index), self.store.emotional(index), *self.numbers[:, index])
+        if self.lessons is None:
+            batch = Batch(self.store.neutral(index), self.store.emotional(index), *self.numbers[:, index])
+        else:
+            neutral, emotional, mask, learned = self.lessons(index)
+            batch = Batch(neutral, emotional, *self.numbers[:, index], mask, learned)
         if self.stream is None:
             return batch, None
         # On a stream of its own, so that the copy runs beside the step before.
         with torch.cuda.stream(self.stream):
-            moved = Batch(*(t.contiguous().pin_memory().to(self.device, non_blocking=True) for t in batch))
+            moved = Batch(*(t if t is None else self._moved(t) for t in batch))
             ready = torch.cuda.Event()
             ready.record(self.stream)
         return moved, ready
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        return tensor.contiguous().pin_memory().to(self.device, non_blocking=True)
 
     def close(self) -> None:
         self._thread.shutdown(cancel_futures=True)
 
 
 def fits_on_device(choice: str, store: FeatureStore, device: torch.device) -> bool:
-    """Whether the features are held on the device: `choice` is auto, yes or no."""
+    """Whether the features are held on the device: `choice` is auto, yes or no.
+
+    Those of a known encoder never are: which of their tokens learn what is worked out while they are read.
+    """
+    if store.facts:
+        return False
     if choice != "auto" or device.type != "cuda":
         return choice == "yes"
     free, _ = torch.cuda.mem_get_info(device)

@@ -38,6 +38,7 @@ class Settings:
     emotion_tokens: int = setting(16, "network", "K, the tokens per axis")
     emotion_hidden: int = setting(256, "network", "the hidden width of the two valence-arousal MLPs")
     dropout: float = setting(0.1, "network", "dropout while training")
+    added_tokens: int = setting(16, "network", "M, tokens of its own, for text encoders that do not pad prompts")
 
     batch: int = setting(768, "optimisation", "pairs per step, all processes and parts together")
     lr: float = setting(1e-3, "optimisation", "AdamW's learning rate")
@@ -72,6 +73,7 @@ class Settings:
             "width depth emotion_tokens emotion_hidden": (lambda x: 1 <= x <= MOST, f"from 1 to {MOST}"),
             "preserve_rank batch accumulate log_every": (lambda x: 1 <= x < 2**31, "at least 1, below 2^31"),
             "seed steps warmup validate_every": (lambda x: 0 <= x < 2**63, "0 or more, below 2^63"),
+            "added_tokens": (lambda x: 0 <= x <= MOST, f"from 0 to {MOST}"),
             "density_power weight_clip preserve weight_decay clip_norm save_minutes": (lambda x: x >= 0, "0 or more"),
             "scale epochs lr": (lambda x: x > 0, "more than 0"),
             "dropout ema": (lambda x: 0 <= x < 1, "from 0 to below 1"),
@@ -106,9 +108,12 @@ class Settings:
         }
 
     def differences(self, earlier: dict) -> list[str]:
-        """Lists what of the method differs from a checkpoint's settings, as `as_json` gave them."""
+        """Lists what of the method differs from a checkpoint's settings, as `as_json` gave them.
+
+        A setting that is newer than the checkpoint had its default.
+        """
         return [
-            f"{flag(f.name)} was {earlier.get(f.name)} and is {getattr(self, f.name)}"
+            f"{flag(f.name)} was {earlier.get(f.name, f.default)} and is {getattr(self, f.name)}"
             for f in dataclasses.fields(self)
-            if f.metadata["group"] in METHOD_GROUPS and earlier.get(f.name) != getattr(self, f.name)
+            if f.metadata["group"] in METHOD_GROUPS and earlier.get(f.name, f.default) != getattr(self, f.name)
         ]

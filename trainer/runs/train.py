@@ -22,12 +22,12 @@ from emoticrafter import EmotionNetwork, NetworkConfig, save_network
 from emoticrafter.files import remove_leftovers
 from emoticrafter.fit.loop import Fit, Schedule
 from emoticrafter.fit.loss import PairLoss
+from emoticrafter.fit.network import MOST_POSITIONS
 from trainer.core.checkpoint import RUN, checkpoint_path, finished_path, read_state, writing
 from trainer.core.command_line import TrainingError, say
 from trainer.core.device import Machine
 from trainer.core.lock import alone
 from trainer.core.processes import Processes
-from trainer.features.store import FeatureStore
 from trainer.runs import stops
 from trainer.runs.checks import check, holds_run
 from trainer.runs.loader import Batch, Data, Loader, batch_indexes, fits_on_device, read_data
@@ -83,7 +83,7 @@ class Training:
     def __init__(self, settings: Settings, data: Data, machine: Machine, processes: Processes):
         self.settings, self.data, self.machine, self.processes = settings, data, machine, processes
         torch.manual_seed(settings.seed)
-        self.network = EmotionNetwork(network_config(settings, data.store), data.encoder).to(machine.device).train()
+        self.network = EmotionNetwork(network_config(settings, data), data.encoder).to(machine.device).train()
         pool = fits_on_device(settings.features_on_device, data.store, machine.device)
         self.loader = Loader(data, machine.device, pool)
         schedule = _schedule(settings, len(data.train))
@@ -95,7 +95,9 @@ class Training:
     def wrap(self) -> None:
         """Puts the loss round the network, and shares it out to the processes, which have met."""
         one = self.settings
-        model = PairLoss(self.network, one.scale, one.preserve, self.data.directions.content, one.batch)
+        directions = self.data.directions
+        unit = directions.measure.unit
+        model = PairLoss(self.network, one.scale, one.preserve, directions.content, one.batch, unit)
         model = model.to(self.machine.device)
         if self.processes.count > 1:
             devices = [self.machine.device] if self.machine.device.type == "cuda" else None
@@ -120,13 +122,19 @@ class Training:
         return self.fit.model(*batch)
 
 
-def network_config(settings: Settings, store: FeatureStore) -> NetworkConfig:
-    """The sizes of a run's network, for the features of a store."""
+def network_config(settings: Settings, data: Data) -> NetworkConfig:
+    """The sizes of a run's network, for the features of its data."""
     names = ("width", "depth", "emotion_tokens", "emotion_hidden", "dropout", "block")
-    sizes = {"feature_width": store.width, **{name: getattr(settings, name) for name in names}}
-    if store.facts is None:
+    sizes = {"feature_width": data.store.width, **{name: getattr(settings, name) for name in names}}
+    if data.lessons is None:
         return NetworkConfig(**sizes)
-    return NetworkConfig(**sizes, positions=store.longest, window=store.facts.window, normalise=True)
+    return NetworkConfig(
+        **sizes,
+        positions=min(data.store.longest + data.lessons.added_tokens, MOST_POSITIONS),
+        window=data.store.facts.window,
+        added_tokens=data.lessons.added_tokens,
+        normalise=True,
+    )
 
 
 def _schedule(settings: Settings, pairs: int) -> Schedule:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from emoticrafter import EmotionNetwork
 from emoticrafter.fit.loss import content_error, pair_errors
-from trainer.runs.directions import Directions
-from trainer.runs.loader import Data, Loader
+from trainer.runs.directions import Directions, Measure
+from trainer.runs.loader import Batch, Data, Loader
 
 GRID = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 PROMPTS = 8
@@ -30,18 +30,19 @@ def validation_loss(
         content_share, target_content_share: The part of the residual's energy, and of the target's, that lies along
             the content directions.
     """
-    content = directions.content.to(loader.device)
+    content, measure = directions.content.to(loader.device), directions.measure
+    unit = None if measure.unit is None else measure.unit.to(loader.device)
     sums = torch.zeros(6, dtype=torch.float64)
     for start in range(0, len(pairs), MOST_AT_ONCE):
         batch = loader.load(pairs[start : start + MOST_AT_ONCE])
         neutral = batch.neutral.float()
-        residual = network.residual(neutral, network.encode(batch.valence, batch.arousal)).float()
+        residual = network.residual(neutral, network.encode(batch.valence, batch.arousal), batch.mask).float()
         target = scale * (batch.emotional.float() - neutral)
-        error = pair_errors(neutral + residual, batch.neutral, batch.emotional, scale)
+        error = pair_errors(neutral + residual, batch.neutral, batch.emotional, scale, unit, batch.learned)
         energies = [
-            value
-            for part in (residual, target)
-            for value in (content_error(part, content).sum(), part.square().mean((1, 2)).sum())
+            value.sum()
+            for part in (measure.in_units(residual), measure.in_units(target))
+            for value in (content_error(part, content, batch.learned), _energy(part, batch.learned))
         ]
         sums += torch.stack([(batch.weight * error).sum(), error.sum(), *energies]).double().cpu()
     weighted, plain, along, energy, target_along, target_energy = sums.tolist()
@@ -53,14 +54,20 @@ def validation_loss(
     }
 
 
+def _energy(change: Tensor, learned: Tensor | None) -> Tensor:
+    """The mean square of each pair's change, over the tokens that learn: [B, T, D] -> [B]."""
+    zero = torch.zeros_like(change)
+    return pair_errors(change, zero, zero, 1.0, learned=learned)
+
+
 def sensitivity(
-    network: EmotionNetwork, neutral: Tensor, directions: Directions, scale: float
+    network: EmotionNetwork, batch: Batch, directions: Directions, scale: float
 ) -> tuple[dict[str, float], dict]:
     """Walks the network over a grid of emotions and measures how its output moves along each axis.
 
     Args:
         network: In evaluation mode.
-        neutral: Features of P prompts, [P, T, D].
+        batch: Of P prompts.
         directions: The data's own, from `data_directions`.
         scale: s, by which the target enlarges them.
 
@@ -73,7 +80,7 @@ def sensitivity(
         - monotone: the share of steps that go forward along the data's slope, 0.5 is chance.
         And maps for the report: "grid", and "valence" and "arousal" with the gain around each point, [V][A].
     """
-    residual = _over_grid(network, neutral)  # [P, G, G, T * D], valence first
+    residual = _over_grid(network, batch, directions.measure)  # [P, G, G, T * D] or [P, G, G, D], valence first
     numbers, maps = {}, {"grid": list(GRID)}
     for axis, name in enumerate(("valence", "arousal")):
         slope = getattr(directions, name).to(residual.device).flatten()
@@ -83,11 +90,11 @@ def sensitivity(
     return numbers, maps
 
 
-def _over_grid(network: EmotionNetwork, neutral: Tensor) -> Tensor:
-    rows = []
+def _over_grid(network: EmotionNetwork, batch: Batch, measure: Measure) -> Tensor:
+    rows, neutral = [], batch.neutral.float()
     for valence in GRID:
-        row = [network.residual(neutral.float(), network.encode(valence, arousal)) for arousal in GRID]
-        rows.append(torch.stack([part.float().flatten(1) for part in row], dim=1))
+        row = [network.residual(neutral, network.encode(valence, arousal), batch.mask) for arousal in GRID]
+        rows.append(torch.stack([measure.flat(part, batch) for part in row], dim=1))
     return torch.stack(rows, dim=1)
 
 
@@ -124,8 +131,8 @@ def validate(
     try:
         with torch.no_grad(), autocast():
             losses = validation_loss(network, loader, data.validation, scale, directions)
-            neutral = loader.load(distinct_prompts(data.table.neutral, data.validation)).neutral
-            numbers, maps = sensitivity(network, neutral, directions, scale)
+            batch = loader.load(distinct_prompts(data.table.neutral, data.validation))
+            numbers, maps = sensitivity(network, batch, directions, scale)
     finally:
         network.train(training)
     return losses | numbers, maps
