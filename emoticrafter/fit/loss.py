@@ -160,8 +160,8 @@ class PairLoss(nn.Module):
 def content_error(residual: Tensor, content: Tensor, learned: Tensor | None = None) -> Tensor:
     """The mean square per pair of a residual's part along orthonormal directions: [B, T, D], [R, D] -> [B].
 
-    The mean is over tokens (those that are `learned`, [B, T], if it is given) and all D elements, so that it adds to the
-    loss on the same scale.
+    The mean is over tokens (those that are `learned`, [B, T], if that is given) and all D elements, so that it adds to
+    the loss on the same scale.
     """
     along = (residual.float() @ content.T).square().sum(2) / residual.shape[2]  # [B, T]
     if learned is None:

@@ -57,9 +57,12 @@ class Measure:
         return torch.einsum("btd,bt->bd", change, own.float()) / own.sum(1, keepdim=True).clamp(min=1)
 
     def own(self, lesson) -> Tensor:
-        """The tokens that are the prompt's, not added: bool [B, T]."""
-        number = room_numbers(lesson.neutral, lesson.mask, self.added_tokens, self.tail)
-        return lesson.learned & (number == 0)
+        """Where prompts differ in length: the tokens that are the prompt's, not added, bool [B, T]."""
+        return lesson.learned & (self.number(lesson) == 0)
+
+    def number(self, lesson) -> Tensor:
+        """Which of the added tokens each token is, from 1, and 0 for all others: [B, T]."""
+        return room_numbers(lesson.neutral, lesson.mask, self.added_tokens, self.tail)
 
 
 def measure_of(encoder: EncoderFacts | None, lessons: Lessons | None) -> Measure:

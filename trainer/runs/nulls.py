@@ -19,7 +19,7 @@ from tqdm import tqdm
 from emoticrafter import EmotionNetwork
 from emoticrafter.fit.loss import pair_errors
 from trainer.data.pairs import TEST, VALIDATION
-from trainer.runs.directions import Directions
+from trainer.runs.directions import Directions, Measure
 from trainer.runs.loader import Batch, Data, Loader
 
 ASKED = "as asked"
@@ -154,7 +154,11 @@ def measure_nulls(network: EmotionNetwork, data: Data, loader: Loader, scale: fl
     labels = np.stack([table.valence, table.arousal], axis=1)
     design = np.concatenate([np.ones((len(rows), 1)), labels[rows]], axis=1)
     inverse = torch.from_numpy(np.linalg.pinv(design)[1:]).float().to(loader.device)  # [2, N]
-    constant, shuffled = _mean_residual(data, loader, scale, seed), _shuffled(rows, seed)
+    measure, constant, shuffled = (
+        data.directions.measure,
+        _mean_residual(data, loader, scale, seed),
+        _shuffled(rows, seed),
+    )
     parts, slopes = [], 0.0
     for start in tqdm(range(0, len(rows), AT_ONCE), desc="nulls", leave=False, mininterval=2):
         part = slice(start, start + AT_ONCE)
@@ -163,10 +167,12 @@ def measure_nulls(network: EmotionNetwork, data: Data, loader: Loader, scale: fl
         own = batch.valence, batch.arousal
         asked = _ask(network, batch, *own)
         other = _ask(network, batch, *torch.from_numpy(labels[shuffled[part]].T).to(loader.device))
-        guesses = {ASKED: asked, ZERO: torch.zeros_like(pairs), MEAN: constant.expand_as(pairs), SHUFFLED: other}
+        mean = _placed(constant, batch, measure)
+        guesses = {ASKED: asked, ZERO: torch.zeros_like(pairs), MEAN: mean, SHUFFLED: other}
         guesses |= {name: _ask(network, batch, *change(*own)) for name, change in LABELS.items()}
-        parts.append({name: _errors(batch, residual, scale) for name, residual in guesses.items()})
-        slopes = slopes + torch.einsum("kb,wbtd->wktd", inverse[:, part], torch.stack([asked, pairs])) / scale
+        parts.append({name: _errors(batch, residual, scale, measure) for name, residual in guesses.items()})
+        moved = torch.stack([measure.flat(asked, batch), measure.flat(pairs, batch)])
+        slopes = slopes + torch.einsum("kb,wbn->wkn", inverse[:, part], moved) / scale
     return Nulls(
         split=split,
         errors={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
@@ -185,26 +191,50 @@ def _shuffled(rows: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _ask(network: EmotionNetwork, batch: Batch, valence: Tensor, arousal: Tensor) -> Tensor:
-    return network.residual(batch.neutral.float(), network.encode(valence, arousal)).float()
+    return network.residual(batch.neutral.float(), network.encode(valence, arousal), batch.mask).float()
 
 
-def _errors(batch: Batch, residual: Tensor, scale: float) -> np.ndarray:
-    found = pair_errors(batch.neutral.float() + residual, batch.neutral, batch.emotional, scale)
+def _errors(batch: Batch, residual: Tensor, scale: float, measure: Measure) -> np.ndarray:
+    unit = None if measure.unit is None else measure.unit.to(residual.device)
+    predicted = batch.neutral.float() + residual
+    found = pair_errors(predicted, batch.neutral, batch.emotional, scale, unit, batch.learned)
     return (batch.weight * found).double().cpu().numpy()
 
 
 def _mean_residual(data: Data, loader: Loader, scale: float, seed: int) -> Tensor:
-    """[T, D], the constant with the least weighted error over up to 1,024 training pairs."""
-    rows = np.random.default_rng((seed, 4)).permutation(data.train)[:MEAN_PAIRS]
+    """The constant with the least weighted error over up to 1,024 training pairs.
+
+    Returns:
+        [T, D]; where prompts differ in length [1 + M, D], for the prompt's own tokens and for each that is added.
+    """
+    rows, measure = np.random.default_rng((seed, 4)).permutation(data.train)[:MEAN_PAIRS], data.directions.measure
     total, weights = 0.0, 0.0
     for start in range(0, len(rows), AT_ONCE):
         batch = loader.load(rows[start : start + AT_ONCE])
-        total = total + torch.einsum("b,btd->td", batch.weight, batch.emotional.float() - batch.neutral.float())
-        weights = weights + batch.weight.sum()
-    return scale * total / weights
+        change = batch.emotional.float() - batch.neutral.float()
+        if measure.pooled:
+            change, weight = _by_number(change, batch, measure)
+        else:
+            weight = batch.weight.unsqueeze(1)
+        total, weights = total + torch.einsum("bk,bkd->kd", weight, change), weights + weight.sum(0)
+    return scale * total / weights.clamp(min=1e-30).unsqueeze(1)
+
+
+def _by_number(change: Tensor, batch: Batch, measure: Measure) -> tuple[Tensor, Tensor]:
+    """The mean change of a prompt's own tokens and of each added one, [B, 1 + M, D], and their weights, [B, 1 + M]."""
+    kinds = torch.arange(measure.added_tokens + 1, device=change.device)
+    of_kind = (measure.number(batch).unsqueeze(2) == kinds) & batch.learned.unsqueeze(2)  # [B, T, 1 + M]
+    count = of_kind.sum(1)
+    means = torch.einsum("btk,btd->bkd", of_kind.float(), change) / count.clamp(min=1).unsqueeze(2)
+    return means, batch.weight.unsqueeze(1) * (count > 0)
+
+
+def _placed(constant: Tensor, batch: Batch, measure: Measure) -> Tensor:
+    """A constant of `_mean_residual` for every pair of a batch, [B, T, D]."""
+    return constant[measure.number(batch)] if measure.pooled else constant.expand_as(batch.neutral)
 
 
 def _along(slopes: Tensor, directions: Directions) -> list[list[float]]:
-    """Slopes per unit of V and of A, [2, T, D], in units of the data's: [2, 2], by least squares."""
+    """Slopes per unit of V and of A, [2, T D] or pooled [2, D], in units of the data's: [2, 2], by least squares."""
     data = torch.stack([directions.valence, directions.arousal]).flatten(1).double()  # [2, T D]
     return torch.linalg.lstsq(data.T, slopes.flatten(1).double().cpu().T).solution.T.tolist()
