@@ -6,6 +6,7 @@
     python -m trainer.generate sdxl --rewritten rewritten.jsonl --out images
     python -m trainer.generate miniature --run runs/miniature --out images --method ours
     python -m trainer.generate comfyui --server http://127.0.0.1:8188 --workflow mine.json --out images --method mine
+    python -m trainer.generate comfyui --workflow z_image.json --network z_image.safetensors --out images --method ours
     torchrun --nproc-per-node 4 -m trainer.generate sdxl --network network.safetensors --out images --method ours
 
 An interrupted command continues when it is run again: pictures that exist are checked by their hash and kept. Run it

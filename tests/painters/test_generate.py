@@ -416,6 +416,24 @@ def test_a_workflow_gets_prompt_seed_and_emotion(comfyui, tmp_path):
     assert comfyui.prompts[-1]["2"]["inputs"]["strength"] == 0
 
 
+def test_a_network_goes_into_its_loader_and_a_fit_keeps_its_seed(comfyui, tmp_path, capsys):
+    arguments = [*comfyui.arguments, "--network", "z_image.safetensors", "--seeds", "42"]
+    assert main(arguments) == 1
+    assert "has no Load Emotion Network that --network could name" in capsys.readouterr().err
+    ours = {
+        "5": {"class_type": "EmotiCrafterLoader", "inputs": {"network_name": "other.safetensors", "precision": "auto"}},
+        "6": {"class_type": "EmotiCrafterFit", "inputs": {"name": "mine", "seed": 7}},
+    }
+    comfyui.workflow.write_text(json.dumps(WORKFLOW | ours))
+    assert main(arguments) == 0
+    assert comfyui.prompts[0]["5"]["inputs"] == {"network_name": "z_image.safetensors", "precision": "auto"}
+    assert comfyui.prompts[0]["6"]["inputs"]["seed"] == 7 and comfyui.prompts[0]["3"]["inputs"]["seed"] == 42
+    drawn = len(comfyui.prompts)
+    assert main(arguments) == 0 and len(comfyui.prompts) == drawn
+    arguments[arguments.index("z_image.safetensors")] = "newer.safetensors"
+    assert main(arguments) == 0 and len(comfyui.prompts) == 2 * drawn  # another network, other pictures
+
+
 def test_what_the_server_says_comes_through(comfyui, capsys):
     comfyui.fail = "refuse"
     assert main(comfyui.arguments) == 1

@@ -31,7 +31,7 @@ class ComfyuiPainter:
         if not is_address(settings.server):
             raise DataError("--server: expected an address such as http://127.0.0.1:8188.")
         self.settings, self.server = settings, settings.server.rstrip("/")
-        self.workflow = read_workflow(settings.workflow, settings.plain)
+        self.workflow = read_workflow(settings.workflow, settings.plain, settings.network)
         self._ask("/system_stats")
 
     def draw(self, tasks: Sequence[Task]) -> list[Pillow.Image]:

@@ -117,6 +117,11 @@ class ComfyuiSettings:
 
     server: str = option("(%(default)s)", "http://127.0.0.1:8188", metavar="URL")
     workflow: Path = option("{prompt} stands where the prompt belongs", metavar="FILE")
+    network: str | None = option(
+        "for its Load Emotion Network: a file of models/emoticrafter there (default: the workflow's own)",
+        None,
+        metavar="NAME",
+    )
     plain: bool = False
     timeout: float = option("seconds for one picture (%(default)s)", 600)
     pixels = 1024**2
@@ -128,7 +133,7 @@ class ComfyuiSettings:
         Raises:
             DataError: The workflow cannot be used, see `read_workflow`.
         """
-        workflow = read_workflow(self.workflow, self.plain)
+        workflow = read_workflow(self.workflow, self.plain, self.network)
         return {"painter": "comfyui", "workflow": fingerprint(workflow), "plain": self.plain}
 
 
