@@ -31,14 +31,14 @@ class Knows:
     def encode(self, valence, arousal):
         return torch.stack([valence, arousal], dim=1).float()
 
-    def residual(self, neutral, emotion):
+    def residual(self, neutral, emotion, mask=None):
         return SCALE * torch.einsum("bk,kj,jtd->btd", emotion, self.gains, self.directions)
 
 
 class Constant(Knows):
     """One that learned that emotional prompts differ, but not how it depends on the emotion."""
 
-    def residual(self, neutral, emotion):
+    def residual(self, neutral, emotion, mask=None):
         return torch.full_like(neutral, 0.01)
 
 
