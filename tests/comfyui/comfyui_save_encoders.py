@@ -20,9 +20,13 @@ from safetensors.torch import save_file  # noqa: E402
 sizes = {}
 for name in families:
     _, _, options, data = ENCODERS[name]()
+    try:
+        clip = small_clip(name)
+    except FileNotFoundError:  # some copies of ComfyUI lack a tokenizer's files
+        continue
     sizes[name] = options
     parts = {}
-    for key, tensor in small_clip(name).cond_stage_model.state_dict().items():
+    for key, tensor in clip.cond_stage_model.state_dict().items():
         part, _, rest = key.partition(".transformer.")
         if rest and not rest.startswith("visual."):  # gigabytes, for pictures in a prompt
             parts.setdefault(part, {})[rest] = tensor.clone().contiguous()

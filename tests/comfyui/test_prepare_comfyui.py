@@ -1,4 +1,4 @@
-"""Features of any text encoder that ComfyUI loads: its own loader, in its own process, on small files.
+"""Training on any text encoder that ComfyUI loads: its own loader, in its own process, on small files.
 
 Detection, loading, tokenizers and classes are ComfyUI's. Only the sizes are not: see small_sizes/sitecustomize.py.
 """
@@ -58,7 +58,9 @@ def pairs(tmp_path) -> Path:
 
 def use(small: Path, name: str, monkeypatch) -> list[str]:
     """The options of a small encoder, whose sizes ComfyUI's next process takes."""
-    sizes = json.loads((small / "sizes.json").read_text())[name]
+    sizes = json.loads((small / "sizes.json").read_text()).get(name)
+    if sizes is None:
+        pytest.skip(f"this ComfyUI lacks the files of the tokenizer of {name}")
     paths = [str(Path(__file__).with_name("small_sizes")), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     monkeypatch.setenv("SMALL_ENCODERS", json.dumps(sizes))
@@ -73,6 +75,13 @@ def options(*more: str) -> list[str]:
 
 def prepared(pairs: Path, out: Path, *more: str) -> int:
     return main(["--pairs", str(pairs), "--validation", "0.2", "--out", str(out), "--dtype", "bfloat16", *more])
+
+
+def trained(data: Path, run: Path):
+    """The network of a short run."""
+    sizes = "--width 64 --depth 1 --emotion-tokens 2 --emotion-hidden 16 --batch 8 --steps 4"
+    assert train.main(["--data", str(data), "--out", str(run), *sizes.split()]) == 0
+    return load_network(run / "network.safetensors")
 
 
 # ---- features ----------------------------------------------------------------------------------------
@@ -96,6 +105,9 @@ def test_prompts_of_an_encoder_that_does_not_pad_keep_their_lengths(small, pairs
     # a causal encoder: the emotional prompt begins as the neutral one does
     emotional, end = store.emotional([0]), int(mask[0].sum()) - facts.tail
     torch.testing.assert_close(emotional[0, :end].float(), features[0, :end].float(), atol=0.05, rtol=0.05)
+    network = trained(out, tmp_path / "run")
+    assert (network.added_tokens, network.window, network.config.normalise) == (16, None, True)
+    assert (network.encoder.family, network.encoder.head, network.encoder.tail) == (name, *ends)
 
 
 def test_an_interrupted_run_goes_on_shard_by_shard(small, pairs, tmp_path, monkeypatch, capsys):
@@ -123,13 +135,11 @@ def test_an_interrupted_run_goes_on_shard_by_shard(small, pairs, tmp_path, monke
 
 
 def test_an_encoder_that_pads_is_trained_on_and_its_network_knows_it(small, pairs, tmp_path, monkeypatch, capsys):
-    out, run = tmp_path / "data", tmp_path / "run"
+    out = tmp_path / "data"
     assert prepared(pairs, out, *use(small, "Flux.1", monkeypatch)) == 0
     assert "(Flux.1, ComfyUI" in capsys.readouterr().out
     assert FeatureStore(out / "features").neutral([0, 1]).shape == (2, 256, 64)
-    sizes = "--width 64 --depth 1 --emotion-tokens 2 --emotion-hidden 16 --batch 8 --steps 4"
-    assert train.main(["--data", str(out), "--out", str(run), *sizes.split()]) == 0
-    network = load_network(run / "network.safetensors")
+    network = trained(out, tmp_path / "run")
     assert (network.config.positions, network.window, network.config.normalise) == (256, None, True)
     assert (network.encoder.family, network.encoder.tail) == ("Flux.1", 1)
     assert network.encoder.mean.shape == network.encoder.scale.shape == (64,)
