@@ -66,7 +66,12 @@ FRAMES = """() => {
 FRAMES_END = "() => { cancelAnimationFrame(window.frameRequest); return window.frameTimes.slice(2); }"
 SHIFTS = """() => {
     window.shift = 0;
-    const add = (list) => list.getEntries().forEach((each) => (window.shift += each.value));
+    const moved = ({ node }) => node && !(node.closest ? node : node.parentElement)?.closest(".plane"); // but the point
+    const add = (list) => list.getEntries().forEach((each) => {
+        if (!each.sources.some(moved)) return;
+        window.shift += each.value;
+        window.shifted = each.sources.map(({ node }) => node?.className ?? node?.textContent);
+    });
     new PerformanceObserver(add).observe({ type: "layout-shift" });
 }"""
 LET_GO = "() => addEventListener('pointerup', () => (window.letGo = performance.now()), { capture: true, once: true })"

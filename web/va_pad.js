@@ -143,7 +143,10 @@ export class VAPad {
     const next = point ?? this.point;
     if (locked !== this.locked || known !== this.known || !same(next, this.point)) {
       Object.assign(this, { point: next, known, locked, calls: 0 });
-      if (locked) this.drop();
+      if (locked) {
+        this.drop();
+        this.start = null;
+      }
       this.draw();
     } else if (this.pointer === null && ++this.calls === REST_CALLS) this.rest();
   }
