@@ -41,14 +41,18 @@ def fitted(clip, path: Path):
     return of("nodes.networks").share_network(str(path), "float32"), encoder
 
 
-def random_network(field):
-    """A network with random weights that knows what the field knows of its encoder."""
-    config = of("emoticrafter.network").NetworkConfig(
-        feature_width=field.feature_width, width=64, depth=1, positions=field.window or 64, window=field.window,
-        added_tokens=field.added_tokens, normalise=True,
-    )  # fmt: skip
-    network = of("emoticrafter.network").EmotionNetwork(config, field.encoder)
-    return of("nodes.networks").ManagedNetwork(network)
+def fitted_network(encoder, path: Path):
+    """A network of two steps that corrects such a field, saved and loaded likewise."""
+    fits = of("emoticrafter.fit.network")
+    with path.with_suffix(".pairs").open("w+b") as file:
+        encoded = fits.EncodedPairs(encoder, file)
+        for pair in of("emoticrafter.fit.scenes").draw_pairs(3, 0):
+            encoded.add(pair)
+        fit = fits.NetworkFit(encoded, fits.Size(width=64, depth=1, emotion_tokens=2, emotion_hidden=4), steps=2)
+        fit.advance()
+        fit.advance()
+        of("emoticrafter.weights").save_network(fit.network, path)
+    return of("nodes.networks").share_network(str(path), "float32")
 
 
 def told(entry) -> dict:
@@ -102,7 +106,8 @@ def run(name: str) -> dict:
     }
     model, latent = small_model(name) if name in CONFIGS else (None, None)
     images = {"plain": None if model is None else sampled(model, [plain], latent)}
-    for kind, network in {"field": field, "network": random_network(field.patcher.model)}.items():
+    network = fitted_network(encoder, Path(folder) / f"{name} network.safetensors")
+    for kind, network in {"field": field, "network": network}.items():
         [unmoved] = execute([plain], network, 3.0, 2.0, 0.0)
         [moved] = execute([plain], network, 3.0, 2.0, 1.0)
         same_keys = all(unmoved[1][key] is extra[key] for key in extra)
