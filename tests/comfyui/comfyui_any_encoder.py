@@ -106,8 +106,8 @@ def run(name: str) -> dict:
     }
     model, latent = small_model(name) if name in CONFIGS else (None, None)
     images = {"plain": None if model is None else sampled(model, [plain], latent)}
-    network = fitted_network(encoder, Path(folder) / f"{name} network.safetensors")
-    for kind, network in {"field": field, "network": network}.items():
+    learned = fitted_network(encoder, Path(folder) / f"{name} network.safetensors")
+    for kind, network in {"field": field, "network": learned}.items():
         [unmoved] = execute([plain], network, 3.0, 2.0, 0.0)
         [moved] = execute([plain], network, 3.0, 2.0, 1.0)
         same_keys = all(unmoved[1][key] is extra[key] for key in extra)
