@@ -4,6 +4,7 @@ Nothing is computed: the training step runs on the meta device under PyTorch's F
 backward pass is added up. Seconds are a projection, at an assumed rate of a graphics card.
 """
 
+import argparse
 from dataclasses import asdict
 
 import torch
@@ -54,6 +55,7 @@ def step_cost(config: NetworkConfig, tokens: int) -> tuple[float, float, int]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(prog="python -m benchmarks.fit_cost", description=__doc__.split("\n")[0]).parse_args()
     print(f"{BATCH} pairs a step, {STEPS} steps, {PAIRS:,} pairs; {RATE / 1e12:.0f} TFLOP a second assumed.\n")
     head = ["encoder", "size", "weights", "TFLOP a step", "GB while fitting", "pairs on disk, GB"]
     print(f"| {' | '.join([*head, 'encoding, s', 'fitting, s'])} |")
