@@ -63,7 +63,7 @@ class Fit:
     """A module that is being fitted.
 
     Attributes:
-        module: The network, float32; every parameter must take part in the loss.
+        module: The network, float32; every parameter that is not frozen must take part in the loss.
         model: Called by losses: the module, or something around it that compiles it or shares it out to processes.
         average: The moving average of the module in evaluation mode, or None.
         step: The steps that are done.
@@ -82,9 +82,13 @@ class Fit:
         """
         self.module = self.model = module
         self.schedule, self.rank, self.processes, self.step = schedule, rank, processes, 0
-        self.parameters = list(module.parameters())
+        self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self.device = self.parameters[0].device
-        self.average = copy.deepcopy(module).eval().requires_grad_(False) if schedule.ema else None
+        self.average, self.averages = None, []
+        if schedule.ema:
+            self.average = copy.deepcopy(module).eval().requires_grad_(False)
+            both = zip(self.average.parameters(), module.parameters(), strict=True)
+            self.averages = [average for average, parameter in both if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, schedule.lr, weight_decay=schedule.weight_decay, fused=True)
         self.autocast = partial(torch.autocast, self.device.type, torch.bfloat16, enabled=bfloat16)
 
@@ -121,7 +125,7 @@ class Fit:
         if self.average is not None:
             decay = min(self.schedule.ema, (1 + self.step) / (10 + self.step))
             with torch.no_grad():
-                get_ema_multi_avg_fn(decay)(list(self.average.parameters()), self.parameters, None)
+                get_ema_multi_avg_fn(decay)(self.averages, self.parameters, None)
         self.step += 1
         return share, norm
 

@@ -23,7 +23,6 @@ from emoticrafter.research.baselines import (
 )
 from tests.tiny_sdxl import make_tiny_sdxl
 from trainer.baselines.__main__ import main
-from trainer.baselines.base import from_miniature, load_base
 from trainer.baselines.patches import applied, check_fit, emotional, prompt_tokens, read_prompts
 from trainer.baselines.settings import TOKENS, Settings
 from trainer.baselines.train import make_baseline, make_loss, train
@@ -37,6 +36,8 @@ from trainer.painters import sdxl as draw_sdxl
 from trainer.painters.draw import load_painter
 from trainer.painters.plan import grid, plan
 from trainer.painters.settings import MiniatureSettings, SdxlSettings
+from trainer.pictures.base import load_base
+from trainer.pictures.rated import from_miniature
 from trainer.runs.run import Run, fit, small_schedule
 
 pytestmark = pytest.mark.slow

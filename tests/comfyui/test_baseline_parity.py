@@ -12,7 +12,6 @@ from safetensors.torch import load_file, save_file
 
 from emoticrafter.research.baselines import METHODS, TextualInversion, load_baseline, save_baseline, scaled
 from scripts.installation import comfyui_folder, comfyui_python
-from trainer.baselines.base import load_base
 from trainer.baselines.patches import applied, read_prompts
 from trainer.baselines.settings import Settings
 from trainer.baselines.train import make_baseline
@@ -22,6 +21,7 @@ from trainer.miniature.folders import save_generator
 from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
 from trainer.miniature.recipe import TINY
 from trainer.miniature.sampling import sample
+from trainer.pictures.base import load_base
 
 # Levels with and without attention, and a level with two transformers in a row.
 RECIPE = replace(TINY, unet_channels=(64, 128, 128), unet_transformers=(0, 1, 2), unet_layers=2)

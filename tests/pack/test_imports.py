@@ -30,6 +30,7 @@ ROOMS = (
     "trainer/evaluation",
     "trainer/world",
     "trainer/miniature",
+    "trainer/pictures",
     "trainer/baselines",
     "trainer/painters",
     "trainer/study",

@@ -18,36 +18,32 @@ from trainer.baselines.settings import Settings
 from trainer.core.command_line import quiet, status_of
 from trainer.core.device import DEVICE_HELP, PRECISIONS
 from trainer.core.settings import option, read_commands
+from trainer.pictures.settings import Source
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
     """Fit one baseline to a frozen base model."""
 
-    miniature: Path | None = option("a run of python -m trainer.miniature", None, exclusive=True, metavar="RUN")
-    sdxl: Path | None = option("SDXL in diffusers' layout", None, exclusive=True, metavar="FOLDER")
-    manifest: Path | None = option("with --sdxl: the pictures (see trainer/manifest.py)", None, metavar="FILE")
-    resolution: int = option("with --sdxl: pixels of a side (%(default)s)", 1024)
+    source: Source
     out: Path = option("the folder of this run")
     device: str = option(DEVICE_HELP, "auto")
     precision: str = option("(%(default)s)", "auto", choices=PRECISIONS)
     settings: Settings = option("of a new run; one that was begun has to keep its own", group="settings")
 
     def run(self) -> None:
-        if bool(self.sdxl) != bool(self.manifest):
-            raise ValueError("--sdxl and --manifest go together: a model, and the pictures to fit to.")
-        from trainer.baselines.base import from_manifest, from_miniature
         from trainer.baselines.train import train
         from trainer.core.device import Machine
         from trainer.core.lock import alone
+        from trainer.pictures.rated import from_manifest, from_miniature
 
         quiet()
-        machine = Machine.find(self.device, self.precision)
+        machine, source = Machine.find(self.device, self.precision), self.source
         with alone(self.out):
-            if self.miniature:
-                base, pictures = from_miniature(self.miniature, machine)
+            if source.miniature:
+                base, pictures = from_miniature(source.miniature, machine)
             else:
-                base, pictures = from_manifest(self.sdxl, self.manifest, self.resolution, self.out, machine)
+                base, pictures = from_manifest(source.sdxl, source.manifest, source.resolution, self.out, machine)
             train(self.settings, base, pictures, self.out, machine)
 
 

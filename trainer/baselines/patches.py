@@ -30,6 +30,7 @@ from emoticrafter.research.baselines import (
     scaled,
 )
 from trainer.features.tokenizer import END, TOKENS, WORDS, clip_tokenizer
+from trainer.pictures.base import SDXLText
 
 
 def attention_layers(unet: nn.Module) -> dict[str, int]:
@@ -125,21 +126,6 @@ def _padded(part: Tensor, like: Tensor, last: bool) -> Tensor:
 
 
 # --- learned words ---------------------------------------------------------------------------------------------------
-
-
-class SDXLText(nn.Module):
-    """Both text encoders of a diffusers folder, read as SDXL reads them; the miniature's class is called alike."""
-
-    def __init__(self, clip_l: nn.Module, clip_g: nn.Module):
-        super().__init__()
-        self.clip_l, self.clip_g = clip_l, clip_g
-
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens [B, 77] to features [B, 77, D] and pooled vectors [B, P]; D from the layers before the last."""
-        narrow = self.clip_l(input_ids=tokens, output_hidden_states=True)
-        past_end = (tokens == END).cumsum(1) > 1  # where bigG is padded with 0
-        wide = self.clip_g(input_ids=tokens.masked_fill(past_end, 0), output_hidden_states=True)
-        return torch.cat([narrow.hidden_states[-2], wide.hidden_states[-2]], dim=-1), wide.text_embeds
 
 
 @contextmanager

@@ -31,7 +31,6 @@ from emoticrafter.research.baselines import (
     is_baseline,
     save_baseline,
 )
-from trainer.baselines.base import Base, Pictures, keep_source
 from trainer.baselines.patches import applied, attention_layers, inserted, prompt_tokens
 from trainer.baselines.settings import TOKENS, Settings
 from trainer.core.command_line import say
@@ -39,6 +38,8 @@ from trainer.core.device import Machine
 from trainer.features.tokenizer import clip_tokenizer
 from trainer.miniature.generator import denoising_loss, plain_attention
 from trainer.miniature.recipe import keep
+from trainer.pictures.base import Base
+from trainer.pictures.rated import Pictures, keep_source
 from trainer.runs.run import fit, small_schedule
 
 # --- the start -------------------------------------------------------------------------------------------------------

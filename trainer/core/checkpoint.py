@@ -84,6 +84,8 @@ def load_checkpoint(out: Path, fit: Fit) -> None:
     if fit.average is not None:
         _load_module(fit.average, "average.", tensors, path)
     for name, parameter in fit.module.named_parameters():
+        if not parameter.requires_grad:
+            continue
         moments = {moment: tensors.get(f"{moment}.{name}") for moment in MOMENTS}
         if any(tensor is None or tensor.shape != parameter.shape for tensor in moments.values()):
             raise TrainingError(f"{path} lacks AdamW's moments of {name}: it cannot be resumed. Choose another --out.")

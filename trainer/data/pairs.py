@@ -112,7 +112,7 @@ class PairTable:
 # ----------------------------------------------------------------------------------------------------
 
 
-def _same_prompt(prompt: str) -> str:
+def same_prompt(prompt: str) -> str:
     """What two spellings of one prompt have in common: SDXL's tokenizers ignore case and runs of blanks."""
     return " ".join(prompt.lower().split())
 
@@ -132,11 +132,11 @@ def assign_split(neutral: Sequence[str], fraction: float = 0.01, seed: int = 0) 
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"the validation share must be at least 0 and below 1, got {fraction}")
-    hashes = {prompt: _hash(seed, prompt) for prompt in {_same_prompt(text) for text in neutral}}
+    hashes = {prompt: _hash(seed, prompt) for prompt in {same_prompt(text) for text in neutral}}
     chosen = {prompt for prompt, value in hashes.items() if value < fraction * 2**64}
     if fraction and not chosen and len(hashes) > 1:
         chosen = {min(hashes, key=hashes.get)}
-    return [SPLITS[_same_prompt(text) in chosen] for text in neutral]
+    return [SPLITS[same_prompt(text) in chosen] for text in neutral]
 
 
 def resplit(table: PairTable, fraction: float = 0.01, seed: int = 0) -> PairTable:
@@ -154,11 +154,11 @@ def hold_out(table: PairTable, fraction: float, seed: int = 0) -> PairTable:
     """
     if TEST in table.split and fraction:
         raise DataError("the pairs have a test split of their own already: leave out --test.")
-    prompts = {_same_prompt(table.neutral[row]) for row in table.indexes(TRAIN)}
+    prompts = {same_prompt(table.neutral[row]) for row in table.indexes(TRAIN)}
     moved = {prompt for prompt in prompts if _hash(seed, f"test {prompt}") < fraction * 2**64}
     if fraction and not moved and len(prompts) > 1:
         moved = {min(prompts, key=lambda prompt: _hash(seed, f"test {prompt}"))}
-    split = [TEST if _same_prompt(text) in moved else old for text, old in zip(table.neutral, table.split, strict=True)]
+    split = [TEST if same_prompt(text) in moved else old for text, old in zip(table.neutral, table.split, strict=True)]
     return PairTable(**{**vars(table), "split": split})
 
 
@@ -285,7 +285,7 @@ def _check_split(records: list[dict], problems: Problems) -> None:
     """A prompt that is trained on must not be validated or tested on."""
     first: dict[str, dict] = {}
     for record in records:
-        earlier = first.setdefault(_same_prompt(record["neutral"]), record)
+        earlier = first.setdefault(same_prompt(record["neutral"]), record)
         if earlier["split"] != record["split"]:
             problems.add(
                 record["row"],

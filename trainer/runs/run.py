@@ -288,21 +288,23 @@ def small_schedule(
 
 def fit(
     module: nn.Module,
-    loss: Callable[[nn.Module, int], Tensor],
+    loss: Callable[[nn.Module, Part], Tensor],
     schedule: Schedule,
     machine: Machine,
     folder: Path,
     batch: int,
+    parts: Callable[[int], Sequence[Part]] = lambda step: [step],
 ) -> nn.Module:
     """Fits a module, going on from the folder's checkpoint if there is one.
 
     Args:
-        module: On the machine's device, in float32; every parameter must take part in the loss.
-        loss: Gives the loss of a step, called with the (compiled) module and the step.
+        module: On the machine's device, in float32; every parameter that is not frozen must take part in the loss.
+        loss: Gives a part's share of a step's loss, called with the (compiled) module and the part.
         schedule: Steps and rates.
         machine: Its precision, and whether to compile.
         folder: For the checkpoint and metrics.jsonl.
         batch: Samples a step.
+        parts: What a step is computed in; by default its number, which is the one part.
 
     Returns:
         The moving average of the module, for evaluation.
@@ -317,7 +319,7 @@ def fit(
     run.resume()
     with run.open():
         while not run.done:
-            run.advance(lambda step: loss(fitted.model, step), [fitted.step])
+            run.advance(lambda part: loss(fitted.model, part), parts(fitted.step))
             if run.pauses:
                 run.log()
                 with run.first_alone():

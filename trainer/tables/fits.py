@@ -6,7 +6,6 @@ from pathlib import Path
 from emoticrafter.files import file_sha256
 from emoticrafter.research.baselines import METHODS as BASELINES
 from emoticrafter.research.baselines import baseline_training
-from trainer.baselines.base import from_miniature
 from trainer.baselines.settings import Settings
 from trainer.baselines.train import train
 from trainer.core.command_line import say
@@ -16,6 +15,7 @@ from trainer.miniature.emotion import fit_instantly
 from trainer.miniature.pipeline import Run
 from trainer.miniature.recipe import read_recipe
 from trainer.miniature.restore import restore
+from trainer.pictures.rated import from_miniature
 from trainer.tables.rows import INSTANT, INSTANT_PAIRS, VARIANTS
 from trainer.tables.sources import Drawing, Miniature, fitted_as, once
 

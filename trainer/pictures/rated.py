@@ -1,8 +1,4 @@
-"""A frozen base model and pictures of known valence and arousal, which baselines are fitted to.
-
-The base is a diffusers folder, of the miniature or of SDXL; the pictures are the miniature's own or those of a
-manifest. Both sources end in the same two objects, so there is one way to train.
-"""
+"""Pictures of known valence and arousal, as latents that a frozen model reads: the miniature's own, or a manifest's."""
 
 import hashlib
 import json
@@ -12,45 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL
 from PIL import Image, ImageOps
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from emoticrafter.files import file_sha256
-from trainer.baselines.patches import SDXLText
 from trainer.core.device import Machine
 from trainer.core.pictures import PictureError, decode, hash_files
 from trainer.evaluation.manifest import Image as Asked
 from trainer.evaluation.manifest import read_manifest
 from trainer.miniature.dataset import fill, filled
 from trainer.miniature.folders import needs
-from trainer.miniature.models import noise_schedule
-from trainer.miniature.pipeline import Run
-from trainer.miniature.recipe import note, read_recipe
+from trainer.miniature.pipeline import SHIPPED, FlowRun, Run
+from trainer.miniature.recipe import FlowRecipe, note, read_recipe
+from trainer.pictures.base import Base, load_base, weights_sha256
 from trainer.world.captions import neutral_caption
 
-PARTS = ("unet", "text_encoder", "text_encoder_2")
 LATENTS_AT_ONCE = 8
 SHOWN = 16  # digits of a sha256 in source.json and in what is said of it
-
-
-@dataclass
-class Base:
-    """A frozen text-to-image model with SDXL's conditioning.
-
-    Attributes:
-        unet: On the machine's device, with the text encoders.
-        text: Tokens to features and pooled vectors.
-        schedule: The noise that the UNet was trained with.
-        name: The folder's.
-        fingerprint: sha256 of the UNet's file, the first if there are several.
-    """
-
-    unet: UNet2DConditionModel
-    text: SDXLText
-    schedule: DDPMScheduler
-    name: str
-    fingerprint: str
 
 
 @dataclass
@@ -73,38 +46,6 @@ class Pictures:
     source: dict[str, str | int]
 
 
-def load_base(folder: Path, machine: Machine) -> Base:
-    """Reads UNet and text encoders of a diffusers folder, frozen; in bfloat16 on a GPU that computes in it.
-
-    Raises:
-        FileNotFoundError: The folder lacks a part.
-    """
-    if missing := [part for part in PARTS if not (folder / part / "config.json").is_file()]:
-        raise FileNotFoundError(f"{folder} is not a diffusers folder of SDXL: expected {missing[0]}/config.json in it.")
-    half = machine.bfloat16 and machine.device.type == "cuda"
-    dtype = torch.bfloat16 if half else torch.float32
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype)
-    if unet.config.addition_embed_type != "text_time":
-        raise ValueError(f"{folder} holds another model than SDXL: its UNet does not read a pooled vector.")
-    text = SDXLText(
-        CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype),
-        CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder_2", dtype=dtype),
-    )
-    known = folder / "scheduler"
-    return Base(
-        unet.to(machine.device).eval().requires_grad_(False),
-        text.to(machine.device).eval().requires_grad_(False),
-        DDPMScheduler.from_pretrained(known) if known.is_dir() else noise_schedule(),
-        folder.resolve().name,
-        _weights_sha256(folder / "unet"),
-    )
-
-
-def _weights_sha256(part: Path) -> str:
-    weights = sorted(part.glob("*.safetensors"))
-    return file_sha256(weights[0]) if weights else ""
-
-
 def keep_source(source: dict[str, str | int], out: Path) -> None:
     """Writes the source of a fit into the folder's source.json, or checks that it is the same.
 
@@ -121,47 +62,79 @@ def keep_source(source: dict[str, str | int], out: Path) -> None:
 
 
 def from_miniature(out: Path, machine: Machine) -> tuple[Base, Pictures]:
-    """A run of the miniature: its generator, and its training pictures with neutral captions.
+    """A run of the first miniature: its generator, and its training pictures with neutral captions.
 
     Raises:
         FileNotFoundError: The folder holds no run, or one whose generator is not trained yet.
     """
-    run = Run(out, read_recipe(out), machine)
-    needs(out, "generator")
-    plan, wordings = run.plan, run.recipe.captions
-    prompts = [
-        [neutral_caption(scene, seed * wordings + wording) for wording in range(wordings)]
-        for scene, _, _, seed in plan.pictures()
-    ]
+    run = begun_run(out, machine)
     base = load_base(out / "generator", machine)
+    return base, painted(run, base.fingerprint)
+
+
+def begun_run(out: Path, machine: Machine) -> Run:
+    """A run of either miniature, with its generator.
+
+    Raises:
+        FileNotFoundError: The folder holds no run, or one whose generator is not trained yet.
+    """
+    recipe = read_recipe(out)
+    needs(out, "generator")
+    return FlowRun(out, recipe, machine, SHIPPED) if isinstance(recipe, FlowRecipe) else Run(out, recipe, machine)
+
+
+def painted(run: Run, fingerprint: str) -> Pictures:
+    """The pictures that a run's generator learned from, which are painted and encoded if they are not there.
+
+    Args:
+        run: From `begun_run`.
+        fingerprint: sha256 of the generator's file.
+
+    Raises:
+        FileNotFoundError: The run has no autoencoder yet.
+    """
+    plan = run.plan
+    prompts = [[neutral_caption(scene, one) for one in wordings(run, seed)] for scene, _, _, seed in plan.pictures()]
     source = {
-        "unet": base.fingerprint[:SHOWN],
-        "autoencoder": _weights_sha256(out / "autoencoder")[:SHOWN],
+        "unet": fingerprint[:SHOWN],
+        "autoencoder": weights_sha256(run.out / "autoencoder")[:SHOWN],
         "recipe": _sha256(run.recipe.as_json()),
     }
-    name = f"the miniature, {len(plan):,}"
-    return base, Pictures(run.latents(), plan.valence, plan.arousal, prompts, name, source)
+    return Pictures(run.latents(), plan.valence, plan.arousal, prompts, f"the miniature, {len(plan):,}", source)
+
+
+def wordings(run: Run, seed: int) -> range:
+    """The seeds of the captions of the picture with this seed."""
+    return range(seed * run.recipe.captions, (seed + 1) * run.recipe.captions)
 
 
 def from_manifest(folder: Path, manifest: Path, size: int, out: Path, machine: Machine) -> tuple[Base, Pictures]:
-    """SDXL and pictures of one's own.
+    """SDXL and pictures of one's own; arguments and errors as `load_base` and `encoded`."""
+    images, base = read_manifest(manifest), load_base(folder, machine)
+    return base, encoded(images, manifest.name, base, folder, size, out, machine)
+
+
+def encoded(
+    images: list[Asked], name: str, base: Base, folder: Path, size: int, out: Path, machine: Machine
+) -> Pictures:
+    """Pictures of a manifest as SDXL's latents.
 
     Args:
-        folder: SDXL in diffusers' layout, with vae/.
-        manifest: See trainer/evaluation/manifest.py; the prompts are neutral ones.
+        images: See trainer/evaluation/manifest.py; the prompts are neutral ones.
+        name: The manifest's.
+        base: The model that they are for.
+        folder: Of that model, with vae/.
         size: Pixels of the squares that are cut from the pictures' middle, a multiple of 8.
         out: Gets source.json and latents.npy; an interrupted run goes on with them.
         machine: To encode on.
 
     Raises:
-        DataError: The manifest cannot be used.
         PictureError: A picture cannot be read.
         FileNotFoundError: The folder lacks a part.
         ValueError: The size does not fit, or `out` was begun with another model or other pictures.
     """
     if size % 8 or size < 8:
         raise ValueError(f"the resolution is {size}: expected a multiple of 8, such as 1024.")
-    images, base = read_manifest(manifest), load_base(folder, machine)
     if not (folder / "vae" / "config.json").is_file():
         raise FileNotFoundError(f"{folder} lacks vae/config.json: expected SDXL in diffusers' layout.")
     vae = AutoencoderKL.from_pretrained(folder / "vae").to(machine.device).eval().requires_grad_(False)
@@ -180,15 +153,20 @@ def from_manifest(folder: Path, manifest: Path, size: int, out: Path, machine: M
         filled(path, shape, "float16")
     source = {
         "unet": base.fingerprint[:SHOWN],
-        "vae": _weights_sha256(folder / "vae")[:SHOWN],
+        "vae": weights_sha256(folder / "vae")[:SHOWN],
         "resolution": size,
         "pictures": _pictures_sha256(images),
     }
     keep_source(source, out)
-    encoded = fill(path, shape, "float16", produce, LATENTS_AT_ONCE)
+    latents = fill(path, shape, "float16", produce, LATENTS_AT_ONCE)
+    prompts, valence, arousal = asked(images)
+    return Pictures(latents, valence, arousal, prompts, f"{name}, {len(images):,}", source)
+
+
+def asked(images: list[Asked]) -> tuple[list[list[str]], np.ndarray, np.ndarray]:
+    """Neutral prompts, one for each of N images, and valence and arousal, float32 [N]."""
     valence, arousal = np.array([(image.valence, image.arousal) for image in images], np.float32).T
-    prompts = [[image.prompt] for image in images]
-    return base, Pictures(encoded, valence, arousal, prompts, f"{manifest.name}, {len(images):,}", source)
+    return [[image.prompt] for image in images], valence, arousal
 
 
 def _pictures_sha256(images: list[Asked]) -> str:

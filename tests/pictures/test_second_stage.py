@@ -1,0 +1,416 @@
+"""The second stage: a network learns through frozen models; what learns, what stays, resume, refusals, the file."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from emoticrafter import EmotionNetwork, NetworkConfig, load_network, save_network
+from emoticrafter.encoders import EncoderFacts
+from emoticrafter.field import EmotionField, FieldConfig
+from emoticrafter.fit.loop import Fit
+from emoticrafter.weights import read_metadata
+from tests.tiny_miniature import make_run, save_tiny_network
+from tests.tiny_sdxl import make_tiny_sdxl
+from trainer.baselines.__main__ import main as baselines
+from trainer.core.command_line import TrainingError
+from trainer.core.device import Machine
+from trainer.miniature.__main__ import main as miniature
+from trainer.miniature.captioning import written_captions
+from trainer.miniature.dataset import make_plan
+from trainer.miniature.flow import FlowText, make_language_model, make_transformer, train_pieces
+from trainer.miniature.flow_files import save_flow
+from trainer.miniature.generator import denoising_loss
+from trainer.miniature.models import make_autoencoder, noise_schedule
+from trainer.miniature.recipe import TINY, TINY_FLOW, keep
+from trainer.painters.draw import load_painter
+from trainer.painters.plan import grid, plan
+from trainer.painters.settings import MiniatureSettings
+from trainer.pictures import stage as second_stage
+from trainer.pictures.__main__ import main
+from trainer.pictures.base import load_base
+from trainer.pictures.lessons import draw
+from trainer.pictures.loading import from_run
+from trainer.pictures.models import UNetModel
+from trainer.pictures.settings import TEACHERS, Settings
+from trainer.pictures.stage import make_loss, train
+from trainer.runs.run import Run, small_schedule
+
+pytestmark = pytest.mark.slow
+
+CPU = Machine(torch.device("cpu"))
+WIDTH = sum(TINY.text_widths)
+SHORT = "--steps 2 --batch 2 --device cpu --precision float32"
+
+
+def tiny(teacher, **settings):
+    return Settings(**{"teacher": teacher, "steps": 4, "batch": 4, **settings})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """An untrained run of the tiny miniature with a fitted network; its pictures are painted when they are needed."""
+    return make_run(tmp_path_factory.mktemp("runs") / "tiny", "default-0")
+
+
+@pytest.fixture(scope="module")
+def network(run):
+    return run / "emotion" / "default-0" / "network.safetensors"
+
+
+@pytest.fixture
+def stage(run, network):
+    return {teacher: from_run(run, network, teacher, CPU) for teacher in TEACHERS}.get
+
+
+def save_correcting(path, width=WIDTH):
+    """A network that corrects a field, both with weights that do something."""
+    torch.manual_seed(0)
+    config = NetworkConfig(width, 64, 1, 2, 8, field_positions=1, output="free")
+    corrects = EmotionNetwork(config)
+    for weight in corrects.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    save_network(corrects, path, {"method": "network"})
+    return path
+
+
+def state_of(path):
+    return load_network(path).state_dict()
+
+
+# --- what learns -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_the_network_learns_and_the_model_stays(stage, network, teacher, tmp_path):
+    given = stage(teacher)
+    frozen = {name: weight.clone() for name, weight in given.model.base.unet.state_dict().items()}
+    path = train(tiny(teacher), given, tmp_path, CPU)
+    before, after = state_of(network), state_of(path)
+    assert [name for name, weight in after.items() if torch.equal(weight, before[name])] == []
+    assert all(torch.equal(weight, frozen[name]) for name, weight in given.model.base.unet.state_dict().items())
+    parts = (given.model.base.unet, given.model.base.text)
+    assert all(weight.grad is None for part in parts for weight in part.parameters())
+
+
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_the_loss_falls(stage, teacher):
+    given, settings = stage(teacher), tiny(teacher, batch=8, steps=15, lr=0.01)
+    network, loss = given.beginning.network, make_loss(settings, given.model)
+
+    def of():
+        with torch.no_grad():
+            batches = (draw(settings, given.pictures, given.lessons, 1000 + step) for step in range(4))
+            return sum(loss(network, batch).item() for batch in batches)
+
+    before = of()
+    fit = Fit(network, small_schedule(settings.steps, settings.lr, 0.5))
+    while fit.step < settings.steps:
+        fit.advance(lambda part: loss(network, part), [draw(settings, given.pictures, given.lessons, fit.step)])
+    assert of() < before
+
+
+def test_a_network_that_does_what_the_words_do_has_nothing_to_learn(stage):
+    """Under the same prompts the student is the teacher, and only the network is between them."""
+    given, settings = stage("words"), tiny("words", batch=8, empty_share=0.5)
+    batch = draw(settings, given.pictures, given.lessons, 0)
+    still = EmotionField(FieldConfig(WIDTH)).train()
+    loss = make_loss(settings, given.model)
+    assert "" in batch.neutral and "" not in batch.emotional
+    nothing = loss(still, batch._replace(emotional=batch.neutral))
+    assert nothing < 1e-9 and loss(still, batch) > 1000 * nothing
+
+
+def test_words_need_no_labels(stage):
+    """Another picture of the scene, whatever its own emotion, is as good."""
+    given, settings = stage("words"), tiny("words")
+    unlabelled = dataclasses.replace(given.pictures, valence=None, arousal=None)
+    loss, batch = make_loss(settings, given.model), draw(settings, unlabelled, given.lessons, 0)
+    assert loss(given.beginning.network, batch).isfinite()
+
+
+def test_captions_and_labels_tell_of_the_same_pictures(stage):
+    words, labels = stage("words").lessons, stage("labels").lessons
+    told = [[(pair.neutral, pair.valence, pair.arousal) for pair in pairs] for pairs in words.pairs]
+    assert told == [[(pair.neutral, pair.valence, pair.arousal) for pair in pairs] for pairs in labels.pairs]
+    assert all(pair.emotional != pair.neutral for pairs in words.pairs for pair in pairs)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@torch.no_grad()
+def test_the_loss_of_labels_is_the_baselines(stage, prediction, monkeypatch):
+    given, settings = stage("labels"), tiny("labels", batch=8)
+    schedule = noise_schedule()
+    schedule.register_to_config(prediction_type=prediction)
+    model = UNetModel(dataclasses.replace(given.model.base, schedule=schedule))
+    batch = draw(settings, given.pictures, given.lessons, 3)
+    network = given.beginning.network
+    text = model.read(batch.neutral)
+    features = network(text.features, batch.valence, batch.arousal)
+    monkeypatch.setattr(torch, "randint", lambda *_, **__: model.noise(batch.share).time)
+    monkeypatch.setattr(torch, "randn_like", lambda *_: batch.noise)
+    latents = batch.latents.float()
+    expected = denoising_loss(model.base.unet, schedule, latents, features, text.pooled, settings.snr_limit)
+    torch.testing.assert_close(make_loss(settings, model)(network, batch), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_network_in_which_a_field_is_keeps_it(run, tmp_path):
+    start = save_correcting(tmp_path / "start.safetensors")
+    path = train(tiny("words"), from_run(run, start, "words", CPU), tmp_path / "out", CPU)
+    before, after = state_of(start), state_of(path)
+    same = {name for name, weight in after.items() if torch.equal(weight, before[name])}
+    assert same == {name for name in after if name.startswith("field.")} != set()
+
+
+def test_a_field_learns_its_directions(run, tmp_path):
+    start = tmp_path / "field.safetensors"
+    save_network(EmotionField(FieldConfig(WIDTH, 77)), start)
+    path = train(tiny("words"), from_run(run, start, "words", CPU), tmp_path / "out", CPU)
+    assert state_of(path)["directions"].abs().max() > 0
+
+
+# --- the run ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("corrects", [False, True])
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_an_interrupted_stage_ends_as_one_in_one_go(run, network, teacher, corrects, tmp_path):
+    start = save_correcting(tmp_path / "start.safetensors") if corrects else network
+    settings = tiny(teacher)
+    whole = train(settings, from_run(run, start, teacher, CPU), tmp_path / "whole", CPU)
+    given = from_run(run, start, teacher, CPU)
+    half = Fit(given.beginning.network, small_schedule(settings.steps, settings.lr, settings.ema, seed=settings.seed))
+    begun = Run(half, tmp_path / "parts", settings.batch)
+    begun.folder.mkdir()
+    loss = make_loss(settings, given.model)
+    for step in range(2):
+        half.advance(lambda part: loss(half.model, part), [draw(settings, given.pictures, given.lessons, step)])
+    begun.save()
+    parts = train(settings, from_run(run, start, teacher, CPU), tmp_path / "parts", CPU)
+    parts, whole = state_of(parts), state_of(whole)
+    assert [name for name, weight in whole.items() if not torch.equal(weight, parts[name])] == []
+
+
+def test_parts_of_a_batch_give_the_same_gradient(stage):
+    given, settings = stage("words"), tiny("words", batch=8)
+    network, loss = given.beginning.network, make_loss(settings, given.model)
+    batch = draw(settings, given.pictures, given.lessons, 0)
+    gradients = []
+    for count in (1, 4):
+        network.zero_grad()
+        for part in batch.parts(count):
+            loss(network, part).backward()
+        gradients.append([weight.grad.clone() for weight in network.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-3)
+
+
+def test_the_command_writes_a_network_that_steers_and_tells_both_stages(run, network, tmp_path, capfd):
+    words, labels = tmp_path / "words-0", tmp_path / "labels-0"
+    command = f"--miniature {run} {SHORT}"
+    assert main(f"{command} --network {network} --teacher words --out {words}".split()) == 0
+    path = words / "network.safetensors"
+    written = path.stat().st_mtime_ns
+    assert main(f"{command} --network {network} --teacher words --out {words}".split()) == 0
+    assert path.stat().st_mtime_ns == written and "is finished" in capfd.readouterr().out
+    assert main(f"{command} --network {path} --teacher labels --out {labels}".split()) == 0
+    told = read_metadata(labels / "network.safetensors")["training"]
+    assert told["scale"] == read_metadata(network)["training"]["scale"]
+    assert [stage["settings"]["teacher"] for stage in told["stages"]] == ["words", "labels"]
+    assert all(stage["model"]["sha256"] and "24" in stage["pictures"] for stage in told["stages"])
+    tasks = plan(["a cat"], grid((-3.0, 3.0)), [0], "words", {})
+    drawn = load_painter(MiniatureSettings(run, path), "cpu").draw(tasks)
+    assert len({picture.tobytes() for picture in drawn}) == 4
+    table = tmp_path / "table.md"
+    measure = f"measure --out {run} --prompts 1 --seeds 1 --device cpu --networks {path} --table {table}"
+    assert miniature(measure.split()) == 0
+    assert "| words" in table.read_text()
+
+
+def test_what_does_not_go_together_is_refused_in_a_sentence(run, network, tmp_path, capsys):
+    wide = save_tiny_network(tmp_path / "wide" / "network.safetensors", WIDTH + 1)
+    other = tmp_path / "in-one-piece.safetensors"
+    save_network(EmotionField(FieldConfig(WIDTH, window=None)), other)
+    begun = f"--miniature {run} --out {tmp_path / 'begun'} {SHORT}"
+    assert main(f"{begun} --network {network}".split()) == 0
+    new = f"--miniature {run} --out {tmp_path / 'new'} {SHORT}"
+    capsys.readouterr()
+    for command, message in (
+        (f"{new} --network {wide}", f"{WIDTH + 1} wide, in windows of 77, and the text of generator is {WIDTH} wide"),
+        (f"{new} --network {other}", "in one piece, and the text of generator"),
+        (f"{new} --network {tmp_path / 'none.safetensors'}", "There is no file"),
+        (f"{new} --network {network} --accumulate 3", "a number that divides --batch 2"),
+        (f"{new} --network {network} --pairs pairs.csv", "--pairs goes with --sdxl"),
+        (f"{new} --network {network} --snr-limit -1", "snr_limit is -1.0: expected 0 or more"),
+        (f"{begun} --network {network} --teacher labels", "teacher was words and is labels"),
+        (f"{begun} --network {save_correcting(tmp_path / 'c.safetensors')}", "recipe: begun was "),
+    ):
+        assert main(command.split()) == 1, command
+        said = capsys.readouterr().err
+        assert message in said and said.count("\n") == 1, said
+    assert not (tmp_path / "new" / "recipe.json").exists()
+
+
+def test_memory_that_ends_loses_nothing(stage, tmp_path, monkeypatch):
+    given, settings = stage("words"), tiny("words")
+
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(second_stage, "under_words", full)
+    with pytest.raises(TrainingError, match=r"cannot hold 4 pictures at a time. Add --accumulate 2, which gives"):
+        train(settings, given, tmp_path, CPU)
+    monkeypatch.undo()
+    assert train(settings, given, tmp_path, CPU, accumulate=2).is_file()
+
+
+# --- SDXL ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sdxl(tmp_path_factory):
+    """A tiny untrained SDXL, three rated pictures, pairs of prompts for two of them, and a network."""
+    folder = tmp_path_factory.mktemp("sdxl")
+    make_tiny_sdxl().save_pretrained(folder)
+    rows = []
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        asked = {"valence": number - 1.0, "arousal": 1.5, "seed": 0, "method": "photo"}
+        rows.append({"path": f"{number}.png", "prompt": f"a stone {number}", **asked})
+    write(folder / "manifest.jsonl", rows)
+    write(folder / "alike.jsonl", [row | {"valence": 2.0} for row in rows])
+    write(folder / "unrated.jsonl", [{name: of for name, of in row.items() if name != "valence"} for row in rows])
+    said = {"emotional": "a lonely stone in the rain", "valence": -2.0, "split": "train"}
+    pairs = [{"neutral": f"A stone  {number}", "arousal": number - 1.0, **said} for number in (0, 2, 2)]
+    write(folder / "pairs.jsonl", pairs)
+    write(folder / "others.jsonl", [pair | {"neutral": "a tree"} for pair in pairs])
+    save_tiny_network(folder / "network.safetensors", 64)
+    return folder
+
+
+def write(path, rows):
+    path.write_text("\n".join(map(json.dumps, rows)))
+
+
+@pytest.mark.parametrize("more", ["--teacher labels", "--teacher labels --snr-limit 0", "--pairs {}/pairs.jsonl"])
+def test_sdxl_teaches_with_its_activations_computed_twice(sdxl, tmp_path, more):
+    command = f"--sdxl {sdxl} --manifest {sdxl / 'manifest.jsonl'} --network {sdxl / 'network.safetensors'}"
+    command += f" --resolution 32 {SHORT} {more.format(sdxl)}"
+    assert main(f"{command} --out {tmp_path / 'kept'}".split()) == 0
+    assert main(f"{command} --out {tmp_path / 'twice'} --gradient-checkpointing --accumulate 2".split()) == 0
+    kept, twice = (state_of(tmp_path / name / "network.safetensors") for name in ("kept", "twice"))
+    for name, weight in kept.items():
+        torch.testing.assert_close(twice[name], weight, atol=1e-4, rtol=1e-3)
+    assert not torch.equal(
+        kept["input_projection.weight"], state_of(sdxl / "network.safetensors")["input_projection.weight"]
+    )
+
+
+def test_checkpointing_reaches_the_frozen_unet(sdxl):
+    """diffusers computes twice only where a gradient is wanted, whatever the mode of the module is."""
+    base = load_base(sdxl, CPU)
+    base.unet.enable_gradient_checkpointing()
+    model, kept = UNetModel(base), []
+    text = model.read(["a stone"])
+    features = text.features.clone().requires_grad_()
+    at = model.noise(torch.tensor([0.5]))
+
+    def sizes():
+        kept.clear()
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: kept.append(tensor.numel()) or tensor, lambda t: t
+        ):
+            model.velocity(torch.randn(1, 4, 8, 8), at, text._replace(features=features))
+        return sum(kept)
+
+    twice = sizes()
+    base.unet.disable_gradient_checkpointing()
+    assert twice < sizes() / 2
+
+
+def test_bad_pictures_and_pairs_are_named(sdxl, tmp_path, capsys):
+    command = f"--sdxl {sdxl} --network {sdxl / 'network.safetensors'} --resolution 32 --out {tmp_path / 'out'} {SHORT}"
+    manifest = f"--manifest {sdxl / 'manifest.jsonl'}"
+    for more, message in (
+        (f"--teacher labels --manifest {sdxl / 'alike.jsonl'}", "alike.jsonl: all have valence 2 and arousal 1.5"),
+        (f"--teacher labels --manifest {sdxl / 'unrated.jsonl'}", "valence is missing"),
+        (f"{manifest} --pairs {sdxl / 'others.jsonl'}", "No picture has a neutral prompt of others.jsonl"),
+        (manifest, "--pairs goes with --sdxl and --teacher words, which needs them"),
+        ("--teacher labels", "--sdxl and --manifest go together"),
+    ):
+        assert main(f"{command} {more}".split()) == 1, more
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out" / "latents.npy").exists()
+
+
+def test_latents_of_a_baseline_serve(sdxl, tmp_path):
+    """Both write the same source beside the same latents."""
+    both = f"--sdxl {sdxl} --manifest {sdxl / 'manifest.jsonl'} --resolution 32"
+    assert baselines(f"train --method time-embedding {both} --out {tmp_path / 'baseline'} {SHORT}".split()) == 0
+    stage = f"{both} --teacher labels --network {sdxl / 'network.safetensors'} --out {tmp_path / 'stage'} {SHORT}"
+    assert main(stage.split()) == 0
+    for name in ("source.json", "latents.npy"):
+        assert (tmp_path / "baseline" / name).read_bytes() == (tmp_path / "stage" / name).read_bytes()
+
+
+# --- the second miniature --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def flow_run(tmp_path_factory):
+    """A run of the tiny second miniature, untrained."""
+    out = tmp_path_factory.mktemp("runs") / "flow"
+    keep(TINY_FLOW, out)
+    torch.manual_seed(0)
+    transformer, language_model = make_transformer(TINY_FLOW), make_language_model(TINY_FLOW)
+    for weight in transformer.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    captions, _, moods = written_captions(make_plan("training", 24, TINY_FLOW), TINY_FLOW)
+    save_flow(
+        transformer, FlowText(language_model, train_pieces(captions + moods, TINY_FLOW.pieces)), out / "generator"
+    )
+    make_autoencoder().save_pretrained(out / "autoencoder")
+    return out
+
+
+def save_unpadded(path, added_tokens):
+    """A network for prompts of their own lengths, which corrects a field that may add tokens."""
+    torch.manual_seed(0)
+    width = TINY_FLOW.text_width
+    facts = EncoderFacts("Lumina 2", torch.zeros(width), torch.ones(width), head=1)
+    config = NetworkConfig(width, 64, 1, 2, 8, 100, window=None, added_tokens=added_tokens, field_positions=1)
+    save_network(EmotionNetwork(config, facts), path)
+    return path
+
+
+@pytest.mark.parametrize("added_tokens", [0, 3])
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_the_second_miniature_teaches_too(flow_run, teacher, added_tokens, tmp_path):
+    start = save_unpadded(tmp_path / "start.safetensors", added_tokens)
+    given = from_run(flow_run, start, teacher, CPU)
+    frozen = {name: weight.clone() for name, weight in given.model.transformer.state_dict().items()}
+    path = train(tiny(teacher), given, tmp_path / "out", CPU)
+    before, after = state_of(start), state_of(path)
+    moved = {name for name, weight in after.items() if not torch.equal(weight, before[name])}
+    assert moved == {name for name in after if not name.startswith("field.")}
+    assert all(torch.equal(weight, frozen[name]) for name, weight in given.model.transformer.state_dict().items())
+    drawn = load_painter(MiniatureSettings(flow_run, path), "cpu").draw(
+        plan(["a cat"], grid((-3.0, 3.0)), [0], "x", {})
+    )
+    assert len({picture.tobytes() for picture in drawn}) == 4
+
+
+def test_the_second_miniature_refuses_the_firsts_network(flow_run, network, tmp_path, capsys):
+    assert main(f"--miniature {flow_run} --network {network} --out {tmp_path / 'out'} {SHORT}".split()) == 1
+    assert "the text of the second miniature is 32 wide, in one piece" in capsys.readouterr().err
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match=r"teacher is 'mother': expected one of words, labels"):
+        Settings(teacher="mother")
+    with pytest.raises(ValueError, match=r"steps is 0: expected more than 0; .* expected shares of 1"):
+        Settings(steps=0, empty_share=2)

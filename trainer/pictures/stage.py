@@ -1,0 +1,244 @@
+"""The second stage: a fitted emotion network goes on learning, through a frozen model that paints.
+
+    python -m trainer.pictures --network runs/miniature/emotion/default-0/network.safetensors \\
+        --miniature runs/miniature --teacher words --out runs/words-0
+
+The features of neutral prompts go through the network with V and A, then through the model, which says how a noisy
+picture moves. It is to move as the teacher says: with `words` as the model itself has it under the prompt with the mood
+in it, so that no picture needs a label; with `labels` towards a picture that is known to have this V and A. Only the
+network learns.
+
+The loop is that of all small fits (trainer/runs/run.py). The run's folder holds recipe.json and source.json (what it
+was begun with), metrics.jsonl, the checkpoint last.safetensors, and in the end network.safetensors.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from emoticrafter import load_network, save_network
+from emoticrafter.encoders import make_room
+from emoticrafter.field import EmotionField
+from emoticrafter.files import file_sha256
+from emoticrafter.fingerprint import check_encoder
+from emoticrafter.network import EmotionNetwork
+from emoticrafter.weights import read_metadata
+from trainer.core.checkpoint import checkpoint_path
+from trainer.core.command_line import TrainingError, say
+from trainer.core.device import Machine
+from trainer.miniature.recipe import keep
+from trainer.pictures.lessons import Batch, Lessons, draw
+from trainer.pictures.models import Model, Noise, Text, spread
+from trainer.pictures.rated import SHOWN, Pictures, keep_source
+from trainer.pictures.settings import Settings
+from trainer.runs.run import fit, small_schedule
+from trainer.runs.stops import is_out_of_memory
+
+Network = EmotionNetwork | EmotionField
+
+
+@dataclass
+class Beginning:
+    """A network that is to go on learning.
+
+    Attributes:
+        network: Or a field; see `begin`.
+        sha256: Of its file.
+        training: What the file says of its training: the first stage's, and under "stages" what came after it.
+    """
+
+    network: Network
+    sha256: str
+    training: dict
+
+
+@dataclass
+class Stage:
+    """What goes into a fit.
+
+    Attributes:
+        model: What is learned through.
+        beginning: What learns.
+        pictures: For the model.
+        lessons: Which of them are learned, with what prompts.
+    """
+
+    model: Model
+    beginning: Beginning
+    pictures: Pictures
+    lessons: Lessons
+
+
+# --- the start -------------------------------------------------------------------------------------------------------
+
+
+def begin(path: Path, model: Model) -> Beginning:
+    """Reads a network or field, ready to learn: without dropout, and with the field in a network as it is.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be used, or was fitted to the text of another model.
+    """
+    fitted = load_network(path, model.device, torch.float32)
+    _check_fit(fitted, path, model)
+    training = read_metadata(path)["training"] if path.suffix == ".safetensors" else {}
+    return Beginning(_ready(fitted).to(model.device).train(), file_sha256(path), training)
+
+
+def _ready(fitted: Network) -> Network:
+    if isinstance(fitted, EmotionField):
+        return fitted
+    network = EmotionNetwork(replace(fitted.config, dropout=0.0), fitted.encoder)
+    network.load_state_dict(fitted.state_dict())
+    if network.config.field_positions:
+        network.field.requires_grad_(False)
+    return network
+
+
+def _check_fit(network: Network, path: Path, model: Model) -> None:
+    mine, its = (_reads(one) for one in (network, model))
+    if mine != its:
+        raise ValueError(
+            f"{path} reads text {mine}, and the text of {model.name} is {its}: expected a network that was fitted to "
+            "this model."
+        )
+    if network.encoder is None:
+        return
+    text, name = model.read(["a house by the sea", "two people at a table"]), f"What {model.name} reads"
+    beside = {} if text.pooled is None else {"pooled_output": text.pooled}
+    if doubt := check_encoder(text.features, text.mask, beside, network.encoder, network.window, name):
+        say(f"note: {doubt}")
+
+
+def _reads(one: Network | Model) -> str:
+    return f"{one.feature_width} wide, {f'in windows of {one.window}' if one.window else 'in one piece'}"
+
+
+# --- the loss --------------------------------------------------------------------------------------------------------
+
+
+def make_loss(settings: Settings, model: Model) -> Callable[[nn.Module, Batch], Tensor]:
+    """The share of a step's loss, for `fit`: the network is all that has a gradient."""
+
+    def loss(network: nn.Module, part: Batch) -> Tensor:
+        device = model.device
+        latents, noise = part.latents.to(device).float(), part.noise.to(device)
+        at = model.noise(part.share.to(device))
+        # alpha x + sigma noise: [B, 4, H, W]
+        noisy = spread(at.alpha) * latents + spread(at.sigma) * noise
+        plain = model.read(part.neutral)
+        with model.attention():
+            moved = model.velocity(noisy, at, steered(network, plain, part.valence.to(device), part.arousal.to(device)))
+            if settings.teacher == "words":
+                wanted = under_words(model, noisy, at, plain, part)
+                error = (moved - wanted).square().mean((1, 2, 3))
+            else:
+                error = (moved - model.wanted(latents, noise, at)).square().mean((1, 2, 3))
+                error = error * weights(at, settings.snr_limit)
+        return error.sum() / settings.batch
+
+    return loss
+
+
+def steered(network: nn.Module, text: Text, valence: Tensor, arousal: Tensor) -> Text:
+    """The text with the emotion: valence and arousal are [B]."""
+    tail = network.encoder.tail if network.encoder else 0
+    features, mask = make_room(text.features, text.mask, network.added_tokens, tail)
+    return text._replace(features=network(features, valence, arousal, mask), mask=mask)
+
+
+@torch.no_grad()
+def under_words(model: Model, noisy: Tensor, at: Noise, plain: Text, part: Batch) -> Tensor:
+    """The velocity that the model has under the emotional prompts, [B, 4, H, W]."""
+    said = model.read(part.emotional)
+    if said.pooled is not None:
+        # A mood alone has no content, of which the pooled vector tells.
+        bare = torch.tensor([not prompt for prompt in part.neutral], device=model.device)
+        said = said._replace(pooled=torch.where(bare[:, None], plain.pooled, said.pooled))
+    return model.velocity(noisy, at, said)
+
+
+def weights(at: Noise, limit: float) -> Tensor:
+    """What the velocity's error weighs at each noise level, [B]: as the picture's would by its signal-to-noise ratio.
+
+    The ratio counts up to `limit` (Hang et al. 2023, arXiv 2303.09556), as in `denoising_loss`; 0: all weigh 1.
+    """
+    if not limit:
+        return torch.ones_like(at.sigma)
+    # the picture's error is sigma times the velocity's
+    return (at.alpha / at.sigma).square().clamp(max=limit) * at.sigma.square()
+
+
+# --- the run ---------------------------------------------------------------------------------------------------------
+
+
+def train(settings: Settings, stage: Stage, out: Path, machine: Machine, accumulate: int = 1) -> Path:
+    """Fits a network, going on from where the folder stands; a finished one is not touched.
+
+    Args:
+        settings: Of the fit.
+        stage: What is fitted to what.
+        out: The run's folder.
+        machine: To compute on.
+        accumulate: Parts that a batch is computed in, to save memory: the same result, but for rounding.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: The folder was begun with other settings, another network, model or other pictures.
+        TrainingError: Memory ends, a loss is not finite, the checkpoint is damaged, or the disk is full.
+    """
+    path, network, pictures = out / "network.safetensors", stage.beginning.network, stage.pictures
+    settings = replace(settings, begun=stage.beginning.sha256[:SHOWN], told=stage.lessons.told)
+    keep(settings, out)
+    keep_source(pictures.source, out)
+    if path.is_file():
+        say(f"{path} is finished.")
+        return path
+    count = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+    say(
+        f"{settings.teacher}: {count:,} parameters learn through {stage.model.name}; {pictures.name} pictures; on "
+        f"{machine.device} in {'bfloat16' if machine.bfloat16 else 'float32'}"
+    )
+
+    def parts(step: int) -> list[Batch]:
+        return draw(settings, pictures, stage.lessons, step).parts(accumulate)
+
+    schedule = small_schedule(settings.steps, settings.lr, settings.ema, seed=settings.seed)
+    try:
+        trained = fit(network, make_loss(settings, stage.model), schedule, machine, out, settings.batch, parts)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise out_of_memory(settings, accumulate, machine, out) from error
+    save_network(trained, path, told(settings, stage))
+    say(str(path))
+    return path
+
+
+def told(settings: Settings, stage: Stage) -> dict:
+    """How a network was trained, for its file: what its beginning says, and this stage."""
+    first = stage.beginning.training
+    this = {
+        "settings": settings.as_json(),
+        "model": {"name": stage.model.name, "sha256": stage.model.fingerprint},
+        "pictures": stage.pictures.name,
+    }
+    return {**first, "stages": [*first.get("stages", []), this]}
+
+
+def out_of_memory(settings: Settings, accumulate: int, machine: Machine, out: Path) -> TrainingError:
+    """The error for a step that does not fit the memory."""
+    more = next((n for n in range(accumulate + 1, settings.batch + 1) if settings.batch % n == 0), None)
+    kind = "GPU" if machine.device.type == "cuda" else "main"
+    advice = "Add --gradient-checkpointing, or use a smaller --resolution in a new --out"
+    if more:
+        advice = f"Add --accumulate {more}, which gives the same result, or --gradient-checkpointing"
+    kept = f" The checkpoint in {out} is kept: the same command goes on there." if checkpoint_path(out).exists() else ""
+    return TrainingError(
+        f"The {kind} memory cannot hold {settings.batch // accumulate} pictures at a time. {advice}.{kept}"
+    )
