@@ -195,7 +195,15 @@ class _Shown:
         if now - self._last > 1:
             self._last = now
             left = (now - self._began) / (done - self._first) * (self._bar.total - done)
-            self.say(f"{done:,} of {self._bar.total:,} {self._what}, {left:.0f} s left")
+            self.say(f"{done:,} of {self._bar.total:,} {self._what}, {_duration(left)} left")
 
     def say(self, text: str) -> None:
         PromptServer.instance.send_progress_text(text, self._node_id)
+
+
+def _duration(seconds: float) -> str:
+    """ "40 s", "3 min" or "1 h 20 min": as fine as an estimate is worth."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -13,6 +13,7 @@ models, output and settings of every server started here lie in a folder of thei
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ from scripts.installation import (
     run_quietly,
     say,
 )
-from scripts.server import check_port, prepare_base, server_command
+from scripts.server import CALM, check_port, prepare_base, server_command
 
 
 def serve(options: argparse.Namespace, extra: list[str]) -> None:
@@ -43,7 +44,7 @@ def serve(options: argparse.Namespace, extra: list[str]) -> None:
         subprocess.run([comfyui_python(), script, base], check=True)
     command = server_command(base, options.port, [*_device_arguments(extra), *extra])
     say(f"ComfyUI {comfyui_folder()}\nmodels, input, output: {base}\nopen http://127.0.0.1:{options.port}")
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | CALM) as process:
         try:
             sys.exit(process.wait())
         except KeyboardInterrupt:
