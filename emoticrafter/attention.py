@@ -30,6 +30,8 @@ class SelfAttention(nn.Module):
         # one product gives the queries, keys and values of all tokens: [B, T, 3E] -> three of [B, H, T, 64]
         query, key, value = (split_heads(part) for part in self.query_key_value(x).chunk(3, dim=-1))
         if mask is not None:
+            # a row without any token that counts would be a softmax over nothing: NaN, in its gradients as well
+            mask = mask | ~mask.any(1, keepdim=True)
             mask = mask[:, None, None]  # [B, T] -> [B, 1, 1, T], for all heads and all tokens that look
         # every token attends to every other; without a mask that includes the padding, as SDXL reads it, too
         attended = F.scaled_dot_product_attention(

@@ -373,6 +373,12 @@ class EmotionNetwork(nn.Module):
         tokens, size = neutral.shape[1], self.config.positions
         if tokens <= size:
             return self._residual(neutral, emotion, mask, room)
+        first, end = _span(mask) if mask is not None else (0, tokens)
+        if end - first < tokens:  # masked tokens around a short prompt are no reason to cut it
+            part = slice(first, end)
+            masked, numbers = (None if of is None else of[:, part] for of in (mask, room))
+            inside = self._read_in_pieces(neutral[:, part], emotion, masked, numbers)
+            return F.pad(inside, (0, 0, first, tokens - end))
         starts = sorted({*range(0, tokens - size, -(-size // 2)), tokens - size})
         weight = torch.arange(1, size + 1, device=neutral.device)
         weight = torch.minimum(weight, weight.flip(0)).unsqueeze(-1)  # [size, 1]
@@ -418,6 +424,12 @@ class EmotionNetwork(nn.Module):
                 f"{len(emotion[1])} arousal features: expected one, or as many of each."
             )
         return max(batches, default=1)
+
+
+def _span(mask: Tensor) -> tuple[int, int]:
+    """The first token that counts in any prompt of a mask [B, T], and one past the last; (0, T) where none does."""
+    some = mask.any(0).nonzero().flatten().tolist()
+    return (some[0], some[-1] + 1) if some else (0, mask.shape[1])
 
 
 def weight_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:

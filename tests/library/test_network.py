@@ -383,3 +383,32 @@ def test_the_network_refuses_values_out_of_range(network):
         for use in (network.encode, partial(network, torch.zeros(1, 77, 96))):
             with pytest.raises(ValueError, match=told):
                 use(**values)
+
+
+def test_a_short_prompt_beside_a_long_one_leaves_no_piece_without_a_token(monkeypatch):
+    """Pieces behind a short prompt's end are masked whole: attention over nothing is NaN, in its gradients as well."""
+    network = stirred(EmotionNetwork(replace(TINY, positions=4, window=None, dropout=0.0)))
+    seen, attend = [], F.scaled_dot_product_attention
+
+    def watched(query, key, value, mask=None, **more):
+        if mask is not None:
+            seen.append(mask.any(-1).all().item())
+        return attend(query, key, value, mask, **more)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    neutral, valence, arousal = inputs(TINY, tokens=12)
+    mask = torch.arange(12) < torch.tensor([[3], [12]])
+    network.train()(neutral, valence, arousal, mask).sum().backward()
+    assert len(seen) > 3 and all(seen)
+    assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
+
+
+def test_masked_tokens_around_a_short_prompt_do_not_have_it_read_in_pieces():
+    network = stirred(EmotionNetwork(replace(TINY, positions=4, window=None)))
+    neutral, valence, arousal = inputs(TINY, tokens=12)
+    mask = torch.zeros(2, 12, dtype=torch.bool)
+    mask[:, 4:7] = True
+    alone = network(neutral[:, 4:7], valence, arousal)
+    same(network(neutral, valence, arousal, mask)[:, 4:7], alone, atol=1e-4)
+    none = torch.zeros_like(mask)
+    assert torch.equal(network(neutral, valence, arousal, none), neutral)
