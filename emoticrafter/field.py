@@ -143,7 +143,7 @@ class EmotionField(nn.Module):
     ) -> Tensor:
         """What `inject` adds at strength 1: [B, T, D], 0 where the mask [B, T] is False."""
         valence, arousal = emotion
-        basis = field_basis(valence.flatten(), arousal.flatten())
+        basis = field_basis(valence.flatten(), arousal.flatten()).to(self.weight)
         # the direction of each position at these points: [N, 25] x [25, P, D] -> [N, P, D]
         at_point = torch.einsum("nk,kpd->npd", basis, self.directions)
         steered = self.steered(neutral, mask)  # [B, T]

@@ -194,17 +194,21 @@ def _sort_metadata(path: Path) -> None:
 # --- checks ------------------------------------------------------------------------------------------------
 
 
-def fill(module: Module, state: dict[str, Tensor], dtype: torch.dtype, name: str) -> Module:
+def fill(module: Module, state: dict[str, Tensor], dtype: torch.dtype, name: str, exact: str | None = None) -> Module:
     """Gives a module, built on the meta device, the weights of the file `name` in `dtype`.
+
+    Those whose names begin with `exact` become float32.
 
     Raises:
         ValueError: Names, shapes or dtypes do not fit, or a number is NaN, infinite or too large for `dtype`.
     """
     check_layout({key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}, state, name)
     check_dtypes(state, name)
-    check_numbers(state, dtype, name)
+    dtypes = {key: torch.float32 if exact and key.startswith(exact) else dtype for key in state}
+    for key, tensor in state.items():
+        check_numbers({key: tensor}, dtypes[key], name)
     # Copied, because a tensor that maps its file crashes whoever reads it once the file is overwritten.
-    copies = {key: tensor.to(dtype, copy=True) for key, tensor in state.items()}
+    copies = {key: tensor.to(dtypes[key], copy=True) for key, tensor in state.items()}
     module.load_state_dict(copies, assign=True)
     return module
 

@@ -46,7 +46,8 @@ def load_network(
     Args:
         path: `.safetensors` of ours, or `.pth` in the published layout.
         device: Where the network goes.
-        dtype: float32, float16 or bfloat16; None keeps the file's own. A field is small, and always float32.
+        dtype: float32, float16 or bfloat16; None keeps the file's own. A field is small, and always float32, also
+            within a network: it may hold numbers that float16 does not.
 
     Returns:
         The network or field in evaluation mode.
@@ -86,7 +87,7 @@ def save_network(network: EmotionNetwork | EmotionField, path: str | os.PathLike
     path = target_file(path)
     state = network.state_dict() | encoder_tensors(network.encoder)
     check_dtypes(state, path.name)
-    check_numbers(network.state_dict(), network.weight.dtype, path.name)
+    check_numbers(network.state_dict(), torch.float64, path.name)  # each fits the dtype that it has
     more = encoder_metadata(network.encoder)
     version, config = 1, asdict(network.config)
     if isinstance(network, EmotionField):
@@ -144,7 +145,7 @@ def _build(
             network = EmotionNetwork(config, encoder)
     except ValueError as error:
         raise ValueError(f"{name} cannot be used: {error}") from error
-    network = fill(network, state, dtype or state["input_projection.weight"].dtype, name)
+    network = fill(network, state, dtype or state["input_projection.weight"].dtype, name, exact="field.")
     return network.requires_grad_(True)
 
 
