@@ -6,6 +6,7 @@ all tokens of a prompt, and added tokens in place of the words that a mood would
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,6 +38,7 @@ class Encoder:
         tail: Tokens after it, before any padding.
         window: 77 where prompts are windows of CLIP's, else None.
         padded: Whether short prompts are padded to one length, without a mask.
+        tokens: That length: of longer prompts the beginning is read, as of CLIP's the first window. None: as they are.
     """
 
     encode: Callable[[str], tuple[Tensor, Tensor | None]]
@@ -45,15 +47,18 @@ class Encoder:
     tail: int
     window: int | None
     padded: bool
+    tokens: int | None = None
 
     def __call__(self, text: str) -> tuple[Tensor, Tensor]:
-        """The features of a text that its mask leaves, [T, D] float32, and which of them are the prompt's, [T].
+        """The features of a text that its mask leaves, [T, D], and which of them are the prompt's, [T].
+
+        They are float32 on the processor, wherever the encoder works: not every accelerator has double precision.
 
         Raises:
             ValueError: There are none, or NaN or infinity among them.
         """
         features, mask = self.encode(text)
-        features = features.float() if mask is None else features[mask].float()
+        features = (features if mask is None else features[mask])[: self.tokens].to("cpu", torch.float32)
         if not torch.isfinite(features).all():
             raise ValueError(f"The text encoder gave NaN or infinite numbers for {quoted(text)}: run it in float32.")
         if not len(features):
@@ -62,6 +67,14 @@ class Encoder:
         if not chosen.any():
             raise ValueError(f"The text encoder gave no features for {quoted(text)}: expected one for each word.")
         return features, chosen
+
+
+class Reading(NamedTuple):
+    """A pair as an encoder reads it; of each prompt what `Encoder` gives."""
+
+    neutral: tuple[Tensor, Tensor]
+    emotional: tuple[Tensor, Tensor]
+    taught: Contrast
 
 
 class InstantFit:
@@ -82,14 +95,27 @@ class InstantFit:
         self._directions, self._room = FieldFit(), FieldFit()
         self._statistics, self._first = Statistics(), Statistics()
 
-    def add(self, pair: Pair) -> Contrast:
-        """Encodes a pair and adds it; gives what it teaches.
+    def add(self, pair: Pair) -> None:
+        """Encodes a pair and adds it.
 
         Raises:
             ValueError: The encoder gave no features for a text, NaN or infinity, or two different lengths or widths.
         """
+        self.take(pair, self.read(pair))
+
+    def read(self, pair: Pair) -> Reading:
+        """Encodes a pair without adding it; raises as `add`."""
         neutral, emotional = self.encoder(pair.neutral), self.encoder(pair.emotional)
-        taught = self._contrast(neutral, emotional)
+        taught = contrast(*neutral, *emotional, self.encoder.padded, self.added_tokens)
+        return Reading(neutral, emotional, taught)
+
+    def take(self, pair: Pair, read: Reading) -> None:
+        """Adds a pair that has been read.
+
+        Raises:
+            ValueError: Features of another length or width than before.
+        """
+        neutral, emotional, taught = read
         self._directions.add(taught.change, pair.valence, pair.arousal)
         if taught.words is not None:
             self._room.add(taught.words, pair.valence, pair.arousal)
@@ -98,19 +124,16 @@ class InstantFit:
         if self.encoder.head:
             self._first.add(neutral[0][:1])
         self.pairs += 1
-        return taught
 
-    def read(self, pair: Pair) -> Contrast:
-        """What a pair teaches, without adding it; raises as `add`."""
-        return self._contrast(self.encoder(pair.neutral), self.encoder(pair.emotional))
-
-    def _contrast(self, neutral: tuple[Tensor, Tensor], emotional: tuple[Tensor, Tensor]) -> Contrast:
-        return contrast(*neutral, *emotional, self.encoder.padded, self.added_tokens)
+    @property
+    def room_tokens(self) -> int:
+        """How many tokens the field adds to a prompt: M, or 0 as long as no mood has appended words."""
+        return self.added_tokens if self._room.pairs else 0
 
     @property
     def share(self) -> float:
         """How much of the change the prompt's own tokens take."""
-        return BESIDE_ADDED if self._room.pairs else 1.0
+        return BESIDE_ADDED if self.room_tokens else 1.0
 
     def field(self) -> EmotionField:
         """The field of the pairs so far.
@@ -119,9 +142,9 @@ class InstantFit:
             ValueError: There are none.
         """
         directions = self.share * self._directions.solve()
-        room = self._room.solve() if self._room.pairs else None
+        room = self._room.solve() if self.room_tokens else None
         _, positions, width = directions.shape
-        config = FieldConfig(width, positions, self.encoder.window, 0 if room is None else room.shape[1])
+        config = FieldConfig(width, positions, self.encoder.window, self.room_tokens)
         mean, scale = self._statistics.solve()
         first = self._first.solve()[0] if self._first.count else None
         facts = EncoderFacts(self.encoder.family, mean, scale, self.encoder.head, self.encoder.tail, first)

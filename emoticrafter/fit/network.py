@@ -71,7 +71,7 @@ class EncodedPairs:
         """
         self.instant = InstantFit(encoder, added_tokens)
         self.pairs, self.learned, self.held_out = 0, [], []
-        self._file = ContrastFile(file)
+        self._file, self._first = ContrastFile(file), None
 
     @property
     def nbytes(self) -> int:
@@ -84,16 +84,19 @@ class EncodedPairs:
         return self._file.longest
 
     def add(self, pair: Pair) -> None:
-        """Encodes a pair; one scene of twenty is held out, to see what is learned.
+        """Encodes a pair; one scene of twenty is held out, to see what is learned, but never the first.
 
         Raises:
             ValueError: As `InstantFit.add`.
             OSError: The disk is full.
         """
-        held_out = int(text_sha256(pair.neutral)[:8], 16) < HELD_OUT * 16**8
-        taught = self.instant.read(pair) if held_out else self.instant.add(pair)
-        self._file.append(taught)
-        (self.held_out if held_out else self.learned).append((self.pairs, pair.valence, pair.arousal))
+        self._first = self._first or pair.neutral  # a few pairs, or one scene, are something to learn from, too
+        held_out = pair.neutral != self._first and int(text_sha256(pair.neutral)[:8], 16) < HELD_OUT * 16**8
+        read, row = self.instant.read(pair), len(self._file)
+        self._file.append(read.taught)  # before the sums: where the disk is full, the pair can be added again
+        if not held_out:
+            self.instant.take(pair, read)
+        (self.held_out if held_out else self.learned).append((row, pair.valence, pair.arousal))
         self.pairs += 1
 
     def lesson(self, chosen: Sequence[tuple[int, float, float]], device: torch.device) -> dict[str, Tensor | None]:
@@ -101,7 +104,7 @@ class EncodedPairs:
         rows, valence, arousal = zip(*chosen, strict=True)
         contrasts = [Contrast(*(None if t is None else t.to(device) for t in self._file[row])) for row in rows]
         instant, encoder = self.instant, self.instant.encoder
-        lesson = collate(contrasts, encoder.head, encoder.tail, encoder.padded, instant.added_tokens, instant.share)
+        lesson = collate(contrasts, encoder.head, encoder.tail, encoder.padded, instant.room_tokens, instant.share)
         values = {"valence": valence, "arousal": arousal, "weight": [1.0] * len(rows)}
         return lesson._asdict() | {name: torch.tensor(of, device=device) for name, of in values.items()}
 
@@ -168,6 +171,7 @@ class NetworkFit:
 
         Raises:
             torch.OutOfMemoryError: Of the device; lower `at_once` and call again.
+            ValueError: The loss is NaN or infinite, and so are the weights by now: nothing can be made of this fit.
         """
         learned = self.encoded.learned
         chosen = [learned[row] for row in step_random(self.seed, self.step).integers(len(learned), size=BATCH)]
@@ -177,6 +181,11 @@ class NetworkFit:
         except BaseException:
             self._fit.optimizer.zero_grad(set_to_none=True)  # of the parts before: the step begins anew
             raise
+        if not math.isfinite(loss.item()):
+            raise ValueError(
+                f"The loss of step {self.step} is {loss.item()}, so the network cannot learn on: fit again with "
+                "another seed, or use the instant method."
+            )
         return loss.item()
 
     def _share(self, part: Sequence[tuple[int, float, float]]) -> Tensor:

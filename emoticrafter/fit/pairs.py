@@ -57,7 +57,10 @@ def read_pairs(path: Path) -> list[Pair]:
     problems = Problems(path)
     found = [parse_each(row, problems, READERS, named_cells(row, columns)) for row in rows]
     problems.refuse(f"Correct these rows; valence and arousal lie in [{VA_MIN:g}, {VA_MAX:g}].")
-    return [Pair(**values) for values in found]
+    pairs = [Pair(**values) for values in found]
+    if all(pair.neutral == pair.emotional for pair in pairs):
+        raise DataError(f"{path} has no pair whose emotional prompt differs from the neutral one: nothing to learn.")
+    return pairs
 
 
 def _prompt(value: object) -> str:

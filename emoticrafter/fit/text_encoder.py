@@ -42,11 +42,12 @@ def make_encoder(clip) -> Encoder:
 
     if family and family.padded:
         pads = not family.masked  # a mask leaves the padding out
-        return Encoder(encode, family.name, family.head, family.tail, family.window, pads)
+        tokens = len(encode(UNLIKE[0])[0]) if pads else None
+        return Encoder(encode, family.name, family.head, family.tail, family.window, pads, tokens)
     lengths = [len(encode(text)[0]) for text in UNLIKE]
     if not family and len(set(lengths)) == 1:
         window = CLIP_WINDOW if lengths[0] == CLIP_WINDOW else None
-        return Encoder(encode, _kind(clip), 1, 0, window, True)
+        return Encoder(encode, _kind(clip), 1, 0, window, True, lengths[0])
     ids = [_token_ids(clip, text) for text in UNLIKE]
     head, tail = common_ends(ids)
     # what an encoder cuts off before it hands its features on, it cuts from the beginning of a template

@@ -181,6 +181,7 @@ def test_pairs_are_read_from_files_and_mistakes_are_told_by_line(tmp_path):
         ("d.jsonl", '{"neutral": "a", "emotional": 3, "valence": NaN, "arousal": 0}', "emotional expected text, got 3"),
         ("e.jsonl", '{"neutral": "a", "emotional": "b", "valence": NaN, "arousal": 0}', "valence is nan"),
         ("f.jsonl", '{"neutral": "\\ud83d", "emotional": "b", "valence": 0, "arousal": 0}', "surrogate"),
+        ("h.csv", "neutral,emotional,valence,arousal\na dog,a  dog,1,0\na cat,a cat,2,0\n", "nothing to learn"),
         ("g.csv", "neutral,emotional,valence,arousal\n" + "a,b,0,0\n" * 100_001, "at most 100,000 pairs"),
     ):
         with pytest.raises(ValueError, match=told):

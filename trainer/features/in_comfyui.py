@@ -73,16 +73,15 @@ def _prepare(asked: dict) -> tuple:
     with torch.inference_mode():
         encoder = make_encoder(clip)
         features, _ = encoder.encode(UNLIKE[0])
-    tokens = len(features) if encoder.padded else None
     told = {
         "files": {file.name: _sha256(file) for file in files},
         "version": _version(),
         "facts": {name: getattr(encoder, name) for name in ("family", "head", "tail", "window", "padded")},
         "width": features.shape[1],
-        "tokens": tokens,
+        "tokens": encoder.tokens,
     }
     dtype, escapes = getattr(torch, asked["dtype"]), _reads_weights(clip)
-    return lambda texts: _encode(encoder, texts, tokens, dtype, escapes), told
+    return lambda texts: _encode(encoder, texts, dtype, escapes), told
 
 
 def _import_library(folder: str) -> None:
@@ -218,12 +217,12 @@ def _reads_weights(clip) -> bool:
     return any(weight != 1.0 for batch in batches for row in batch for _, weight, *_ in row)
 
 
-def _encode(encoder, texts: list[str], tokens: int | None, dtype, escapes: bool) -> tuple[bytes, int]:
-    """The features of texts as a safetensors file, and how many were cut to `tokens`."""
+def _encode(encoder, texts: list[str], dtype, escapes: bool) -> tuple[bytes, int]:
+    """The features of texts as a safetensors file, and how many were cut to the encoder's length."""
     import torch
     from safetensors.torch import save
 
-    rows, longer = [], 0
+    rows, longer, tokens = [], 0, encoder.tokens
     with torch.inference_mode():
         for text in texts:
             features, mask = encoder.encode(re.sub(r"(?<!\\)([()])", r"\\\1", text) if escapes else text)
