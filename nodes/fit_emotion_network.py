@@ -16,6 +16,7 @@ from ..emoticrafter.fit.pairs import SUFFIXES, Pair, read_pairs
 from ..emoticrafter.fit.scenes import draw_pairs
 from ..emoticrafter.fit.text_encoder import make_encoder, probe
 from ..emoticrafter.quoting import is_showable, quoted, shown
+from ..emoticrafter.va import check_number
 from ..emoticrafter.weights import read_metadata, save_network
 from . import fitting, networks
 from .inputs import CATEGORY, EmotionNetworkType, searched_as
@@ -27,6 +28,7 @@ from .steered_clip import plain_clip
 INSTANT, NETWORK = "instant", "network"
 METHODS = (INSTANT, NETWORK)
 BUILT_IN, OF_THE_MINIATURE = "built in", "miniature"
+MOST_MINUTES, LARGEST_SEED = 600.0, 2**31 - 1
 PAIRS = 2000
 """What is drawn for "built in"; more change a field little."""
 SAME = 0.02
@@ -84,7 +86,7 @@ class FitEmotionNetwork(Node):
                     "minutes",
                     default=6.0,
                     min=0.0,
-                    max=600.0,
+                    max=MOST_MINUTES,
                     step=0.5,
                     tooltip="A network learns for 600 steps, or for fewer where they would take longer than this, "
                     "after the pairs are encoded; 0 is no limit. Nothing to the instant method.",
@@ -93,7 +95,7 @@ class FitEmotionNetwork(Node):
                     "seed",
                     default=0,
                     min=0,
-                    max=2**31 - 1,
+                    max=LARGEST_SEED,
                     control_after_generate=False,
                     tooltip="Decides the pairs that are built in, and where a network begins.",
                 ),
@@ -133,6 +135,8 @@ class FitEmotionNetwork(Node):
         for what, value, known in (("method", method, METHODS), ("size", size, SIZES)):
             if value not in known:
                 raise ValueError(f"{what} is {quoted(value)}: expected one of {', '.join(known)}.")
+        check_number("minutes", minutes, 0, MOST_MINUTES)  # a link may bring any number
+        check_number("seed", seed, 0, LARGEST_SEED)
         learned = _learned_from(pairs, seed)
         encoder = make_encoder(plain_clip(clip))
         read = {"pairs": _sha256_of(learned), "encoder": encoder.family, "probe": probe(encoder)}

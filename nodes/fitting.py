@@ -1,10 +1,14 @@
 """The library's fits as a node drives them: progress, time left, a curve; stopped at any moment, they go on later."""
 
+import copy
+import errno
 import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
 
 import comfy.model_management
 import comfy.utils
@@ -17,7 +21,7 @@ from ..emoticrafter import EmotionNetwork
 from ..emoticrafter.field import EmotionField
 from ..emoticrafter.figures.curve import draw_curve
 from ..emoticrafter.fit.instant import Encoder, InstantFit
-from ..emoticrafter.fit.network import SIZES, WARMUP, EncodedPairs, NetworkFit
+from ..emoticrafter.fit.network import SIZES, STEPS, WARMUP, EncodedPairs, NetworkFit
 from ..emoticrafter.fit.pairs import Pair
 
 MOST_BYTES = 4 << 30
@@ -26,6 +30,8 @@ LOOK = 20
 """Steps between two looks at the scenes held out."""
 FIT_BYTES = 2 << 30
 """What a network, its gradients and a batch are expected to take; ComfyUI unloads models for it."""
+
+T = TypeVar("T")
 
 _kept: dict[str, tuple[str, object]] = {}
 """The last field, encoded pairs and network by their kind, each with the inputs that it depends on."""
@@ -64,7 +70,7 @@ def fit_network(
     Raises:
         InterruptProcessingException: The user stopped it.
         OSError: The disk is full.
-        ValueError: As `InstantFit.add`.
+        ValueError: As `InstantFit.add` and `NetworkFit.advance`.
         OOM_EXCEPTION: Even one pair at a time takes more memory than there is.
     """
     encoded = _recall("pairs", key, lambda: EncodedPairs(encoder, _temporary_file()))
@@ -73,8 +79,13 @@ def fit_network(
         # ComfyUI runs nodes in inference mode, which knows no gradients
         with torch.inference_mode(False), torch.enable_grad():
             fit = _recall("network", f"{key} {size} {seed}", lambda: _begin(encoded, size, seed))
-            told = _learn(fit, minutes, node_id)
-            return fit.network.cpu(), {"encoded_pairs": encoded.pairs, **told}
+            try:
+                told = _learn(fit, minutes, node_id)
+            except ValueError:
+                _kept.pop("network")  # it cannot go on
+                raise
+            # a copy: should it not be saved, the fit is still whole on its device
+            return copy.deepcopy(fit.network).cpu(), {"encoded_pairs": encoded.pairs, **told}
 
 
 def forget() -> None:
@@ -107,7 +118,8 @@ def _reading(fit: InstantFit, encoder: Encoder) -> Iterator[None]:
 
 
 def _temporary_file():
-    folder = folder_paths.get_temp_directory()
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)  # people empty it while ComfyUI runs
     return tempfile.TemporaryFile(dir=folder)
 
 
@@ -120,9 +132,25 @@ def _encode(fit: InstantFit | EncodedPairs, pairs: list[Pair], node_id: str) -> 
     for pair in pairs[fit.pairs :]:
         if isinstance(fit, EncodedPairs) and fit.nbytes >= MOST_BYTES:
             break
-        fit.add(pair)
+        with _telling_of_a_full_disk(fit.pairs, len(pairs)):
+            fit.add(pair)
         shown.advance(fit.pairs)
     shown.say(f"{fit.pairs:,} pairs")
+
+
+@contextmanager
+def _telling_of_a_full_disk(done: int, total: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            error.errno,
+            f"The disk of ComfyUI's temporary folder, {folder_paths.get_temp_directory()}, is full after {done:,} of "
+            f"{total:,} encoded pairs: free some of it and run again, which goes on from there, or give ComfyUI "
+            "another folder with --temp-directory.",
+        ) from error
 
 
 def _begin(encoded: EncodedPairs, size: str, seed: int) -> NetworkFit:
@@ -134,27 +162,35 @@ def _begin(encoded: EncodedPairs, size: str, seed: int) -> NetworkFit:
 
 def _learn(fit: NetworkFit, minutes: float, node_id: str) -> dict:
     """Takes the steps that are left; gives what is to be told of them."""
+    fit.steps = max(fit.step, STEPS)  # an interrupted run may have had fewer minutes
     shown = _Shown(node_id, "steps", fit.step, fit.steps)
-    least, curve = fit.held_out_loss(fit.network.field), _Curve()
+    least, curve = _held_out_loss(fit, fit.network.field), _Curve()
     began, first = time.monotonic(), fit.step
     while fit.step < fit.steps:
-        loss = _advance(fit)
-        if minutes and fit.step == first + WARMUP:
-            a_step = (time.monotonic() - began) / WARMUP
-            fit.steps = min(fit.steps, max(fit.step, first + int(60 * minutes / a_step)))
+        loss = _in_smaller_parts(fit, fit.advance)
+        spent, done = time.monotonic() - began, fit.step - first
+        if minutes and (done == WARMUP or spent > 60 * minutes):
+            fit.steps = min(fit.steps, max(fit.step, first + int(60 * minutes / spent * done)))
         looks = fit.step % LOOK == 0 or fit.step == fit.steps
-        held_out = fit.held_out_loss(fit.network) if looks else None
+        held_out = _held_out_loss(fit, fit.network) if looks else None
         shown.advance(fit.step, fit.steps, curve.add(fit.step, loss, held_out, least, fit.steps))
-    held_out = fit.held_out_loss(fit.network)
+    if not least > 0:  # few pairs: none of their scenes is held out, or none that a mood changes
+        shown.say(f"{fit.steps:,} steps; no scenes held out to measure them by")
+        return {"steps": fit.steps}
+    held_out = _held_out_loss(fit, fit.network)
     shown.say(f"{held_out / least:.0%} of the instant method's error on scenes held out")
     return {"steps": fit.steps, "held_out_loss": {"network": held_out, "instant": least}}
 
 
-def _advance(fit: NetworkFit) -> float:
-    """A step, with fewer pairs at once where memory ends."""
+def _held_out_loss(fit: NetworkFit, network: EmotionNetwork | EmotionField) -> float:
+    return _in_smaller_parts(fit, lambda: fit.held_out_loss(network))
+
+
+def _in_smaller_parts(fit: NetworkFit, work: Callable[[], T]) -> T:
+    """What some work of a fit gives, with fewer pairs at once where memory ends."""
     while True:
         try:
-            return fit.advance()
+            return work()
         except comfy.model_management.OOM_EXCEPTION:
             if fit.at_once == 1:
                 raise
@@ -170,7 +206,7 @@ class _Curve:
 
     def add(self, step: int, loss: float, held_out: float | None, least: float, steps: int) -> Image.Image | None:
         self._recent.append(loss)
-        if held_out is None or not math.isfinite(held_out) or not least:
+        if held_out is None or not math.isfinite(held_out) or not least > 0:
             return None
         self._learned.append((step, sum(self._recent) / len(self._recent)))
         self._held_out.append((step, held_out))

@@ -1,6 +1,7 @@
 """Fit Emotion Network in a real server, on the miniature's CLIP: it fits, keeps files, and says what is wrong."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def test_a_fitted_network_steers_is_listed_and_is_not_fitted_twice(server, folde
 
 def test_what_cannot_be_fitted_is_said_on_the_node(server, folder):
     (folder / "pairs" / "bad.csv").write_text("neutral,emotional,valence,arousal\na dog,a sad dog,nine,0\n")
+    (folder / "pairs" / "same.csv").write_text("neutral,emotional,valence,arousal\na dog,a dog,1,0\n")
     (folder / "fitted link.safetensors").symlink_to("nowhere")
     for changed, told in (
         ({"name": "../fitted"}, "letters, digits, blanks"),
@@ -73,12 +75,14 @@ def test_what_cannot_be_fitted_is_said_on_the_node(server, folder):
         ({"name": "fitted link"}, "is kept"),
         ({"name": "fitted", "pairs": "../few.csv"}, "(There is no file of pairs|not in list)"),
         ({"name": "fitted", "pairs": "bad.csv"}, r"line 2\): .*nine"),
+        ({"name": "fitted", "pairs": "same.csv"}, "nothing to learn"),
     ):
         graph = FitGraph()
         graph.report(graph.emotional(graph.text(TEXT), network=graph.fit(**changed)), "seen")
         with pytest.raises(PromptError, match=told):
             server.queue(graph)
     (folder / "pairs" / "bad.csv").unlink()
+    (folder / "pairs" / "same.csv").unlink()
     (folder / "fitted link.safetensors").unlink()
     assert not list(folder.glob("fitted.*"))
 
@@ -86,7 +90,7 @@ def test_what_cannot_be_fitted_is_said_on_the_node(server, folder):
 def test_a_network_is_fitted_stopped_goes_on_and_steers(server, folder):
     """Stopped while it learns; the second run goes on there, and the pairs are not encoded again."""
     graph = FitGraph()
-    network = graph.fit("fitted network", method="network", size="small", minutes=0.05)
+    network = graph.fit("fitted network", method="network", size="small", minutes=0.1)
     prompt = graph.text(TEXT)
     graph.draw(graph.emotional(prompt, network=network, valence=3.0), "happy")
     graph.draw(graph.emotional(prompt, network=network, valence=-3.0, arousal=-2.0), "sad")
@@ -114,6 +118,20 @@ def test_a_network_is_fitted_stopped_goes_on_and_steers(server, folder):
     told = read_metadata(folder / "fitted network.safetensors")["training"]
     assert stopped_at < told["steps"] < 600, "the minutes shorten it"
     assert told["held_out_loss"]["network"] > 0 and told["held_out_loss"]["instant"] > 0
+
+
+def test_few_pairs_and_an_emptied_temporary_folder_are_enough_for_a_network(server, folder):
+    """A file of one scene has nothing to hold out; people empty the folder, or remove it, while ComfyUI runs."""
+    text = 'neutral,emotional,valence,arousal\na dog,"a dog, joyful",3,1\na dog,"a dog, sad",-3,-1\n'
+    (folder / "pairs" / "one scene.csv").write_text(text)
+    shutil.rmtree(server.base / "temp")
+    graph = FitGraph()
+    network = graph.fit("fitted few", "one scene.csv", method="network", size="small", minutes=0.02)
+    graph.report(graph.emotional(graph.text(TEXT), network=network), "seen")
+    assert report(server.queue(graph), "seen")
+    told = read_metadata(folder / "fitted few.safetensors")["training"]
+    assert told["encoded_pairs"] == 2 and told["steps"] >= 1 and "held_out_loss" not in told
+    (folder / "pairs" / "one scene.csv").unlink()
 
 
 def test_where_the_miniature_is_missing_its_pairs_are_not_offered_and_a_saved_workflow_hears_why(tmp_path):
