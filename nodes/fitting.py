@@ -175,7 +175,7 @@ def _learn(fit: NetworkFit, minutes: float, node_id: str) -> dict:
         held_out = _held_out_loss(fit, fit.network) if looks else None
         shown.advance(fit.step, fit.steps, curve.add(fit.step, loss, held_out, least, fit.steps))
     if not least > 0:  # few pairs: none of their scenes is held out, or none that a mood changes
-        shown.say(f"{fit.steps:,} steps; no scenes held out to measure them by")
+        shown.say("no scene is held out to measure the network by")
         return {"steps": fit.steps}
     held_out = _held_out_loss(fit, fit.network)
     shown.say(f"{held_out / least:.0%} of the instant method's error on scenes held out")

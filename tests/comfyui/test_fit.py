@@ -135,12 +135,27 @@ def test_few_pairs_and_an_emptied_temporary_folder_are_enough_for_a_network(serv
 
 
 def test_where_the_miniature_is_missing_its_pairs_are_not_offered_and_a_saved_workflow_hears_why(tmp_path):
-    program = Path(__file__).with_name("comfyui_fit_pairs.py")
-    command = [comfyui_python(), program, tmp_path]
-    done = subprocess.run(command, cwd=comfyui_folder(), capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout.splitlines()[-1])
+    told = said_by("comfyui_fit_pairs.py", tmp_path)
     assert told["whole"] == [["built in", "miniature"], True]
     offered, answer = told["without"]
     assert offered == ["built in"]
     assert answer.startswith("The miniature lacks pairs.csv in ") and "clone the project" in answer
+
+
+def test_a_fit_survives_what_happens_to_it(tmp_path):
+    told = said_by("comfyui_fit_troubles.py", tmp_path)
+    assert told["few"] == {"encoded_pairs": 1, "steps": 1}
+    assert told["few is said"] == "no scene is held out to measure the network by"
+    assert told["stopped"] == [9, 10, 120] and told["again"] and told["a copy"]
+    assert (told["short"], told["longer"]) == (1, 10)
+    assert "The loss of step 4 is nan" in told["diverged"] and told["after it"] == 10
+    assert told["memory"] == [10, [32, 16]]
+    assert f"{tmp_path / 'temp'}, is full after 0 of 120 encoded pairs" in told["full"]
+
+
+def said_by(program: str, folder: Path) -> dict:
+    """What a program that runs in ComfyUI's Python prints as JSON."""
+    command = [comfyui_python(), Path(__file__).with_name(program), folder]
+    done = subprocess.run(command, cwd=comfyui_folder(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
