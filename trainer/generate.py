@@ -19,30 +19,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoticrafter.quoting import quoted
-from emoticrafter.typed import read_numbers
 from trainer.core.command_line import status_of
 from trainer.core.device import DEVICE_HELP
 from trainer.core.processes import Processes
 from trainer.core.prompts import read_prompts
 from trainer.core.rows import DataError, refuse_options
-from trainer.core.settings import option, read_commands, told
-from trainer.painters.plan import LEVELS, PLAIN, PROMPTS, estimate, grid, is_method_name, plan, read_rewritten, share
+from trainer.core.settings import option, read_commands
+from trainer.painters.plan import (
+    LEVELS,
+    PLAIN,
+    PROMPTS,
+    estimate,
+    grid,
+    is_method_name,
+    plan,
+    read_levels,
+    read_rewritten,
+    share,
+)
 from trainer.painters.settings import ComfyuiSettings, MiniatureSettings, PainterSettings, SdxlSettings
 
 if TYPE_CHECKING:  # needs what --help should not
     from trainer.painters.draw import Job
-
-
-@told
-def _levels(text: str) -> tuple[float, ...]:
-    levels = tuple(sorted({level + 0.0 for level in read_numbers(text)}))
-    if not all(-3 <= level <= 3 for level in levels):
-        raise ValueError(f"expected numbers from -3 to 3, got {quoted(text)}")
-    named = {round(level, 2) for level in levels}  # as in the pictures' names
-    if len(named) < len(levels):
-        raise ValueError(f"expected numbers that differ by 0.01 or more, got {quoted(text)}")
-    return levels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +63,9 @@ class Drawing:
     prompts: Path = option("one a line (default: the protocol's 132)", PROMPTS, metavar="FILE")
     empty: bool = option("draw the empty prompt, emotion alone, in place of --prompts", False)
     limit: int | None = option("only the first N prompts", None, metavar="N")
-    levels: tuple[float, ...] = option("of both axes: --levels -3,-1.5,0,1.5,3", LEVELS, type=_levels, metavar="LIST")
+    levels: tuple[float, ...] = option(
+        "of both axes: --levels -3,-1.5,0,1.5,3", LEVELS, type=read_levels, metavar="LIST"
+    )
     seeds: list[int] = option("pictures of every prompt and point (0)", [0], metavar="N")
     batch: int = option(
         "pictures of a prompt drawn together; other batches, other last bits (%(default)s)", 5, metavar="N"

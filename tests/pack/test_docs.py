@@ -5,6 +5,7 @@ import ast
 import contextlib
 import functools
 import io
+import itertools
 import json
 import os
 import re
@@ -140,7 +141,8 @@ def check_python(arguments: list[str]) -> None:
         assert all((ROOT / path).exists() for path in arguments[2:] if not path.startswith("-"))
         return
     name, *rest = arguments[1:] if arguments[0] == "-m" else arguments
-    text = help_of(name, *rest[: bool(rest) and not rest[0].startswith("-")])
+    words = itertools.takewhile(lambda word: not word.startswith("-"), rest)  # a command, and one of its own
+    text = help_of(name, *itertools.islice(words, 2))
     for option in (word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)):  # -2 is a value
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text), f"{name} has no {option}"
 

@@ -34,6 +34,7 @@ ROOMS = (
     "trainer/baselines",
     "trainer/painters",
     "trainer/study",
+    "trainer/stimuli",
     "trainer/tables",
     DOORS,
 )

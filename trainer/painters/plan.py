@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from emoticrafter.quoting import quoted
+from emoticrafter.typed import read_numbers
 from trainer.core.processes import Processes
 from trainer.core.rows import (
     DataError,
@@ -19,6 +21,7 @@ from trainer.core.rows import (
     read_rows,
     text_value,
 )
+from trainer.core.settings import told
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
@@ -34,6 +37,22 @@ PLAIN: tuple[Point, ...] = ((0.0, 0.0),)
 def grid(levels: Sequence[float] = LEVELS) -> tuple[Point, ...]:
     """Every pair of levels; valence changes first."""
     return tuple((valence, arousal) for arousal in levels for valence in levels)
+
+
+@told
+def read_levels(text: str) -> tuple[float, ...]:
+    """Levels of an axis from text such as "-3,0,3", rising, each once.
+
+    Raises:
+        ValueError: They leave [-3, 3], or two differ by less than the pictures' names show.
+    """
+    levels = tuple(sorted({level + 0.0 for level in read_numbers(text)}))
+    if not all(-3 <= level <= 3 for level in levels):
+        raise ValueError(f"expected numbers from -3 to 3, got {quoted(text)}")
+    named = {round(level, 2) for level in levels}  # as in the pictures' names
+    if len(named) < len(levels):
+        raise ValueError(f"expected numbers that differ by 0.01 or more, got {quoted(text)}")
+    return levels
 
 
 def is_method_name(name: str) -> bool:
