@@ -55,13 +55,13 @@ const ANSWERS = {
   },
   // Both sliders in view, thumbs in the middle, no ticks and no numbers (Betella and Verschure, 2016).
   "affective-slider": {
-    html: `<p>How does it make you feel? Move both.</p>${slider("arousal")}${slider("valence")}`,
+    html: `<p>How do you feel? Move both.</p>${slider("arousal")}${slider("valence")}`,
     shown: waitUntilTouched,
     read: ({ valence, arousal }) => [Number(valence), Number(arousal)],
   },
   // 9 x 9 squares with the four corners' words (Russell, Weiss and Mendelsohn, 1989).
   "affect-grid": {
-    html: `<p>How does it make you feel? Mark one square.</p><table class="grid">
+    html: `<p>How do you feel? Mark a square.</p><table class="grid">
       <tr><th>Stress</th><th colspan="7">Stirred</th><th>Excitement</th></tr>
       ${[...POINTS].reverse().map((a) => `<tr>${POINTS.map((v) => cell(v, a)).join("")}</tr>`).join("")}
       <tr><th>Depression</th><th colspan="7">Calm</th><th>Relaxation</th></tr></table>
