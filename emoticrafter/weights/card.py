@@ -3,17 +3,15 @@
 Every file of ours holds its own, and the trainer writes it beside the file as README.md.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from ..card_header import header
 from ..field import FieldConfig
 from ..network import NetworkConfig
 from ..quoting import shown
 
 TAGS = ("emotion", "valence-arousal", "comfyui", "text-to-image")
-LICENCES = {"Apache-2.0": "apache-2.0", "CC BY-NC-SA 4.0": "cc-by-nc-sa-4.0"}
-"""As data names them, and as hubs do."""
 LONGEST, MOST_LINES = 200, 40
 """Characters of a value, lines of a list: a file may claim anything of its training."""
 
@@ -48,18 +46,6 @@ def model_card(config: NetworkConfig | FieldConfig, encoder: str, training: dict
         "## Sizes\n\n" + _listed(asdict(config)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def header(values: dict, licences: list[str]) -> str:
-    """A card's YAML header; every value is a JSON literal, which is YAML, too.
-
-    Args:
-        values: Texts, numbers and lists by key.
-        licences: As the data names them; one that all share and hubs know is the card's.
-    """
-    known = {next((hub for ours, hub in LICENCES.items() if one.startswith(ours)), "other") for one in licences}
-    values = {"license": known.pop() if len(known) == 1 else "other", **values}
-    return "\n".join(["---", *(f"{key}: {json.dumps(value)}" for key, value in values.items()), "---"])
 
 
 def _licences(data: dict) -> list[str]:

@@ -3,9 +3,9 @@
 from collections import Counter
 from pathlib import Path
 
+from emoticrafter.card_header import header
 from emoticrafter.files import write_text
 from emoticrafter.quoting import shown
-from emoticrafter.weights.card import header
 from trainer.core import markdown
 from trainer.data.findingemo import LICENCE as FINDINGEMO_LICENCE
 from trainer.data.pairs import SPLITS, PairTable
