@@ -165,7 +165,7 @@ def _learn(fit: NetworkFit, minutes: float, node_id: str) -> dict:
     fit.steps = max(fit.step, STEPS)  # an interrupted run may have had fewer minutes
     shown = _Shown(node_id, "steps", fit.step, fit.steps)
     least, curve = _held_out_loss(fit, fit.network.field), _Curve()
-    began, first = time.monotonic(), fit.step
+    began, first, held_out = time.monotonic(), fit.step, None
     while fit.step < fit.steps:
         loss = _in_smaller_parts(fit, fit.advance)
         spent, done = time.monotonic() - began, fit.step - first
@@ -177,7 +177,8 @@ def _learn(fit: NetworkFit, minutes: float, node_id: str) -> dict:
     if not least > 0:  # few pairs: none of their scenes is held out, or none that a mood changes
         shown.say("no scene is held out to measure the network by")
         return {"steps": fit.steps}
-    held_out = _held_out_loss(fit, fit.network)
+    if held_out is None:  # stopped after its last step
+        held_out = _held_out_loss(fit, fit.network)
     shown.say(f"{held_out / least:.0%} of the instant method's error on scenes held out")
     return {"steps": fit.steps, "held_out_loss": {"network": held_out, "instant": least}}
 
