@@ -21,6 +21,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
@@ -276,10 +277,14 @@ class Server:
             PromptError: it was refused, or a node failed.
             ServerError: the server ended, or did not finish in time.
         """
+        # In a thread of its own, since the caller's may have a running event loop (Playwright's, a notebook's).
+        thread = ThreadPoolExecutor(1)
         try:
-            result = asyncio.run(asyncio.wait_for(self._queue(prompt, on_message), seconds))
+            result = thread.submit(asyncio.run, asyncio.wait_for(self._queue(prompt, on_message), seconds)).result()
         except asyncio.TimeoutError:
             raise self._failure(f"The prompt was not finished after {seconds:.0f} s") from None
+        finally:
+            thread.shutdown(wait=False)  # an interrupted caller stops the server, which ends the thread
         if result.failure:
             raise result.failure
         history = self.get(f"/history/{result.prompt_id}")[result.prompt_id]

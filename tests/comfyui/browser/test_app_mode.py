@@ -59,7 +59,9 @@ def open_app(ui: Interface, workflow: dict) -> None:
 
 
 def pad_of(ui: Interface, node: int = PAD):
+    """The pad that the app shows, once it is this node's: for a moment the rows are still those of the last app."""
     ui.page.locator(PAD_IN_APP).wait_for()
+    ui.until(f"(id) => {NODE}(id)?.widgets.find((widget) => widget.name === 'va_pad').element.isConnected", node)
     return ui.pad(node)
 
 
