@@ -89,7 +89,7 @@ class Person:
             self.sort()
         elif kind == "estimate":
             words = (check or "top right").split()
-            self.point(2 if words[1] == "right" else -2, 2 if words[0] == "top" else -2)
+            self.estimate(2 if words[1] == "right" else -2, 2 if words[0] == "top" else -2)
         else:
             self.page.locator(".choices label").nth((check or 4) - 1).click()
 
@@ -115,9 +115,18 @@ class Person:
         return int(grey[1], 16) if grey else self.values[name]
 
     def place(self, valence: float, arousal: float) -> tuple[float, float]:
-        """The screen's pixel of a point of the field."""
-        box = self.page.locator(".field").bounding_box()
+        """The screen's pixel of a point of the field, or of the grid's squares."""
+        box = self.page.locator(".field, .cells").bounding_box()
         return box["x"] + box["width"] * (valence + 3) / 6, box["y"] + box["height"] * (3 - arousal) / 6
+
+    def estimate(self, valence: float, arousal: float) -> None:
+        """On whatever stands beside the picture."""
+        sliders = self.page.locator(".affective input").all()
+        for slider, value in zip(sliders, (valence, arousal), strict=False):
+            box = slider.bounding_box()
+            self.tap(box["x"] + box["width"] * (value + 3) / 6, box["y"] + box["height"] / 2)
+        if not sliders:
+            self.point(valence, arousal)
 
     def point(self, valence: float, arousal: float) -> None:
         self.tap(*self.place(valence, arousal))

@@ -13,7 +13,7 @@ from tests.comfyui.person import SIZES, Person
 from trainer.evaluation.manifest import Image, write_manifest
 from trainer.study.analyse import analyse
 from trainer.study.answers import read_answers
-from trainer.study.key import load_key
+from trainer.study.key import SCALES, load_key
 from trainer.study.make import StudySettings, make_study
 from trainer.study.plan import Amounts, minutes
 
@@ -52,6 +52,15 @@ def folder(tmp_path_factory):
     settings = StudySettings(participants=8, amounts=AMOUNTS, contact="Anna (anna@example.org)")
     make_study(folder / "manifest.jsonl", folder / "study", settings)
     return folder / "study"
+
+
+@pytest.fixture(scope="module", params=SCALES)
+def scaled(folder, request):
+    """The same pictures, estimated with one of the scales; its folder and its name."""
+    settings = StudySettings(participants=8, amounts=AMOUNTS, answer=request.param)
+    made = folder.with_name(request.param)
+    make_study(folder.with_name("manifest.jsonl"), made, settings)
+    return made, request.param
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +277,72 @@ def test_a_feeling_is_pointed_at_by_tap_drag_and_keys(person):
     person.screenshot("estimate-answered")
     person.press("Next")
     assert person.given(at) == [2.9, 1.1]
+
+
+@pytest.mark.parametrize("device", SIZES)
+def test_every_scale_is_answered_read_and_counted(browser, scaled, device, tmp_path):
+    folder, scale = scaled
+    person = Person(browser, folder, device)
+    person.agree()
+    person.go_to("estimate")
+    person.screenshot(f"estimate-{scale}")
+    assert not person.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+    assert person.page.evaluate("document.documentElement.scrollHeight <= window.innerHeight"), "all of it is in view"
+    person.go_to(None)
+    person.save(tmp_path)
+    answers = read_answers(tmp_path, load_key(folder))
+    [whole] = answers.people
+    assert whole.finished and whole.failed == 0 and whole.checks == 2
+    estimates = [answer for task, answer in whole.given if task.kind == "estimate"]
+    assert len(estimates) == 4 and all(abs(value - 2) < 0.5 for answer in estimates for value in answer)
+    assert person.errors == []
+    person.context.close()
+
+
+@pytest.mark.parametrize("scaled", ["affective-slider"], indirect=True)
+def test_both_sliders_begin_in_the_middle_and_one_that_stays_there_is_asked_about(browser, scaled):
+    person = Person(browser, scaled[0], "desktop")
+    person.agree()
+    at = person.go_to("estimate")
+    names = ("Unpleasant to pleasant", "Calm to stirring")
+    sliders = [person.page.get_by_role("slider", name=name) for name in names]
+    assert [slider.input_value() for slider in sliders] == ["0", "0"]
+    sliders[1].press("End")
+    for _ in range(2):
+        sliders[1].press("ArrowLeft")
+    assert sliders[1].get_attribute("aria-valuetext") == "96 percent stirring"
+    person.press("Next")
+    assert person.notice == "A slider has not been moved. If its middle is what you mean, press Next again."
+    person.page.wait_for_timeout(KEEPING_MS)
+    person.page.reload()
+    person.press("Go on")
+    assert [slider.input_value() for slider in sliders] == ["0", "2.88"]
+    person.press("Next")
+    person.press("Next")
+    assert person.given(at) == [0, 2.88]
+    assert person.errors == []
+    person.context.close()
+
+
+@pytest.mark.parametrize("scaled", ["affect-grid"], indirect=True)
+def test_a_square_is_chosen_by_tap_and_keys(browser, scaled):
+    person = Person(browser, scaled[0], "phone")
+    person.agree()
+    at = person.go_to("estimate")
+    person.press("Next")
+    assert person.notice == "Please choose a square first."
+    assert person.page.get_by_role("radio").count() == 81
+    person.point(-3 + 0.1, 3 - 0.1)
+    assert person.page.get_by_role("radio", name="pleasant 1 of 9, stirring 9 of 9").is_checked()
+    for key in ("ArrowUp", "ArrowRight", "ArrowDown", "ArrowDown"):
+        person.page.keyboard.press(key)
+    person.screenshot("grid-answered")
+    person.press("Next")
+    assert person.given(at) == [-2.25, 1.5]
+    person.press("Back")
+    assert person.page.get_by_role("radio", name="pleasant 2 of 9, stirring 7 of 9").is_checked()
+    assert person.errors == []
+    person.context.close()
 
 
 def test_going_back_changes_an_answer_and_skipping_leaves_none(somebody, tmp_path, key):

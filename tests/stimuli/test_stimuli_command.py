@@ -13,6 +13,7 @@ from tests.stimuli.sets import SCENES, make_set
 from tests.tiny_miniature import make_run
 from trainer.evaluation.manifest import read_manifest
 from trainer.stimuli.__main__ import main
+from trainer.study.key import SCALES
 from trainer.study.make import StudySettings, make_study
 from trainer.study.plan import Amounts
 from trainer.study.rehearsal import rehearse
@@ -134,14 +135,19 @@ def test_other_scales_are_named(manifest, tmp_path, stimuli, refused):
     assert [norms(manifest)[image][f"raters_{axis}_mean"] for axis in ("valence", "arousal")] == ["5", "9"]
 
 
-def test_the_answers_of_a_study_page_are_norms(manifest, tmp_path, stimuli, refused):
+@pytest.mark.parametrize("answer", SCALES)
+def test_the_answers_of_a_study_page_are_norms(manifest, tmp_path, stimuli, refused, answer):
     amounts = Amounts(order=0, estimate=2, consistency=0, smoothness=0)
-    key = make_study(manifest, tmp_path / "study", StudySettings(participants=4, amounts=amounts))
+    key = make_study(manifest, tmp_path / "study", StudySettings(participants=4, amounts=amounts, answer=answer))
     rehearse(key, tmp_path / "answers", 4)
     assert "belong together" in refused("measure", manifest, "--answers", tmp_path / "answers")
     said = stimuli("measure", manifest, "--answers", tmp_path / "answers", "--key", tmp_path / "study")
     assert "the answers are simulated, not people's" in said
-    assert sum(int(row["raters_valence_n"]) for row in norms(manifest).values()) == 4 * 2
+    rows = norms(manifest).values()
+    assert sum(int(row["raters_valence_n"]) for row in rows) == 4 * 2
+    if answer == "affect-grid":  # its squares are the scale of the norms
+        ones = [float(row["raters_valence_mean"]) for row in rows if row["raters_valence_n"] == "1"]
+        assert ones and all(mean == round(mean) for mean in ones)
 
 
 def test_what_a_person_filled_in_is_kept(manifest, stimuli, refused):

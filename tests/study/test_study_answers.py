@@ -3,12 +3,14 @@
 import json
 import os
 import re
+from dataclasses import replace
 
 import pytest
 
-from tests.study.studies import content, kept, put, sealed
+from tests.study.studies import SETTINGS, content, kept, put, sealed
 from trainer.core.rows import DataError
 from trainer.study.answers import read_answers
+from trainer.study.make import make_study
 from trainer.study.rehearsal import rehearse
 
 
@@ -63,6 +65,26 @@ def test_forged_files_are_left_out_and_named(study_key, tmp_path):
     for name, message in said.items():
         [note] = [note for note in answers.notes if note.startswith(f"{name}.json: left out: ")]
         assert re.search(message, note), note
+
+
+@pytest.mark.parametrize(
+    ("scale", "value", "message"),
+    [
+        ("affective-slider", [0.05, 0], "are not two places of the sliders"),
+        ("affective-slider", [None, 0], "are not two places of the sliders"),
+        ("affect-grid", [1.5, 1], "is not a square of the grid"),
+    ],
+)
+def test_a_scale_gives_only_what_stands_on_it(study_manifest, tmp_path, scale, value, message):
+    key = make_study(study_manifest, tmp_path / "study", replace(SETTINGS, answer=scale))
+    rehearse(key, tmp_path / "good", 2)
+    assert len(read_answers(tmp_path / "good", key).people) == 2
+    wrong = json.loads((tmp_path / "good" / "answers-1-simulated.json").read_text("utf-8"))
+    index = next(i for i, task in enumerate(key.participants[0]) if task.kind == "estimate")
+    wrong["answers"][index]["answer"] = value
+    put(tmp_path / "good", **{"answers-1-simulated": sealed(wrong)})
+    answers = read_answers(tmp_path / "good", key)
+    assert kept(answers) == ["answers-2-simulated.json"] and message in answers.notes[0]
 
 
 def test_damage_is_told_apart(study_key, tmp_path):

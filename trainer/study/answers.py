@@ -15,7 +15,7 @@ from typing import Any
 from emoticrafter.files import regular
 from emoticrafter.quoting import shown
 from trainer.core.rows import DataError, read_text
-from trainer.study.key import Key, Task
+from trainer.study.key import STEPS, Key, Task
 
 FORMAT, VERSION = "emoticrafter-study-answers", 1
 LONGEST_REASON = 300
@@ -164,12 +164,19 @@ def _problem(task: Task, answer: Any) -> str | None:
         return None if good else f"{answer!r:.80} is not an order of its pictures"
     if task.kind == "estimate":
         good = isinstance(answer, list) and len(answer) == 2 and all(_within(value, -3, 3) for value in answer)
-        return None if good else f"{answer!r:.80} is not a point of the field"
+        good = good and (task.scale is None or all(_on_scale(value, STEPS[task.scale]) for value in answer))
+        place = {"affective-slider": "are not two places of the sliders", "affect-grid": "is not a square of the grid"}
+        return None if good else f"{answer!r:.80} {place.get(task.scale, 'is not a point of the field')}"
     return None if _within(answer, 1, 5, int) else f"{answer!r:.80} is not a rating from 1 to 5"
 
 
 def _within(value: Any, low: float, high: float, kind: type | tuple[type, ...] = (int, float)) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high
+
+
+def _on_scale(value: float, step: float) -> bool:
+    """Whether one of a scale's answers is meant; browsers round them."""
+    return abs(value / step - round(value / step)) < 1e-6
 
 
 def passes(task: Task, answer: Any) -> bool:

@@ -15,6 +15,10 @@ from trainer.core.rows import DataError, read_text, replacing
 
 FORMAT = "emoticrafter-study-key"
 AXES = ("valence", "arousal")
+SCALES = ("pad", "affective-slider", "affect-grid")
+"""What a picture's valence and arousal can be estimated with: docs/study.md describes them."""
+STEPS = {"affective-slider": 0.06, "affect-grid": 0.75}
+"""Between two answers of a scale, both from -3 to 3: a hundredth of a slider's way, an eighth of the grid's."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,14 @@ class Task:
         images: Names of the pictures in the order shown, a set of 25 row by row; empty for practice and checks.
         axis: What a series runs along, "valence" or "arousal".
         check: The answer that an attention check asks for: a corner such as "top left", or a rating.
+        scale: What an estimate is given with: "affective-slider" or "affect-grid"; None for the pad.
     """
 
     kind: str
     images: tuple[str, ...] = ()
     axis: str | None = None
     check: str | int | None = None
+    scale: str | None = None
 
 
 @dataclass(frozen=True)

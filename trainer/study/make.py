@@ -18,10 +18,10 @@ from trainer.core.pictures import PictureError, data_url, decode, jpeg
 from trainer.core.rows import DataError, listed
 from trainer.core.settings import option
 from trainer.evaluation.manifest import Image, read_manifest
-from trainer.study.key import Key, Picture, Task, without_none
+from trainer.study.key import SCALES, Key, Picture, Task, without_none
 from trainer.study.plan import Amounts, make_plan, minutes, shuffled, take_stock
 
-SCRIPTS = ("answers.js", "ordering.js", "pad.js", "tasks.js", "study.js")
+SCRIPTS = ("answers.js", "ordering.js", "pad.js", "scales.js", "tasks.js", "study.js")
 PAGE = Path(__file__).with_name("page")
 LARGEST_PAGE = 40_000_000  # bytes of one HTML file: beyond it, phones give up
 
@@ -39,6 +39,7 @@ class StudySettings:
     )
     consent: str | None = None
     image_size: int = option("longer side in pixels (%(default)s)", 640)
+    answer: str = option("what pictures are estimated with (%(default)s)", "pad", choices=SCALES)
     single_file: bool = option("put the pictures into the HTML file", False)
 
 
@@ -53,16 +54,22 @@ def make_study(manifest: Path, out: Path, settings: StudySettings) -> Key:
         raise DataError(f"{out} exists already, and a study must not change once it is out. Choose another --out.")
     if not settings.title.strip():
         raise DataError("--title is empty: expected a heading for the page.")
+    if settings.answer not in SCALES:
+        raise DataError(f"--answer must be one of {', '.join(SCALES)}, got {settings.answer!r}.")
     if not 64 <= settings.image_size <= 4096:
         raise DataError(f"--image-size must be from 64 to 4096 pixels, got {settings.image_size}.")
     images = read_manifest(manifest)
     plan = make_plan(take_stock(images), settings.amounts, settings.participants, settings.seed)
-    key = _hide(images, plan, settings.seed)
+    key = _hide(images, [[_scaled(task, settings.answer) for task in tasks] for tasks in plan], settings.seed)
     paths = {image.id: image.path for image in images}
     pictures = _pictures({name: paths[picture.id] for name, picture in key.pictures.items()}, settings.image_size)
     page = _page(key, settings, pictures if settings.single_file else None)
     _write(out, key, page, {} if settings.single_file else pictures)
     return key
+
+
+def _scaled(task: Task, scale: str) -> Task:
+    return replace(task, scale=scale) if task.kind == "estimate" and scale != "pad" else task
 
 
 def _hide(images: list[Image], plan: list[list[Task]], seed: int) -> Key:

@@ -17,7 +17,7 @@ from emoticrafter.files import naming
 from trainer.core.rows import DataError, replacing
 from trainer.evaluation.manifest import Image, write_manifest
 from trainer.study.answers import FORMAT, VERSION, checksum
-from trainer.study.key import Key, Picture, Task
+from trainer.study.key import STEPS, Key, Picture, Task
 
 VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)
 STRENGTHS = {"painted": 1.0, "painted-weak": 0.3}
@@ -133,7 +133,8 @@ def _answer(task: Task, key: Key, random: np.random.Generator, noise: float, see
     if task.kind == "practice":
         return True
     if task.check is not None:
-        return [CORNER[word] for word in reversed(task.check.split())] if task.kind == "estimate" else task.check
+        corner = [CORNER[word] for word in reversed(str(task.check).split())] if task.kind == "estimate" else []
+        return _on_scale(corner, task.scale) if corner else task.check
     pictures = [key.pictures[name] for name in task.images]
     strength = 0.5 ** key.methods.index(pictures[0].method)
     faded = [strength * np.array([picture.valence, picture.arousal]) for picture in pictures]
@@ -143,5 +144,11 @@ def _answer(task: Task, key: Key, random: np.random.Generator, noise: float, see
         axis = ("valence", "arousal").index(task.axis)
         return [task.images[place] for place in np.argsort([each[axis] for each in seen])]
     if task.kind == "estimate":
-        return [round(float(value), 1) + 0.0 for value in np.clip(seen[0], -3, 3)]
+        return _on_scale(np.clip(seen[0], -3, 3), task.scale)
     return int(np.clip(round(1.5 + 2 * strength + random.normal(0, noise)), 1, 5))
+
+
+def _on_scale(point: Sequence[float], scale: str | None) -> list[float]:
+    """The answer nearest to a point that a scale can give."""
+    step = STEPS.get(scale, 0.1)
+    return [round(round(float(value) / step) * step, 2) + 0.0 for value in point]

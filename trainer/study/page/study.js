@@ -225,12 +225,13 @@ function answer(task) {
   const { value } = session.draft;
   if (task.kind === "practice" && value !== null)
     return practised(value) ? record(true) : notice("Not quite yet: the darkest square comes first, the brightest one last.");
-  if (value !== null) return record(value);
-  if (task.kind !== "order" || !asked) {
+  if (isWhole(value)) return record(value);
+  const instead = untouched(task);
+  if (!instead || !asked) {
     asked = true;
-    return notice(MISSING[task.kind]);
+    return notice(MISSING[task.kind](task));
   }
-  record(task.images);
+  record(instead.map((middle, index) => value?.[index] ?? middle));
 }
 
 function record(value) {

@@ -27,13 +27,61 @@ const QUESTIONS = {
     axis === "valence"
       ? "Sort by feeling: most unpleasant first, most pleasant last."
       : "Sort by feeling: calmest first, most stirring last.",
-  estimate: ({ check }) =>
-    check ? `No picture this time: to show that you read along, put the point into the corner at the ${check}.`
-      : "Which feeling does this picture show? Put the point there.",
+  estimate: ({ check, scale = "pad" }) =>
+    check ? `No picture this time: to show that you read along, ${CHECKS[scale](check)}.`
+      : `Which feeling does this picture show? ${ESTIMATES[scale].question}`,
   consistency: ({ check }) =>
     check ? `No picture this time: to show that you read along, choose ${check}.`
       : "How well do the pictures change as the arrows say?",
   smoothness: () => "How smoothly do these pictures change from one to the next?",
+};
+
+const CHECKS = {
+  pad: (corner) => `put the point into the corner at the ${corner}`,
+  "affective-slider": (corner) => {
+    const [height, side] = corner.split(" ");
+    return `move the upper slider to its ${side} end and the lower one to its ${height === "top" ? "right" : "left"} end`;
+  },
+  "affect-grid": (corner) => `choose the square in the corner at the ${corner}`,
+};
+
+/** What is particular to each of the things that a feeling is estimated with. */
+const ESTIMATES = {
+  pad: {
+    view: (...given) => new Pad(...given),
+    question: "Put the point there.",
+    missing: "Please put the point into the field first.",
+    instructions: [
+      "You will see one picture at a time, and a field. Tap or click the place in the field that fits the feeling that the " +
+        "picture shows. You can move the point, also with the two sliders.",
+      "Left is unpleasant, right is pleasant. Up is stirring (excited, tense, alarmed), down is calm (sleepy, still, at rest). " +
+        "The middle is neutral. The further out, the stronger.",
+      "The words in the corners help you to find your way. There is no right or wrong.",
+    ],
+  },
+  "affective-slider": {
+    view: (...given) => new Sliders(...given),
+    question: "Move both sliders.",
+    missing: "A slider has not been moved. If its middle is what you mean, press Next again.",
+    instructions: [
+      "You will see one picture at a time, and two sliders. Move both to the places that fit the feeling that the picture shows.",
+      "The upper slider goes from unpleasant on the left to pleasant on the right. The lower one goes from calm (sleepy, still, at " +
+        "rest) on the left to stirring (excited, tense, alarmed) on the right.",
+      "The middle is neutral. The further out, the stronger. There is no right or wrong.",
+    ],
+  },
+  "affect-grid": {
+    view: (...given) => new AffectGrid(...given),
+    question: "Choose one square.",
+    missing: "Please choose a square first.",
+    instructions: [
+      "You will see one picture at a time, and a grid of squares. Tap or click the square that fits the feeling that the picture " +
+        "shows. Choose another one to change it; the arrow keys move it, too.",
+      "Left is unpleasant, right is pleasant. Up is stirring (excited, tense, alarmed), down is calm (sleepy, still, at rest). " +
+        "The square in the middle is neutral. The further out, the stronger.",
+      "The words around the grid help you to find your way. There is no right or wrong.",
+    ],
+  },
 };
 
 const RATINGS = {
@@ -53,14 +101,7 @@ const INSTRUCTIONS = {
         "stirring (excited, tense, alarmed or thrilled). It does not matter whether it is pleasant.",
     "There is no right or wrong: it is your impression that counts.",
   ],
-  estimate: () => [
-    "Say how a picture feels",
-    "You will see one picture at a time, and a field. Tap or click the place in the field that fits the feeling that the " +
-      "picture shows. You can move the point, also with the two sliders.",
-    "Left is unpleasant, right is pleasant. Up is stirring (excited, tense, alarmed), down is calm (sleepy, still, at rest). " +
-      "The middle is neutral. The further out, the stronger.",
-    "The words in the corners help you to find your way. There is no right or wrong.",
-  ],
+  estimate: ({ scale = "pad" }) => ["Say how a picture feels", ...ESTIMATES[scale].instructions],
   consistency: () => [
     "Pictures in a square",
     "You will see 25 pictures in a square. From left to right their feeling should become more pleasant, and from bottom to " +
@@ -115,7 +156,8 @@ const VIEWS = {
   },
   estimate(task, value, onChange) {
     const shown = task.images.map((name) => picture(name, "The picture"));
-    return [make("div", { className: "beside" }, ...shown, new Pad(value, onChange).element)];
+    const { element } = ESTIMATES[task.scale ?? "pad"].view(value, onChange);
+    return [make("div", { className: "beside" }, ...shown, element)];
   },
   consistency(task, value, onChange) {
     const side = Math.sqrt(task.images.length);
@@ -137,12 +179,20 @@ const VIEWS = {
 // ---- is it answered? -----------------------------------------------------------------------------
 
 const MISSING = {
-  practice: "Please move the squares first.",
-  order: "You have not moved a picture. If this is the order you mean, press Next again.",
-  estimate: "Please put the point into the field first.",
-  consistency: "Please choose a number from 1 to 5 first.",
-  smoothness: "Please choose a number from 1 to 5 first.",
+  practice: () => "Please move the squares first.",
+  order: () => "You have not moved a picture. If this is the order you mean, press Next again.",
+  estimate: ({ scale = "pad" }) => ESTIMATES[scale].missing,
+  consistency: () => "Please choose a number from 1 to 5 first.",
+  smoothness: () => "Please choose a number from 1 to 5 first.",
 };
+
+/** What stands there untouched, and can be meant: the order that is shown, or a slider's middle. */
+function untouched(task) {
+  if (task.kind === "order") return task.images;
+  return task.scale === "affective-slider" ? [0, 0] : null;
+}
+
+const isWhole = (value) => value !== null && !(Array.isArray(value) && value.includes(null));
 
 const BRIGHTER = [...GREYS].sort();
 
