@@ -73,7 +73,7 @@ CHAIN = {
     "SaveImage": "picture",
 }
 MINIATURE, FIT = "EmotiCrafterMiniature", "EmotiCrafterFit"
-VALUES_FIRST = ("EmotiCrafterConditioning", "EmotiCrafterVAEncoder", "EmotiCrafterRegional")
+VALUES_FIRST = ("EmotiCrafterConditioning", "EmotiCrafterCLIP", "EmotiCrafterVAEncoder", "EmotiCrafterRegional")
 """Nodes whose first two widgets are valence and arousal."""
 PICTURES = ("SaveImage", "PreviewImage", "SaveAnimatedWEBP")
 MOODS = ((-2.4, 1.6), (2.4, 1.6), (-2.4, -1.6), (2.4, -1.6))

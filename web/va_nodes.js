@@ -3,6 +3,7 @@
 
 import { app } from "../../scripts/app.js";
 import { checkPads, followIntoApp, latestPicture, leaveApp } from "./app_mode.js";
+import { Look, pointsRound } from "./look_around.js";
 import { askForRun, withdrawRun } from "./run_when_let_go.js";
 import { VAPad } from "./va_pad.js";
 import { say } from "./words.js";
@@ -24,6 +25,8 @@ const WIDTH = 270;
 const HEIGHT = 276;
 const READ_EVERY = 150; // milliseconds
 const MAX_HOPS = 16; // from node to node along links: a saved graph may hold a circle
+
+const looks = new WeakMap(); // a pad -> the pictures round its point, asked for last
 
 app.registerExtension({
   name: "EmotiCrafter.VAPad",
@@ -49,6 +52,9 @@ function addPad(node) {
       onMove: (point) => write(pad.node, point),
       onLetGo: () => pad.node.properties[RUNS] && askForRun(),
       onSwitch: (on) => setRuns(pad, on),
+      onLook: () => look(pad),
+      onStop: () => looks.get(pad).stop(),
+      onChoose: (point) => asOneStep(() => pad.choose(point)),
     },
     say,
   );
@@ -115,13 +121,26 @@ function shownAxes(node) {
   return pairs.find((pair) => pair.every((name) => names.includes(name)));
 }
 
-function setRuns(pad, on) {
-  app.canvas.emitBeforeChange(); // a step for undo
-  if (on) pad.node.properties[RUNS] = true;
-  else delete pad.node.properties[RUNS];
+/** A step for undo. */
+function asOneStep(change) {
+  app.canvas.emitBeforeChange();
+  change();
   app.canvas.emitAfterChange();
+}
+
+function setRuns(pad, on) {
+  asOneStep(() => {
+    if (on) pad.node.properties[RUNS] = true;
+    else delete pad.node.properties[RUNS];
+  });
   if (!on) withdrawRun();
   pad.showRuns(on);
+}
+
+function look(pad) {
+  const rows = pointsRound(pad.point);
+  pad.fan.open(rows, pad.point, (point) => pad.spoken(point, pad.nameOf(point)));
+  looks.set(pad, new Look(pad.node, shownAxes(pad.node), rows.flat(), pad.fan));
 }
 
 function write(node, point) {

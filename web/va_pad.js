@@ -2,6 +2,7 @@
 // is given (`show`), tells of one that a person chose (`onMove`) and of its being let go (`onLetGo`).
 
 import { distance, EMOTIONS, LIMIT, nearestEmotion, OCTANTS, ROUND, turn } from "./emotions.js";
+import { Fan } from "./va_fan.js";
 
 const STEP = 0.05;
 const COARSE = 0.5;
@@ -61,6 +62,9 @@ export class VAPad {
    * @param {(point) => void} told.onMove every point a person chooses
    * @param {() => void} told.onLetGo the point has been moved, and let go: by the pointer, or by a pause of the keys
    * @param {(on: boolean) => void} told.onSwitch the person wants a run when the point is let go, or does not
+   * @param {() => void} told.onLook the person wants to see what is round the point, in the pad's `fan`
+   * @param {() => void} told.onStop not any more
+   * @param {(point) => void} told.onChoose the person chose one of the pictures there
    * @param {(english: string) => string} say gives words in the person's language
    */
   constructor(told, say = (english) => english) {
@@ -99,9 +103,12 @@ export class VAPad {
     this.picture = create(readout, "img", "picture");
     this.picture.alt = this.say("The latest picture");
     this.name = create(readout, "span", "name");
+    this.look = create(readout, "button", "look");
     this.run = create(readout, "button", "run");
     this.numbers = create(readout, "span", "numbers");
     create(this.run, "span", "words").textContent = this.say("Run when let go");
+    create(this.look, "span", "words");
+    this.fan = new Fan(this.element, { onChoose: this.onChoose, onChange: () => this.draw() });
     this.describe();
     if (!globalThis.PointerEvent) this.apologize();
   }
@@ -123,6 +130,8 @@ export class VAPad {
     Object.assign(this.run, { type: "button", title });
     this.run.setAttribute("role", "switch");
     this.run.setAttribute("aria-label", this.say("Run when let go"));
+    this.look.type = "button";
+    this.fan.element.setAttribute("aria-label", this.say("Pictures round the point"));
   }
 
   /** Where no pointer is told of, nothing can be dragged. */
@@ -144,6 +153,7 @@ export class VAPad {
     if (locked !== this.locked || known !== this.known || !same(next, this.point)) {
       Object.assign(this, { point: next, known, locked, calls: 0 });
       if (locked) {
+        this.closeFan();
         this.drop();
         this.start = null;
       }
@@ -203,13 +213,21 @@ export class VAPad {
   }
 
   listen() {
-    const { field, run } = this;
+    const { field, run, look } = this;
     field.addEventListener("pointerdown", (event) => this.press(event));
     field.addEventListener("pointermove", (event) => this.drag(event));
     for (const kind of ["pointerup", "pointercancel", "lostpointercapture"])
       field.addEventListener(kind, (event) => this.release(event));
-    run.addEventListener("pointerdown", (event) => event.button === 0 && event.stopPropagation());
+    for (const button of [run, look])
+      button.addEventListener("pointerdown", (event) => event.button === 0 && event.stopPropagation());
     run.addEventListener("click", () => this.onSwitch(!this.runs));
+    look.addEventListener("click", () => (this.fan.isOpen ? this.closeFan() : this.onLook()));
+    this.element.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !this.fan.isOpen) return;
+      event.stopPropagation(); // it would close more than this
+      this.closeFan();
+      look.focus();
+    });
     // Not on "dblclick": that comes after the mouseup with which ComfyUI notes a step for undo.
     field.addEventListener("mousedown", (event) => event.button === 0 && event.detail === 2 && this.reset());
     field.addEventListener("dblclick", (event) => event.stopPropagation());
@@ -303,6 +321,20 @@ export class VAPad {
     return order.find((emotion) => direction * (turn(emotion) - here) > 0) ?? order[0];
   }
 
+  /** The point of a picture round it. */
+  choose(point) {
+    this.closeFan();
+    this.take();
+    this.move(point);
+    this.letGo();
+    this.field.focus();
+  }
+
+  closeFan() {
+    if (this.fan.drawing) this.onStop();
+    this.fan.close();
+  }
+
   // ---- words -------------------------------------------------------------------------------------
 
   /** How a point is called: "happy" on its place, "near happy" round it, "neutral" in the middle, else nothing. */
@@ -313,8 +345,7 @@ export class VAPad {
     return distance(emotion, point) <= NEAR ? this.say("near {}").replace("{}", this.say(emotion.name)) : "";
   }
 
-  spoken(name) {
-    const { valence, arousal } = this.point;
+  spoken({ valence, arousal }, name) {
     const values = `${this.say("valence")} ${valence.toFixed(2)}, ${this.say("arousal")} ${arousal.toFixed(2)}`;
     return values + (name && `, ${name}`);
   }
@@ -336,10 +367,22 @@ export class VAPad {
     this.element.classList.toggle("unknown", !this.known);
     this.run.setAttribute("aria-checked", this.runs);
     this.run.disabled = this.locked;
+    this.drawLook();
     this.field.setAttribute("aria-readonly", this.locked);
     this.field.setAttribute("aria-valuenow", valence);
-    this.field.setAttribute("aria-valuetext", this.known ? this.spoken(name) : this.say("from a linked node"));
+    this.field.setAttribute("aria-valuetext", this.known ? this.spoken(this.point, name) : this.say("from a linked node"));
     this.drawTrail();
+  }
+
+  drawLook() {
+    const { drawing, isOpen } = this.fan;
+    const way = drawing ? this.say("Cancel") : this.say("Close");
+    const words = isOpen ? way : this.say("Look around");
+    const title = isOpen ? way : this.say("Draw small pictures for the point and those round it");
+    this.look.lastChild.textContent = words;
+    this.look.setAttribute("aria-label", words);
+    Object.assign(this.look, { title, disabled: this.locked });
+    this.element.classList.toggle("looking", isOpen);
   }
 
   drawTrail() {

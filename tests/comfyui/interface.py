@@ -183,6 +183,11 @@ class Interface:
         """The pad of the graph's first node, whichever object and id that is after an undo."""
         return self.pad(self.run("() => app.graph.nodes[0].id"))
 
+    def pad_of_first_pad(self) -> "Pad":
+        """The pad of the first node that has one."""
+        kinds = list(PADS)
+        return self.pad(self.run("(kinds) => app.graph.nodes.find((node) => kinds.includes(node.type)).id", kinds))
+
     def pad_of_type(self, kind: str) -> "Pad":
         """The pad of the graph's first node of one class."""
         return self.pad(self.run("(kind) => app.graph.nodes.find((node) => node.type === kind).id", kind))
@@ -197,6 +202,8 @@ class Pad:
         self.element = interface.page.locator(selector)
         self.field = self.element.locator(".field")
         self.switch = self.element.get_by_role("switch", name="Run when let go")
+        self.look = self.element.locator("button.look")
+        self.fan = self.element.locator(".fan")
 
     def position(self, valence: float, arousal: float) -> tuple[float, float]:
         """The screen's pixel of a point of the plane."""

@@ -229,6 +229,29 @@ def test_inpainting_leaves_the_other_half_as_it_was(server):
     assert painted > 2 * kept
 
 
+def test_a_detail_has_its_own_mood_and_the_rest_stays(server):
+    prompt = quick(load_prompt(server, "detailer_with_its_own_mood_miniature"), steps=STEPS)
+    before, after = (pixels(pictures(server, prompt, (kind,))[0]) for kind in ("PreviewImage", "SaveImage"))
+    change = np.abs(after - before)[0]
+    crown = slice(0, ENLARGED * 2 // 3), slice(ENLARGED // 6, ENLARGED * 5 // 6)
+    inside = np.zeros(change.shape[:2], dtype=bool)
+    inside[crown] = True
+    assert change[~inside].max() == 0
+    assert change[inside].mean() > 5
+    moved = pixels(picture(server, set_inputs(prompt, "EmotiCrafterCLIP", valence=-2.5, arousal=-1.5)))
+    assert np.abs(moved - after)[0][inside].mean() > 5, "its own point decides"
+
+
+def test_the_plot_shows_more_change_the_stronger_the_emotion(server):
+    prompt = quick(load_prompt(server, "plot_over_valence_miniature"), steps=STEPS)
+    [plot] = pixels(picture(server, prompt))
+    rows = np.split(plot, 3)
+    assert 7 * SIZE < plot.shape[1] < 8 * SIZE
+    ends = [slice(SIZE // 2, SIZE), slice(-SIZE, -SIZE // 2)]  # inside of the first picture, and of the last
+    change = [np.abs(row[SIZE // 2 : SIZE, ends[1]] - row[SIZE // 2 : SIZE, ends[0]]).mean() for row in rows]
+    assert 2 < change[0] < change[1] < change[2]
+
+
 def test_what_was_asked_for_is_read_again_and_drawn(server):
     prompt = quick(load_prompt(server, "asked_against_achieved_miniature"), steps=1)
     [reading] = [key for key, node in prompt.items() if node["class_type"] == "EmotiCrafterReadEmotion"]
