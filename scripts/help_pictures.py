@@ -21,7 +21,7 @@ sys.path.append(str(ROOT))
 from emoticrafter.files import write_atomically  # noqa: E402
 from scripts import installation, server  # noqa: E402
 from scripts.help_graphs import FIGURES, ROWS, Graph  # noqa: E402
-from scripts.help_scenes import SCENES, TEMPLATE, photographs  # noqa: E402
+from scripts.help_scenes import LOOK, SCENES, TEMPLATE, photographs  # noqa: E402
 
 IMAGES = ROOT / "web" / "docs" / "images"
 WEIGHTS = ROOT / "miniature" / "unet.safetensors"
@@ -117,13 +117,13 @@ def draw(names: list[str]) -> None:
                     draw_figure(running, name)
                 elif name in ROWS:
                     draw_row(running, name)
-            if scenes := [name for name in names if name in (*SCENES, TEMPLATE)]:
+            if scenes := [name for name in names if name in (*SCENES, TEMPLATE, LOOK)]:
                 for name, photo in photographs(running, scenes):
                     save(opened(photo), name)
 
 
 def main() -> None:
-    known = [*FIGURES, *ROWS, *SCENES, TEMPLATE]
+    known = [*FIGURES, *ROWS, *SCENES, TEMPLATE, LOOK]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(known)}")
     names = list(dict.fromkeys(parser.parse_args().names)) or known

@@ -168,6 +168,15 @@ RUN = """async (workflow) => {
     await app.queuePrompt(0);
 }"""
 SHOWS_ITS_PICTURE = "() => app.graph.nodes.some((node) => node.imgs?.length)"
+LOOK = "look_around"
+VIEW = """([x, y]) => {
+    Object.assign(app.canvas.ds, { scale: 1, offset: [300 - x, 160 - y] });
+    app.canvas.setDirty(true, true);
+}"""
+FAN = """() => {
+    const pictures = [...document.querySelectorAll(".emoticrafter-pad .fan img")];
+    return pictures.length === 9 && pictures.every((image) => image.complete && image.naturalWidth);
+}"""
 COLUMNS = """() => {
     const corner = app.canvas.canvas.getBoundingClientRect();
     const { scale, offset } = app.canvas.ds;
@@ -197,7 +206,8 @@ def photographs(running: Server, names: list[str]) -> Iterator[tuple[str, bytes]
         page.goto(running.address, wait_until="commit")
         page.wait_for_function(READY)
         for name in names:
-            yield name, photograph_run(page) if name == TEMPLATE else photograph(page, SCENES[name])
+            runs = {TEMPLATE: photograph_run, LOOK: photograph_fan}
+            yield name, runs[name](page) if name in runs else photograph(page, SCENES[name])
 
 
 def photograph(page, scene: Scene) -> bytes:
@@ -222,3 +232,18 @@ def photograph_run(page) -> bytes:
     page.wait_for_function(SHOWS_ITS_PICTURE)
     page.wait_for_timeout(3000)  # until it is drawn, and what tells of the run is gone
     return page.screenshot(clip=page.evaluate(COLUMNS))
+
+
+def photograph_fan(page) -> bytes:
+    """The pad of the template's node after *Look around*, from a point at which all nine differ."""
+    workflow = json.loads((ROOT / "workflows" / f"{TEMPLATE}.json").read_text("utf-8"))
+    [node] = [node for node in workflow["nodes"] if node["type"] == "EmotiCrafterConditioning"]
+    node["widgets_values"][:2] = 0, 0
+    page.evaluate("(workflow) => app.loadGraphData(workflow)", workflow)
+    page.evaluate(VIEW, node["pos"])
+    page.wait_for_timeout(500)
+    page.locator(".emoticrafter-pad .look").click()
+    page.wait_for_function(FAN)
+    page.wait_for_timeout(3000)
+    page.mouse.move(2, 2)
+    return page.locator(".emoticrafter-pad").screenshot()

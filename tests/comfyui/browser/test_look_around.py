@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.server import QUEUE_SECONDS
 from tests.comfyui.graphs import Graph
 from tests.comfyui.interface import NODE, PADS
 
@@ -21,14 +22,16 @@ def load(ui, name: str, **values) -> None:
     workflow = json.loads((WORKFLOWS / f"{name}.json").read_text("utf-8"))
     [node] = [node for node in workflow["nodes"] if node["type"] in PADS]
     node["widgets_values"][:2] = values.get("valence", 0), values.get("arousal", 0)
-    node["pos"] = [300, 4000]  # where no other node is
     ui.load(workflow)
-    ui.view(1, (0, -3900))
+    ui.settle()
+    left, top = ui.run(f"(id) => [...{NODE}(id).pos]", node["id"])  # Nodes 2.0 of the pinned interface moves it
+    ui.view(0.75, (300 - left, 180 - top))
 
 
 def is_drawn(pad, count: int = 9) -> None:
-    pad.interface.until(DRAWN, [pad.selector, count])
-    pad.look.and_(pad.interface.page.get_by_role("button", name="Close")).wait_for()
+    page = pad.interface.page
+    page.wait_for_function(DRAWN, arg=[pad.selector, count], timeout=QUEUE_SECONDS * 1000)
+    pad.look.and_(page.get_by_role("button", name="Close")).wait_for()
 
 
 def says(pad, words: str) -> None:
