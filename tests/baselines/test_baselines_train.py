@@ -27,6 +27,7 @@ from trainer.baselines.patches import applied, check_fit, emotional, prompt_toke
 from trainer.baselines.settings import TOKENS, Settings
 from trainer.baselines.train import make_baseline, make_loss, train
 from trainer.core.device import Machine
+from trainer.core.rows import DataError
 from trainer.features.tokenizer import END, clip_tokenizer
 from trainer.miniature.__main__ import main as miniature
 from trainer.miniature.models import size_and_crop
@@ -353,6 +354,9 @@ def test_generate_draws_with_a_baseline(run, source, sdxl, method, tmp_path, mon
         painter = load_painter(dataclasses.replace(settings, network=path), "cpu")
         pictures = {picture.tobytes() for picture in painter.draw(tasks)}
         assert len(pictures) == len(tasks) == 4, name
+    later = MiniatureSettings(run, tmp_path / "miniature.safetensors", start=0.2)
+    with pytest.raises(DataError, match="is a baseline, which begins with the first step: leave out the start"):
+        load_painter(later, "cpu")
 
 
 def test_a_model_goes_with_pictures(sdxl, tmp_path, capsys):

@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from pack import import_node_module
+from pack import import_node_module, in_turn
 
 folder, request, answer, *dynamic = sys.argv[1:]
 miniature = import_node_module("miniature_model", Path(folder) / "base", bool(dynamic))
@@ -32,18 +32,24 @@ for index, [[features, extra]] in enumerate(conditionings):
     assert extra["pooled_output"] is None
     found |= {f"features.{index}": features, f"mask.{index}": extra["attention_mask"]}
 
-latents = comfy.sample.sample(
-    patcher,
-    noise,
-    asked["steps"],
-    asked["guidance"],
-    "euler",
-    "simple",
-    conditionings[1],
-    conditionings[0],
-    torch.zeros_like(noise),
-    denoise=1.0,
-    seed=0,
-)
-found["sampled"] = latents * 0.13025  # of deviation 1, as the autoencoder takes them
+
+def sampled(positive: list) -> torch.Tensor:
+    latents = comfy.sample.sample(
+        patcher,
+        noise,
+        asked["steps"],
+        asked["guidance"],
+        "euler",
+        "simple",
+        positive,
+        conditionings[0],
+        torch.zeros_like(noise),
+        denoise=1.0,
+        seed=0,
+    )
+    return latents * 0.13025  # of deviation 1, as the autoencoder takes them
+
+
+found["sampled"] = sampled(conditionings[1])
+found["started"] = sampled(in_turn(conditionings[2], conditionings[1], asked["start"]))
 safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in found.items()}, answer)

@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from pack import import_node_module
+from pack import import_node_module, in_turn
 
 folder, request, answer, *dynamic = sys.argv[1:]
 miniature = import_node_module("miniature_model", Path(folder) / "base", bool(dynamic))
@@ -52,19 +52,26 @@ with torch.no_grad():
     found["unet"] = model.diffusion_model(latents, timesteps, context=context, y=added)
 
 options = json.loads(Path(folder, "sampling.json").read_text())
-sampled = comfy.sample.sample(
-    patcher,
-    noise,
-    options["steps"],
-    options["guidance"],
-    "euler",
-    "simple",
-    conditionings[1],
-    conditionings[0],
-    torch.zeros_like(noise),
-    denoise=1.0,
-    seed=0,
-)
-found["sampled"] = vae.decode(sampled).float()  # [B, H, W, 3]
+
+
+def picture(positive: list) -> torch.Tensor:
+    sampled = comfy.sample.sample(
+        patcher,
+        noise,
+        options["steps"],
+        options["guidance"],
+        "euler",
+        "simple",
+        positive,
+        conditionings[0],
+        torch.zeros_like(noise),
+        denoise=1.0,
+        seed=0,
+    )
+    return vae.decode(sampled).float()  # [B, H, W, 3]
+
+
+found["sampled"] = picture(conditionings[1])
+found["started"] = picture(in_turn(conditionings[2], conditionings[1], options["start"]))
 found["encoded"] = vae.encode(tensors["picture"]).float() * 0.13025
 safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in found.items()}, answer)

@@ -34,3 +34,11 @@ def _import_folder(name: str, folder: Path) -> None:
     spec = importlib.util.spec_from_file_location(name, folder / "__init__.py")
     sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[name])
+
+
+def in_turn(first: list, then: list, start: float) -> list:
+    """A conditioning that ends where another one begins: a little before `start`, so that no step belongs to both."""
+    start -= 1e-6
+    before, after = {"start_percent": 0.0, "end_percent": start}, {"start_percent": start, "end_percent": 1.0}
+    parts = ((first, before), (then, after))
+    return [[features, {**extra, **spell}] for part, spell in parts for features, extra in part]

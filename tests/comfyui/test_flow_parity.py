@@ -18,6 +18,7 @@ from trainer.miniature.recipe import TINY_FLOW
 RECIPE = replace(TINY_FLOW, dit_width=64, dit_layers=2, text_width=48, text_heads=2, shift=1.7)
 PROMPTS = ["", "A joyful cat in a meadow at noon, warm light", "an ASTRONAUT: 7 of 9"]
 SAMPLING = {"steps": 6, "guidance": 3.0}
+START = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +33,17 @@ def both(dynamic_vram, tmp_path_factory):
     text = FlowText(model, train_pieces(words, 80))
     export_flow(transformer, text, RECIPE, folder)
     noise = torch.randn(2, 4, 8, 8)
-    save_file({"noise": noise}, folder / "request.safetensors", {"asked": json.dumps({"prompts": PROMPTS, **SAMPLING})})
+    save_file({"noise": noise}, folder / "request.safetensors", _asked())
     command = [comfyui_python(), Path(__file__).with_name("comfyui_flow.py"), folder]
     command += [folder / "request.safetensors", folder / "answer.safetensors"]
     command += ["dynamic"] * dynamic_vram
     done = subprocess.run(command, cwd=comfyui_folder(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return transformer, text, noise, load_file(folder / "answer.safetensors")
+
+
+def _asked() -> dict[str, str]:
+    return {"asked": json.dumps({"prompts": PROMPTS, "start": START, **SAMPLING})}
 
 
 def test_text_features_and_masks_are_equal(both):
@@ -52,8 +57,20 @@ def test_text_features_and_masks_are_equal(both):
 
 def test_a_sampled_picture_is_equal(both):
     transformer, text, noise, comfyui = both
-    features, mask = text(PROMPTS)
-    positive = features[1:2].expand(2, -1, -1), mask[1:2].expand(2, -1)
-    latents = sample_flow(transformer, positive, text([""]), noise, shift=RECIPE.shift, **SAMPLING)
+    latents = sample_flow(transformer, _twice(text, PROMPTS[1]), text([""]), noise, shift=RECIPE.shift, **SAMPLING)
     assert (latents - noise).std() > 0.1
     torch.testing.assert_close(latents, comfyui["sampled"], atol=1e-3, rtol=1e-3)
+
+
+def test_a_prompt_that_begins_later_begins_at_the_same_step(both):
+    transformer, text, noise, comfyui = both
+    opening, positive = (_twice(text, PROMPTS[number]) for number in (2, 1))
+    more = {"shift": RECIPE.shift, **SAMPLING}
+    latents = sample_flow(transformer, positive, text([""]), noise, opening=opening, start=START, **more)
+    assert (latents - comfyui["sampled"]).abs().max() > 0.01
+    torch.testing.assert_close(latents, comfyui["started"], atol=1e-3, rtol=1e-3)
+
+
+def _twice(text: FlowText, prompt: str) -> tuple[torch.Tensor, torch.Tensor]:
+    features, mask = text([prompt])
+    return features.expand(2, -1, -1), mask.expand(2, -1)

@@ -23,6 +23,8 @@ RECIPES = {
 }
 PROMPTS = ["", "a joyful cat in a meadow at noon, warm light", "a house by the sea"]
 
+START = 0.5
+
 
 @torch.no_grad()
 def roughen(module: torch.nn.Module, seed: int) -> None:
@@ -49,7 +51,7 @@ class Both:
         self.timesteps = torch.tensor([999, 500, 1])
         self.picture = torch.rand(1, 64, 64, 3)
         self.sampling = {"steps": 6, "guidance": 3.0}
-        (folder / "sampling.json").write_text(json.dumps(self.sampling))
+        (folder / "sampling.json").write_text(json.dumps({"start": START, **self.sampling}))
         tensors = {"noise": self.noise, "timesteps": self.timesteps, "picture": self.picture}
         save_file(tensors, folder / "request.safetensors", {"prompts": json.dumps(PROMPTS)})
         command = [comfyui_python(), Path(__file__).with_name("comfyui_miniature.py"), folder]
@@ -100,6 +102,16 @@ def test_a_sampled_picture_is_equal(both):
     picture = decode(mine.autoencoder, latents).permute(0, 2, 3, 1)
     assert picture.std() > 0.01
     torch.testing.assert_close(picture, mine.comfyui["sampled"], atol=1 / 255, rtol=0)
+
+
+@torch.no_grad()
+def test_a_prompt_that_begins_later_begins_at_the_same_step(both):
+    mine, _ = both
+    opening, positive, negative = ((mine.features[i : i + 1], mine.pooled[i : i + 1]) for i in (2, 1, 0))
+    more = {"opening": opening, "start": START, **mine.sampling}
+    picture = decode(mine.autoencoder, sample(mine.unet, positive, negative, mine.noise, **more)).permute(0, 2, 3, 1)
+    assert (picture - mine.comfyui["sampled"]).abs().max() > 3 / 255
+    torch.testing.assert_close(picture, mine.comfyui["started"], atol=1 / 255, rtol=0)
 
 
 @torch.no_grad()

@@ -77,6 +77,20 @@ def test_a_prompt_is_drawn_alike_whatever_is_beside_it(transformer, text):
     assert (together[0] - together[1]).abs().max() > 1e-3
 
 
+def test_what_begins_later_is_the_opening_before_and_counts_steps_whatever_the_shift(transformer, text):
+    """Of four steps, a start of 1/4 leaves the opening one; the shift moves only the noise levels."""
+    first, then, empty = (text([prompt]) for prompt in ("a cat", "a joyful cat, a rainbow", ""))
+    noise = torch.randn(1, 4, 8, 8)
+    for shift in (1.0, 3.0):
+        sampling = {"negative": empty, "noise": noise, "steps": 4, "guidance": 3.0, "shift": shift}
+        alone = [sample_flow(transformer, prompt, **sampling) for prompt in (then, first)]
+        starts = (0.0, 0.2, 0.25, 0.8, 1.0)
+        found = [sample_flow(transformer, then, opening=first, start=start, **sampling) for start in starts]
+        assert torch.equal(found[0], alone[0])
+        assert torch.equal(found[1], found[2]) and not torch.equal(found[2], found[0])
+        assert torch.equal(found[3], alone[1]) and torch.equal(found[4], alone[1])
+
+
 def test_words_behind_a_prompt_change_nothing_before_them(text):
     features, mask = text(["a cat", "a cat in a meadow", ""])
     known = int(mask[0].sum())

@@ -18,6 +18,7 @@ from torch.nn import functional
 from transformers import Gemma2Config, Gemma2Model
 
 from trainer.miniature.recipe import FlowRecipe
+from trainer.miniature.sampling import has_begun
 
 PAD, END, START, UNKNOWN = 0, 1, 2, 3  # Gemma's
 TIME_SCALE = 1000.0  # Z-Image's
@@ -228,6 +229,9 @@ def sample_flow(
     steps: int,
     guidance: float,
     shift: float,
+    *,
+    opening: tuple[Tensor, Tensor] | None = None,
+    start: float = 0.0,
 ) -> Tensor:
     """Latents for a batch of prompts, equal to ComfyUI's KSampler with sampler "euler" and scheduler "simple".
 
@@ -239,14 +243,18 @@ def sample_flow(
         steps: Steps of the sampler.
         guidance: Guidance scale (ComfyUI's cfg); 1 is none.
         shift: ComfyUI's shift: above 1, more of the steps are at high noise.
+        opening: As `positive`, and in its place before `start`.
+        start: ComfyUI's start_percent of `positive`, from 0 to 1; counts with an `opening`.
 
     Returns:
         Latents [B, 4, H, W] of deviation 1.
     """
     batch, latents = len(noise), noise
     negative = tuple(part.expand(batch, *part.shape[1:]) for part in negative)
-    for level, following in pairwise(noise_levels(steps, shift).tolist()):
+    even = noise_levels(steps, shift=1.0).tolist()  # a start counts along these, whatever the shift
+    for share, (level, following) in zip(even[:-1], pairwise(noise_levels(steps, shift).tolist()), strict=True):
         at = noise.new_full((batch,), level)
-        wanted, plain = velocity(model, latents, at, *positive), velocity(model, latents, at, *negative)
+        prompt = positive if opening is None or has_begun(1 - share, start) else opening
+        wanted, plain = velocity(model, latents, at, *prompt), velocity(model, latents, at, *negative)
         latents = latents + (following - level) * (plain + guidance * (wanted - plain))
     return latents

@@ -48,8 +48,10 @@ class MiniaturePainter:
         for part in ("generator", "autoencoder"):
             if not (run / part).is_dir():
                 raise DataError(f"{run} has no {part} yet: python -m trainer.miniature train --out {run}")
-        self.strength = settings.strength
+        self.strength, self.start = settings.strength, settings.start
         self.network = self._load_network(network) if network else None
+        if self.start and isinstance(self.network, Baseline):
+            raise DataError(f"{network} is a baseline, which begins with the first step: leave out the start.")
         self._load_generator(run / "generator")
         self.autoencoder = load_autoencoder(run / "autoencoder").to(self.machine.device)
 
@@ -72,11 +74,14 @@ class MiniaturePainter:
     def _draw(self, tasks: Sequence[Task], noise: Tensor) -> Tensor:
         """Pictures [B, 3, H, W] in [0, 1]."""
         features, pooled, change = self._conditioning(tasks)
+        opening = self._text([task.text for task in tasks]) if self.start else None
         with self.machine.autocast():
-            empty = self.text(tokenize([""]).to(self.machine.device))
+            empty = self._text([""])
             steps, guidance = self.recipe.sampler_steps, self.recipe.guidance
             with change:
-                latents = sample(self.unet, (features, pooled), empty, noise, steps, guidance)
+                latents = sample(
+                    self.unet, (features, pooled), empty, noise, steps, guidance, opening=opening, start=self.start
+                )
             return decode(self.autoencoder, latents).float()
 
     def _conditioning(self, tasks: Sequence[Task]) -> tuple[Tensor, Tensor, AbstractContextManager]:
@@ -86,10 +91,14 @@ class MiniaturePainter:
         valence, arousal = torch.tensor([(task.valence, task.arousal) for task in tasks], device=device).T
         if isinstance(self.network, Baseline):
             return conditioning(self.unet, self.text, self.network, prompts, valence, arousal, self.strength)
-        features, pooled = self.text(tokenize(prompts).to(device))
+        features, pooled = self._text(prompts)
         if self.network is not None:
             features = self.network.inject(features, self.network.encode(valence, arousal), self.strength)
         return features, pooled, nullcontext()
+
+    def _text(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
+        """Features [B, 77, D] and pooled vectors [B, P]."""
+        return self.text(tokenize(prompts).to(self.machine.device))
 
     def _noise(self, task: Task) -> Tensor:
         """[4, H, W]"""
@@ -125,6 +134,8 @@ class FlowPainter(MiniaturePainter):
                 recipe.sampler_steps,
                 recipe.guidance,
                 recipe.shift,
+                opening=self.text([task.text for task in tasks]) if self.start else None,
+                start=self.start,
             )
             return decode(self.autoencoder, latents).float()
 

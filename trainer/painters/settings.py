@@ -66,6 +66,7 @@ class MiniatureSettings:
     run: Path = option("the run's folder (%(default)s)", Path("runs/miniature"))
     network: Path | None = option("the emotion network (default: the run's first)", None, metavar="FILE")
     strength: float = option("of the emotion (%(default)s)", 1.0)
+    start: float = option("where in the denoising it begins, 0 to 1; the plain prompt before (%(default)s)", 0.0)
     precision: str = "auto"
     flops = None
 
@@ -78,14 +79,19 @@ class MiniatureSettings:
     def as_json(self) -> dict:
         """
         Raises:
-            DataError: The run has no generator yet, or the network's file does not exist.
+            DataError: The run has no generator yet, the network's file does not exist, or `start` is out of range.
         """
+        if not 0 <= self.start <= 1:
+            raise DataError(f"start is {self.start:g}: expected 0 (from the first step) to 1 (never).")
         weights = next(self.run.glob("generator/*/diffusion_pytorch_model.safetensors"), None)
         if not weights:
             raise DataError(f"{self.run} has no generator yet: python -m trainer.miniature train --out {self.run}")
         if self.network and not self.network.is_file():
             raise DataError(f"{self.network} does not exist: train the run's emotion stage, or give --network.")
-        return {"painter": "miniature", "model": file_sha256(weights)[:16], **_network(self.network, self.strength)}
+        # pictures of before there was a start keep what they were made from
+        start = {"start": self.start} if self.start and self.network else {}
+        model = file_sha256(weights)[:16]
+        return {"painter": "miniature", "model": model, **_network(self.network, self.strength), **start}
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,10 @@ class MeasureSettings:
         network: Path | None = None,
         words: Words | None = None,
         strength: float = 1.0,
+        start: float = 0.0,
     ) -> Job:
         """Pictures of all prompts and seeds at these points; see `plan` and `MiniatureSettings`."""
-        return self._job(MiniatureSettings(self.run, network, strength, self.precision), method, points, words)
+        return self._job(MiniatureSettings(self.run, network, strength, start, self.precision), method, points, words)
 
     def truth(self) -> Job:
         """The painter's own pictures."""
