@@ -15,11 +15,13 @@ from safetensors.torch import load_file
 from emoticrafter import load_network
 from emoticrafter.weights import read_metadata
 from trainer.core.device import Machine
+from trainer.core.rows import DataError
 from trainer.miniature import emotion
 from trainer.miniature.__main__ import main
 from trainer.miniature.pipeline import train
 from trainer.miniature.recipe import TINY, Recipe, keep, read_recipe
 from trainer.painters.miniature import MiniaturePainter
+from trainer.painters.settings import MiniatureSettings
 from trainer.world.captions import emotional_caption
 from trainer.world.scene import all_scenes
 
@@ -160,6 +162,25 @@ def test_words_are_set_against_the_opposite_value(out, tmp_path, monkeypatch):
     alone = (0.0, -3.0, 0.0)  # drawn by `measure` before, perhaps
     assert sad - {alone} == {(1.0, 2.5, 0.0), (2.0, 2.5, 0.0)}
     assert len(asked) == 8 * 2
+
+
+def test_what_stays_is_measured_from_start_to_start(out, tmp_path):
+    document = tmp_path / "miniature.md"
+    words = ["--out", str(out), "--prompts", "2", "--device", "cpu", "--table", str(document)]
+    assert main(["composition", *words]) == 0
+    first = document.read_text()
+    rows = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in first.splitlines() if line[:1] == "|"}
+    # with two steps, an emotion from 0.1 to 0.5 has the second one alone, and from 0.6 none
+    assert rows["start 0.1"] == rows["start 0.4"]
+    assert float(rows["another seed"]) < float(rows["start 0.6"]) <= 1.0
+    assert main(["composition", *words]) == 0  # from what was kept
+    assert document.read_text() == first
+
+
+def test_a_start_is_from_0_to_1(out):
+    for start in (-0.1, 1.5, float("nan")):
+        with pytest.raises(DataError, match=r"start is .*: expected 0 .* to 1"):
+            MiniatureSettings(out, start=start).as_json()
 
 
 def test_a_field_is_fitted_without_training_and_once(out, capsys):

@@ -10,6 +10,7 @@ python -m trainer.miniature network --out runs/miniature
 python -m trainer.miniature scenes --out runs/miniature --table docs/miniature.md
 python -m trainer.miniature measure --out runs/miniature --table docs/miniature.md
 python -m trainer.miniature override --out runs/miniature --table docs/miniature.md
+python -m trainer.miniature composition --out runs/miniature --table docs/miniature.md
 python -m trainer.miniature export --out runs/miniature --to miniature
 python -m trainer.miniature restore --from miniature --out runs/miniature
 python -m trainer.miniature captions --out runs/rewritten.jsonl
@@ -301,6 +302,24 @@ class Override(Measuring):
 
 
 @dataclass(frozen=True)
+class Composition(Measuring):
+    """Begin the emotion later and later, and read what stays of both picture and emotion."""
+
+    prompts: int = option("held-out prompts (%(default)s)", 14, type=count)
+    seeds: int = option("pictures of every prompt and point (%(default)s)", 1, type=count)
+    network: Path | None = option("default: the run's first", None, metavar="FILE")
+    table: Path | None = option("a document that gets the table", None, metavar="FILE")
+
+    def run(self) -> None:
+        from trainer.tables.composition import composition
+        from trainer.tables.miniature import find_networks
+
+        settings = self.settings(self.seeds)
+        network, *_ = find_networks(self.out, [self.network] if self.network else []).values()
+        self.show(composition(settings, network), "composition")
+
+
+@dataclass(frozen=True)
 class Scenes(Measuring):
     """Compare field and network where a mood looks different from scene to scene."""
 
@@ -331,7 +350,7 @@ class Captions:
         print(f"{self.out}: {len(rows):,} captions")
 
 
-COMMANDS = (Paint, Train, Ablate, Instant, Network, Export, Restore, Measure, Override, Scenes, Captions)
+COMMANDS = (Paint, Train, Ablate, Instant, Network, Export, Restore, Measure, Override, Composition, Scenes, Captions)
 
 
 def main(arguments: list[str] | None = None) -> int:

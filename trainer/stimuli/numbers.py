@@ -21,14 +21,14 @@ def numbers_of(pixels: Pixels) -> dict[str, float]:
     deviation, entropy that of its 256 levels in bits (all three as the picture set NAPS has them: Marchewka et al.
     2014), edge density the share of pixels at which it changes by more than EDGE levels a pixel.
     """
-    grey = np.asarray(Pillow.fromarray(pixels).convert("L"))
+    grey = _grey(pixels)
     height, width = grey.shape
     return {
         "luminance": float(grey.mean()),
         "contrast": float(grey.std()),
         "colourfulness": colourfulness(pixels),
         "entropy": _entropy(grey),
-        "edge_density": float((_slope(grey.astype(np.float32)) > EDGE).mean()),
+        "edge_density": float((steepness(pixels) > EDGE).mean()),
         "width": width,
         "height": height,
     }
@@ -50,9 +50,13 @@ def _entropy(grey: np.ndarray) -> float:
     return float(-(shares * np.log2(shares)).sum()) + 0.0  # no minus zero
 
 
-def _slope(grey: np.ndarray) -> np.ndarray:
-    """Grey levels a pixel, [H, W], by Sobel's kernels; the border counts as if the picture went on."""
-    padded = np.pad(grey, 1, mode="edge")
+def _grey(pixels: Pixels) -> np.ndarray:
+    return np.asarray(Pillow.fromarray(pixels).convert("L"))
+
+
+def steepness(pixels: Pixels) -> np.ndarray:
+    """Grey levels a pixel, float32 [H, W], by Sobel's kernels; the border counts as if the picture went on."""
+    padded = np.pad(_grey(pixels).astype(np.float32), 1, mode="edge")
     across = padded[:-2] + 2 * padded[1:-1] + padded[2:]
     down = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
     return np.hypot(across[:, 2:] - across[:, :-2], down[2:] - down[:-2]) / 8
