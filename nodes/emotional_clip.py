@@ -4,6 +4,7 @@ import weakref
 
 from comfy_api.latest import io
 
+from ..emoticrafter.composition import steps_that_keep
 from ..emoticrafter.conditioning import ALL_STEPS, KEEP
 from . import inputs
 from .emotional_conditioning import chosen_pooled
@@ -40,6 +41,7 @@ class EmotionalCLIP(Node):
                 *inputs.step_inputs(),
                 inputs.words_input(),
                 *inputs.pooled_inputs(),
+                inputs.composition_input(),
             ],
             outputs=[
                 io.Clip.Output(
@@ -64,13 +66,14 @@ class EmotionalCLIP(Node):
         protected_words: str = "",
         pooled: str = KEEP,
         pooled_prompt: list | None = None,
+        composition: float = 0.0,
     ) -> io.NodeOutput:
         if not strength:
             return io.NodeOutput(clip)
         emotion = encode(network, valence, arousal)
         settings = {
             "gains": (valence_gain, arousal_gain),
-            "steps": (start_percent, end_percent),
+            "steps": steps_that_keep(composition, (start_percent, end_percent), network.encoder),
             "pooled": chosen_pooled(pooled, pooled_prompt),
         }
         if settings["steps"] != ALL_STEPS:

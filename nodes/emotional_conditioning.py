@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..emoticrafter.composition import steps_that_keep
 from ..emoticrafter.conditioning import ALL_STEPS, KEEP, ZERO
 from ..emoticrafter.quoting import quoted
 from . import inputs
@@ -34,6 +35,7 @@ class EmotionalConditioning(Node):
                 *inputs.step_inputs(),
                 *inputs.protection_inputs(),
                 *inputs.pooled_inputs(),
+                inputs.composition_input(),
             ],
             outputs=[inputs.conditioning_output()],
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],
@@ -55,11 +57,13 @@ class EmotionalConditioning(Node):
         clip=None,
         pooled: str = KEEP,
         pooled_prompt: list | None = None,
+        composition: float = 0.0,
     ) -> io.NodeOutput:
         settings = {"gains": (valence_gain, arousal_gain), "steps": (start_percent, end_percent)}
         if strength:  # without it no setting has an effect: none may ask for a link or run an encoder
             settings["protected"] = protected_directions(clip, protected_words)
             settings["pooled"] = chosen_pooled(pooled, pooled_prompt)
+            settings["steps"] = steps_that_keep(composition, settings["steps"], network.encoder)
             if settings["steps"] != ALL_STEPS:
                 warn_of_misreaders(cls.hidden.prompt, cls.hidden.unique_id)
         emotion = encode(network, valence, arousal)

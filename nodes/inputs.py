@@ -76,6 +76,14 @@ def step_inputs() -> list[io.Input]:
     return [_step_input("start_percent", 0.0, start), _step_input("end_percent", 1.0, end)]
 
 
+def composition_input() -> io.Input:
+    tooltip = (
+        "Keeps the plain picture's composition: 0 not at all, 1 wholly, which leaves no emotion. It begins the emotion "
+        "later, as measured for the network's kind of model; a start_percent that is later still counts."
+    )
+    return _advanced(slider("composition", 0.0, (0.0, 1.0), tooltip, optional=True))
+
+
 def words_input(needs: str = "") -> io.Input:
     words = io.String.Input(
         "protected_words",

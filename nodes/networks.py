@@ -14,6 +14,7 @@ import torch
 
 from ..emoticrafter import EmotionFeatures, load_network
 from ..emoticrafter.conditioning import inject_emotion
+from ..emoticrafter.encoders import EncoderFacts
 from ..emoticrafter.names import advice_on, listed_name
 from ..emoticrafter.quoting import is_showable, quoted, shown
 from ..emoticrafter.weights.files import DTYPES, SUFFIXES, dtype_name, some
@@ -45,6 +46,11 @@ class ManagedNetwork:
         # a second.
         load_device, offload_device = memory.text_encoder_device(), memory.text_encoder_offload_device()
         self.patcher = make_patcher(network.requires_grad_(False), load_device, offload_device)
+
+    @property
+    def encoder(self) -> EncoderFacts | None:
+        """The text encoder that an emotion network was fitted to, None where its file does not say."""
+        return self.patcher.model.encoder
 
     def ready(self) -> torch.nn.Module:
         """The network, on the device where it will run."""

@@ -89,8 +89,8 @@ def warn_of_misreaders(prompt: dict | None, node_id: str | None, maker: str = "E
     """
     for name, does in dict.fromkeys(_misreaders(prompt or {}, node_id)):
         tell(
-            f"{maker} with start_percent or end_percent gives entries that follow each other, and {name} after it "
-            f"{does}. Put {name} before Emotional Conditioning."
+            f"{maker} with composition, start_percent or end_percent gives entries that follow each other, and {name} "
+            f"after it {does}. Put {name} before Emotional Conditioning."
         )
 
 

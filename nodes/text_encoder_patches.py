@@ -48,9 +48,9 @@ def changed_entry(clip, changes: Sequence[Change], features: Tensor, extra: dict
         conditioning = change(clip, conditioning)
     if len(conditioning) != 1:
         raise ValueError(
-            f"start_percent and end_percent of the Emotional CLIP make {len(conditioning)} entries that follow each "
-            "other, and the node that encodes this prompt takes one: set them to 0 and 1, or encode with CLIP Text "
-            "Encode."
+            "composition, start_percent and end_percent of the Emotional CLIP make "
+            f"{len(conditioning)} entries that follow each other, and the node that encodes this prompt takes one: set "
+            "them to 0, 0 and 1, or encode with CLIP Text Encode."
         )
     return tuple(conditioning[0])
 

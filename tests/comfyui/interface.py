@@ -22,8 +22,8 @@ SETTINGS = {
 DESKTOP = {"viewport": {"width": 1400, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 PADS = {
-    "EmotiCrafterConditioning": [1, 1, 1, 0, 1, "", "keep"],
-    "EmotiCrafterCLIP": [1, 1, 1, 0, 1, "", "keep"],
+    "EmotiCrafterConditioning": [1, 1, 1, 0, 1, "", "keep", 0],
+    "EmotiCrafterCLIP": [1, 1, 1, 0, 1, "", "keep", 0],
     "EmotiCrafterVAEncoder": [],
     "EmotiCrafterRegional": [1, 0],
     "EmotiCrafterValenceArousal": [],

@@ -62,6 +62,7 @@ SETTINGS = {
     "words": {"protected_words": "people, sea"},
     "zero": {"pooled": "zero"},
     "start": {"start_percent": 0.25, "end_percent": 0.75},
+    "composition": {"composition": 0.5},
 }
 
 # ---- the same as Emotional Conditioning --------------------------------------------------------------
@@ -102,7 +103,7 @@ def test_every_setting_does_what_it_does_on_emotional_conditioning(server):
     for name in (*SETTINGS, "storm"):
         assert report(result, name) == report(result, f"{name} expected"), name
         assert report(result, f"{name} before the LoRA") == report(result, f"{name} expected"), name
-    assert len(report(result, "start")) == 3
+    assert len(report(result, "start")) == 3 and len(report(result, "composition")) == 2
 
 
 def test_two_of_them_in_a_row_equal_two_emotional_conditionings_in_a_row(server):
@@ -264,6 +265,7 @@ def test_a_clip_of_another_family_is_refused_in_the_words_of_emotional_condition
     [
         ({"pooled": "from pooled_prompt"}, "connected to pooled_prompt: connect a CLIP Text Encode"),
         ({"start_percent": 0.7, "end_percent": 0.2}, "the start not after the end"),
+        ({"composition": 1.0, "end_percent": 0.2}, "composition 1 begins the emotion at 1.00 of the denoising, after"),
         ({"protected_words": "stone " * 80}, "expected 1 to 75 tokens in one window"),
         ({"valence": 3.5}, "Value 3.5 bigger than max of 3.0: valence"),
     ],
@@ -293,7 +295,7 @@ def test_a_node_after_a_start_that_misreads_its_entries_is_named(server):
     emotional = encoded(graph, graph.emotional_clip(graph.clip(), start_percent=0.2))
     joined = graph.add("ConditioningConcat", conditioning_to=graph.text(), conditioning_from=emotional)
     log = told(server, graph, "joined", joined)
-    assert "Emotional CLIP with start_percent or end_percent gives entries that follow each other, and " in log
+    assert "Emotional CLIP with composition, start_percent or end_percent gives entries that follow each other" in log
     assert "ConditioningConcat after it reads the first of them alone" in log
 
 

@@ -26,6 +26,7 @@ NEUTRAL = {
     "end_percent": 1.0,
     "protected_words": "",
     "pooled": "keep",
+    "composition": 0.0,
 }
 EVERY_KEY = {"kind": "every key", "number": 0}
 
@@ -165,7 +166,7 @@ def test_a_workflow_saved_before_these_settings_still_runs_and_gives_the_same(se
 
 def test_the_settings_are_optional_and_advanced_and_come_last(server):
     info = server.object_info()["EmotiCrafterConditioning"]["input"]
-    assert list(info["optional"]) == [*list(NEUTRAL)[:5], "clip", "pooled", "pooled_prompt"]
+    assert list(info["optional"]) == [*list(NEUTRAL)[:5], "clip", "pooled", "pooled_prompt", "composition"]
     for name, value in NEUTRAL.items():
         _, options = info["optional"][name]
         assert (options["default"], options["advanced"]) == (value, True)
@@ -229,6 +230,8 @@ NO_SUCH_POOLED = "expected 'keep', 'zero' or 'from pooled_prompt'|Value not in l
         ),
         ({"pooled": "from pooled_prompt"}, "connected to pooled_prompt: connect a CLIP Text Encode"),
         ({"start_percent": 0.7, "end_percent": 0.2}, "the start not after the end"),
+        ({"composition": 1.0, "end_percent": 0.2}, "composition 1 begins the emotion at 1.00 of the denoising, after"),
+        ({"composition": 1.5}, "Value 1.5 bigger than max of 1.0: composition"),
         ({"arousal_gain": 2.5}, "Value 2.5 bigger than max of 2.0: arousal_gain"),
         ({"pooled": "none"}, NO_SUCH_POOLED),
     ],

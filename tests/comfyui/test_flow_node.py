@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from emoticrafter.composition import start_that_keeps
 from scripts.server import PromptError
-from tests.comfyui.test_miniature_node import TEXT, MiniatureGraph, difference, shown
+from tests.comfyui.graphs import pictures, report
+from tests.comfyui.test_miniature_node import TEXT, MiniatureGraph, difference, pixels, shown
 
 
 class FlowGraph(MiniatureGraph):
@@ -39,6 +41,22 @@ def test_its_pictures_follow_both_values(server):
     assert difference(found["plain"], found["at 0"]) == 0
     assert min(difference(found["plain"], found[name]) for name in ("at +3", "at -3", "low")) > 2
     assert np.mean(found["at +3"]) > np.mean(found["at -3"]), "happy pictures are brighter"
+
+
+def test_composition_begins_the_emotion_where_it_was_measured_for_its_kind(server):
+    graph = FlowGraph()
+    text = graph.text(TEXT)
+    graph.report(graph.emotional(text, "half", composition=0.5), "report")
+    graph.draw(text, "plain")
+    for composition in (0.0, 0.5, 1.0):
+        graph.draw(graph.emotional(text, f"kept {composition}", composition=composition), f"at {composition}")
+    result = server.queue(graph)
+    first, then = report(result, "report")
+    assert float(first["extra"]["end_percent"]) == float(then["extra"]["start_percent"])
+    assert float(then["extra"]["start_percent"]) == pytest.approx(start_that_keeps(0.5, "Lumina 2"), abs=1e-4)
+    found = {name: pixels(files[0]) for name, files in pictures(result).items() if files}
+    away = {name: difference(found["plain"], picture) for name, picture in found.items()}
+    assert away["at 0.0"] > away["at 0.5"] > 0 == away["at 1.0"]
 
 
 def test_the_networks_of_both_miniatures_are_told_apart(server):

@@ -22,6 +22,7 @@ POOLED = [
     ("pooled", "COMBO", {"default": "keep", "options": ["keep", "zero", "from pooled_prompt"]}),
     ("pooled_prompt", "CONDITIONING", {}),
 ]
+COMPOSITION = ("composition", "FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0})
 
 
 def bound(name: str, default: float) -> tuple:
@@ -52,12 +53,12 @@ CONTRACTS = {
     ),
     "EmotiCrafterConditioning": (
         "Emotional Conditioning",
-        [*(CONDITIONING, NETWORK, VALENCE, AROUSAL, STRENGTH), *(*FINE, WORDS, CLIP, *POOLED)],
+        [*(CONDITIONING, NETWORK, VALENCE, AROUSAL, STRENGTH), *(*FINE, WORDS, CLIP, *POOLED, COMPOSITION)],
         ["CONDITIONING"],
     ),
     "EmotiCrafterCLIP": (
         "Emotional CLIP",
-        [CLIP, NETWORK, VALENCE, AROUSAL, STRENGTH, *FINE, WORDS, *POOLED],
+        [CLIP, NETWORK, VALENCE, AROUSAL, STRENGTH, *FINE, WORDS, *POOLED, COMPOSITION],
         ["CLIP"],
     ),
     "EmotiCrafterValenceArousal": ("Valence-Arousal", [VALENCE, AROUSAL], ["FLOAT", "FLOAT"]),

@@ -5,7 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from tests.comfyui.graphs import SIZE, Graph, pictures
+from emoticrafter.composition import start_that_keeps
+from tests.comfyui.graphs import SIZE, Graph, pictures, report
 
 SAMPLING = {"seed": 7, "steps": 4, "cfg": 5.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
 
@@ -41,6 +42,32 @@ def test_a_later_start_stays_nearer_to_the_plain_picture(server):
     away = {name: difference(picture, shown["plain"]) for name, picture in shown.items()}
     assert away["neutral"] > 0
     assert away["start 0.0"] > away["start 0.2"] > away["start 0.4"] > 0
+
+
+def test_composition_begins_the_emotion_where_its_start_would_up_to_the_plain_picture(server):
+    graph = Graph()
+    text, start = graph.text(), start_that_keeps(0.5, "SDXL")
+    alike = {
+        "0": {"composition": 0.0},
+        "nothing set": {},
+        "0.5": {"composition": 0.5},
+        "its start": {"start_percent": start},
+        "0.5 and an earlier start": {"composition": 0.5, "start_percent": start / 2},
+        "0.5 and a later start": {"composition": 0.5, "start_percent": start + 0.2},
+        "the later start": {"start_percent": start + 0.2},
+        "at strength 0": {"composition": 1.0, "end_percent": 0.1, "strength": 0.0},
+    }
+    for name, values in alike.items():
+        graph.report(graph.emotional(text, **values), name)
+    graph.report(text, "plain")
+    graph.picture(text, "plain picture", steps=4)
+    graph.picture(graph.emotional(text, composition=1.0), "picture at 1", steps=4)
+    result = server.queue(graph)
+    told, shown = {name: report(result, name) for name in (*alike, "plain")}, pictures(result)
+    assert told["0"] == told["nothing set"] != told["0.5"] == told["its start"] == told["0.5 and an earlier start"]
+    assert told["0.5 and a later start"] == told["the later start"] != told["its start"]
+    assert told["at strength 0"] == told["plain"]
+    assert shown["picture at 1"] == shown["plain picture"]
 
 
 def test_an_earlier_end_samples_the_emotion_first_and_stays_nearer_to_the_plain_picture(server):

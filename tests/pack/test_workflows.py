@@ -27,11 +27,11 @@ ORDER = {
     "EmotiCrafterInjection": ["strength"],
     "EmotiCrafterConditioning": [
         *("valence", "arousal", "strength", "valence_gain", "arousal_gain", "start_percent"),
-        *("end_percent", "protected_words", "pooled"),
+        *("end_percent", "protected_words", "pooled", "composition"),
     ],
     "EmotiCrafterCLIP": [
         *("valence", "arousal", "strength", "valence_gain", "arousal_gain", "start_percent"),
-        *("end_percent", "protected_words", "pooled"),
+        *("end_percent", "protected_words", "pooled", "composition"),
     ],
     "EmotiCrafterRegional": ["valence", "arousal", "strength", "feather"],
     "EmotiCrafterGrid": ["columns", "rows", "valence_min", "valence_max", "arousal_min", "arousal_max"],
