@@ -28,7 +28,7 @@ from trainer.painters.plan import PLAIN, grid
 from trainer.stimuli.numbers import steepness
 from trainer.tables.miniature import MeasureSettings, draw_and_score, of_method
 
-STARTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+STARTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6)
 POINTS = grid((-2.0, 2.0))
 COMPOSITIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the way from the edges of an emotion that is there from the first step to those of the plain picture."""
