@@ -44,6 +44,8 @@ class Steering(Protocol):
     """The encoder that it was fitted to, None where that is not known."""
     weight: Tensor
     """A weight that tells its dtype and device."""
+    training: bool
+    """Whether it is learning, so that a gradient is wanted."""
 
     def encode(self, valence: float | Tensor, arousal: float | Tensor) -> EmotionFeatures:
         """Valence-arousal pairs to emotion features, each axis [N, ...]; `residual` reads them."""
@@ -55,7 +57,6 @@ class Steering(Protocol):
         """The features with strength times the residual, [B, T, D] in their dtype."""
 
 
-@torch.no_grad()
 def inject_emotion(
     conditioning: Sequence,
     network: Steering,
@@ -74,6 +75,7 @@ def inject_emotion(
     tokens, the features and the mask grow. What else an entry carries beside its text stays as it is, except for what
     `pooled` and `steps` ask; nothing is changed in place. Where NegPip has put keys and values in turn, the keys take
     the emotion, and each value the same with its sign. The keywords at their defaults change nothing, bit for bit.
+    A gradient is kept only for a network in training mode, that is, one which is learning.
 
     Args:
         conditioning: Entries [tensor, dict]; an entry whose tensor is None passes.
@@ -101,17 +103,18 @@ def inject_emotion(
         gains, protected, pooled, steps = AS_TRAINED, None, KEEP, ALL_STEPS
     emotion = EmotionFeatures(*(tokens.to(network.weight) for tokens in emotion))
     result = []
-    for index, (features, extra) in enumerate(conditioning):
-        if features is None:
-            result.append([None, extra.copy()])
-            continue
-        name = f"Entry {index} of the conditioning"
-        _check_entry(features, extra, network, name)
-        if strength and network.encoder:
-            check_encoder(*_seen(features, extra, name), extra, network.encoder, network.window, name)
-        steered, grown = _steered(features, extra, network, emotion, strength, gains, protected, name)
-        emotional = [steered, _with_pooled(grown, pooled, len(steered), name)]
-        result += _in_turn([features, extra], emotional, *steps)
+    with torch.set_grad_enabled(network.training and torch.is_grad_enabled()):
+        for index, (features, extra) in enumerate(conditioning):
+            if features is None:
+                result.append([None, extra.copy()])
+                continue
+            name = f"Entry {index} of the conditioning"
+            _check_entry(features, extra, network, name)
+            if strength and network.encoder:
+                check_encoder(*_seen(features, extra, name), extra, network.encoder, network.window, name)
+            steered, grown = _steered(features, extra, network, emotion, strength, gains, protected, name)
+            emotional = [steered, _with_pooled(grown, pooled, len(steered), name)]
+            result += _in_turn([features, extra], emotional, *steps)
     return result
 
 

@@ -13,6 +13,7 @@ which makes one loss sensible for channels of all sizes. Whoever drives it may s
 later.
 """
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -199,6 +200,17 @@ class NetworkFit:
         parts = [rows[start : start + self.at_once] for start in range(0, len(rows), self.at_once)]
         losses = [loss(**self.encoded.lesson(part, self._fit.device)).item() for part in parts]
         return sum(losses) if losses else math.nan
+
+
+def learnable(fitted: EmotionNetwork | EmotionField) -> EmotionNetwork | EmotionField:
+    """A copy of a fitted network or field that can learn on: without dropout, the field in a network as it is."""
+    if isinstance(fitted, EmotionField):
+        return copy.deepcopy(fitted).requires_grad_(True).train()
+    network = EmotionNetwork(replace(fitted.config, dropout=0.0), fitted.encoder)
+    network.load_state_dict(fitted.state_dict())
+    if network.config.field_positions:
+        network.field.requires_grad_(False)
+    return network.train()
 
 
 def _config(size: Size, field: FieldConfig, longest: int) -> NetworkConfig:

@@ -72,6 +72,9 @@ class Settings(Learning):
         choices=TEACHERS,
     )
     snr_limit: float = option("with labels: the largest weight of a noise level; 0: all weigh alike (%(default)s)", 5.0)
+    guidance: float = option(
+        "with labels: the guidance under which the pictures are to have their emotion; 1: none (%(default)s)", 1.0
+    )
     begun: str = ""
     told: str = ""
 
@@ -81,5 +84,7 @@ class Settings(Learning):
             problems.append(f"teacher is {self.teacher!r}: expected one of {', '.join(TEACHERS)}")
         if not self.snr_limit >= 0:
             problems.append(f"snr_limit is {self.snr_limit}: expected 0 or more")
+        if not 1 <= self.guidance <= 30:
+            problems.append(f"guidance is {self.guidance}: expected 1 to 30")
         if problems:
             raise ValueError("; ".join(problems) + ".")

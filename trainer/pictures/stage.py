@@ -24,6 +24,7 @@ from emoticrafter.encoders import make_room
 from emoticrafter.field import EmotionField
 from emoticrafter.files import file_sha256
 from emoticrafter.fingerprint import check_encoder
+from emoticrafter.fit.network import learnable
 from emoticrafter.network import EmotionNetwork
 from emoticrafter.weights import read_metadata
 from trainer.core.checkpoint import checkpoint_path
@@ -85,17 +86,7 @@ def begin(path: Path, model: Model) -> Beginning:
     fitted = load_network(path, model.device, torch.float32)
     _check_fit(fitted, path, model)
     training = read_metadata(path)["training"] if path.suffix == ".safetensors" else {}
-    return Beginning(_ready(fitted).to(model.device).train(), file_sha256(path), training)
-
-
-def _ready(fitted: Network) -> Network:
-    if isinstance(fitted, EmotionField):
-        return fitted
-    network = EmotionNetwork(replace(fitted.config, dropout=0.0), fitted.encoder)
-    network.load_state_dict(fitted.state_dict())
-    if network.config.field_positions:
-        network.field.requires_grad_(False)
-    return network
+    return Beginning(learnable(fitted).to(model.device), file_sha256(path), training)
 
 
 def _check_fit(network: Network, path: Path, model: Model) -> None:
@@ -136,6 +127,7 @@ def make_loss(settings: Settings, model: Model) -> Callable[[nn.Module, Batch], 
                 wanted = under_words(model, noisy, at, plain, part)
                 error = (moved - wanted).square().mean((1, 2, 3))
             else:
+                moved = guided(model, noisy, at, moved, settings.guidance)
                 error = (moved - model.wanted(latents, noise, at)).square().mean((1, 2, 3))
                 error = error * weights(at, settings.snr_limit)
         return error.sum() / settings.batch
@@ -159,6 +151,23 @@ def under_words(model: Model, noisy: Tensor, at: Noise, plain: Text, part: Batch
         bare = torch.tensor([not prompt for prompt in part.neutral], device=model.device)
         said = said._replace(pooled=torch.where(bare[:, None], plain.pooled, said.pooled))
     return model.velocity(noisy, at, said)
+
+
+@torch.no_grad()
+def _of_nothing(model: Model, noisy: Tensor, at: Noise) -> Tensor:
+    return model.velocity(noisy, at, model.read([""] * len(noisy)))
+
+
+def guided(model: Model, noisy: Tensor, at: Noise, moved: Tensor, guidance: float) -> Tensor:
+    """The velocity as a guided sampler would have it, [B, 4, H, W].
+
+    Guidance enlarges what tells the prompt from none, u + w (v - u), and with it the emotion. What learns without it
+    overshoots under it.
+    """
+    if guidance == 1:
+        return moved
+    nothing = _of_nothing(model, noisy, at)
+    return nothing + guidance * (moved - nothing)
 
 
 def weights(at: Noise, limit: float) -> Tensor:
