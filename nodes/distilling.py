@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import comfy.model_management
 import comfy.sample
+import comfy.sampler_helpers
 import comfy.samplers
+import numpy as np
 import torch
 from comfy.model_sampling import CONST
 from torch import Tensor
@@ -24,13 +26,17 @@ from ..emoticrafter.fit.pairs import Pair
 
 Network = EmotionNetwork | EmotionField
 
-STEPS, BATCH, RATE, AVERAGE = 300, 8, 5e-4, 0.98
+STEPS, BATCH, WARMUP, RATE, AVERAGE = 300, 8, 20, 5e-4, 0.98
 WALK = 10
 """Steps from noise to a picture."""
 MOST_BYTES = 1 << 30
 """Of encoded prompts in memory: where a prompt takes megabytes, fewer pairs teach."""
 FEWEST, MOST = 32, 512
 """Pairs that teach, as far as there are so many."""
+SMALL = 1 << 16
+"""Elements of the weights that a model is known by."""
+HELD_OUT = 4
+"""Of them, pairs that are not learned from."""
 
 
 @dataclass
@@ -43,6 +49,7 @@ class Lesson:
     arousal: float
 
 
+@torch.no_grad()
 def encode_lessons(clip, pairs: list[Pair], seed: int, each: Callable[[int, int], None]) -> list[Lesson]:
     """Some of the pairs, as CLIP Text Encode would encode them, on the processor.
 
@@ -84,6 +91,14 @@ def _bytes(lesson: Lesson) -> int:
     return sum(features.nbytes for told in (lesson.plain, lesson.emotional) for features, _ in told)
 
 
+def probe_model(model) -> list:
+    """Tells a model and its patches from others: its class, and the sums of its small weights."""
+    network = model.model.diffusion_model
+    sums = [weight.float().abs().sum().item() for weight in network.parameters() if weight.numel() <= SMALL]
+    patches = sum(abs(float(patch[0])) for patches in model.patches.values() for patch in patches)
+    return [type(model.model).__name__, *(float(f"{number:.3g}") for number in (sum(sums), patches))]
+
+
 class Distillation:
     """A network that is learning through a model. Between two calls of `learn` it may rest as long as it likes.
 
@@ -95,36 +110,43 @@ class Distillation:
         """
         Args:
             network: Fitted to the model's CLIP; it stays as it is.
-            lessons: What teaches.
+            lessons: What teaches; of many, the last ones are kept to measure by.
             seed: Of noise and order.
         """
-        schedule = Schedule(STEPS, RATE, warmup=STEPS // 20, cosine=True, clip_norm=1.0, ema=AVERAGE, seed=seed)
-        device = comfy.model_management.get_torch_device()
-        self.fit = Fit(learnable(network).to(device), schedule)
-        self.lessons, self.seed = lessons, seed
+        schedule = Schedule(STEPS, RATE, warmup=WARMUP, cosine=True, clip_norm=1.0, ema=AVERAGE, seed=seed)
+        self.fit = Fit(learnable(network).to(comfy.model_management.get_torch_device()), schedule)
+        kept = HELD_OUT if len(lessons) > 2 * HELD_OUT else 0
+        self.lessons, self.held_out, self.seed = lessons[: len(lessons) - kept], lessons[len(lessons) - kept :], seed
+        self.distances: dict[str, float] = {}
 
     @property
     def network(self) -> Network:
         """The network so far: the moving average of its weights."""
         return self.fit.result
 
-    def learn(self, model, latent: dict, each: Callable[[int, int, float], None]) -> None:
+    def learn(self, model, latent: dict, each: Callable[[float], None]) -> dict[str, float]:
         """Takes the steps that are left.
 
         Args:
             model: A MODEL.
             latent: A LATENT of the size that pictures are drawn in.
-            each: Called after each step with the steps done, their number, and the loss; it may raise to stop.
+            each: Called after each step with its loss; it may shorten the schedule, or raise to stop.
+
+        Returns:
+            How far pairs that are not learned from move from where their emotional words move them, as a share of
+            what the plain prompt does: "before" and "after". Empty with too few pairs.
 
         Raises:
             ValueError: The loss is NaN or infinite.
         """
-        empty = comfy.sample.fix_empty_latent_channels(model, latent["samples"])[:1].clone()
+        empty = comfy.sample.fix_empty_latent_channels(model, latent["samples"])[:1]
         guider = _Guider(model, self, each)
         guider.inner_set_conds({"positive": self.lessons[0].emotional})
         sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", WALK)
-        # its noise only tells the shape
-        guider.sample(torch.zeros_like(empty), torch.zeros_like(empty), None, sigmas, seed=self.seed, disable_pbar=True)
+        nothing = torch.zeros(empty.shape)
+        guider.sample(nothing, nothing, None, sigmas, seed=self.seed, disable_pbar=True)
+        plain = self.distances.get("plain")
+        return {when: self.distances[when] / plain for when in ("before", "after")} if plain else {}
 
 
 @dataclass
@@ -133,58 +155,75 @@ class _Walk:
 
     lesson: Lesson
     noisy: Tensor
-    at: int
+    at: int = 0
+    """The steps that it has taken."""
 
 
 class _Guider(comfy.samplers.CFGGuider):
-    """Has ComfyUI load and patch the model as for any sampling; instead of sampling, a network learns."""
+    """Has ComfyUI load and patch the model as for any sampling; in place of sampling, a network learns."""
 
-    def __init__(self, model, distillation: Distillation, each: Callable[[int, int, float], None]):
+    def __init__(self, model, distillation: Distillation, each: Callable[[float], None]):
         super().__init__(model)
         self._learning, self._each = distillation, each
 
     def inner_sample(self, noise, latent_image, device, sampler, sigmas, *_, **__):
-        # everything made here has to be new: tensors of inference mode cannot be saved for a gradient
-        self._empty, self._sigmas = noise.clone(), sigmas.clone()
-        free_of_inference_mode(self.inner_model)
-        fit, lessons = self._learning.fit, self._learning.lessons
-        random = step_random(self._learning.seed, 1 + fit.step)
+        self._empty, self._sigmas, self._sampling = noise, sigmas, self.inner_model.model_sampling
+        make_differentiable(self.inner_model)
+        learning, fit = self._learning, self._learning.fit
+        if not learning.distances:
+            learning.distances["plain"] = self._distance(lambda lesson: lesson.plain)
+            learning.distances["before"] = self._distance(self._steered_by(learning.network))
+        random = step_random(learning.seed, 1 + fit.step)
         # they begin at all stages, so that each step sees all noise levels
-        walks = [self._begin(lessons, random, at=row * WALK // BATCH) for row in range(BATCH)]
+        walks = [self._begin(learning.lessons, random, at=row * WALK // BATCH) for row in range(BATCH)]
         while fit.step < fit.schedule.steps:
-            loss, _ = fit.advance(self._share, walks)
+            # some of ComfyUI's models change in place what a gradient needs
+            with torch.autograd.graph.allow_mutation_on_saved_tensors():
+                loss, _ = fit.advance(self._share, walks)
             if not torch.isfinite(loss):
                 raise ValueError(
-                    f"The loss of step {fit.step} is {loss.item()}, so the network cannot learn on from this model: "
-                    "run without model, or with a model in another precision."
+                    f"The loss of step {fit.step} is {loss.item()}, so the network cannot learn from this model: run "
+                    "without model, or load the model in another precision."
                 )
-            walks = [walk if walk.at < WALK else self._begin(lessons, random) for walk in walks]
-            self._each(fit.step, fit.schedule.steps, loss.item())
-        return self._empty
+            walks = [walk if walk.at < WALK else self._begin(learning.lessons, random) for walk in walks]
+            self._each(loss.item())
+        learning.distances["after"] = self._distance(self._steered_by(learning.network))
+        return noise
 
-    def _begin(self, lessons: list[Lesson], random, at: int = 0) -> _Walk:
-        lesson = lessons[random.integers(len(lessons))]
+    def _begin(self, lessons: list[Lesson], random: np.random.Generator, at: int = 0) -> _Walk:
         generator = torch.Generator().manual_seed(int(random.integers(2**31)))
         noise = torch.randn(self._empty.shape, generator=generator).to(self._empty)
-        walk = _Walk(lesson, self._sampling.noise_scaling(self._sigmas[0], noise, self._empty, True), 0)
+        noisy = self._sampling.noise_scaling(self._sigmas[0], noise, self._empty, True)
+        walk = _Walk(lessons[random.integers(len(lessons))], noisy)
         with torch.no_grad():
             for _ in range(at):
-                self._move(walk, self._denoised(walk, lesson.emotional))
+                self._move(walk, self._denoised(walk, walk.lesson.emotional))
         return walk
 
     def _share(self, walk: _Walk) -> Tensor:
-        """A walk's share of the loss, a scalar; the walk goes on by a step."""
+        """A walk's share of a step's loss; the walk goes on."""
+        return self._error(walk, self._steered_by(self._learning.fit.module)(walk.lesson)) / BATCH
+
+    @torch.no_grad()
+    def _distance(self, told: Callable[[Lesson], Conditioning]) -> float:
+        """The mean error of the lessons that are kept, at all stages."""
+        random, total = step_random(self._learning.seed, 0), 0.0
+        for lesson in self._learning.held_out:
+            walk = self._begin([lesson], random)
+            while walk.at < WALK:
+                total += self._error(walk, told(lesson)).item()
+        return total / WALK / max(1, len(self._learning.held_out))
+
+    def _error(self, walk: _Walk, told: Conditioning) -> Tensor:
+        """How far a conditioning moves a picture from where the emotional words do, a scalar; the walk goes on."""
         with torch.no_grad():
             wanted = self._denoised(walk, walk.lesson.emotional)
-        network, lesson = self._learning.fit.module, walk.lesson
-        emotion = network.encode(lesson.valence, lesson.arousal)
-        found = self._denoised(walk, inject_emotion(lesson.plain, network, emotion))
         sigma = self._sigmas[walk.at]
         # an error of the picture is sigma times one of the velocity, or in units of diffusion sigma / sqrt(1 + sigma^2)
         unit = sigma**2 if isinstance(self._sampling, CONST) else sigma**2 / (1 + sigma**2)
-        share = (found.float() - wanted.float()).square().mean() / unit / BATCH
+        error = (self._denoised(walk, told).float() - wanted.float()).square().mean() / unit
         self._move(walk, wanted)
-        return share
+        return error
 
     def _move(self, walk: _Walk, denoised: Tensor) -> None:
         """Euler's step to the next noise level."""
@@ -193,25 +232,22 @@ class _Guider(comfy.samplers.CFGGuider):
         walk.at += 1
 
     def _denoised(self, walk: _Walk, told: Conditioning) -> Tensor:
-        """The picture that the model expects under a conditioning, [1, C, H, W]."""
+        """The picture that the model expects under a conditioning, [1, C, ...]."""
         device = self._empty.device
-        conds = {"positive": comfy.sampler_helpers.convert_cond(_on(told, device))}
+        conds = {"positive": comfy.sampler_helpers.convert_cond(told)}
         conds = comfy.samplers.process_conds(self.inner_model, walk.noisy, conds, device, self._empty)
         sigma = self._sigmas[walk.at].expand(1)
-        return comfy.samplers.calc_cond_batch(
+        [denoised] = comfy.samplers.calc_cond_batch(
             self.inner_model, [conds["positive"]], walk.noisy, sigma, self.model_options
-        )[0]
+        )
+        return denoised
 
-    @property
-    def _sampling(self):
-        return self.inner_model.model_sampling
-
-
-def _on(told: Conditioning, device: torch.device) -> Conditioning:
-    return [[features if features is None else features.to(device), extra] for features, extra in told]
+    @staticmethod
+    def _steered_by(network: Network) -> Callable[[Lesson], Conditioning]:
+        return lambda lesson: inject_emotion(lesson.plain, network, network.encode(lesson.valence, lesson.arousal))
 
 
-def free_of_inference_mode(model: torch.nn.Module) -> None:
+def make_differentiable(model: torch.nn.Module) -> None:
     """Lets gradients pass through a model whose weights ComfyUI has loaded in inference mode; no value changes."""
     for module in model.modules():
         for name, weight in module._parameters.items():

@@ -19,6 +19,7 @@ from ..emoticrafter.quoting import is_showable, quoted, shown
 from ..emoticrafter.va import check_number
 from ..emoticrafter.weights import read_metadata, save_network
 from . import fitting, networks
+from .distilling import probe_model
 from .inputs import CATEGORY, EmotionNetworkType, searched_as
 from .miniature_model import FOLDER as MINIATURE
 from .miniature_model import GET_THEM
@@ -89,7 +90,8 @@ class FitEmotionNetwork(Node):
                     max=MOST_MINUTES,
                     step=0.5,
                     tooltip="A network learns for 600 steps, or for fewer where they would take longer than this, "
-                    "after the pairs are encoded; 0 is no limit. Nothing to the instant method.",
+                    "after the pairs are encoded; 0 is no limit. Nothing to the instant method. As long again with a "
+                    "model.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -98,6 +100,18 @@ class FitEmotionNetwork(Node):
                     max=LARGEST_SEED,
                     control_after_generate=False,
                     tooltip="Decides the pairs that are built in, and where a network begins.",
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="What was fitted then learns on from this model: how it paints each scene under words with "
+                    "a mood in them. No pictures are needed. It takes the memory of a sampling and as much again.",
+                ),
+                io.Latent.Input(
+                    "latent",
+                    optional=True,
+                    tooltip="The size of the pictures that it learns from, from an empty latent; goes with model. "
+                    "Smaller than you paint is faster: 512 x 512 for a model of 1024.",
                 ),
             ],
             outputs=[
@@ -130,19 +144,38 @@ class FitEmotionNetwork(Node):
         )
 
     @classmethod
-    def execute(cls, clip, name: str, method: str, pairs: str, size: str, minutes: float, seed: int) -> io.NodeOutput:
+    def execute(
+        cls,
+        clip,
+        name: str,
+        method: str,
+        pairs: str,
+        size: str,
+        minutes: float,
+        seed: int,
+        model=None,
+        latent: dict | None = None,
+    ) -> io.NodeOutput:
         path = target_path(name)
         for what, value, known in (("method", method, METHODS), ("size", size, SIZES)):
             if value not in known:
                 raise ValueError(f"{what} is {quoted(value)}: expected one of {', '.join(known)}.")
         check_number("minutes", minutes, 0, MOST_MINUTES)  # a link may bring any number
         check_number("seed", seed, 0, LARGEST_SEED)
+        if (model is None) != (latent is None):
+            raise ValueError(
+                "model and latent go together: connect both, an empty latent for the size of the pictures that are "
+                "learned from, or neither."
+            )
         learned = _learned_from(pairs, seed)
         encoder = make_encoder(plain_clip(clip))
         read = {"pairs": _sha256_of(learned), "encoder": encoder.family, "probe": probe(encoder)}
         wanted = {"method": method} | read
         if method == NETWORK:
             wanted |= {"size": size, "minutes": minutes, "seed": seed}
+        if model is not None:
+            shape = list(latent["samples"].shape[2:])
+            wanted |= {"model": probe_model(model), "latent": shape, "minutes": minutes, "seed": seed}
         if os.path.lexists(path):  # a broken link, too, is somebody's
             _check_same(path, wanted)
             log.info("[EmotiCrafter] %s was fitted with the same inputs: loading it", path)
@@ -155,6 +188,10 @@ class FitEmotionNetwork(Node):
             else:
                 fitted, more = fitting.fit_network(encoder, learned, key, size, seed, minutes, node_id)
                 told |= more
+            if model is not None:
+                teacher, key = fitting.Teacher(model, latent), json.dumps(wanted)
+                fitted, more = fitting.learn_on(fitted, teacher, plain_clip(clip), learned, key, seed, minutes, node_id)
+                told["learned_from_model"] = more
             if os.path.lexists(path):
                 raise ValueError(f"{path.name} was made by another fit meanwhile: it is kept. Run this one again.")
             save_network(fitted, path, {"fit": wanted, **told})

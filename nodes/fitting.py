@@ -7,8 +7,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import comfy.model_management
 import comfy.utils
@@ -23,6 +24,8 @@ from ..emoticrafter.figures.curve import draw_curve
 from ..emoticrafter.fit.instant import Encoder, InstantFit
 from ..emoticrafter.fit.network import SIZES, STEPS, WARMUP, EncodedPairs, NetworkFit
 from ..emoticrafter.fit.pairs import Pair
+from .distilling import STEPS as LEARNING_STEPS
+from .distilling import Distillation, encode_lessons
 
 MOST_BYTES = 4 << 30
 """Of encoded pairs on disk: where a pair takes megabytes, a network learns from the first that fit."""
@@ -33,8 +36,16 @@ FIT_BYTES = 2 << 30
 
 T = TypeVar("T")
 
+
+class Teacher(NamedTuple):
+    """A MODEL, and a LATENT of the size that it draws in."""
+
+    model: object
+    latent: dict
+
+
 _kept: dict[str, tuple[str, object]] = {}
-"""The last field, encoded pairs and network by their kind, each with the inputs that it depends on."""
+"""The last of each kind (field, pairs, network, learning from a model), each with the inputs that it depends on."""
 
 
 def fit_field(encoder: Encoder, pairs: list[Pair], key: str, node_id: str) -> EmotionField:
@@ -88,10 +99,75 @@ def fit_network(
             return copy.deepcopy(fit.network).cpu(), {"encoded_pairs": encoded.pairs, **told}
 
 
+def learn_on(
+    fitted: EmotionNetwork | EmotionField,
+    teacher: Teacher,
+    clip,
+    pairs: list[Pair],
+    key: str,
+    seed: int,
+    minutes: float,
+    node_id: str,
+) -> tuple[EmotionNetwork | EmotionField, dict]:
+    """Lets what was fitted learn on through a model, going on where the same key was interrupted.
+
+    Args:
+        fitted: To the clip; it stays as it is.
+        teacher: The model, and the size that it draws in.
+        clip: Of the model.
+        pairs: Some of them teach.
+        key: Tells everything that this depends on from others.
+        seed: Of pairs and noise.
+        minutes: It ends by then, with fewer steps; 0 for no limit.
+        node_id: Gets progress.
+
+    Returns:
+        The network or field, and what is to be told of it.
+
+    Raises:
+        InterruptProcessingException: The user stopped it.
+        ValueError: As `Distillation.learn`.
+        OOM_EXCEPTION: The model with its gradients takes more memory than there is.
+    """
+
+    def begin() -> Distillation:
+        shown = _Shown(node_id, "prompts", 0, 1)
+        return Distillation(fitted, encode_lessons(clip, pairs, seed, shown.advance), seed)
+
+    # ComfyUI runs nodes in inference mode, which knows no gradients
+    with torch.inference_mode(False), torch.enable_grad():
+        learning = _recall("learning", key, begin)
+        fit = learning.fit
+        fit.schedule = replace(fit.schedule, steps=max(fit.step, LEARNING_STEPS))
+        shown = _Shown(node_id, "steps", fit.step, fit.schedule.steps)
+        began, first = None, fit.step
+
+        def each(_loss: float) -> None:
+            nonlocal began
+            began = began or time.monotonic()  # the first step comes after the model is loaded and measured
+            spent, done = time.monotonic() - began, fit.step - first - 1
+            if minutes and (done == WARMUP or spent > 60 * minutes):
+                steps = max(fit.step, first + int(60 * minutes / spent * done))
+                fit.schedule = replace(fit.schedule, steps=min(fit.schedule.steps, steps))
+            shown.advance(fit.step, fit.schedule.steps)
+
+        try:
+            distances = learning.learn(teacher.model, teacher.latent, each)
+        except ValueError:
+            _kept.pop("learning")  # it cannot go on
+            raise
+        if distances:
+            shown.say(
+                f"distance from the model's pictures of the words, plain 100 %: before {distances['before']:.0%}, "
+                f"now {distances['after']:.0%}"
+            )
+        return copy.deepcopy(learning.network).cpu(), {"steps": fit.step, "distance": distances}
+
+
 def forget() -> None:
     """Lets go of what is fitted, once it is saved; encoded pairs stay for the next fit."""
-    _kept.pop("field", None)
-    _kept.pop("network", None)
+    for kind in ("field", "network", "learning"):
+        _kept.pop(kind, None)
 
 
 # ---- what stays between two runs ----

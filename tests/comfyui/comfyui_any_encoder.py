@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 project, folder, answer, *families = sys.argv[1:]
@@ -53,6 +54,18 @@ def fitted_network(encoder, path: Path):
         fit.advance()
         of("emoticrafter.weights").save_network(fit.network, path)
     return of("nodes.networks").share_network(str(path), "float32")
+
+
+def learned_on(network, clip, model, latent: torch.Tensor) -> dict:
+    """What two steps of learning from a model do to a network or field."""
+    distilling = of("nodes.distilling")
+    lessons = distilling.encode_lessons(clip, of("emoticrafter.fit.scenes").draw_pairs(3, 0), 0, lambda *_: None)
+    learning = distilling.Distillation(network, lessons, 0)
+    learning.fit.schedule = replace(learning.fit.schedule, steps=2)
+    losses, before = [], torch.cat([weight.detach().flatten() for weight in network.parameters()])
+    learning.learn(model, {"samples": latent}, losses.append)
+    after = torch.cat([weight.flatten() for weight in learning.fit.module.parameters()])
+    return {"losses": losses, "learned": bool(torch.isfinite(after).all()) and not torch.equal(before, after)}
 
 
 def told(entry) -> dict:
@@ -104,7 +117,8 @@ def run(name: str) -> dict:
         "added": field.patcher.model.added_tokens,
         "plain": told(plain),
     }
-    model, latent = small_model(name) if name in CONFIGS else (None, None)
+    with torch.inference_mode():  # in which a server loads
+        model, latent = small_model(name) if name in CONFIGS else (None, None)
     images = {"plain": None if model is None else sampled(model, [plain], latent)}
     learned = fitted_network(encoder, Path(folder) / f"{name} network.safetensors")
     for kind, network in {"field": field, "network": learned}.items():
@@ -121,6 +135,7 @@ def run(name: str) -> dict:
                 "painted": bool(torch.isfinite(image).all()),
                 "differs": not torch.equal(image, images["plain"]),
                 "same at 0": torch.equal(sampled(model, [unmoved], latent), images["plain"]),
+                "learning": learned_on(network.patcher.model, clip, model, latent),
             }
     return found | {"notices": notices[:], "refusal": refusal(clip, network)}
 

@@ -97,6 +97,14 @@ def test_a_sampler_takes_the_emotional_prompt(found):
             assert result[kind].get("differs", name in NEWER), name
 
 
+def test_a_field_and_a_network_learn_on_from_the_model(found):
+    for name, result in found.items():
+        for kind in ("field", "network"):
+            if name not in NEWER:
+                assert result[kind]["learning"]["learned"], name
+                assert all(0 < loss < 1e4 for loss in result[kind]["learning"]["losses"]), name
+
+
 def test_the_text_of_another_encoder_of_the_same_family_and_width_is_refused(found):
     for name, result in found.items():
         assert f"text of another encoder: this file was fitted to {name}" in (result["refusal"] or ""), name
