@@ -17,6 +17,11 @@ TEXT = "a windmill in a meadow at sunset"
 
 
 class FitGraph(MiniatureGraph):
+    def teacher(self, size: int = 64) -> dict:
+        """The model that a fit may learn from, and the size of its pictures."""
+        latent = self.add("EmptyLatentImage", "small", width=size, height=size, batch_size=1)
+        return {"model": self.checkpoint()[0], "latent": latent}
+
     def fit(self, name: str, pairs: str = "few.csv", seed: int = 0, **changed) -> list:
         inputs = {"clip": self.clip(), "name": name, "method": "instant", "pairs": pairs, "seed": seed}
         inputs |= {"size": "medium", "minutes": 6.0} | changed
@@ -118,6 +123,39 @@ def test_a_network_is_fitted_stopped_goes_on_and_steers(server, folder):
     told = read_metadata(folder / "fitted network.safetensors")["training"]
     assert stopped_at < told["steps"] < 600, "the minutes shorten it"
     assert told["held_out_loss"]["network"] > 0 and told["held_out_loss"]["instant"] > 0
+
+
+def test_what_was_fitted_learns_on_from_a_model_stopped_and_again(server, folder):
+    of_the_model = FitGraph()
+    of_the_model.draw(of_the_model.text(TEXT), "seed 8", seed=8)
+    before = shown(server, of_the_model)["seed 8"]
+    graph = FitGraph()
+    network = graph.fit("fitted by model", minutes=0.1, **graph.teacher())
+    graph.draw(graph.emotional(graph.text(TEXT), network=network, valence=3.0), "happy")
+    graph.draw(graph.text(TEXT), "plain")
+    steps = []
+
+    def stop(kind, data):
+        if kind == "progress" and data.get("node") == network[0] and data["max"] > 50:
+            steps.append(data["value"])
+        if len(steps) == 3:
+            server.post("/interrupt", {})
+
+    with pytest.raises(PromptError, match="interrupted"):
+        server.queue(graph, on_message=stop)
+    stopped_at = max(steps)
+    assert not (folder / "fitted by model.safetensors").exists()
+    found = shown(server, graph)
+    assert difference(found["happy"], found["plain"]) > 0.5
+    told = read_metadata(folder / "fitted by model.safetensors")["training"]["learned_from_model"]
+    assert stopped_at < told["steps"] < 300, "the minutes shorten it"
+    assert 0 < told["distance"]["before"] < 1 and 0 < told["distance"]["after"] < 1
+    assert (shown(server, of_the_model)["seed 8"] == before).all()  # sampled anew: the graph between had it not
+    alone = FitGraph()
+    network = alone.fit("fitted alone", model=alone.checkpoint()[0])
+    alone.report(alone.emotional(alone.text(TEXT), network=network), "seen")
+    with pytest.raises(PromptError, match="model and latent go together"):
+        server.queue(alone)
 
 
 def test_few_pairs_and_an_emptied_temporary_folder_are_enough_for_a_network(server, folder):
