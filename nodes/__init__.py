@@ -9,6 +9,7 @@ from .emotion_injection import EmotionInjection
 from .emotion_map import EmotionMap
 from .emotion_path import EmotionPath
 from .emotion_preset import EmotionPreset
+from .emotion_range import EmotionRange
 from .emotional_clip import EmotionalCLIP
 from .emotional_conditioning import EmotionalConditioning
 from .fit_emotion_network import FitEmotionNetwork
@@ -41,4 +42,5 @@ class EmotiCrafterExtension(ComfyExtension):
             EmotionBaseline,
             FitEmotionNetwork,
             EmotionalCLIP,
+            EmotionRange,
         ]

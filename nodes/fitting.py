@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import comfy.model_management
-import comfy.utils
 import folder_paths
 import torch
 from PIL import Image
-from server import PromptServer
 
 from ..emoticrafter import EmotionNetwork
 from ..emoticrafter.field import EmotionField
@@ -26,6 +24,7 @@ from ..emoticrafter.fit.network import SIZES, STEPS, WARMUP, EncodedPairs, Netwo
 from ..emoticrafter.fit.pairs import Pair
 from .distilling import STEPS as LEARNING_STEPS
 from .distilling import Distillation, encode_lessons
+from .progress import Shown
 
 MOST_BYTES = 4 << 30
 """Of encoded pairs on disk: where a pair takes megabytes, a network learns from the first that fit."""
@@ -131,7 +130,7 @@ def learn_on(
     """
 
     def begin() -> Distillation:
-        shown = _Shown(node_id, "prompts", 0, 1)
+        shown = Shown(node_id, "prompts", 0, 1)
         return Distillation(fitted, encode_lessons(clip, pairs, seed, shown.advance), seed)
 
     # ComfyUI runs nodes in inference mode, which knows no gradients
@@ -139,7 +138,7 @@ def learn_on(
         learning = _recall("learning", key, begin)
         fit = learning.fit
         fit.schedule = replace(fit.schedule, steps=max(fit.step, LEARNING_STEPS))
-        shown = _Shown(node_id, "steps", fit.step, fit.schedule.steps)
+        shown = Shown(node_id, "steps", fit.step, fit.schedule.steps)
         began, first = None, fit.step
 
         def each(_loss: float) -> None:
@@ -204,7 +203,7 @@ def _temporary_file():
 
 def _encode(fit: InstantFit | EncodedPairs, pairs: list[Pair], node_id: str) -> None:
     """Encodes the pairs that a fit does not know yet, as far as the disk may hold them."""
-    shown = _Shown(node_id, "pairs", fit.pairs, len(pairs))
+    shown = Shown(node_id, "pairs", fit.pairs, len(pairs))
     for pair in pairs[fit.pairs :]:
         if isinstance(fit, EncodedPairs) and fit.nbytes >= MOST_BYTES:
             break
@@ -239,7 +238,7 @@ def _begin(encoded: EncodedPairs, size: str, seed: int) -> NetworkFit:
 def _learn(fit: NetworkFit, minutes: float, node_id: str) -> dict:
     """Takes the steps that are left; gives what is to be told of them."""
     fit.steps = max(fit.step, STEPS)  # an interrupted run may have had fewer minutes
-    shown = _Shown(node_id, "steps", fit.step, fit.steps)
+    shown = Shown(node_id, "steps", fit.step, fit.steps)
     least, curve = _held_out_loss(fit, fit.network.field), _Curve()
     began, first, held_out = time.monotonic(), fit.step, None
     while fit.step < fit.steps:
@@ -289,34 +288,3 @@ class _Curve:
         self._held_out.append((step, held_out))
         self._recent = []
         return draw_curve(self._learned, self._held_out, least, steps)
-
-
-class _Shown:
-    """A node while it works: its bar, a line with the time left, and perhaps a picture."""
-
-    def __init__(self, node_id: str, what: str, done: int, total: int):
-        self._node_id, self._what, self._first = node_id, what, done
-        self._bar = comfy.utils.ProgressBar(total, node_id=node_id)
-        self._began, self._last = time.monotonic(), 0.0
-
-    def advance(self, done: int, total: int | None = None, picture: Image.Image | None = None) -> None:
-        """Tells how far it is; stops here if the user asked for it."""
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        now = time.monotonic()
-        preview = None if picture is None else ("PNG", picture, picture.width)
-        self._bar.update_absolute(done, total, preview)
-        if now - self._last > 1:
-            self._last = now
-            left = (now - self._began) / (done - self._first) * (self._bar.total - done)
-            self.say(f"{done:,} of {self._bar.total:,} {self._what}, {_duration(left)} left")
-
-    def say(self, text: str) -> None:
-        PromptServer.instance.send_progress_text(text, self._node_id)
-
-
-def _duration(seconds: float) -> str:
-    """ "40 s", "3 min" or "1 h 20 min": as fine as an estimate is worth."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

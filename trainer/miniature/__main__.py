@@ -11,6 +11,7 @@ python -m trainer.miniature scenes --out runs/miniature --table docs/miniature.m
 python -m trainer.miniature measure --out runs/miniature --table docs/miniature.md
 python -m trainer.miniature override --out runs/miniature --table docs/miniature.md
 python -m trainer.miniature composition --out runs/miniature --table docs/miniature.md
+python -m trainer.miniature range --out runs/miniature --table docs/miniature.md
 python -m trainer.miniature export --out runs/miniature --to miniature
 python -m trainer.miniature restore --from miniature --out runs/miniature
 python -m trainer.miniature captions --out runs/rewritten.jsonl
@@ -320,6 +321,23 @@ class Composition(Measuring):
 
 
 @dataclass(frozen=True)
+class Range(Measuring):
+    """Compare the search for the range with a dense grid (see Emotion Range)."""
+
+    prompts: int = option("held-out scenes (%(default)s)", 20, type=count)
+    network: Path | None = option("default: the run's first", None, metavar="FILE")
+    table: Path | None = option("a document that gets the tables", None, metavar="FILE")
+
+    def run(self) -> None:
+        from trainer.tables.miniature import find_networks
+        from trainer.tables.range import measure_range
+
+        settings = self.settings(seeds=1)
+        network, *_ = find_networks(self.out, [self.network] if self.network else []).values()
+        self.show(measure_range(settings, network), "range")
+
+
+@dataclass(frozen=True)
 class Scenes(Measuring):
     """Compare field and network where a mood looks different from scene to scene."""
 
@@ -350,7 +368,21 @@ class Captions:
         print(f"{self.out}: {len(rows):,} captions")
 
 
-COMMANDS = (Paint, Train, Ablate, Instant, Network, Export, Restore, Measure, Override, Composition, Scenes, Captions)
+COMMANDS = (
+    Paint,
+    Train,
+    Ablate,
+    Instant,
+    Network,
+    Export,
+    Restore,
+    Measure,
+    Override,
+    Composition,
+    Range,
+    Scenes,
+    Captions,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

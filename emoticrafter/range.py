@@ -1,0 +1,220 @@
+"""How far the point can go: where, on rays from neutral, pictures stop changing or lose what the plain one shows.
+
+The search is after the elastic range search of training-free steering (Ekin and Gandelsman 2026, arXiv 2603.17998):
+pictures are put where the answer lies, and a range ends where one is too far from the plain one. The two distances are
+plain ones and need no network: of colours, which a mood changes, and of where edges are, which it should keep.
+
+Shapes: B pictures, N of them on a ray, in their order from the plain one outwards.
+"""
+
+from bisect import bisect
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .images import colours
+from .va import VA_MAX, Point, check_number, rounded
+
+STEP = 0.5
+"""Pictures are drawn at its multiples of reach: the larger of a point's two numbers, without their signs."""
+MOST = round(VA_MAX / STEP)
+"""Pictures on a ray."""
+DIRECTIONS = {
+    "pleasure": Point(1, 0),
+    "excitement": Point(1, 1),
+    "arousal": Point(0, 1),
+    "distress": Point(-1, 1),
+    "displeasure": Point(-1, 0),
+    "depression": Point(-1, -1),
+    "sleepiness": Point(0, -1),
+    "relaxation": Point(1, -1),
+}
+"""The rays by the circumplex's words, counter-clockwise."""
+KEEP = 0.4
+"""Agreement of edges with the plain picture, below which what it shows counts as lost."""
+STILL = 1 / 3
+"""Pictures have stopped changing where they go on at less than this share of their pace so far."""
+JUMP = 0.5
+"""A step with more than this share of a ray's whole change is a jump."""
+UNCHANGED = 0.01
+"""Colours that differ by less are the same to the eye."""
+COLOUR_SIZE, EDGE_SIZE = 16, 32
+
+EDGE, LOST, JUMPS, STOPS, SAME = "edge", "lost", "jumps", "stops", "same"
+WHY = {
+    EDGE: "to the edge of the plane",
+    LOST: "then what it shows is lost",
+    JUMPS: "then pictures jump",
+    STOPS: "then pictures stop changing",
+    SAME: "pictures do not change",
+}
+"""Why a range ends."""
+
+
+# ---- pictures ------------------------------------------------------------------------------------------
+
+
+class Sketch(NamedTuple):
+    """What is compared of pictures: colours [B, 768] in [0, 1], and their edges [B, 961], of mean 0 and length 1."""
+
+    colours: Tensor
+    edges: Tensor
+
+
+def sketch(images: Tensor) -> Sketch:
+    """Sketches of images [B, H, W, C] in [0, 1], of any size.
+
+    Raises:
+        ValueError: Another shape, or a picture of NaN or infinite numbers.
+    """
+    pictures = colours(images).movedim(-1, 1).float().cpu()
+    if not pictures.isfinite().all():
+        raise ValueError(
+            "A picture holds NaN or infinite numbers: expected numbers from 0 to 1. The VAE may need another precision."
+        )
+    grey = F.adaptive_avg_pool2d(pictures, EDGE_SIZE).mean(1)
+    across, down = grey[:, 1:, 1:] - grey[:, 1:, :-1], grey[:, 1:, 1:] - grey[:, :-1, 1:]
+    edges = (across.square() + down.square()).sqrt().flatten(1)
+    edges = F.normalize(edges - edges.mean(1, keepdim=True))
+    return Sketch(F.adaptive_avg_pool2d(pictures, COLOUR_SIZE).flatten(1), edges)
+
+
+# ---- one ray -------------------------------------------------------------------------------------------
+
+
+class Limit(NamedTuple):
+    """How far a ray goes, and one of WHY."""
+
+    reach: float
+    why: str
+
+
+class Ray:
+    """A ray and what has been drawn on it.
+
+    Attributes:
+        name: Of DIRECTIONS.
+        reaches: Of the pictures, rising, from the plain one's 0; N.
+        kept: Agreement of their edges with the plain one's, N: 1 is all, 0 as in unrelated pictures.
+    """
+
+    def __init__(self, name: str, plain: Sketch, keep: float = KEEP):
+        self.name, self.keep = name, keep
+        self.reaches, self.kept = [0.0], [1.0]
+        self._plain, self._colours = plain.edges, [plain.colours]
+
+    def point(self, reach: float) -> Point:
+        """The ray's point at a reach from 0 to 3."""
+        return rounded(*(reach * value for value in DIRECTIONS[self.name]))
+
+    def add(self, reach: float, drawn: Sketch) -> None:
+        """Takes the sketch of one picture."""
+        at = bisect(self.reaches, reach)
+        self.reaches.insert(at, reach)
+        self.kept.insert(at, (drawn.edges * self._plain).sum().item())
+        self._colours.insert(at, drawn.colours)
+
+    def limit(self) -> Limit:
+        """The nearest of what ends the ray, by all that is drawn; between two pictures, where they suggest it."""
+        if self._change(0, *range(1, len(self.reaches))) < UNCHANGED:
+            return Limit(0.0, SAME)
+        return min([*self._lost(), *self._jumps(), *self._stops(), Limit(VA_MAX, EDGE)])
+
+    def next_reach(self) -> float:
+        """Where another picture tells the most, while there are fewer than MOST.
+
+        At the edge first, then amid the two pictures between which the ray ends. Where that is as fine as can be, or
+        nothing ends it, amid the two that differ most, so that pictures come to lie evenly by what they show.
+        """
+        if len(self.reaches) == 1:
+            return VA_MAX
+        limit = self.limit().reach
+        wide = [(at, a, b) for at, (a, b) in enumerate(pairwise(self.reaches), 1) if b - a > STEP]
+        holds = [gap for gap in wide if gap[1] < limit <= gap[2] and limit < VA_MAX]
+        _, a, b = max(holds or wide, key=lambda gap: self._change(gap[0] - 1, gap[0]))
+        return STEP * ((a + b) // (2 * STEP))
+
+    def _change(self, at: int, *others: int) -> float:
+        """The largest distance of colours between a picture and others."""
+        return max((_distance(self._colours[at], self._colours[other]) for other in others), default=0.0)
+
+    def _lost(self) -> Iterator[Limit]:
+        for (a, before), (b, after) in pairwise(zip(self.reaches, self.kept, strict=True)):
+            if after < self.keep:
+                yield Limit(_crossing(a, before, b, after, self.keep), LOST)
+                return
+
+    def _jumps(self) -> Iterator[Limit]:
+        changes = [self._change(at - 1, at) for at in range(1, len(self.reaches))]
+        for (a, b), change in zip(pairwise(self.reaches), changes, strict=True):
+            if b - a <= STEP and change > JUMP * sum(changes):
+                yield Limit(a, JUMPS)
+
+    def _stops(self) -> Iterator[Limit]:
+        """Compares at each picture the pace from there to the edge with the pace up to it."""
+        last, before = len(self.reaches) - 1, (0.0, 1.0)
+        for at, reach in enumerate(self.reaches[1:-1], 1):
+            pace = self._change(at, last) / (VA_MAX - reach)
+            share = pace * reach / max(self._change(0, at), UNCHANGED)
+            if share < STILL:
+                yield Limit(_crossing(*before, reach, share, STILL), STOPS)
+                return
+            before = reach, share
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    return (a - b).square().mean().sqrt().item()
+
+
+def _crossing(a: float, before: float, b: float, after: float, level: float) -> float:
+    """Where a straight line from (a, before) to (b, after) falls to a level."""
+    return a + (b - a) * (before - level) / (before - after)
+
+
+# ---- the search ----------------------------------------------------------------------------------------
+
+Draw = Callable[[Sequence[Point]], Tensor]
+"""Draws a picture at each point, from the same noise: images [B, H, W, C] in [0, 1]."""
+
+
+def search_range(draw: Draw, pictures: int = 3, keep: float = KEEP) -> list[Ray]:
+    """Draws the plain picture, and then on every ray, one picture at a time, where it tells the most.
+
+    Args:
+        draw: Is called with neutral alone, for the prompt without emotion, then again and again with a point of each
+            ray.
+        pictures: On each ray, at most.
+        keep: Agreement of edges that a picture must have with the plain one, 0 to 1.
+
+    Returns:
+        The rays of DIRECTIONS.
+
+    Raises:
+        ValueError: Numbers out of range, or a picture that cannot be compared.
+    """
+    check_number("pictures", pictures, 1, MOST)
+    check_number("keep", keep, 0.0, 1.0)
+    plain = sketch(draw([Point(0.0, 0.0)]))
+    rays = [Ray(name, Sketch(*(part[0] for part in plain)), keep) for name in DIRECTIONS]
+    for _ in range(pictures):
+        reaches = [ray.next_reach() for ray in rays]
+        drawn = sketch(draw([ray.point(reach) for ray, reach in zip(rays, reaches, strict=True)]))
+        for ray, reach, *parts in zip(rays, reaches, *drawn, strict=True):
+            ray.add(reach, Sketch(*parts))
+    return rays
+
+
+def ends(rays: Sequence[Ray]) -> list[Point]:
+    """The points up to which the rays go."""
+    return [ray.point(ray.limit().reach) for ray in rays]
+
+
+def range_text(rays: Sequence[Ray]) -> str:
+    """A line for each ray: its name, how far it goes, and why it ends there."""
+    lines = []
+    for ray, (valence, arousal) in zip(rays, ends(rays), strict=True):
+        lines.append(f"{ray.name}: {valence:+.2f}, {arousal:+.2f}, {WHY[ray.limit().why]}")
+    return "\n".join(lines)

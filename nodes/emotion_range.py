@@ -1,0 +1,126 @@
+"""Emotion Range."""
+
+import comfy.samplers
+from comfy_api.latest import io, ui
+
+from ..emoticrafter.range import DIRECTIONS, KEEP, MOST, ends, range_text, search_range
+from ..emoticrafter.va import check_number
+from . import inputs
+from .networks import ManagedNetwork
+from .node import Node
+from .pictures_at_points import Drawing
+from .points import Points, PointsType
+from .progress import Shown
+
+LARGEST_SEED = 2**64 - 1
+
+
+class EmotionRange(Node):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EmotiCrafterRange",
+            display_name="Emotion Range",
+            category=inputs.CATEGORY,
+            **inputs.searched_as("limits", "safe", "measure", "rays"),
+            description="Measures how far the point can go for this prompt: draws a few small pictures in eight "
+            "directions, and finds where they stop changing or lose what the plain picture shows. 25 pictures by "
+            "default, and none again until an input changes.",
+            is_output_node=True,
+            inputs=[
+                io.Model.Input("model", tooltip="The model that draws, from a checkpoint."),
+                io.Vae.Input("vae", tooltip="Its VAE."),
+                io.Conditioning.Input("positive", tooltip="The prompt, from CLIP Text Encode, without emotion."),
+                io.Conditioning.Input("negative", tooltip="The negative prompt."),
+                inputs.network_input(),
+                io.Latent.Input(
+                    "latent_image",
+                    tooltip="One empty latent. The smallest size at which the model draws well is enough, such as 512 "
+                    "x 512 for SDXL.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=LARGEST_SEED,
+                    control_after_generate=False,
+                    tooltip="Of the noise that all pictures begin with.",
+                ),
+                io.Int.Input("steps", default=12, min=1, max=1000, tooltip="Of the sampler; few are enough."),
+                io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="As in KSampler."),
+                io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, tooltip="As in KSampler."),
+                io.Combo.Input("scheduler", options=comfy.samplers.KSampler.SCHEDULERS, tooltip="As in KSampler."),
+                inputs.strength_input(),
+                io.Int.Input(
+                    "pictures",
+                    default=3,
+                    min=1,
+                    max=MOST,
+                    tooltip="In each of the eight directions: 3 are 25 pictures with the plain one, 6 are 49 and leave "
+                    "nothing to guess.",
+                ),
+                inputs.slider(
+                    "keep",
+                    KEEP,
+                    (0.0, 1.0),
+                    "How much of the plain picture's shapes must stay: 0 as little as in an unrelated picture, 1 all "
+                    "of them. Where less is left, the range ends.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="image", tooltip="All pictures by direction, those beyond the range faded."
+                ),
+                PointsType.Output(display_name="points", tooltip="The eight ends of the range, for Emotion Map."),
+                io.Float.Output(
+                    display_name="valence_min", tooltip="The range's end towards misery: for Emotion Grid."
+                ),
+                io.Float.Output(display_name="valence_max", tooltip="Its end towards joy."),
+                io.Float.Output(display_name="arousal_min", tooltip="Its end towards sleep."),
+                io.Float.Output(display_name="arousal_max", tooltip="Its end towards alarm."),
+                io.String.Output(
+                    display_name="text", tooltip="The range as text: a line for each direction, and why it ends there."
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        vae,
+        positive: list,
+        negative: list,
+        network: ManagedNetwork,
+        latent_image: dict,
+        seed: int,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        strength: float,
+        pictures: int,
+        keep: float,
+    ) -> io.NodeOutput:
+        from ..emoticrafter.figures import drawing  # loads parts of Pillow that ComfyUI has not
+        from ..emoticrafter.figures import rays as figure
+
+        check_number("pictures", pictures, 1, MOST)  # a link may bring any number
+        shown = Shown(cls.hidden.unique_id, "pictures", 0, 1 + len(DIRECTIONS) * pictures)
+        settings = (seed, steps, cfg, sampler_name, scheduler)
+        pen = Drawing(model, vae, positive, negative, network, strength, latent_image, *settings, shown)
+        drawn = {}
+
+        def draw(points):
+            images = pen.draw(points)
+            drawn.update(zip(points, map(figure.small, drawing.to_pictures(images)), strict=True))
+            return images
+
+        rays = search_range(draw, pictures, keep)
+        shown.say(f"{pen.done} pictures")
+        image, text, places = drawing.to_images(figure.draw_rays(rays, drawn)), range_text(rays), ends(rays)
+        valence, arousal = zip(*places, strict=True)
+        told = {"text": [text], "range": [list(place) for place in places], **ui.PreviewImage(image).as_dict()}
+        bounds = (min(valence), max(valence), min(arousal), max(arousal))
+        return io.NodeOutput(image, Points(valence, arousal), *bounds, text, ui=told)
