@@ -46,9 +46,9 @@ COLOUR_SIZE, EDGE_SIZE = 16, 32
 EDGE, LOST, JUMPS, STOPS, SAME = "edge", "lost", "jumps", "stops", "same"
 WHY = {
     EDGE: "to the edge of the plane",
-    LOST: "then what it shows is lost",
-    JUMPS: "then pictures jump",
-    STOPS: "then pictures stop changing",
+    LOST: "further on, the content is lost",
+    JUMPS: "further on, pictures jump",
+    STOPS: "further on, little changes",
     SAME: "pictures do not change",
 }
 """Why a range ends."""
@@ -119,50 +119,55 @@ class Ray:
 
     def limit(self) -> Limit:
         """The nearest of what ends the ray, by all that is drawn; between two pictures, where they suggest it."""
-        if self._change(0, *range(1, len(self.reaches))) < UNCHANGED:
-            return Limit(0.0, SAME)
-        return min([*self._lost(), *self._jumps(), *self._stops(), Limit(VA_MAX, EDGE)])
+        return self._end()[0]
 
     def next_reach(self) -> float:
         """Where another picture tells the most, while there are fewer than MOST.
 
-        At the edge first, then amid the two pictures between which the ray ends. Where that is as fine as can be, or
-        nothing ends it, amid the two that differ most, so that pictures come to lie evenly by what they show.
+        At the edge first, then amid the two pictures between which the ray ends; where that is as fine as can be, or
+        nothing ends it, amid the outermost two that are more than a step apart.
         """
         if len(self.reaches) == 1:
             return VA_MAX
-        limit = self.limit().reach
-        wide = [(at, a, b) for at, (a, b) in enumerate(pairwise(self.reaches), 1) if b - a > STEP]
-        holds = [gap for gap in wide if gap[1] < limit <= gap[2] and limit < VA_MAX]
-        _, a, b = max(holds or wide, key=lambda gap: self._change(gap[0] - 1, gap[0]))
+        seen_at = self._end()[1]
+        wide = [(a, b) for a, b in pairwise(self.reaches) if b - a > STEP]
+        a, b = ([gap for gap in wide if gap[1] == seen_at] or wide)[-1]
         return STEP * ((a + b) // (2 * STEP))
+
+    def _end(self) -> tuple[Limit, float]:
+        """The limit, and the reach of the picture that shows it."""
+        if self._change(0, *range(1, len(self.reaches))) < UNCHANGED:
+            return Limit(0.0, SAME), VA_MAX
+        return min([*self._lost(), *self._jumps(), *self._stops(), (Limit(VA_MAX, EDGE), VA_MAX)])
 
     def _change(self, at: int, *others: int) -> float:
         """The largest distance of colours between a picture and others."""
         return max((_distance(self._colours[at], self._colours[other]) for other in others), default=0.0)
 
-    def _lost(self) -> Iterator[Limit]:
+    def _lost(self) -> Iterator[tuple[Limit, float]]:
         for (a, before), (b, after) in pairwise(zip(self.reaches, self.kept, strict=True)):
             if after < self.keep:
-                yield Limit(_crossing(a, before, b, after, self.keep), LOST)
+                yield Limit(_crossing(a, before, b, after, self.keep), LOST), b
                 return
 
-    def _jumps(self) -> Iterator[Limit]:
+    def _jumps(self) -> Iterator[tuple[Limit, float]]:
+        """Not within the first step: where much changes there and little later, pictures stop changing."""
         changes = [self._change(at - 1, at) for at in range(1, len(self.reaches))]
         for (a, b), change in zip(pairwise(self.reaches), changes, strict=True):
-            if b - a <= STEP and change > JUMP * sum(changes):
-                yield Limit(a, JUMPS)
+            if a > 0 and b - a <= STEP and change > JUMP * sum(changes):
+                yield Limit(a, JUMPS), b
 
-    def _stops(self) -> Iterator[Limit]:
-        """Compares at each picture the pace from there to the edge with the pace up to it."""
-        last, before = len(self.reaches) - 1, (0.0, 1.0)
+    def _stops(self) -> Iterator[tuple[Limit, float]]:
+        """Compares at each picture the pace of change from there to the edge with the pace up to it.
+
+        What is left to change then ends where it would end at the pace so far.
+        """
+        last = len(self.reaches) - 1
         for at, reach in enumerate(self.reaches[1:-1], 1):
-            pace = self._change(at, last) / (VA_MAX - reach)
-            share = pace * reach / max(self._change(0, at), UNCHANGED)
-            if share < STILL:
-                yield Limit(_crossing(*before, reach, share, STILL), STOPS)
+            left, pace = self._change(at, last), self._change(0, at) / reach
+            if left < STILL * pace * (VA_MAX - reach):
+                yield Limit(reach + left / pace, STOPS), reach
                 return
-            before = reach, share
 
 
 def _distance(a: Tensor, b: Tensor) -> float:

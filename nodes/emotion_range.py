@@ -1,8 +1,9 @@
 """Emotion Range."""
 
-import comfy.samplers
+from comfy.samplers import KSampler
 from comfy_api.latest import io, ui
 
+from ..emoticrafter.quoting import quoted
 from ..emoticrafter.range import DIRECTIONS, KEEP, MOST, ends, range_text, search_range
 from ..emoticrafter.va import check_number
 from . import inputs
@@ -13,6 +14,7 @@ from .points import Points, PointsType
 from .progress import Shown
 
 LARGEST_SEED = 2**64 - 1
+SAMPLERS, SCHEDULERS = KSampler.SAMPLERS, KSampler.SCHEDULERS
 
 
 class EmotionRange(Node):
@@ -48,8 +50,8 @@ class EmotionRange(Node):
                 ),
                 io.Int.Input("steps", default=12, min=1, max=1000, tooltip="Of the sampler; few are enough."),
                 io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="As in KSampler."),
-                io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, tooltip="As in KSampler."),
-                io.Combo.Input("scheduler", options=comfy.samplers.KSampler.SCHEDULERS, tooltip="As in KSampler."),
+                io.Combo.Input("sampler_name", options=SAMPLERS, tooltip="As in KSampler."),
+                io.Combo.Input("scheduler", options=SCHEDULERS, tooltip="As in KSampler."),
                 inputs.strength_input(),
                 io.Int.Input(
                     "pictures",
@@ -72,9 +74,7 @@ class EmotionRange(Node):
                     display_name="image", tooltip="All pictures by direction, those beyond the range faded."
                 ),
                 PointsType.Output(display_name="points", tooltip="The eight ends of the range, for Emotion Map."),
-                io.Float.Output(
-                    display_name="valence_min", tooltip="The range's end towards misery: for Emotion Grid."
-                ),
+                io.Float.Output(display_name="valence_min", tooltip="Its end towards misery, for Emotion Grid."),
                 io.Float.Output(display_name="valence_max", tooltip="Its end towards joy."),
                 io.Float.Output(display_name="arousal_min", tooltip="Its end towards sleep."),
                 io.Float.Output(display_name="arousal_max", tooltip="Its end towards alarm."),
@@ -107,6 +107,11 @@ class EmotionRange(Node):
         from ..emoticrafter.figures import rays as figure
 
         check_number("pictures", pictures, 1, MOST)  # a link may bring any number
+        for name, value, known in (("sampler_name", sampler_name, SAMPLERS), ("scheduler", scheduler, SCHEDULERS)):
+            if value not in known:  # only the browser checks the list
+                raise ValueError(f"{name} is {quoted(value)}: expected one of {', '.join(known)}.")
+        if (count := len(latent_image["samples"])) != 1:
+            raise ValueError(f"latent_image holds {count} images: expected 1. Set batch_size to 1.")
         shown = Shown(cls.hidden.unique_id, "pictures", 0, 1 + len(DIRECTIONS) * pictures)
         settings = (seed, steps, cfg, sampler_name, scheduler)
         pen = Drawing(model, vae, positive, negative, network, strength, latent_image, *settings, shown)

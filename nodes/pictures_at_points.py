@@ -21,6 +21,7 @@ class Drawing:
     """What the pictures of all points have in common, named as KSampler's inputs.
 
     Attributes:
+        latent: Of one picture.
         shown: Is told of every step, in parts of a picture.
         done: Pictures so far.
     """
@@ -44,7 +45,7 @@ class Drawing:
         """Pictures [B, H, W, 3]; neutral is the prompt without emotion.
 
         Raises:
-            ValueError: The network cannot steer the prompt, or the latent holds several.
+            ValueError: The network cannot steer the prompt.
             InterruptProcessingException: The user stopped it.
         """
         # all at once, so that a small card loads the network once

@@ -1,12 +1,11 @@
-// Shows on Read Emotion what it read. The text is one of the node's outputs; nothing of it is saved.
+// Shows on Read Emotion what it read, and on Emotion Range what it measured. The text is one of the node's outputs;
+// nothing of it is saved.
 
 import { app } from "../../scripts/app.js";
 import { say } from "./words.js";
 
-const NODE = "EmotiCrafterReadEmotion";
 const CLASS = "emoticrafter-reading";
 const WIDTH = 310;
-const HEIGHT = 84;
 const STYLE = `
   box-sizing: border-box;
   width: 100%;
@@ -21,20 +20,27 @@ const STYLE = `
   font-variant-numeric: tabular-nums;
 `;
 
+function textOf(comfyClass) {
+  if (comfyClass === "EmotiCrafterReadEmotion")
+    return { label: say("Readings"), hint: say("The readings, after a run"), height: 84 };
+  if (comfyClass === "EmotiCrafterRange") return { label: say("Range"), hint: say("The range, after a run"), height: 152 };
+}
+
 app.registerExtension({
   name: "EmotiCrafter.Reading",
   nodeCreated(node) {
-    if (node.comfyClass === NODE) addText(node);
+    const text = textOf(node.comfyClass);
+    if (text) addText(node, text);
   },
 });
 
-function addText(node) {
+function addText(node, { label, hint, height: least }) {
   const element = document.createElement("textarea");
-  Object.assign(element, { className: CLASS, readOnly: true, placeholder: say("The readings, after a run") });
-  element.setAttribute("aria-label", say("Readings"));
+  Object.assign(element, { className: CLASS, readOnly: true, placeholder: hint });
+  element.setAttribute("aria-label", label);
   element.style.cssText = STYLE;
   const widget = node.addDOMWidget("reading", "emoticrafter_reading", element, {
-    getMinHeight: () => HEIGHT,
+    getMinHeight: () => least,
     serialize: false, // not into prompts ...
   });
   widget.serialize = false; // ... and not into the saved widget values, which are positional

@@ -3,6 +3,7 @@
 
 import { app } from "../../scripts/app.js";
 import { checkPads, followIntoApp, latestPicture, leaveApp } from "./app_mode.js";
+import { rangeOf } from "./emotion_range.js";
 import { Look, pointsRound } from "./look_around.js";
 import { askForRun, withdrawRun } from "./run_when_let_go.js";
 import { VAPad } from "./va_pad.js";
@@ -161,6 +162,7 @@ function reread(pad) {
   const known = valence.value !== null && arousal.value !== null;
   pad.show(known ? { valence: valence.value, arousal: arousal.value } : null, valence.linked || arousal.linked);
   pad.showRuns(pad.node.properties[RUNS] === true);
+  pad.showRange(rangeOf(pad.node));
   const inApp = isInApp(pad.element);
   pad.zoom(inApp ? 1 : app.canvas.ds.scale);
   if (inApp) pad.showPicture(latestPicture());

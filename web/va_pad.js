@@ -12,6 +12,7 @@ const PAUSE = 600; // milliseconds without a key, after which the keyboard has l
 const NEAR = 0.5; // within this distance an emotion is named in the readout
 const FAR = 0.45; // of the canvas' zoom: below, the words are too small to read, and go
 const FARTHEST = 0.3; // the numbers, too
+const SMALL = 1e-6;
 const SVG = "http://www.w3.org/2000/svg";
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
@@ -33,6 +34,19 @@ export function emotionAt(point) {
   const emotion = nearestEmotion(point);
   const there = onGrid(emotion.valence) === point.valence && onGrid(emotion.arousal) === point.arousal;
   return there ? emotion : undefined;
+}
+
+/** Whether a point lies in the polygon of others, its border included; in the plane's middle all ranges begin. */
+export function isWithin(point, ends) {
+  const [x, y] = [point.valence, point.arousal];
+  if (x === 0 && y === 0) return true;
+  return ends.some((a, index) => {
+    const b = ends[(index + 1) % ends.length];
+    const area = a.valence * b.arousal - a.arousal * b.valence;
+    if (area < SMALL) return false;
+    const [s, t] = [(x * b.arousal - y * b.valence) / area, (a.valence * y - a.arousal * x) / area];
+    return s >= -SMALL && t >= -SMALL && s + t <= 1 + SMALL; // of the triangle that both make with the middle
+  });
 }
 
 function same(a, b) {
@@ -77,6 +91,7 @@ export class VAPad {
     this.pointer = null; // the pointer that drags
     this.start = null; // where the point was when it was taken; null while nobody holds it
     this.runs = false; // when let go
+    this.range = null; // the ends of what was measured
     this.build();
     this.listen();
     this.draw();
@@ -90,6 +105,7 @@ export class VAPad {
     this.lines = svg(this.plane, "svg", { viewBox: "-3 -3 6 6", "aria-hidden": "true" });
     svg(this.lines, "path", { d: "M-3 0H3M0-2.5V2.5", class: "axes" });
     svg(this.lines, "circle", { r: 3, class: "circle" });
+    this.shade = svg(this.lines, "path", { class: "beyond", "fill-rule": "evenodd" });
     this.path = svg(this.lines, "path", { class: "trail" });
     for (const { name, angle } of OCTANTS) {
       const word = create(this.plane, "span", `word at-${angle}`);
@@ -172,6 +188,15 @@ export class VAPad {
   showRuns(on) {
     if (on === this.runs) return;
     this.runs = on;
+    this.draw();
+  }
+
+  /** Shade what lies beyond a measured range, given by its ends; nothing without one. */
+  showRange(ends) {
+    if (ends === this.range) return;
+    this.range = ends;
+    const border = ends?.map(({ valence, arousal }, index) => `${index ? "L" : "M"}${valence} ${-arousal}`).join("");
+    this.shade.setAttribute("d", ends ? `M-3.4 -3.4H3.4V3.4H-3.4Z${border}Z` : "");
     this.draw();
   }
 
@@ -360,7 +385,8 @@ export class VAPad {
     place(this.label, this.point);
     this.label.textContent = emotion ? name : "";
     this.label.classList.toggle("below", arousal > 2.3);
-    const words = [this.locked && this.say("linked"), this.known && name];
+    const beyond = this.known && this.range && !isWithin(this.point, this.range);
+    const words = [this.locked && this.say("linked"), this.known && name, beyond && this.say("beyond the range")];
     this.name.textContent = words.filter(Boolean).join(", ");
     this.numbers.textContent = this.known ? `${signed(valence)}, ${signed(arousal)}` : "";
     this.element.classList.toggle("locked", this.locked);
@@ -370,7 +396,9 @@ export class VAPad {
     this.drawLook();
     this.field.setAttribute("aria-readonly", this.locked);
     this.field.setAttribute("aria-valuenow", valence);
-    this.field.setAttribute("aria-valuetext", this.known ? this.spoken(this.point, name) : this.say("from a linked node"));
+    const named = [name, beyond && this.say("beyond the range")].filter(Boolean).join(", ");
+    const spoken = this.known ? this.spoken(this.point, named) : this.say("from a linked node");
+    this.field.setAttribute("aria-valuetext", spoken);
     this.drawTrail();
   }
 

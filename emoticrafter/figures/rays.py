@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 from ..range import MOST, STEP, WHY, Ray
 from ..va import Point
-from .drawing import FAINT, HALF_HIGH, INK, QUIET, Sheet, value_text, width_of, wrapped
+from .drawing import FAINT, HALF_HIGH, INK, QUIET, Sheet, width_of, wrapped
 
 CELL = 160
 """Pixels of a picture's longer side, at most."""
@@ -15,7 +15,7 @@ TRACK = 6
 """Pixels of the bar below a ray's pictures."""
 WHY_WIDTH = 150
 INSIDE = (58, 148, 120)
-FADED = 0.72
+FADED = 0.6
 """Of white over pictures beyond the range."""
 
 
@@ -34,7 +34,7 @@ def draw_rays(rays: Sequence[Ray], pictures: Mapping[Point, Image.Image]) -> Ima
     sheet = Sheet(right + WHY_WIDTH + MARGIN, top + len(rays) * pitch + MARGIN)
     for level in range(MOST + 1):
         x = left + level * (wide + GAP) + wide / 2
-        sheet.write(x, top - GAP, value_text(STEP * level), TEXT, colour=QUIET)
+        sheet.write(x, top - GAP, f"{STEP * level:g}", TEXT, colour=QUIET)
     for row, ray in enumerate(rays):
         _draw_ray(sheet, ray, pictures, left, top + row * pitch, wide + GAP)
     return sheet.picture
@@ -55,7 +55,7 @@ def _draw_ray(sheet: Sheet, ray: Ray, pictures: Mapping[Point, Image.Image], lef
             cell = Image.blend(cell, Image.new("RGB", cell.size, "white"), FADED)
         sheet.picture.paste(cell, (x, y))
     _bar(sheet, left + wide // 2, y + high + GAP // 2, pitch, limit.reach)
-    lines = [value_text(limit.reach), *wrapped(WHY[limit.why], TEXT, WHY_WIDTH)]
+    lines = [f"{limit.reach:.2f}", *wrapped(WHY[limit.why], TEXT, WHY_WIDTH)]
     x, first = left + (MOST + 1) * pitch + GAP, middle - 0.7 * TEXT * (len(lines) - 1)
     for number, line in enumerate(lines):
         sheet.write(x, first + 1.4 * TEXT * number, line, TEXT, "left", QUIET if number else INK)

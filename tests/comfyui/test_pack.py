@@ -31,6 +31,7 @@ NODE_IDS = {
     "EmotiCrafterBaseline",
     "EmotiCrafterFit",
     "EmotiCrafterCLIP",
+    "EmotiCrafterRange",
 }
 
 

@@ -326,6 +326,7 @@ class Range(Measuring):
 
     prompts: int = option("held-out scenes (%(default)s)", 20, type=count)
     network: Path | None = option("default: the run's first", None, metavar="FILE")
+    strength: float = option("of the emotion; at 1 most rays go to the edge (%(default)s)", 2.0)
     table: Path | None = option("a document that gets the tables", None, metavar="FILE")
 
     def run(self) -> None:
@@ -334,7 +335,7 @@ class Range(Measuring):
 
         settings = self.settings(seeds=1)
         network, *_ = find_networks(self.out, [self.network] if self.network else []).values()
-        self.show(measure_range(settings, network), "range")
+        self.show(measure_range(settings, network, self.strength), "range")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """Whether the search for the range finds with few pictures what it finds with all of a grid, and what the range keeps.
 
-Held-out prompts are drawn at every half step of the eight rays, at the strength that the network was trained for and at
-twice that, where pictures do break. The search sees some of these pictures, the grid's answer all of them. What the
-range keeps is told by the content reader, which the search never asks.
+Held-out prompts are drawn at every half step of the eight rays. The search sees some of these pictures, the answer of
+the grid all of them. What the range keeps is told by the content reader, which the search never asks.
 """
 
 from collections import Counter
@@ -24,7 +23,6 @@ from trainer.miniature.scores import miniature_measures
 from trainer.painters.plan import PLAIN
 from trainer.tables.miniature import MeasureSettings, draw_and_score, of_method
 
-STRENGTHS = (1.0, 2.0)
 FEW = (2, 3, 4)
 """Pictures on a ray."""
 REACHES = [STEP * number for number in range(1, MOST + 1)]
@@ -33,45 +31,37 @@ POINTS = tuple(
 )
 
 
-def measure_range(settings: MeasureSettings, network: Path) -> str:
+def measure_range(settings: MeasureSettings, network: Path, strength: float) -> str:
     """Draws and reads what is missing.
 
     Args:
         settings: What is drawn; of one seed.
         network: The emotion network.
+        strength: Of the emotion.
 
     Returns:
-        Two tables for each strength as Markdown, with how they were made.
+        Two tables as Markdown, with how they were made.
 
     Raises:
         DataError: The network or a part of the run cannot be used.
     """
     plain = settings.job("plain", PLAIN)
-    jobs = {strength: settings.job(f"range-{strength:g}", POINTS, network, strength=strength) for strength in STRENGTHS}
-    measures = miniature_measures(settings.run, find_device(settings.device))
-    scores = draw_and_score(settings, [plain, *jobs.values()], measures)
-    told = [
-        f"{settings.prompts} held-out prompts, {len(DIRECTIONS)} rays, {MOST} pictures on each, 1 seed; "
-        f"{settings.how()}"
-    ]
+    method = f"range-{strength:g}".replace(".", "_")
+    rays = settings.job(method, POINTS, network, strength=strength)
+    scores = draw_and_score(settings, [plain, rays], miniature_measures(settings.run, find_device(settings.device)))
     neutral = {image.prompt: image.path for image in of_method(scores, plain.method).images}
-    for strength, job in jobs.items():
-        told += _tables(strength, of_method(scores, job.method), neutral)
-    return "\n\n".join(told)
-
-
-def _tables(strength: float, scores: Scores, neutral: dict[str, Path]) -> list[str]:
-    prompts = {image.prompt: number for number, image in enumerate(scores.images)}
-    drawn = [_pictures(scores.images, prompt, neutral[prompt]) for prompt in prompts]
+    scores = of_method(scores, rays.method)
+    drawn = [_pictures(scores.images, prompt, path) for prompt, path in neutral.items()]
     found = {count: [limits(pictures, count) for pictures in drawn] for count in (*FEW, MOST)}
     ends = Counter(limit.why for of_prompt in found[MOST] for limit in of_prompt)
     told = ", ".join(f"{count} {WHY[why]}" for why, count in ends.most_common())
+    head = (
+        f"{settings.prompts} held-out prompts, {len(DIRECTIONS)} rays, {MOST} pictures on each, 1 seed, strength "
+        f"{strength:g}; {settings.how()} How the rays go by all pictures: {told}."
+    )
     reaches = {count: _reaches(of_count) for count, of_count in found.items()}
-    return [
-        f"Strength {strength:g}; the rays' ends by all pictures: {told}.",
-        _agreement(reaches),
-        _kept(scores, dict(zip(prompts, reaches[FEW[1]], strict=True))),
-    ]
+    kept = _kept(scores, dict(zip(neutral, reaches[FEW[1]], strict=True)))
+    return "\n\n".join([head, _agreement(reaches), kept])
 
 
 Pictures = dict[tuple[float, float], Pixels]
