@@ -1,11 +1,14 @@
 """Emotion Range."""
 
+from collections.abc import Sequence
+
 from comfy.samplers import KSampler
 from comfy_api.latest import io, ui
+from torch import Tensor
 
 from ..emoticrafter.quoting import quoted
-from ..emoticrafter.range import DIRECTIONS, KEEP, MOST, ends, range_text, search_range
-from ..emoticrafter.va import check_number
+from ..emoticrafter.range import DIRECTIONS, KEEP, MOST, Ray, ends, range_text, search_range
+from ..emoticrafter.va import Point, check_number
 from . import inputs
 from .networks import ManagedNetwork
 from .node import Node
@@ -103,29 +106,40 @@ class EmotionRange(Node):
         pictures: int,
         keep: float,
     ) -> io.NodeOutput:
-        from ..emoticrafter.figures import drawing  # loads parts of Pillow that ComfyUI has not
-        from ..emoticrafter.figures import rays as figure
-
-        check_number("pictures", pictures, 1, MOST)  # a link may bring any number
-        for name, value, known in (("sampler_name", sampler_name, SAMPLERS), ("scheduler", scheduler, SCHEDULERS)):
-            if value not in known:  # only the browser checks the list
-                raise ValueError(f"{name} is {quoted(value)}: expected one of {', '.join(known)}.")
-        if (count := len(latent_image["samples"])) != 1:
-            raise ValueError(f"latent_image holds {count} images: expected 1. Set batch_size to 1.")
+        _check(pictures, sampler_name, scheduler, latent_image)
         shown = Shown(cls.hidden.unique_id, "pictures", 0, 1 + len(DIRECTIONS) * pictures)
         settings = (seed, steps, cfg, sampler_name, scheduler)
-        pen = Drawing(model, vae, positive, negative, network, strength, latent_image, *settings, shown)
-        drawn = {}
-
-        def draw(points):
-            images = pen.draw(points)
-            drawn.update(zip(points, map(figure.small, drawing.to_pictures(images)), strict=True))
-            return images
-
-        rays = search_range(draw, pictures, keep)
-        shown.say(f"{pen.done} pictures")
-        image, text, places = drawing.to_images(figure.draw_rays(rays, drawn)), range_text(rays), ends(rays)
+        drawing = Drawing(model, vae, positive, negative, network, strength, latent_image, *settings, shown)
+        rays, image = measured(drawing, pictures, keep)
+        shown.say(f"{drawing.done} pictures")
+        text, places = range_text(rays), ends(rays)
         valence, arousal = zip(*places, strict=True)
         told = {"text": [text], "range": [list(place) for place in places], **ui.PreviewImage(image).as_dict()}
         bounds = (min(valence), max(valence), min(arousal), max(arousal))
         return io.NodeOutput(image, Points(valence, arousal), *bounds, text, ui=told)
+
+
+def _check(pictures: int, sampler_name: str, scheduler: str, latent: dict) -> None:
+    """Raises ValueError for what a link may bring, and for lists that only the browser checks."""
+    check_number("pictures", pictures, 1, MOST)
+    for name, value, known in (("sampler_name", sampler_name, SAMPLERS), ("scheduler", scheduler, SCHEDULERS)):
+        if value not in known:
+            raise ValueError(f"{name} is {quoted(value)}: expected one of {', '.join(known)}.")
+    if (count := len(latent["samples"])) != 1:
+        raise ValueError(f"latent_image holds {count} images: expected 1. Set batch_size to 1.")
+
+
+def measured(drawing: Drawing, pictures: int, keep: float) -> tuple[list[Ray], Tensor]:
+    """The rays, and all their pictures as one image (numbers and errors as `search_range`)."""
+    from ..emoticrafter.figures import drawing as figures  # loads parts of Pillow that ComfyUI has not
+    from ..emoticrafter.figures.rays import draw_rays, small
+
+    drawn = {}
+
+    def draw(points: Sequence[Point]) -> Tensor:
+        images = drawing.draw(points)
+        drawn.update(zip(points, map(small, figures.to_pictures(images)), strict=True))
+        return images
+
+    rays = search_range(draw, pictures, keep)
+    return rays, figures.to_images(draw_rays(rays, drawn))

@@ -159,8 +159,16 @@ def subjects(graph: Graph) -> dict[str, list]:
     return {label: graph.text(text) for label, text in prompts.items()}
 
 
+def measured(graph: Graph) -> None:
+    """What Emotion Range shows where the emotion is exaggerated."""
+    inputs = {name: value for name, value in SAMPLING.items() if name != "denoise"}
+    inputs |= {"model": graph.part(0), "vae": graph.part(2), "network": graph.part(3), "latent_image": graph.latent()}
+    inputs |= {"positive": graph.text(HOUSE), "negative": graph.text(""), "strength": 1.5, "pictures": 4, "keep": 0.4}
+    graph.save("measured", graph.add("EmotiCrafterRange", **inputs))
+
+
 FIGURES: dict[str, Callable[[Graph], None]] = {
-    one.__name__: one for one in (chart, grid, path, route, blend, another_mood)
+    one.__name__: one for one in (chart, grid, path, route, blend, another_mood, measured)
 }
 """Graphs whose saved pictures are taken as they are, by the names of the nodes that save them."""
 ROWS: dict[str, Callable[[Graph], dict[str, list]]] = {

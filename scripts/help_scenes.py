@@ -99,6 +99,15 @@ SCENES = {
             ("EmotiCrafterReadEmotion", "points", "EmotiCrafterMap", "read"),
         ],
     ),
+    "EmotiCrafterRange": Scene(
+        [("EmotiCrafterMiniature", {}), ("EmotiCrafterRange", {"cfg": 3.0}), ("EmotiCrafterMap", {})],
+        [
+            ("EmotiCrafterMiniature", "MODEL", "EmotiCrafterRange", "model"),
+            ("EmotiCrafterMiniature", "VAE", "EmotiCrafterRange", "vae"),
+            ("EmotiCrafterMiniature", "EMOTION_NETWORK", "EmotiCrafterRange", "network"),
+            ("EmotiCrafterRange", "points", "EmotiCrafterMap", "asked"),
+        ],
+    ),
     "EmotiCrafterRewrite": Scene(
         [
             (

@@ -183,6 +183,18 @@ def test_a_start_is_from_0_to_1(out):
             MiniatureSettings(out, start=start).as_json()
 
 
+def test_the_search_for_the_range_is_compared_with_a_dense_grid(out, tmp_path):
+    document = tmp_path / "miniature.md"
+    words = ["--out", str(out), "--prompts", "2", "--strength", "3", "--device", "cpu", "--table", str(document)]
+    assert main(["range", *words]) == 0
+    shown = document.read_text()
+    assert "2 held-out prompts, 8 rays, 6 pictures on each, 1 seed, strength 3" in shown
+    drawn = list((out / "measured" / "range-3").rglob("*.png"))
+    assert len(drawn) == 2 * 8 * 6
+    rows = [line for line in shown.splitlines() if line.startswith(("| 3 pictures a ray", "| null: "))]
+    assert len(rows) == 5
+
+
 def test_a_field_is_fitted_without_training_and_once(out, capsys):
     for _ in range(2):
         assert main(["instant", "--out", str(out), "--pairs", "8"]) == 0
