@@ -5,7 +5,8 @@ import { app } from "../../scripts/app.js";
 import { say } from "./words.js";
 
 const CLASS = "emoticrafter-reading";
-const WIDTH = 310;
+const PREVIEW = "$$canvas-image-preview"; // ComfyUI's widget for pictures, which it adds when it draws the node
+const LOOKS = 50; // for it, one in 100 milliseconds
 const STYLE = `
   box-sizing: border-box;
   width: 100%;
@@ -22,8 +23,9 @@ const STYLE = `
 
 function textOf(comfyClass) {
   if (comfyClass === "EmotiCrafterReadEmotion")
-    return { label: say("Readings"), hint: say("The readings, after a run"), height: 84 };
-  if (comfyClass === "EmotiCrafterRange") return { label: say("Range"), hint: say("The range, after a run"), height: 152 };
+    return { label: say("Readings"), hint: say("The readings, after a run"), width: 310, height: 84 };
+  if (comfyClass === "EmotiCrafterRange")
+    return { label: say("Range"), hint: say("The range, after a run"), width: 400, height: 152 };
 }
 
 app.registerExtension({
@@ -34,7 +36,7 @@ app.registerExtension({
   },
 });
 
-function addText(node, { label, hint, height: least }) {
+function addText(node, { label, hint, width: narrowest, height: least }) {
   const element = document.createElement("textarea");
   Object.assign(element, { className: CLASS, readOnly: true, placeholder: hint });
   element.setAttribute("aria-label", label);
@@ -45,12 +47,21 @@ function addText(node, { label, hint, height: least }) {
   });
   widget.serialize = false; // ... and not into the saved widget values, which are positional
   const [width, height] = node.size;
-  node.setSize([Math.max(width, WIDTH), Math.max(height, node.computeSize()[1])]);
+  node.setSize([Math.max(width, narrowest), Math.max(height, node.computeSize()[1])]);
   const { onExecuted } = node;
   node.onExecuted = function (output) {
     onExecuted?.apply(this, arguments);
     // Undo puts a new node in the place of this one, while Nodes 2.0 goes on showing the element that it has.
     const shown = document.querySelectorAll(`[data-node-id="${this.id}"] .${CLASS}`);
     for (const each of [element, ...shown]) each.value = output.text?.join("\n") ?? "";
+    if (output.images) makeRoom(this);
   };
+}
+
+/** ComfyUI lets a picture hang out of a node whose room the text takes. Nodes 2.0 has no such widget. */
+function makeRoom(node, looks = LOOKS) {
+  if (node.widgets.some((widget) => widget.name === PREVIEW)) {
+    const [width, height] = node.size;
+    node.setSize([width, Math.max(height, node.computeSize()[1])]);
+  } else if (looks) setTimeout(() => makeRoom(node, looks - 1), 100);
 }

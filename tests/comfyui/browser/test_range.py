@@ -1,5 +1,8 @@
 """What Emotion Range has measured, on the pads that ask for the same emotion."""
 
+import re
+
+from emoticrafter.range import DIRECTIONS
 from tests.comfyui.browser.test_runs import numbered
 from tests.comfyui.test_miniature_node import MiniatureGraph
 from tests.comfyui.test_range import measured
@@ -10,7 +13,7 @@ SHADE = "path.beyond"
 def shown_range(ui) -> dict[str, int]:
     """A graph with a range, measured, and pads beside it: their nodes' ids by title."""
     graph = MiniatureGraph()
-    measured(graph, strength=3.0, steps=1)
+    measured(graph, strength=3.0)
     prompt = ["prompt", 0]
     graph.emotional(prompt, "same", strength=3.0, valence=0.0, arousal=0.0)
     graph.emotional(prompt, "weaker", strength=1.0)
@@ -24,6 +27,14 @@ def shown_range(ui) -> dict[str, int]:
 
 def shade(ui, node: int) -> str:
     return ui.pad(node).element.locator(SHADE).get_attribute("d") or ""
+
+
+def shortest(path: str) -> str:
+    """The ray on which a shade leaves the least of the plane."""
+    ends = [tuple(map(float, end.split())) for end in re.findall(r"[ML]([-\d.e]+ [-\d.e]+)", path.partition("Z")[2])]
+    reaches = [max(map(abs, end)) for end in ends]
+    assert len(reaches) == 8 and min(reaches) < 2.9
+    return list(DIRECTIONS)[reaches.index(min(reaches))]
 
 
 def place(ui, nodes: list[int]) -> None:
@@ -51,8 +62,10 @@ def test_a_measured_range_is_shaded_on_the_pads_of_the_same_emotion_alone(ui):
     assert shade(ui, ids["weaker"]) == shade(ui, ids["other"]) == ""
     pad = ui.pad(ids["same"])
     assert pad.name == "neutral"
-    pad.drag((0, 0), (-3, 3))
-    pad.shows(-3, 3)
+    beyond = DIRECTIONS[shortest(shade(ui, ids["same"]))]
+    place_beyond = (3 * beyond.valence, 3 * beyond.arousal)
+    pad.drag((0, 0), place_beyond)
+    pad.shows(*place_beyond)
     assert "beyond the range" in pad.name and "beyond the range" in pad.field.get_attribute("aria-valuetext")
     ui.screenshot("range")
     # a Valence-Arousal node in front of it shows the range as well
@@ -73,7 +86,7 @@ def test_the_node_shows_its_text_and_its_pictures_and_saves_neither(ui):
     place(ui, [ids["range"]])
     ui.view(0.6, (100, 100))
     before = next(node for node in ui.serialized()["nodes"] if node["id"] == ids["range"])["widgets_values"]
-    assert before == [7, 1, 3.0, "euler", "simple", 3.0, 1, 0.4]
+    assert before == [7, 4, 3.0, "euler", "simple", 3.0, 1, 0.4]
     ui.run("() => app.queuePrompt(0)")
     text = "() => document.querySelector('.emoticrafter-reading').value"
     ui.until(f"{text}.startsWith('pleasure: ')")
@@ -83,5 +96,9 @@ def test_the_node_shows_its_text_and_its_pictures_and_saves_neither(ui):
     )
     after = next(node for node in ui.serialized()["nodes"] if node["id"] == ids["range"])["widgets_values"]
     assert after == before
+    if ui.renderer == "canvas":
+        holds = "(id) => { const node = app.graph.getNodeById(id), last = node.widgets.at(-1); "
+        holds += "return last.name.includes('preview') && node.size[1] >= last.y + 200; }"
+        ui.until(holds, ids["range"])
     ui.settle()
     ui.screenshot("range node")
