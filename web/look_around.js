@@ -103,8 +103,12 @@ export class Look {
     this.listening.abort();
     const id = await this.queued;
     if (!id) return;
-    await post("/queue", { delete: [id] });
-    if (await isRunning(id)) await post("/interrupt", { prompt_id: id });
+    try {
+      await post("/queue", { delete: [id] });
+      if (await isRunning(id)) await post("/interrupt", { prompt_id: id });
+    } catch (error) {
+      console.warn("EmotiCrafter: the server does not answer, so the pictures round the point may go on", error);
+    }
   }
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 from scripts.browser import READY
-from scripts.server import PACK_NAME, Server
+from scripts.server import PACK_NAME, QUEUE_SECONDS, Server
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "output" / "browser"
@@ -41,6 +41,11 @@ STILL = """async () => {
     }
 }"""
 """Wait until no pad moves on the screen any more: Nodes 2.0 lays nodes out some frames after they were made."""
+
+DRAWN = """([selector, count]) => {
+    const pictures = [...document.querySelectorAll(`${selector} .fan img`)];
+    return pictures.length === count && pictures.every((image) => image.complete && image.naturalWidth > 0);
+}"""
 
 # Nodes 2.0 goes on showing a node's old elements when undo has made it anew.
 MARK = """(id) => {
@@ -251,6 +256,12 @@ class Pad:
     def is_on(self) -> None:
         """Wait until letting the point go runs the graph, or fail."""
         self.element.locator("[role=switch][aria-checked=true]").wait_for()
+
+    def is_drawn(self, count: int = 9) -> None:
+        """Wait until the pictures round the point are there, all of them, or fail."""
+        page = self.interface.page
+        page.wait_for_function(DRAWN, arg=[self.selector, count], timeout=QUEUE_SECONDS * 1000)
+        self.look.and_(page.get_by_role("button", name="Close")).wait_for()
 
     def is_free(self) -> None:
         self.element.locator(".field[aria-readonly=false]").wait_for()

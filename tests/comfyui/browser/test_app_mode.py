@@ -115,6 +115,18 @@ def test_letting_go_paints_a_picture_which_a_phone_shows_below_the_pad(app):
     app.screenshot("app picture " + ("phone" if app.touch else "desktop"))
 
 
+def test_looking_around_shows_nine_pictures_and_one_can_be_chosen(app):
+    pad = pad_of(app)
+    pad.switch.click()
+    press = (lambda button: button.tap()) if app.touch else (lambda button: button.click())
+    press(app.page.get_by_role("button", name="Look around"))
+    pad.is_drawn()
+    app.screenshot("app look around " + ("phone" if app.touch else "desktop"))
+    press(pad.fan.get_by_role("button", name="valence 1.20, arousal 0.60"))
+    pad.shows(1.2, 0.6)
+    assert not pad.fan.is_visible()
+
+
 def test_saved_and_opened_again_it_is_the_same_app(app):
     pad = pad_of(app)
     pad.switch.click()

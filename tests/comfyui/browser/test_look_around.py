@@ -5,16 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from scripts.server import QUEUE_SECONDS
 from tests.comfyui.graphs import Graph
 from tests.comfyui.interface import NODE, PADS
 
 WORKFLOWS = Path(__file__).parents[3] / "workflows"
 ROUND_THE_POINT = [(v, a) for a in (1, 0, -1) for v in (-1, 0, 1)]
-DRAWN = """([selector, count]) => {
-    const pictures = [...document.querySelectorAll(`${selector} .fan img`)];
-    return pictures.length === count && pictures.every((image) => image.complete && image.naturalWidth > 0);
-}"""
 
 
 def load(ui, name: str, **values) -> None:
@@ -26,12 +21,6 @@ def load(ui, name: str, **values) -> None:
     ui.settle()
     left, top = ui.run(f"(id) => [...{NODE}(id).pos]", node["id"])  # Nodes 2.0 of the pinned interface moves it
     ui.view(0.75, (300 - left, 180 - top))
-
-
-def is_drawn(pad, count: int = 9) -> None:
-    page = pad.interface.page
-    page.wait_for_function(DRAWN, arg=[pad.selector, count], timeout=QUEUE_SECONDS * 1000)
-    pad.look.and_(page.get_by_role("button", name="Close")).wait_for()
 
 
 def says(pad, words: str) -> None:
@@ -75,7 +64,7 @@ def test_nine_pictures_appear_and_one_can_be_chosen(ui, shown_by):
     seen = set(shown_by.get("/history"))
     pad = ui.pad_of_first_pad()
     pad.look.click()
-    is_drawn(pad)
+    pad.is_drawn()
     ui.screenshot("look around")
     [run] = [run for key, run in shown_by.get("/history").items() if key not in seen]
     assert sorted(points(run["prompt"][2])) == sorted(ROUND_THE_POINT)
@@ -95,12 +84,12 @@ def test_asked_for_again_it_is_round_the_new_point_and_escape_closes_it(ui):
     load(ui, "pad_to_picture_miniature", valence=3, arousal=3)
     pad = ui.pad_of_first_pad()
     pad.look.click()
-    is_drawn(pad, 4)  # there is nothing beyond the edge
+    pad.is_drawn(4)  # there is nothing beyond the edge
     ui.page.keyboard.press("Escape")
     assert not pad.fan.is_visible()
     pad.drag((3, 3), (-1, 0))
     pad.look.click()
-    is_drawn(pad, 9)
+    pad.is_drawn(9)
     assert pad.fan.locator("[aria-current]").get_attribute("aria-label").startswith("valence -1.00, arousal 0.00")
 
 
@@ -201,7 +190,7 @@ def test_a_fan_that_runs_is_interrupted_and_the_next_one_runs(ui, shown_by):
     assert run["status"]["messages"][-1][0] == "execution_interrupted"
     assert len(run["outputs"]) < 9
     pad.look.click()
-    is_drawn(pad)
+    pad.is_drawn()
 
 
 def slow() -> dict:
