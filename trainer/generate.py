@@ -133,9 +133,9 @@ class Miniature(Drawing):
     painter: MiniatureSettings
 
     def settings(self) -> PainterSettings:
-        from trainer.miniature.held_out import default_network
+        from trainer.miniature.held_out import best_network
 
-        network = self.painter.network or default_network(self.painter.run)
+        network = self.painter.network or best_network(self.painter.run)
         return replace(self.painter, network=None if self.without_network else network)
 
     def texts(self) -> list[str]:

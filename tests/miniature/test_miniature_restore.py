@@ -7,12 +7,13 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from emoticrafter import EmotionNetwork, NetworkConfig, save_network
+from emoticrafter import EmotionNetwork, NetworkConfig, load_network, save_network
 from emoticrafter.research.readers import load_reader
 from trainer.evaluation.manifest import read_manifest
 from trainer.miniature.__main__ import main
-from trainer.miniature.export import export, write_part
+from trainer.miniature.export import CAPTIONS_NAME, export, write_part
 from trainer.miniature.folders import save_generator
+from trainer.miniature.held_out import PICTURES, best_network, fitted_path
 from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
 from trainer.miniature.readers import KINDS, SECOND, Reader, save_reader, second_recipe
 from trainer.miniature.recipe import TINY, keep, read_recipe
@@ -77,6 +78,26 @@ def test_what_was_shipped_without_a_second_reader_is_restored_without_one(run, t
     restore(tmp_path / "ship", tmp_path / "again")
     assert {path.stem for path in (tmp_path / "again" / "readers").iterdir()} == set(KINDS)
     assert not (tmp_path / "ship" / SECOND_FILE).exists()
+
+
+def test_a_network_that_learned_from_pictures_is_shipped_beside_the_first_and_restored(run, tmp_path):
+    (best := fitted_path(run, PICTURES)).parent.mkdir()
+    network = load_network(run / NETWORK)
+    with torch.no_grad():
+        next(network.parameters()).add_(1)
+    save_network(network, best)
+    try:
+        export(run, TINY, best_network(run), tmp_path / "ship")
+    finally:
+        shutil.rmtree(best.parent)
+    assert "`captions_network`, for comparison" in (tmp_path / "ship" / "README.md").read_text()
+    again = tmp_path / "again"
+    restore(tmp_path / "ship", again)
+    for path, wanted in ((best_network(again), network), (again / NETWORK, load_network(run / NETWORK))):
+        assert torch.allclose(next(load_network(path).parameters()), next(wanted.parameters()), atol=1e-2)
+    (tmp_path / "ship" / CAPTIONS_NAME).write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"is not the file that README\.md beside it lists"):
+        restore(tmp_path / "ship", tmp_path / "never")
 
 
 def test_it_has_the_recipe_and_a_finished_network(restored):

@@ -3,7 +3,9 @@
     python -m trainer.miniature export --out runs/miniature --to miniature
 
 unet, text_encoders, vae, emotion_network, emotion_reader, content_reader and second_reader (.safetensors), pairs.csv,
-and README.md, their data card; `comfyui_layout` says how ComfyUI builds its classes from the first three.
+and README.md, their data card; where the emotion network is one that learned from pictures, captions_network is the
+run's first, which learned from captions alone. `comfyui_layout` says how ComfyUI builds its classes from the first
+three.
 """
 
 import csv
@@ -33,6 +35,7 @@ from trainer.miniature.flow_files import (
     transformer_state,
 )
 from trainer.miniature.folders import load_autoencoder, load_generator, needs
+from trainer.miniature.held_out import default_network
 from trainer.miniature.models import TextEncoders
 from trainer.miniature.readers import KINDS, SECOND
 from trainer.miniature.recipe import FlowRecipe, Recipe
@@ -40,7 +43,11 @@ from trainer.miniature.recipe import FlowRecipe, Recipe
 FORMAT, VERSION = "emoticrafter-miniature", "1"
 LARGEST, LARGEST_FLOW = 40_000_000, 20_000_000
 """Bytes of everything that is shipped of the first miniature, and of the second beside it."""
-CARD_NAME, NETWORK_NAME = "README.md", "emotion_network.safetensors"
+CARD_NAME, NETWORK_NAME, CAPTIONS_NAME = "README.md", "emotion_network.safetensors", "captions_network.safetensors"
+TWO_NETWORKS = """
+`emotion_network` then learned on from the model and from painted pictures (`python -m trainer.pictures`; the file
+says how); `captions_network`, for comparison, has learned from captions alone.
+"""
 LICENCE = "Apache-2.0: captions worded by this project"
 PAIRS = 2000
 """Pairs of captions that go with the weights, for Fit Emotion Network."""
@@ -120,7 +127,12 @@ def export(out: Path, recipe: Recipe, network: Path, to: Path) -> int:
 def _write_all(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
     unet, text = load_generator(out / "generator", recipe)
     export_model(unet, text, load_autoencoder(out / "autoencoder"), recipe, to)
-    training = _write_network(network, to)
+    _write_network(network, to / NETWORK_NAME)
+    first = default_network(out)
+    training = read_metadata(first if first.is_file() else network)["training"]
+    two = first.is_file() and not first.samefile(network)
+    if two:
+        _write_network(first, to / CAPTIONS_NAME)
     figures = {}
     for name in (*KINDS, SECOND):
         path = out / "readers" / f"{name}.safetensors"
@@ -134,7 +146,7 @@ def _write_all(out: Path, recipe: Recipe, network: Path, to: Path) -> None:
         f"| {kind} reader, {name} | {value:.3f} |" for kind, found in figures.items() for name, value in found.items()
     )
     loss = training.get("validation", {}).get("loss", float("nan"))
-    write_card("card.md", recipe, to, held_out=held_out, loss=loss)
+    write_card("card.md", recipe, to, held_out=held_out, loss=loss, networks=TWO_NETWORKS if two else "")
 
 
 def write_pairs(recipe: Recipe, path: Path) -> None:
@@ -149,17 +161,15 @@ def write_pairs(recipe: Recipe, path: Path) -> None:
 def _write_flow(out: Path, recipe: FlowRecipe, network: Path, to: Path) -> None:
     transformer, text = load_flow(out / "generator", recipe)
     export_flow(transformer, text, recipe, to)
-    _write_network(network, to)
+    _write_network(network, to / NETWORK_NAME)
     write_card("flow_card.md", recipe, to)
 
 
-def _write_network(path: Path, to: Path) -> dict:
-    """Writes the emotion network; gives what it says of its training."""
+def _write_network(path: Path, to: Path) -> None:
     training = read_metadata(path)["training"]
     training.setdefault("data", {})["licences"] = {"miniature": LICENCE}
     network = load_network(path)
-    save_network(network.half() if isinstance(network, EmotionNetwork) else network, to / NETWORK_NAME, training)
-    return training
+    save_network(network.half() if isinstance(network, EmotionNetwork) else network, to, training)
 
 
 def write_card(form: str, recipe: Recipe, folder: Path, **figures) -> None:

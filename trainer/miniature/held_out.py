@@ -6,6 +6,9 @@ from pathlib import Path
 from trainer.world.captions import emotional_caption, neutral_caption
 from trainer.world.scene import Scene, all_scenes
 
+PICTURES = "pictures"
+"""The name in a run of the network that went on learning from pictures."""
+
 Caption = Callable[[Scene, float, float, int], str]
 
 
@@ -48,3 +51,9 @@ def instant_path(run: Path, pairs: int) -> Path:
 def default_network(run: Path) -> Path:
     """The network that a run's emotion stage fits first."""
     return fitted_path(run, "default-0")
+
+
+def best_network(run: Path) -> Path:
+    """The network that is shipped and shown: the one that learned from pictures, or else the run's first."""
+    path = fitted_path(run, PICTURES)
+    return path if path.is_file() else default_network(run)

@@ -21,10 +21,11 @@ from emoticrafter.files import file_sha256
 from emoticrafter.research.readers import load_reader
 from emoticrafter.weights import read_metadata
 from trainer.miniature.comfyui_layout import LATENT_SCALE, text_state, unet_state, vae_state
-from trainer.miniature.export import CARD_NAME
+from trainer.miniature.export import CAPTIONS_NAME, CARD_NAME, NETWORK_NAME
 from trainer.miniature.flow import FlowText, make_language_model, make_transformer
 from trainer.miniature.flow_files import diffusers_state, save_flow, text_encoder_state, transformer_state
 from trainer.miniature.folders import save_generator, write_folder
+from trainer.miniature.held_out import PICTURES, default_network, fitted_path
 from trainer.miniature.models import TextEncoders, make_autoencoder, make_unet
 from trainer.miniature.readers import KINDS, SECOND, save_reader, second_recipe
 from trainer.miniature.recipe import FlowRecipe, Recipe, keep
@@ -37,7 +38,7 @@ MARK = "v_pred"  # beside the UNet's weights, for ComfyUI alone
 
 
 def restore(shipped: Path, out: Path) -> None:
-    """Writes a run's folder: recipe.json, generator/, autoencoder/, readers/ and emotion/default-0/.
+    """Writes a run's folder: recipe.json, generator/, autoencoder/, readers/, emotion/default-0/ and what is best.
 
     Args:
         shipped: A folder that `export` wrote.
@@ -54,14 +55,14 @@ def restore(shipped: Path, out: Path) -> None:
     recipe = card_recipe(card) if card.is_file() else Recipe()
     files = FLOW_FILES if isinstance(recipe, FlowRecipe) else FILES
     _check_there(shipped, files)
-    check_sums(card, (*files, *_second(shipped)))
+    check_sums(card, (*files, *_optional(shipped)))
     write = _write_flow if isinstance(recipe, FlowRecipe) else _write
     write_folder(out, lambda folder: write(shipped, recipe, folder))
 
 
-def _second(shipped: Path) -> list[str]:
-    """The second reader's file, which folders of before do not have."""
-    return [SECOND_FILE] if (shipped / SECOND_FILE).is_file() else []
+def _optional(shipped: Path) -> list[str]:
+    """The second reader's file and that of a second network, which folders of before do not have."""
+    return [name for name in (SECOND_FILE, CAPTIONS_NAME) if (shipped / name).is_file()]
 
 
 def _check_there(shipped: Path, files: Sequence[str]) -> None:
@@ -125,7 +126,10 @@ def _write(shipped: Path, recipe: Recipe, folder: Path) -> None:
     save_generator(unet, text, folder / "generator")
     _write_autoencoder(shipped, folder)
     _write_readers(shipped, recipe, folder / "readers")
-    _write_network(shipped / "emotion_network.safetensors", folder)
+    captions = shipped / CAPTIONS_NAME
+    if captions.is_file():
+        _write_network(shipped / NETWORK_NAME, fitted_path(folder, PICTURES))
+    _write_network(captions if captions.is_file() else shipped / NETWORK_NAME, default_network(folder))
 
 
 def _write_flow(shipped: Path, recipe: FlowRecipe, folder: Path) -> None:
@@ -140,7 +144,7 @@ def _write_flow(shipped: Path, recipe: FlowRecipe, folder: Path) -> None:
     fill(text_encoder_state(text), shipped / "text_encoder.safetensors")
     save_flow(transformer, text, folder / "generator")
     share(shipped.parent, folder)
-    _write_network(shipped / "emotion_network.safetensors", folder)
+    _write_network(shipped / NETWORK_NAME, default_network(folder))
 
 
 def _write_autoencoder(shipped: Path, folder: Path) -> None:
@@ -156,16 +160,15 @@ def _write_readers(shipped: Path, recipe: Recipe, folder: Path) -> None:
     for kind in KINDS:
         reader, config = load_reader(shipped / f"{kind}_reader.safetensors")
         save_reader(reader, folder / f"{kind}.safetensors", kind, recipe, config["held_out"])
-    for name in _second(shipped):
-        reader, config = load_reader(shipped / name)
+    if (shipped / SECOND_FILE).is_file():
+        reader, config = load_reader(shipped / SECOND_FILE)
         save_reader(reader, folder / f"{SECOND}.safetensors", "emotion", second_recipe(recipe), config["held_out"])
 
 
-def _write_network(network: Path, folder: Path) -> None:
-    fitted = folder / "emotion" / "default-0"
+def _write_network(network: Path, to: Path) -> None:
     training = read_metadata(network)["training"]
-    save_network(load_network(network, dtype=torch.float32), fitted / "network.safetensors", training)
-    (fitted / "finished").touch()
+    save_network(load_network(network, dtype=torch.float32), to, training)
+    (to.parent / "finished").touch()
 
 
 @torch.no_grad()

@@ -120,9 +120,9 @@ class MakeMiniature(Make):
     painter: MiniatureSettings
 
     def settings(self) -> PainterSettings:
-        from trainer.miniature.held_out import default_network
+        from trainer.miniature.held_out import best_network
 
-        return replace(self.painter, network=self.painter.network or default_network(self.painter.run))
+        return replace(self.painter, network=self.painter.network or best_network(self.painter.run))
 
     def scenes(self) -> list[str]:
         from trainer.miniature.held_out import held_out_prompts
