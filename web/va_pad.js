@@ -243,6 +243,8 @@ export class VAPad {
     field.addEventListener("pointermove", (event) => this.drag(event));
     for (const kind of ["pointerup", "pointercancel", "lostpointercapture"])
       field.addEventListener(kind, (event) => this.release(event));
+    // Or a browser takes a swift swipe for a fling of the page, and the next tap for what stops it, not for a click.
+    field.addEventListener("touchmove", (event) => event.cancelable && event.preventDefault(), { passive: false });
     for (const button of [run, look])
       button.addEventListener("pointerdown", (event) => event.button === 0 && event.stopPropagation());
     run.addEventListener("click", () => this.onSwitch(!this.runs));

@@ -81,7 +81,7 @@ class Interface:
         self.touch = screen.get("has_touch", False)
         self.page = browser.new_page(**screen)
         self.page.add_init_script(script)
-        self.page.set_default_timeout(120_000)
+        self.page.set_default_timeout(60_000)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._note)
@@ -110,8 +110,9 @@ class Interface:
         return self.page.evaluate(script, argument)
 
     def until(self, condition: str, argument=None) -> None:
-        """Wait until a JavaScript function gives something true."""
-        self.page.wait_for_function(condition, arg=argument, timeout=60_000)
+        """Wait until a JavaScript function gives something true, as the promise of an async one would at once."""
+        assert not condition.startswith("async"), condition
+        self.page.wait_for_function(condition, arg=argument)
 
     def load(self, workflow: dict) -> None:
         self.run("(workflow) => app.loadGraphData(workflow)", workflow)
