@@ -213,6 +213,27 @@ def learnable(fitted: EmotionNetwork | EmotionField) -> EmotionNetwork | Emotion
     return network.train()
 
 
+@torch.no_grad()
+def scale_residual(fitted: EmotionNetwork | EmotionField, scale: float) -> None:
+    """Makes strength 1 of a fitted network or field what `scale` was, in place.
+
+    Raises:
+        ValueError: Its residual is not a multiple of its last weights: tokens are added, or the output is normed.
+    """
+    if fitted.added_tokens or (isinstance(fitted, EmotionNetwork) and fitted.config.output != "free"):
+        raise ValueError(
+            "The residual of this network cannot be scaled: expected one without added tokens whose output is free. "
+            "Set the strength where it is used."
+        )
+    if isinstance(fitted, EmotionField):
+        fitted.directions.mul_(scale)
+        return
+    for weight in fitted.output_projection.parameters():
+        weight.mul_(scale)
+    if fitted.config.field_positions:
+        scale_residual(fitted.field, scale)
+
+
 def _config(size: Size, field: FieldConfig, longest: int) -> NetworkConfig:
     """Of a network that corrects a field: `longest` is the most tokens of a prompt, before any are added."""
     return NetworkConfig(

@@ -90,7 +90,7 @@ def test_a_network_that_learned_from_pictures_is_shipped_beside_the_first_and_re
         export(run, TINY, best_network(run), tmp_path / "ship")
     finally:
         shutil.rmtree(best.parent)
-    assert "`captions_network`, for comparison" in (tmp_path / "ship" / "README.md").read_text()
+    assert "`captions_network`, to compare with" in (tmp_path / "ship" / "README.md").read_text()
     again = tmp_path / "again"
     restore(tmp_path / "ship", again)
     for path, wanted in ((best_network(again), network), (again / NETWORK, load_network(run / NETWORK))):

@@ -172,6 +172,41 @@ def test_a_field_learns_its_directions(run, tmp_path):
     assert state_of(path)["directions"].abs().max() > 0
 
 
+def test_guidance_enlarges_what_tells_a_prompt_from_none(stage):
+    given = stage("labels")
+    plain, unguided, guided = (
+        make_loss(settings, given.model)
+        for settings in (tiny("labels"), tiny("labels", guidance=1.0), tiny("labels", guidance=2.0))
+    )
+    batch, network = draw(tiny("labels", batch=8), given.pictures, given.lessons, 0), given.beginning.network
+    assert plain(network, batch) == unguided(network, batch) != guided(network, batch)
+    empty = batch._replace(neutral=[""] * len(batch.neutral))
+    still = EmotionField(FieldConfig(WIDTH)).train()
+    assert torch.isclose(guided(still, empty), plain(still, empty), rtol=1e-4), "nothing tells it from none"
+
+
+@pytest.mark.parametrize("kind", ["field", "network"])
+def test_what_strength_1_is_can_be_less_of_what_was_learned(run, kind, tmp_path):
+    start = save_correcting(tmp_path / "start.safetensors")
+    if kind == "field":
+        save_network(EmotionField(FieldConfig(WIDTH, 77)), start)
+    paths = [
+        train(tiny("words", residual_scale=scale), from_run(run, start, "words", CPU), tmp_path / str(scale), CPU)
+        for scale in (1.0, 0.5)
+    ]
+    features = torch.randn(2, 77, WIDTH)
+    whole, half = (
+        load_network(path).inject(features, load_network(path).encode(2.0, 1.0)) - features for path in paths
+    )
+    assert torch.allclose(half, whole / 2, atol=1e-6) and whole.abs().max() > 1e-5
+
+
+def test_a_network_whose_output_is_normed_is_not_scaled(run, network, tmp_path):
+    with pytest.raises(ValueError, match=r"cannot be scaled: .* Set the strength"):
+        train(tiny("words", residual_scale=0.9), from_run(run, network, "words", CPU), tmp_path / "out", CPU)
+    assert not (tmp_path / "out" / "recipe.json").exists()
+
+
 # --- the run ---------------------------------------------------------------------------------------------------------
 
 

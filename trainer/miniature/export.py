@@ -41,13 +41,13 @@ from trainer.miniature.readers import KINDS, SECOND
 from trainer.miniature.recipe import FlowRecipe, Recipe
 
 FORMAT, VERSION = "emoticrafter-miniature", "1"
-LARGEST, LARGEST_FLOW = 40_000_000, 20_000_000
+LARGEST, LARGEST_FLOW = 45_000_000, 20_000_000
 """Bytes of everything that is shipped of the first miniature, and of the second beside it."""
 CARD_NAME, NETWORK_NAME, CAPTIONS_NAME = "README.md", "emotion_network.safetensors", "captions_network.safetensors"
-TWO_NETWORKS = """
-`emotion_network` then learned on from the model and from painted pictures (`python -m trainer.pictures`; the file
-says how); `captions_network`, for comparison, has learned from captions alone.
-"""
+TWO_NETWORKS = """ That one is
+`captions_network`, to compare with; `emotion_network` was fitted as *Fit Emotion Network* does
+(`trainer.miniature network`) and then learned from the model and from painted pictures
+(`trainer.pictures`): its file says how."""
 LICENCE = "Apache-2.0: captions worded by this project"
 PAIRS = 2000
 """Pairs of captions that go with the weights, for Fit Emotion Network."""

@@ -75,6 +75,9 @@ class Settings(Learning):
     guidance: float = option(
         "with labels: the guidance under which the pictures are to have their emotion; 1: none (%(default)s)", 1.0
     )
+    residual_scale: float = option(
+        "what is saved as strength 1: below 1 keeps more of the content, 1 reaches furthest (%(default)s)", 1.0
+    )
     begun: str = ""
     told: str = ""
 
@@ -86,5 +89,7 @@ class Settings(Learning):
             problems.append(f"snr_limit is {self.snr_limit}: expected 0 or more")
         if not 1 <= self.guidance <= 30:
             problems.append(f"guidance is {self.guidance}: expected 1 to 30")
+        if not 0 < self.residual_scale <= 3:
+            problems.append(f"residual_scale is {self.residual_scale}: expected more than 0, and at most 3")
         if problems:
             raise ValueError("; ".join(problems) + ".")

@@ -12,6 +12,7 @@ The loop is that of all small fits (trainer/runs/run.py). The run's folder holds
 was begun with), metrics.jsonl, the checkpoint last.safetensors, and in the end network.safetensors.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from emoticrafter.encoders import make_room
 from emoticrafter.field import EmotionField
 from emoticrafter.files import file_sha256
 from emoticrafter.fingerprint import check_encoder
-from emoticrafter.fit.network import learnable
+from emoticrafter.fit.network import learnable, scale_residual
 from emoticrafter.network import EmotionNetwork
 from emoticrafter.weights import read_metadata
 from trainer.core.checkpoint import checkpoint_path
@@ -203,6 +204,8 @@ def train(settings: Settings, stage: Stage, out: Path, machine: Machine, accumul
     """
     path, network, pictures = out / "network.safetensors", stage.beginning.network, stage.pictures
     settings = replace(settings, begun=stage.beginning.sha256[:SHOWN], told=stage.lessons.told)
+    if settings.residual_scale != 1:
+        scale_residual(copy.deepcopy(network), 1.0)  # refused before the fit, not after it
     keep(settings, out)
     keep_source(pictures.source, out)
     if path.is_file():
@@ -224,6 +227,8 @@ def train(settings: Settings, stage: Stage, out: Path, machine: Machine, accumul
         if not is_out_of_memory(error):
             raise
         raise out_of_memory(settings, accumulate, machine, out) from error
+    if settings.residual_scale != 1:
+        scale_residual(trained, settings.residual_scale)
     save_network(trained, path, told(settings, stage))
     say(str(path))
     return path
