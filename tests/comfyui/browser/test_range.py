@@ -10,10 +10,10 @@ from tests.comfyui.test_range import measured
 SHADE = "path.beyond"
 
 
-def shown_range(ui) -> dict[str, int]:
+def shown_range(ui, steps: int = 4) -> dict[str, int]:
     """A graph with a range, measured, and pads beside it: their nodes' ids by title."""
     graph = MiniatureGraph()
-    measured(graph, strength=3.0)
+    measured(graph, strength=3.0, steps=steps)
     prompt = ["prompt", 0]
     graph.emotional(prompt, "same", strength=3.0, valence=0.0, arousal=0.0)
     graph.emotional(prompt, "weaker", strength=1.0)
@@ -82,11 +82,11 @@ def test_a_measured_range_is_shaded_on_the_pads_of_the_same_emotion_alone(ui):
 
 
 def test_the_node_shows_its_text_and_its_pictures_and_saves_neither(ui):
-    ids = shown_range(ui)
+    ids = shown_range(ui, steps=1)
     place(ui, [ids["range"]])
     ui.view(0.6, (100, 100))
     before = next(node for node in ui.serialized()["nodes"] if node["id"] == ids["range"])["widgets_values"]
-    assert before == [7, 4, 3.0, "euler", "simple", 3.0, 1, 0.4]
+    assert before == [7, 1, 3.0, "euler", "simple", 3.0, 1, 0.4]
     ui.run("() => app.queuePrompt(0)")
     text = "() => document.querySelector('.emoticrafter-reading').value"
     ui.until(f"{text}.startsWith('pleasure: ')")
