@@ -18,7 +18,6 @@ def shown_range(ui, steps: int = 4) -> dict[str, int]:
     graph.emotional(prompt, "same", strength=3.0, valence=0.0, arousal=0.0)
     graph.emotional(prompt, "weaker", strength=1.0)
     graph.emotional(graph.text("another prompt"), "other", strength=3.0)
-    graph.report(["same", 0], "report")
     numbers = dict(zip(graph, numbered(graph).items(), strict=True))
     ui.run("(prompt) => app.loadApiJson(prompt, 'range')", dict(numbers.values()))
     ui.until("(count) => app.graph.nodes.length >= count", len(graph))
@@ -97,8 +96,11 @@ def test_the_node_shows_its_text_and_its_pictures_and_saves_neither(ui):
     after = next(node for node in ui.serialized()["nodes"] if node["id"] == ids["range"])["widgets_values"]
     assert after[: len(before)] == before  # ComfyUI adds a blank for the picture's own widget
     if ui.renderer == "canvas":
-        holds = "(id) => { const node = app.graph.getNodeById(id), last = node.widgets.at(-1); "
-        holds += "return last.name.includes('preview') && node.size[1] >= last.y + 200; }"
+        holds = """(id) => {
+            const node = app.graph.getNodeById(id);
+            const picture = node.widgets.find((widget) => widget.name === "$$canvas-image-preview");
+            return picture && node.size[1] >= picture.y + picture.computedHeight;
+        }"""
         ui.until(holds, ids["range"])
     ui.settle()
     ui.screenshot("range node")
