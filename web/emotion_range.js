@@ -25,7 +25,7 @@ function key(id) {
 
 /** The ends of the range that holds for a node's point, counter-clockwise from pleasure; null if none is known. */
 export function rangeOf(node) {
-  if (!measured.size) return null;
+  if (!measured.size || !node.graph) return null; // of a node that was removed, the pad may be shown for a moment
   const ranges = node.graph.nodes.filter((one) => one.comfyClass === NODE && pointsOf(one));
   if (!ranges.length) return null;
   const wanted = [node, ...readersOf(node)].map(asks).filter(Boolean);

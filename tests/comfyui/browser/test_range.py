@@ -8,6 +8,11 @@ from tests.comfyui.test_miniature_node import MiniatureGraph
 from tests.comfyui.test_range import measured
 
 SHADE = "path.beyond"
+SET = """([id, valence, arousal]) => {
+    const { widgets } = app.graph.getNodeById(id);
+    widgets.find((widget) => widget.name === "valence").value = valence;
+    widgets.find((widget) => widget.name === "arousal").value = arousal;
+}"""
 
 
 def shown_range(ui, steps: int = 4) -> dict[str, int]:
@@ -63,7 +68,7 @@ def test_a_measured_range_is_shaded_on_the_pads_of_the_same_emotion_alone(ui):
     assert pad.name == "neutral"
     beyond = DIRECTIONS[shortest(shade(ui, ids["same"]))]
     place_beyond = (3 * beyond.valence, 3 * beyond.arousal)
-    pad.drag((0, 0), place_beyond)
+    ui.run(SET, [ids["same"], *place_beyond])
     pad.shows(*place_beyond)
     assert "beyond the range" in pad.name and "beyond the range" in pad.field.get_attribute("aria-valuetext")
     ui.screenshot("range")
