@@ -63,5 +63,6 @@ function makeRoom(node, looks = LOOKS) {
   if (node.widgets.some((widget) => widget.name === PREVIEW)) {
     const [width, height] = node.size;
     node.setSize([width, Math.max(height, node.computeSize()[1])]);
+    node.setDirtyCanvas(true, true);
   } else if (looks) setTimeout(() => makeRoom(node, looks - 1), 100);
 }
