@@ -74,7 +74,7 @@ function smaller({ class_type, inputs }, outputsOf) {
   if (outputsOf(class_type).some((type) => SAMPLING.includes(type))) {
     if (isNumber(less.width) && isNumber(less.height)) shrink(less);
     if (isNumber(less.steps)) shorten(less);
-    if (isNumber(less.batch_size)) less.batch_size = 1;
+    for (const name of ["batch_size", "length"]) if (isNumber(less[name])) less[name] = 1; // length: a video's frames
   }
   return { class_type, inputs: less };
 }

@@ -64,8 +64,22 @@ export class Look {
     this.hear("execution_success", () => this.end());
     this.hear("execution_interrupted", () => this.end(say("Stopped")));
     this.hear("execution_error", ({ node_type, exception_message }) => this.fail(`${node_type}: ${exception_message}`));
-    const lost = () => this.end(say("The connection to the server was lost."));
-    api.addEventListener("reconnecting", lost, { signal: this.listening.signal });
+    const { signal } = this.listening;
+    const lost = () => {
+      this.end(say("The connection to the server was lost."));
+      this.stop(); // nothing tells of it any more
+    };
+    api.addEventListener("reconnecting", lost, { signal });
+    api.addEventListener("status", () => this.checkQueue(), { signal });
+  }
+
+  /** Somebody may have taken it out of the queue before it began, of which nothing else tells. */
+  async checkQueue() {
+    const id = await this.queued;
+    if (!id || this.started) return;
+    const { queue_running, queue_pending } = await (await api.fetchApi("/queue")).json();
+    const waits = [...queue_running, ...queue_pending].some((item) => item[1] === id);
+    if (!waits && !this.started) this.end(say("Stopped"));
   }
 
   /** Call `heard` with what the server says about this prompt. */

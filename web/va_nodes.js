@@ -60,6 +60,11 @@ function addPad(node) {
     say,
   );
   pad.node = node;
+  const { onRemoved } = node;
+  node.onRemoved = function () {
+    onRemoved?.apply(this, arguments);
+    if (pad.node === this) pad.closeFan(); // nobody could stop it any more
+  };
   // A type of our own: one that the interface knows, such as "slider", would be replaced by its own widget.
   const widget = node.addDOMWidget(PAD, "emoticrafter_va_pad", pad.element, {
     hideOnZoom: false,
