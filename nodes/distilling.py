@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import comfy.model_management
-import comfy.sample
 import comfy.sampler_helpers
 import comfy.samplers
 import numpy as np
@@ -23,6 +22,7 @@ from ..emoticrafter.field import EmotionField
 from ..emoticrafter.fit.loop import Fit, Schedule, step_random
 from ..emoticrafter.fit.network import learnable
 from ..emoticrafter.fit.pairs import Pair
+from .pictures_at_points import fitted_latent
 
 Network = EmotionNetwork | EmotionField
 
@@ -36,13 +36,15 @@ FEWEST, MOST = 32, 512
 SMALL = 1 << 16
 """Elements of the weights that a model is known by."""
 HELD_OUT = 4
-"""Of them, pairs that are not learned from."""
+"""Of their scenes, those that are not learned from."""
 
 
 @dataclass
 class Lesson:
     """A pair, as the model is told it."""
 
+    scene: str
+    """The plain prompt."""
     plain: Conditioning
     emotional: Conditioning
     valence: float
@@ -65,7 +67,7 @@ def encode_lessons(clip, pairs: list[Pair], seed: int, each: Callable[[int, int]
         if len(lessons) == most:
             break
         plain, emotional, *at = pairs[row]
-        lessons.append(Lesson(*(_encoded(clip, text) for text in (plain, emotional)), *at))
+        lessons.append(Lesson(plain, *(_encoded(clip, text) for text in (plain, emotional)), *at))
         if len(lessons) == 1:
             most = min(most, max(FEWEST, MOST_BYTES // _bytes(lessons[0])))
         each(len(lessons), most)
@@ -77,9 +79,9 @@ def _encoded(clip, text: str) -> Conditioning:
 
 
 def _on_the_processor(told):
-    """A conditioning whose tensors are copies that gradients may pass: those of inference mode cannot be saved."""
+    """A conditioning whose tensors are copies, in float32: gradients cannot pass those of inference mode."""
     if isinstance(told, Tensor):
-        return told.cpu().clone()
+        return told.cpu().float() if told.is_floating_point() else told.cpu().clone()
     if isinstance(told, (list, tuple)):
         return [_on_the_processor(part) for part in told]
     if isinstance(told, dict):
@@ -95,8 +97,16 @@ def probe_model(model) -> list:
     """Tells a model and its patches from others: its class, and the sums of its small weights."""
     network = model.model.diffusion_model
     sums = [weight.float().abs().sum().item() for weight in network.parameters() if weight.numel() <= SMALL]
-    patches = sum(abs(float(patch[0])) for patches in model.patches.values() for patch in patches)
+    patches = sum(abs(float(strength)) * _size(what) for some in model.patches.values() for strength, what, *_ in some)
     return [type(model.model).__name__, *(float(f"{number:.3g}") for number in (sum(sums), patches))]
+
+
+def _size(patch) -> float:
+    """Of all tensors in a patch: another LoRA has another."""
+    if isinstance(patch, Tensor):
+        return patch.float().abs().sum().item()
+    parts = getattr(patch, "weights", patch)  # those of an adapter
+    return sum(map(_size, parts)) if isinstance(parts, (tuple, list)) else 0.0
 
 
 class Distillation:
@@ -115,8 +125,7 @@ class Distillation:
         """
         schedule = Schedule(STEPS, RATE, warmup=WARMUP, cosine=True, clip_norm=1.0, ema=AVERAGE, seed=seed)
         self.fit = Fit(learnable(network).to(comfy.model_management.get_torch_device()), schedule)
-        kept = HELD_OUT if len(lessons) > 2 * HELD_OUT else 0
-        self.lessons, self.held_out, self.seed = lessons[: len(lessons) - kept], lessons[len(lessons) - kept :], seed
+        self.lessons, self.held_out, self.seed = *_split(lessons), seed
         self.distances: dict[str, float] = {}
 
     @property
@@ -139,14 +148,28 @@ class Distillation:
         Raises:
             ValueError: The loss is NaN or infinite.
         """
-        empty = comfy.sample.fix_empty_latent_channels(model, latent["samples"])[:1]
+        empty = fitted_latent(model, latent)[:1]
         guider = _Guider(model, self, each)
         guider.inner_set_conds({"positive": self.lessons[0].emotional})
         sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", WALK)
         nothing = torch.zeros(empty.shape)
-        guider.sample(nothing, nothing, None, sigmas, seed=self.seed, disable_pbar=True)
+        comfy.model_management.in_training = True  # the fused operators of newer ComfyUIs know no gradient
+        try:
+            guider.sample(nothing, nothing, None, sigmas, seed=self.seed, disable_pbar=True)
+        finally:
+            comfy.model_management.in_training = False
         plain = self.distances.get("plain")
         return {when: self.distances[when] / plain for when in ("before", "after")} if plain else {}
+
+
+def _split(lessons: list[Lesson]) -> tuple[list[Lesson], list[Lesson]]:
+    """What is learned from, and the last scenes to measure by, none of which is learned; none where there are few."""
+    scenes = list(dict.fromkeys(lesson.scene for lesson in lessons))
+    if len(scenes) <= 2 * HELD_OUT:
+        return lessons, []
+    kept = scenes[-HELD_OUT:]
+    firsts = [next(lesson for lesson in lessons if lesson.scene == scene) for scene in kept]
+    return [lesson for lesson in lessons if lesson.scene not in kept], firsts
 
 
 @dataclass
@@ -171,8 +194,8 @@ class _Guider(comfy.samplers.CFGGuider):
         make_differentiable(self.inner_model)
         learning, fit = self._learning, self._learning.fit
         if not learning.distances:
-            learning.distances["plain"] = self._distance(lambda lesson: lesson.plain)
-            learning.distances["before"] = self._distance(self._steered_by(learning.network))
+            plain = self._distance(lambda lesson: lesson.plain)
+            learning.distances = {"plain": plain, "before": self._distance(self._steered_by(learning.network))}
         random = step_random(learning.seed, 1 + fit.step)
         # they begin at all stages, so that each step sees all noise levels
         walks = [self._begin(learning.lessons, random, at=row * WALK // BATCH) for row in range(BATCH)]
@@ -202,7 +225,13 @@ class _Guider(comfy.samplers.CFGGuider):
 
     def _share(self, walk: _Walk) -> Tensor:
         """A walk's share of a step's loss; the walk goes on."""
-        return self._error(walk, self._steered_by(self._learning.fit.module)(walk.lesson)) / BATCH
+        told = self._steered_by(self._learning.fit.module)(walk.lesson)
+        # through a model in half precision the gradient of a mean over the picture would be lost
+        scale = self._empty.numel()
+        for features, _extra in told:
+            features.register_hook(lambda gradient: gradient / scale)
+        error = self._error(walk, told) / BATCH
+        return error.detach() + scale * (error - error.detach())
 
     @torch.no_grad()
     def _distance(self, told: Callable[[Lesson], Conditioning]) -> float:

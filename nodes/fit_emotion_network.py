@@ -183,15 +183,21 @@ class FitEmotionNetwork(Node):
             told = {"data": f"{len(learned):,} pairs, {pairs}", "seed": seed}
             _check_folder(path.parent)
             key, node_id = json.dumps(read), cls.hidden.unique_id
-            if method == INSTANT:
-                fitted = fitting.fit_field(encoder, learned, key, node_id)
+
+            def fit():
+                if method == INSTANT:
+                    return fitting.fit_field(encoder, learned, key, node_id), {}
+                return fitting.fit_network(encoder, learned, key, size, seed, minutes, node_id)
+
+            if model is None:
+                fitted, more = fit()
             else:
-                fitted, more = fitting.fit_network(encoder, learned, key, size, seed, minutes, node_id)
-                told |= more
-            if model is not None:
-                teacher, key = fitting.Teacher(model, latent), json.dumps(wanted)
-                fitted, more = fitting.learn_on(fitted, teacher, plain_clip(clip), learned, key, seed, minutes, node_id)
-                told["learned_from_model"] = more
+                whole = json.dumps(wanted)
+                first, more = fitting.first_stage(whole, fit)
+                teacher, texts = fitting.Teacher(model, latent), plain_clip(clip)
+                fitted, later = fitting.learn_on(first, teacher, texts, learned, whole, seed, minutes, node_id)
+                more = {**more, "learned_from_model": later}
+            told |= more
             if os.path.lexists(path):
                 raise ValueError(f"{path.name} was made by another fit meanwhile: it is kept. Run this one again.")
             save_network(fitted, path, {"fit": wanted, **told})

@@ -98,6 +98,11 @@ def fit_network(
             return copy.deepcopy(fit.network).cpu(), {"encoded_pairs": encoded.pairs, **told}
 
 
+def first_stage(key: str, fit: Callable[[], T]) -> T:
+    """What `fit` gives before it learns on; a run that was stopped later finds it again under the same key."""
+    return _recall("fitted", key, fit)
+
+
 def learn_on(
     fitted: EmotionNetwork | EmotionField,
     teacher: Teacher,
@@ -165,7 +170,7 @@ def learn_on(
 
 def forget() -> None:
     """Lets go of what is fitted, once it is saved; encoded pairs stay for the next fit."""
-    for kind in ("field", "network", "learning"):
+    for kind in ("field", "network", "fitted", "learning"):
         _kept.pop(kind, None)
 
 

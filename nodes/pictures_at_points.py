@@ -16,6 +16,12 @@ from .progress import Shown
 NEUTRAL = Point(0.0, 0.0)
 
 
+def fitted_latent(model: ModelPatcher, latent: dict) -> Tensor:
+    """A latent's tensor, with the channels and, if it is empty, the size of the model's latents."""
+    ratio = latent.get("downscale_ratio_spacial")  # of ComfyUIs that fit an empty latent to the model
+    return comfy.sample.fix_empty_latent_channels(model, latent["samples"], *([ratio] if ratio else []))
+
+
 @dataclass
 class Drawing:
     """What the pictures of all points have in common, named as KSampler's inputs.
@@ -60,9 +66,7 @@ class Drawing:
         return inject(self.positive, encode(self.network, *point), self.strength)
 
     def _sample(self, positive: list) -> Tensor:
-        ratio = self.latent.get("downscale_ratio_spacial")  # of ComfyUIs that fit an empty latent to the model
-        samples = self.latent["samples"]
-        samples = comfy.sample.fix_empty_latent_channels(self.model, samples, *([ratio] if ratio else []))
+        samples = fitted_latent(self.model, self.latent)
         found = comfy.sample.sample(
             self.model,
             comfy.sample.prepare_noise(samples, self.seed, self.latent.get("batch_index")),

@@ -26,7 +26,7 @@ function key(id) {
 /** The ends of the range that holds for a node's point, counter-clockwise from pleasure; null if none is known. */
 export function rangeOf(node) {
   if (!measured.size || !node.graph) return null; // of a node that was removed, the pad may be shown for a moment
-  const ranges = node.graph.nodes.filter((one) => one.comfyClass === NODE && pointsOf(one));
+  const ranges = node.graph.nodes.filter((one) => one.comfyClass === NODE && one.mode === 0 && pointsOf(one));
   if (!ranges.length) return null;
   const wanted = [node, ...readersOf(node)].map(asks).filter(Boolean);
   const found = ranges.find((one) => wanted.includes(asks(one)));

@@ -114,6 +114,7 @@ class Fit:
             group["lr"] = self.schedule.rate(self.step)
         # Forward and backward, part by part: gradients add up, and only one part's activations are in memory.
         share = torch.zeros((), device=self.device)
+        self.optimizer.zero_grad(set_to_none=True)  # of a step that was broken off
         for number, part in enumerate(parts, start=1):
             share += self._accumulate(loss, part, last=number == len(parts))
         # The gradient is scaled down to the largest norm allowed.

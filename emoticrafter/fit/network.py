@@ -177,11 +177,7 @@ class NetworkFit:
         learned = self.encoded.learned
         chosen = [learned[row] for row in step_random(self.seed, self.step).integers(len(learned), size=BATCH)]
         parts = [chosen[start : start + self.at_once] for start in range(0, BATCH, self.at_once)]
-        try:
-            loss, _ = self._fit.advance(self._share, parts)
-        except BaseException:
-            self._fit.optimizer.zero_grad(set_to_none=True)  # of the parts before: the step begins anew
-            raise
+        loss, _ = self._fit.advance(self._share, parts)
         if not math.isfinite(loss.item()):
             raise ValueError(
                 f"The loss of step {self.step} is {loss.item()}, so the network cannot learn on: fit again with "

@@ -290,7 +290,7 @@ class Override(Measuring):
     """Draw emotional captions with the opposite value asked, and read what wins."""
 
     prompts: int = option("held-out scenes (%(default)s)", 42, type=count)
-    network: Path | None = option("default: the run's, from pictures if there is one", None, metavar="FILE")
+    network: Path | None = option("default: the run's first", None, metavar="FILE")
     table: Path | None = option("a document that gets the table", None, metavar="FILE")
 
     def run(self) -> None:
@@ -308,7 +308,7 @@ class Composition(Measuring):
 
     prompts: int = option("held-out prompts (%(default)s)", 14, type=count)
     seeds: int = option("pictures of every prompt and point (%(default)s)", 1, type=count)
-    network: Path | None = option("default: the run's, from pictures if there is one", None, metavar="FILE")
+    network: Path | None = option("default: the run's first", None, metavar="FILE")
     table: Path | None = option("a document that gets the table", None, metavar="FILE")
 
     def run(self) -> None:

@@ -64,7 +64,9 @@ class MiniatureSettings:
     """The miniature. Without a network, prompts are drawn as they are; precision is auto, float32 or bfloat16."""
 
     run: Path = option("the run's folder (%(default)s)", Path("runs/miniature"))
-    network: Path | None = option("the emotion network (default: the run's first)", None, metavar="FILE")
+    network: Path | None = option(
+        "the emotion network (default: the run's, from pictures if there is one)", None, metavar="FILE"
+    )
     strength: float = option("of the emotion (%(default)s)", 1.0)
     start: float = option("where in the denoising it begins, 0 to 1; the plain prompt before (%(default)s)", 0.0)
     precision: str = "auto"

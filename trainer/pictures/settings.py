@@ -7,6 +7,8 @@ from pathlib import Path
 from trainer.core.settings import option
 
 TEACHERS = ("words", "labels")
+LATER = {"guidance": 1.0, "residual_scale": 1.0}
+"""Settings that recipes of before lack, which had these values."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,9 @@ class Settings(Learning):
     )
     begun: str = ""
     told: str = ""
+
+    def as_json(self) -> dict:
+        return {name: value for name, value in super().as_json().items() if LATER.get(name) != value}
 
     def __post_init__(self):
         problems = self.problems()
