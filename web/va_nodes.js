@@ -63,7 +63,7 @@ function addPad(node) {
   const { onRemoved } = node;
   node.onRemoved = function () {
     onRemoved?.apply(this, arguments);
-    if (pad.node === this) pad.closeFan(); // nobody could stop it any more
+    if (pad.node === this && pad.fan.drawing) pad.closeFan(); // nobody could stop it any more
   };
   // A type of our own: one that the interface knows, such as "slider", would be replaced by its own widget.
   const widget = node.addDOMWidget(PAD, "emoticrafter_va_pad", pad.element, {
