@@ -81,7 +81,7 @@ def _encoded(clip, text: str) -> Conditioning:
 def _on_the_processor(told):
     """A conditioning whose tensors are copies, in float32: gradients cannot pass those of inference mode."""
     if isinstance(told, Tensor):
-        return told.cpu().float() if told.is_floating_point() else told.cpu().clone()
+        return told.to("cpu", torch.float32 if told.is_floating_point() else told.dtype, copy=True)
     if isinstance(told, (list, tuple)):
         return [_on_the_processor(part) for part in told]
     if isinstance(told, dict):

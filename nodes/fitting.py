@@ -144,15 +144,12 @@ def learn_on(
         fit = learning.fit
         fit.schedule = replace(fit.schedule, steps=max(fit.step, LEARNING_STEPS))
         shown = Shown(node_id, "steps", fit.step, fit.schedule.steps)
-        began, first = None, fit.step
+        limit = None
 
         def each(_loss: float) -> None:
-            nonlocal began
-            began = began or time.monotonic()  # the first step comes after the model is loaded and measured
-            spent, done = time.monotonic() - began, fit.step - first - 1
-            if minutes and (done == WARMUP or spent > 60 * minutes):
-                steps = max(fit.step, first + int(60 * minutes / spent * done))
-                fit.schedule = replace(fit.schedule, steps=min(fit.schedule.steps, steps))
+            nonlocal limit
+            limit = limit or _Limit(minutes, fit.step)  # the first step comes after the model is loaded and measured
+            fit.schedule = replace(fit.schedule, steps=limit.shorten(fit.step, fit.schedule.steps))
             shown.advance(fit.step, fit.schedule.steps)
 
         try:
@@ -245,12 +242,10 @@ def _learn(fit: NetworkFit, minutes: float, node_id: str) -> dict:
     fit.steps = max(fit.step, STEPS)  # an interrupted run may have had fewer minutes
     shown = Shown(node_id, "steps", fit.step, fit.steps)
     least, curve = _held_out_loss(fit, fit.network.field), _Curve()
-    began, first, held_out = time.monotonic(), fit.step, None
+    limit, held_out = _Limit(minutes, fit.step), None
     while fit.step < fit.steps:
         loss = _in_smaller_parts(fit, fit.advance)
-        spent, done = time.monotonic() - began, fit.step - first
-        if minutes and (done == WARMUP or spent > 60 * minutes):
-            fit.steps = min(fit.steps, max(fit.step, first + int(60 * minutes / spent * done)))
+        fit.steps = limit.shorten(fit.step, fit.steps)
         looks = fit.step % LOOK == 0 or fit.step == fit.steps
         held_out = _held_out_loss(fit, fit.network) if looks else None
         shown.advance(fit.step, fit.steps, curve.add(fit.step, loss, held_out, least, fit.steps))
@@ -277,6 +272,20 @@ def _in_smaller_parts(fit: NetworkFit, work: Callable[[], T]) -> T:
                 raise
             fit.at_once //= 2
             comfy.model_management.soft_empty_cache(True)
+
+
+class _Limit:
+    """The minutes that a fit may take from now on, 0 for any number."""
+
+    def __init__(self, minutes: float, step: int):
+        self._seconds, self._first, self._began = 60 * minutes, step, time.monotonic()
+
+    def shorten(self, step: int, steps: int) -> int:
+        """The steps of the whole fit, fewer where they would take longer; once it has warmed up, or is over."""
+        spent, done = time.monotonic() - self._began, step - self._first
+        if self._seconds and (done == WARMUP or spent > self._seconds):
+            return min(steps, max(step, self._first + int(self._seconds / spent * done)))
+        return steps
 
 
 class _Curve:
