@@ -103,9 +103,8 @@ def test_keyboard_and_screen_reader_have_it_as_on_a_node(app):
         assert app.values(PAD) == values
 
 
+@pytest.mark.parametrize("device", ["phone"], indirect=True)  # a mouse does not swipe
 def test_a_tap_after_a_swift_swipe_across_the_pad_is_a_click(app):
-    if not app.touch:
-        pytest.skip("a mouse does not swipe")
     pad = pad_of(app)
     pad.switch.tap()
     pad.drag((2.2, 1.6), (-1.5, -2))
