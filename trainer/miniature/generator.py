@@ -19,7 +19,7 @@ from emoticrafter.fit.loop import step_random
 from trainer.core.device import Machine
 from trainer.features.tokenizer import END
 from trainer.miniature.folders import load_generator, save_generator
-from trainer.miniature.models import TextEncoders, make_unet, noise_schedule, size_and_crop
+from trainer.miniature.models import TextEncoders, make_unet, noise_schedule, size_and_crop, unet_format
 from trainer.miniature.recipe import Recipe
 from trainer.runs.run import fit, small_schedule
 
@@ -101,7 +101,7 @@ def train_generator(
         torch.manual_seed(recipe.seed)
         module = Denoising(recipe)
         _forget_unseen_words(module.text, tokens)
-        module = module.to(machine.device, memory_format=torch.channels_last)
+        module = module.to(machine.device, memory_format=unet_format(machine))
         all_latents = torch.from_numpy(np.array(latents)).to(machine.device)
 
         def loss(called: nn.Module, step: int) -> Tensor:

@@ -19,7 +19,7 @@ from trainer.core.rows import DataError
 from trainer.miniature.flow import sample_flow
 from trainer.miniature.flow_files import load_flow
 from trainer.miniature.folders import load_autoencoder, load_generator
-from trainer.miniature.models import decode, tokenize
+from trainer.miniature.models import decode, tokenize, unet_format
 from trainer.miniature.recipe import FlowRecipe, Recipe, read_recipe
 from trainer.miniature.sampling import sample
 from trainer.painters.plan import Task
@@ -53,14 +53,15 @@ class MiniaturePainter:
         if self.start and isinstance(self.network, Baseline):
             raise DataError(f"{network} is a baseline, which begins with the first step: leave out the start.")
         self._load_generator(run / "generator")
-        self.autoencoder = load_autoencoder(run / "autoencoder").to(self.machine.device)
+        autoencoder = load_autoencoder(run / "autoencoder")
+        self.autoencoder = autoencoder.to(self.machine.device, memory_format=torch.channels_last)
 
     def _load_network(self, path: Path):
         return (load_baseline if is_baseline(path) else load_network)(path, device=self.machine.device)
 
     def _load_generator(self, folder: Path) -> None:
         unet, text = load_generator(folder, self.recipe)
-        self.unet = unet.to(self.machine.device, memory_format=torch.channels_last)
+        self.unet = unet.to(self.machine.device, memory_format=unet_format(self.machine))
         self.text = text.to(self.machine.device)
 
     @torch.no_grad()
