@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from emoticrafter.weights import read_metadata
 from tests.tiny_miniature import Paints, make_run, save_tiny_network
 from trainer.core.rows import DataError
 from trainer.evaluation.manifest import read_manifest
 from trainer.evaluation.results import ALWAYS_0
 from trainer.miniature.recipe import TINY
 from trainer.painters.plan import grid, is_method_name
-from trainer.tables import draw, make, people, text
+from trainer.tables import draw, fits, make, people, text
 from trainer.tables.__main__ import main
 from trainer.tables.figures import Found, Row
 from trainer.tables.fits import check_base, fit
-from trainer.tables.rows import NETWORKS, OURS, PLAIN, REWRITING, TABLES, TITLES
+from trainer.tables.rows import DEVIATION, NETWORKS, OURS, PICTURES, PLAIN, REWRITING, TABLES, TITLES
 from trainer.tables.settings import table_names
 from trainer.tables.sources import Drawing, Miniature, given_networks, method_name
 
@@ -100,7 +101,8 @@ def test_a_pair_of_rows_is_compared_beside_ours():
 
 def test_too_few_prompts_get_no_test_and_no_interval():
     shown = text.shown(found({OURS: [[0.1, 0.2]], REWRITING: [[0.3, 0.4]]}), "command")
-    assert "| ours | 1 | 0.150 |" in shown and "\n| ours | – |\n" in shown  # mean, interval
+    assert "| ours, the paper's form | 1 | 0.150 |" in shown
+    assert "\n| ours, the paper's form | – |\n" in shown  # no interval
     # Neither an interval nor a test.
     assert "| rewriting | – | 0.350 |" in shown and shown.count("\n| rewriting | – |\n") == 2
 
@@ -127,7 +129,7 @@ def test_tables_are_named_as_the_paper_names_them():
 
 def test_every_row_has_a_title_and_a_name_that_a_manifest_takes():
     for table in TABLES.values():
-        assert OURS in table.rows and set(table.rows) <= set(TITLES)
+        assert OURS in table.rows and {table.reference, *table.rows} <= set(TITLES)
     assert set(NETWORKS) <= set(TITLES)
     assert method_name("scale-1.5", 2) == "scale-1_5-2"
     for row in NETWORKS:
@@ -136,6 +138,9 @@ def test_every_row_has_a_title_and_a_name_that_a_manifest_takes():
 
 def test_networks_are_where_their_commands_put_them(tmp_path):
     source = Miniature(tmp_path / "run", tmp_path / "baselines", 2)
+    [pictures, _], [deviation, _] = source.drawings(PICTURES), source.drawings(DEVIATION)
+    assert pictures.network == tmp_path / "run/emotion/pictures-0/network.safetensors"
+    assert deviation.network == tmp_path / "run/emotion/network-5700-0/network.safetensors"
     first, second = source.drawings("improved")
     path = tmp_path / "run/emotion/improved-0/network.safetensors"
     assert first == Drawing("improved", "improved-0", path, 0)
@@ -165,8 +170,10 @@ def test_given_networks_are_checked(tmp_path):
 
 @pytest.fixture
 def run(tmp_path):
-    """An untrained run with two networks of ours, and one of each of the others of table 4."""
-    return make_run(tmp_path / "run", "default-0", "default-1", "unweighted-0", "scale-1.5-0")
+    """An untrained run with two networks of ours, two of its paper's form, and one of each of the others of table 4."""
+    return make_run(
+        tmp_path / "run", "default-0", "default-1", "unweighted-0", "scale-1.5-0", "pictures-0", "pictures-1"
+    )
 
 
 @pytest.fixture
@@ -198,7 +205,7 @@ def test_every_table_is_made_and_made_again_from_what_is_fitted(tables, nine_poi
     said = capsys.readouterr().out
     assert code == 0, said
     assert "left out, because they are not fitted: cross-attention-0, cross-attention-1" in said
-    methods = "truth ours-0 ours-1 ours-1_25-0 ours-1_25-1 rewriting plain unweighted-0 scale-1_5-0"
+    methods = "truth ours-0 ours-1 pictures-0 pictures-1 rewriting plain unweighted-0 scale-1_5-0"
     assert {task.method for task in drawn} == set(methods.split())
     assert len(drawn) == PROMPTS * (8 * 9 + 1)
     assert len(read_manifest(tmp_path / "tables" / "images" / "manifest.jsonl")) == len(drawn)
@@ -208,7 +215,7 @@ def test_every_table_is_made_and_made_again_from_what_is_fitted(tables, nine_poi
     for name in ("table 1", "table 2", "table 4", "figure 10"):
         assert f"<!-- {name}: begin -->" in shown
     one = (tmp_path / "tables" / "table-1.md").read_text()
-    for row in ("ours", "ours, labels shuffled", "ours, labels negated", "ours, strength 1.25"):
+    for row in ("ours", "ours, labels shuffled", "ours, labels negated", "ours, the paper's form"):
         assert f"\n| {row} | 2 |" in one
     for row in ("truth", "rewriting", "plain prompts", "always 0"):
         assert f"\n| {row} | – |" in one
@@ -217,10 +224,13 @@ def test_every_table_is_made_and_made_again_from_what_is_fitted(tables, nine_poi
     csv = (tmp_path / "tables" / "table-1-images.csv").read_text().splitlines()
     assert len(csv) == 1 + PROMPTS * (6 * 9 + 1) and "read valence 2" in csv[0]
     assert "cross attention" not in one and "content" in one and "CLIPScore" not in one
-    assert "| ours | 2 |" in (tmp_path / "tables" / "table-4.md").read_text()
+    four = (tmp_path / "tables" / "table-4.md").read_text()
+    assert "| ours, the paper's form | 2 |" in four and "| ours, the paper's form, labels negated | 2 |" in four
+    # What the others are tested against has no test itself.
+    assert one.count("\n| ours | ") == 2 and four.count("\n| ours, the paper's form | ") == 2
     two = (tmp_path / "tables" / "table-2.md").read_text()
     assert "LPIPS-Continuous" in two and "always 0" not in two
-    assert "\n| ours, strength 1.25 − rewriting |" in two and "− cross attention |" not in two
+    assert "\n| ours, the paper's form | – |" not in two.partition("Further comparisons")[2]
     for name in ("figure-10.png", "table-1.jpg"):
         for picture in (tmp_path / "tables" / name, document.parent / "images" / name):
             assert Pillow.open(picture).size[0] > 600
@@ -234,9 +244,10 @@ def test_every_table_is_made_and_made_again_from_what_is_fitted(tables, nine_poi
 @pytest.mark.slow
 def test_the_study_says_that_no_people_were_asked(tables, tmp_path):
     code, drawn = tables("3", "--networks", "2")
-    assert code == 0 and {task.method for task in drawn} == {"ours-0", "rewriting"}
+    assert code == 0 and {task.method for task in drawn} == {"pictures-0", "ours-0", "rewriting"}
     shown = (tmp_path / "tables" / "table-3.md").read_text()
     assert "**No people were asked.** 24 simulated participants" in shown
+    assert "pictures of ours and rewriting" in shown
     assert "| V-ranking (tau) ↑ |" in shown and "published" not in shown and "smoothness (1-5)" not in shown
     [study] = (tmp_path / "tables").glob("study-*")
     assert (study / "page" / "index.html").is_file()
@@ -281,11 +292,11 @@ def test_a_dry_run_says_what_is_missing_and_does_nothing(tables, tmp_path, capsy
     assert tables("1", "--dry-run", "--networks", "2") == (0, [])
     said = capsys.readouterr().out
     assert (
-        "fits: 7 are missing" in said
+        "fits: 9 are missing" in said
         and "instant-2000/network.safetensors" in said
         and "cross-attention-1/network.safetensors" in said
     )
-    assert "pictures: 4,564 of 4,564 are missing" in said and "0.01 GB" in said
+    assert "pictures: 5,264 of 5,264 are missing" in said and "0.01 GB" in said
     assert not (tmp_path / "tables").exists()
     assert tables("1", "--dry-run", "--networks", "2", "--no-fit") == (0, [])
     assert "their rows are left out\npictures: 2,114 of 2,114" in capsys.readouterr().out
@@ -301,7 +312,7 @@ def test_sdxl_takes_networks_by_name(tables, nine_points, run, tmp_path, capsys)
     assert {task.method for task in drawn} == {"ours-0", "ours-1", "plain"}
     shown = (tmp_path / "tables" / "table-1.md").read_text()
     assert shown.startswith("# Table 1 on SDXL (somewhere): Five methods")
-    assert "| ours | 2 |" in shown and "content" not in shown
+    assert "| ours, the paper's form | 2 |" in shown and "content" not in shown
     tables("1", *words, "--dry-run", source=())
     assert "pictures: 0 of 266 are missing" in capsys.readouterr().out
 
@@ -322,6 +333,8 @@ def test_what_is_wrong_is_said_in_a_line(tables, capsys):
 
 
 def test_without_a_network_of_ours_there_is_no_table(tables, run, capsys):
+    for name in ("pictures-0", "pictures-1"):
+        (run / "emotion" / name / "network.safetensors").unlink()
     for name in ("default-0", "default-1"):
         (run / "emotion" / name / "finished").unlink()
     assert tables("1", "--no-fit")[0] == 1
@@ -358,3 +371,19 @@ def test_what_is_missing_is_fitted_by_the_baselines_and_the_miniatures_own_comma
     assert (run / "latents.npy").is_file()
     settings = json.loads((missing[1].network.parent / "run.json").read_text())["settings"]
     assert (settings["weight_clip"], settings["preserve"]) == (5.0, 0.25)
+
+
+@pytest.mark.slow
+def test_a_network_is_fitted_to_captions_and_then_to_pictures(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("trainer.tables.fits.STEPS", 2)
+    for stage in ("WORDS", "LABELS"):
+        short = replace(getattr(fits, stage), steps=2, batch=2)
+        monkeypatch.setattr(f"trainer.tables.fits.{stage}", short)
+    source = Miniature(run, tmp_path / "baselines", 3)
+    drawings = [source.drawings(row)[2] for row in (PICTURES, DEVIATION)]
+    fit(source, drawings, "cpu")
+    assert all(map(source.is_fitted, drawings))
+    training, captions = (read_metadata(drawing.network)["training"] for drawing in drawings)
+    words, labels = (stage["settings"] for stage in training["stages"])
+    assert (words["teacher"], labels["teacher"], labels["residual_scale"]) == ("words", "labels", 0.9)
+    assert (words["seed"], labels["seed"], captions["seed"]) == (2, 2, 2)

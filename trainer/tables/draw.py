@@ -6,7 +6,7 @@ from emoticrafter.research.baselines import METHODS as BASELINES
 from trainer.painters.draw import Job, complete
 from trainer.painters.plan import PLAIN as PLAIN_POINT
 from trainer.painters.plan import grid, plan
-from trainer.tables.rows import INSTANT, OURS, PLAIN, REWRITING
+from trainer.tables.rows import DEVIATION, INSTANT, OURS, PICTURES, PLAIN, REWRITING
 from trainer.tables.settings import TablesSettings
 from trainer.tables.sources import Drawing, Miniature, Sdxl, once
 
@@ -40,9 +40,11 @@ def draw(source: Source, drawings: Sequence[Drawing], settings: TablesSettings) 
 
 # ---- what it takes ---------------------------------------------------------------------------------
 
-MINUTES = {"emotion network": 7, "baseline": 5, "instant field": 1, "pictures and latents": 14}
-"""Of fits to the miniature on two cores, as they were measured (docs/miniature.md)."""
-PICTURE_SECONDS = 0.4  # of the miniature, on one core
+MINUTES = {**dict.fromkeys(BASELINES, 5), INSTANT: 1, DEVIATION: 6, PICTURES: 20}
+"""Of fits to the miniature on two cores, as they were measured (docs/reproduce.md)."""
+OTHER_MINUTES = 7  # of a network of the paper's form
+PAINTING_MINUTES = 14
+PICTURE_SECONDS = 0.3  # of the miniature, on one core
 FLOP_A_SECOND = 1e14
 
 
@@ -53,9 +55,10 @@ def estimate(source: Source, drawings: Sequence[Drawing], settings: TablesSettin
         lines.append(f"{source.run} does not exist: it is made from the shipped weights, in seconds")
         absent = [drawing for drawing in absent if drawing.network != source.network(OURS, 0)]
     if absent and settings.fit and not settings.sdxl:
-        minutes = sum(MINUTES[_kind(drawing)] for drawing in absent)
-        if any(drawing.row in BASELINES for drawing in absent) and not (source.run / "latents.npy").exists():
-            minutes += MINUTES["pictures and latents"]
+        minutes = sum(MINUTES.get(drawing.row, OTHER_MINUTES) for drawing in absent)
+        painted = any(drawing.row in (PICTURES, *BASELINES) for drawing in absent)
+        if painted and not (source.run / "latents.npy").exists():
+            minutes += PAINTING_MINUTES
         lines.append(f"fits: {len(absent)} are missing, about {_hours(minutes * 60)} on two cores")
         lines += [f"  {drawing.network}" for drawing in absent]
     elif absent:
@@ -63,10 +66,6 @@ def estimate(source: Source, drawings: Sequence[Drawing], settings: TablesSettin
         gone = {drawing.network for drawing in absent}
         drawings = [drawing for drawing in drawings if drawing.network not in gone]
     return "\n".join([*lines, _pictures(source, drawings, settings)])
-
-
-def _kind(drawing: Drawing) -> str:
-    return "baseline" if drawing.row in BASELINES else "instant field" if drawing.row == INSTANT else "emotion network"
 
 
 def _hours(seconds: float) -> str:

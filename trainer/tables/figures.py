@@ -94,6 +94,7 @@ class Found:
         made_by: What measured each figure, in words.
         notes: For readers of the table.
         pairs: Rows that are compared with another row than ours, and that row.
+        reference: The row that is ours: what the others are tested against.
     """
 
     prompts: int
@@ -104,11 +105,12 @@ class Found:
     made_by: dict[str, str]
     notes: list[str]
     pairs: tuple[tuple[str, str], ...] = ()
+    reference: str = OURS
 
     @cached_property
     def tests(self) -> dict[tuple[str, str, str], Tested]:
         """(figure, row, other row) to their test: of each row against ours, and of the pairs."""
-        ours = [(name, OURS) for name in self.rows if name not in (OURS, *NULLS)]
+        ours = [(name, self.reference) for name in self.rows if name not in (self.reference, *NULLS)]
         return self._tested(ours) | self._tested(self.pairs)
 
     def _tested(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str, str], Tested]:
@@ -161,22 +163,23 @@ def find(table: Table, scores: Scores, drawings: Sequence[Drawing], measures: Me
         for name in table.rows
         if (own := [drawing for drawing in drawings if drawing.row == name])
     }
+    reference = table.reference if table.reference in rows else OURS
     columns = tuple(name for name in table.figures if any(name in row.figures for row in rows.values()))
     if table.controls:
-        rows |= _controls(results, drawings)
+        rows |= _controls(results, [drawing for drawing in drawings if drawing.row == reference])
     seeds = len({image.seed for image in scores.images})
     points = len({(image.valence, image.arousal) for image in scores.images})
     made_by, notes = measures.made_by, results.notes
-    return Found(len(results.prompts), points, seeds, rows, columns, made_by, notes, table.pairs)
+    return Found(len(results.prompts), points, seeds, rows, columns, made_by, notes, table.pairs, reference)
 
 
-def _controls(results: Results, drawings: Sequence[Drawing]) -> dict[str, Row]:
+def _controls(results: Results, ours: Sequence[Drawing]) -> dict[str, Row]:
     """The rows of no method: always 0, and ours with shuffled and with negated labels."""
     rows = {ALWAYS_0: _row(ALWAYS_0, [], [results.controls[ALWAYS_0]])}
-    ours = [drawing for drawing in drawings if drawing.row == OURS]
     if ours:
         for null in NULLS:
-            rows[null] = _row(f"{TITLES[OURS]}, {null}", ours, [results.controls[f"{d.method}, {null}"] for d in ours])
+            title = f"{TITLES[ours[0].row]}, {null}"
+            rows[null] = _row(title, ours, [results.controls[f"{d.method}, {null}"] for d in ours])
     return rows
 
 

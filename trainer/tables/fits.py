@@ -1,9 +1,11 @@
 """Fits the miniature's networks that are missing, where their own commands would put them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from emoticrafter.files import file_sha256
+from emoticrafter.fit.network import STEPS
 from emoticrafter.research.baselines import METHODS as BASELINES
 from emoticrafter.research.baselines import baseline_training
 from trainer.baselines.settings import Settings
@@ -11,13 +13,20 @@ from trainer.baselines.train import train
 from trainer.core.command_line import say
 from trainer.core.device import Machine
 from trainer.core.rows import DataError
-from trainer.miniature.emotion import fit_instantly
+from trainer.miniature.emotion import fit_instantly, fit_network
 from trainer.miniature.pipeline import Run
 from trainer.miniature.recipe import read_recipe
 from trainer.miniature.restore import restore
+from trainer.pictures.loading import from_run
 from trainer.pictures.rated import from_miniature
-from trainer.tables.rows import INSTANT, INSTANT_PAIRS, VARIANTS
-from trainer.tables.sources import Drawing, Miniature, fitted_as, once
+from trainer.pictures.settings import Settings as Stage
+from trainer.pictures.stage import train as learn
+from trainer.tables.rows import DEVIATION, DEVIATION_PAIRS, INSTANT, INSTANT_PAIRS, PICTURES, VARIANTS
+from trainer.tables.sources import Drawing, Miniature, once
+
+WORDS = Stage(teacher="words")
+LABELS = Stage(teacher="labels", snr_limit=0.0, lr=5e-4, residual_scale=0.9)
+"""The two stages of `fit_to_pictures`."""
 
 
 def restored(run: Path, shipped: Path) -> None:
@@ -52,6 +61,24 @@ def fit(source: Miniature, drawings: Sequence[Drawing], device: str) -> None:
             train(settings, *base, drawing.network.parent, machine)
         elif drawing.row == INSTANT:
             fit_instantly(read_recipe(source.run), source.run, INSTANT_PAIRS)
+        elif drawing.row == DEVIATION:
+            fit_deviation(source.run, machine, drawing.seed)
+        elif drawing.row == PICTURES:
+            fit_to_pictures(source.run, machine, drawing.seed)
         else:
             run = Run(source.run, read_recipe(source.run), machine)
-            run.emotion(VARIANTS[fitted_as(drawing.row)], drawing.seed)
+            run.emotion(VARIANTS[drawing.row], drawing.seed)
+
+
+def fit_deviation(run: Path, machine: Machine, seed: int) -> Path:
+    """The network that corrects a field, from captions alone."""
+    return fit_network(read_recipe(run), run, DEVIATION_PAIRS, STEPS, machine, seed)
+
+
+def fit_to_pictures(run: Path, machine: Machine, seed: int) -> Path:
+    """The same network, which then learns through the generator: from its words, and from the labels of pictures."""
+    network, emotion = fit_deviation(run, machine, seed), run / "emotion"
+    for settings, name in ((WORDS, "words"), (LABELS, PICTURES)):
+        stage = from_run(run, network, settings.teacher, machine)
+        network = learn(replace(settings, seed=seed), stage, emotion / f"{name}-{seed}", machine)
+    return network

@@ -16,7 +16,7 @@ from trainer.tables import curve, people, side_by_side, text
 from trainer.tables.draw import Source, draw, estimate
 from trainer.tables.figures import find, score
 from trainer.tables.fits import check_base, fit, restored
-from trainer.tables.rows import OURS, TABLES
+from trainer.tables.rows import OURS, PICTURES, TABLES
 from trainer.tables.settings import TablesSettings, table_names
 from trainer.tables.sources import Drawing, Miniature, Sdxl, given_networks, scales_of
 
@@ -94,7 +94,7 @@ def _fitted(settings: TablesSettings, source: Source, drawings: list[Drawing]) -
     elif missing:
         say("left out, because they are not fitted: " + ", ".join(drawing.method for drawing in missing))
     there = [drawing for drawing in drawings if source.is_fitted(drawing)]
-    if not any(drawing.row == OURS for drawing in there):
+    if not any(drawing.row in (OURS, PICTURES) for drawing in there):
         raise DataError(f"A network of {OURS} is missing, which the other rows are compared with.")
     return there
 

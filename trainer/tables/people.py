@@ -19,7 +19,7 @@ from trainer.study.make import StudySettings, make_study
 from trainer.study.plan import Amounts
 from trainer.study.rehearsal import rehearse
 from trainer.study.report import PUBLISHED, comparisons_table, methods_table
-from trainer.tables.rows import OURS, REWRITING
+from trainer.tables.rows import OURS, PICTURES, REWRITING
 from trainer.tables.sources import Drawing
 
 SETTINGS = StudySettings(amounts=Amounts(consistency=0, smoothness=0))
@@ -77,7 +77,9 @@ def simulated(out: Path, scores: Scores, drawings: Sequence[Drawing]) -> dict:
     Raises:
         DataError: There are too few pictures for a study.
     """
-    firsts = {d.method: d.row for d in drawings if d.seed == 0}
+    rows = {drawing.row for drawing in drawings}
+    shown_as = {PICTURES if PICTURES in rows else OURS: OURS, REWRITING: REWRITING}
+    firsts = {d.method: shown_as[d.row] for d in drawings if d.seed == 0 and d.row in shown_as}
     chosen = [replace(image, method=firsts[image.method]) for image in scores.images if image.method in firsts]
     if {image.method for image in chosen} != {OURS, REWRITING}:
         raise DataError(f"Table 3 compares {OURS} and {REWRITING}, but one of them has no pictures.")

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from trainer.baselines.settings import TOKENS as BASELINES
 
 OURS, REWRITING, PLAIN, TRUTH, INSTANT = "ours", "rewriting", "plain", "truth", "instant"
+DEVIATION, PICTURES = "deviation", "pictures"
 INSTANT_PAIRS = 2000
 """Pairs that the instant field is fitted to."""
+DEVIATION_PAIRS = 5700
+"""Pairs of the network that corrects a field: all that the others learn from, too."""
 
 VARIANTS = {
     OURS: "default",
@@ -19,25 +22,18 @@ VARIANTS = {
     "paper-improved": "paper-improved",
     "improved": "improved",
 }
-"""Rows that are emotion networks, and which variant of trainer.miniature.emotion each is."""
+"""Rows that are emotion networks of the paper's form, and which variant of trainer.miniature.emotion each is."""
 
-STRONGER = "ours-1.25"
-STRENGTHS = {STRONGER: 1.25}
-"""Rows that are the networks of ours, drawn with another strength: the one at which the miniature's pictures reach as
-far as rewriting's. Only on the miniature."""
+NETWORKS = (*VARIANTS, "scale-1.0", DEVIATION, PICTURES, *BASELINES)
+"""Rows that are drawn by networks of several seeds. Ours has scale 1.0 on the miniature already."""
 
-FITTED = (*VARIANTS, "scale-1.0", *BASELINES)
-"""Rows with networks of their own, emotion networks and baselines. Ours has scale 1.0 on the miniature already."""
-
-NETWORKS = (*FITTED, *STRENGTHS)
-"""Rows that are drawn by networks of several seeds."""
-
-GIVEN = (*FITTED, INSTANT)
+GIVEN = (*NETWORKS, INSTANT)
 """Rows whose networks can be given as files. The instant field has no seed: it follows from its pairs."""
 
 TITLES = {
-    OURS: "ours",
-    STRONGER: "ours, strength 1.25",
+    PICTURES: "ours",
+    DEVIATION: "ours, captions alone",
+    OURS: "ours, the paper's form",
     "cross-attention": "cross attention",
     "time-embedding": "time embedding",
     "textual-inversion": "textual inversion",
@@ -69,10 +65,11 @@ class Table:
 
     Attributes:
         title: Of the table.
-        rows: Names from TITLES; the first network row that is `ours` is what the others are tested against.
+        rows: Names from TITLES.
         figures: Columns, of those that were measured.
         controls: Whether always 0 and ours with shuffled and with negated labels are rows, too.
         pairs: Rows that are compared with another row than ours, and that row.
+        reference: What the others are tested against, if it is drawn; else it is `ours`.
     """
 
     title: str
@@ -80,18 +77,28 @@ class Table:
     figures: tuple[str, ...] = (*FOLLOWED, *CONTENT, *AGAIN)
     controls: bool = True
     pairs: tuple[tuple[str, str], ...] = ()
+    reference: str = OURS
 
+
+BY_CAPTIONS = tuple((DEVIATION, row) for row in (OURS, INSTANT, REWRITING, "cross-attention", "textual-inversion"))
+"""What learns from captions alone, against what learns from no more and against what learns from pictures."""
 
 TABLES = {
-    "table 1": Table("Five methods", (TRUTH, *BASELINES, REWRITING, INSTANT, OURS, STRONGER, PLAIN)),
+    "table 1": Table(
+        "Five methods",
+        (TRUTH, *BASELINES, REWRITING, INSTANT, OURS, DEVIATION, PICTURES, PLAIN),
+        pairs=BY_CAPTIONS,
+        reference=PICTURES,
+    ),
     "table 2": Table(
         "LPIPS-Continuous, and whether anything changes at all",
-        (TRUTH, OURS, STRONGER, INSTANT, REWRITING, *BASELINES, PLAIN),
+        (TRUTH, PICTURES, DEVIATION, OURS, INSTANT, REWRITING, *BASELINES, PLAIN),
         (*SMOOTH, "V slope", "A slope", "V range", "A range"),
         controls=False,
-        pairs=((STRONGER, REWRITING), (STRONGER, "textual-inversion"), (STRONGER, "cross-attention")),
+        pairs=BY_CAPTIONS,
+        reference=PICTURES,
     ),
-    "table 3": Table("User study", (OURS, REWRITING)),
+    "table 3": Table("User study", (PICTURES, OURS, REWRITING)),
     "table 4": Table("Density weighting", (TRUTH, OURS, "unweighted", "power-2", PLAIN)),
     "figure 10": Table("Scale factor", (TRUTH, OURS, "scale-1.0", "scale-1.5", "scale-2.0", PLAIN)),
     "settings": Table(

@@ -12,22 +12,25 @@ from emoticrafter.research.baselines import METHODS as BASELINES
 from emoticrafter.weights import read_metadata
 from trainer.core.prompts import read_prompts
 from trainer.core.rows import DataError
-from trainer.miniature.held_out import emotional_captions, held_out_prompts, instant_path
+from trainer.miniature.held_out import emotional_captions, fitted_path, held_out_prompts, instant_path
 from trainer.miniature.recipe import Recipe, read_recipe
 from trainer.painters.plan import PROMPTS, Words, grid, read_rewritten, words_of
 from trainer.painters.settings import MiniatureSettings, SdxlSettings, TruthSettings
 from trainer.tables.rows import (
-    FITTED,
+    DEVIATION,
+    DEVIATION_PAIRS,
     GIVEN,
     INSTANT,
     INSTANT_PAIRS,
     NETWORKS,
-    OURS,
+    PICTURES,
     REWRITING,
-    STRENGTHS,
     TRUTH,
     VARIANTS,
 )
+
+FOLDERS = {**VARIANTS, DEVIATION: f"network-{DEVIATION_PAIRS}", PICTURES: PICTURES}
+"""Where a row's networks are in a run of the miniature, in front of their seed."""
 
 
 @dataclass(frozen=True)
@@ -68,23 +71,20 @@ class Miniature:
             return [Drawing(row, row, instant_path(self.run, INSTANT_PAIRS))]
         if row not in NETWORKS:
             return [Drawing(row, row)]
-        if fitted_as(row) not in VARIANTS and row not in BASELINES:
+        if row not in (*FOLDERS, *BASELINES):
             return []
         return [Drawing(row, method_name(row, seed), self.network(row, seed), seed) for seed in range(self.networks)]
 
     def network(self, row: str, seed: int) -> Path:
-        folder = (
-            self.baselines / f"{row}-{seed}"
-            if row in BASELINES
-            else self.run / "emotion" / f"{VARIANTS[fitted_as(row)]}-{seed}"
-        )
-        return folder / "network.safetensors"
+        if row in BASELINES:
+            return self.baselines / f"{row}-{seed}" / "network.safetensors"
+        return fitted_path(self.run, f"{FOLDERS[row]}-{seed}")
 
     def is_fitted(self, drawing: Drawing) -> bool:
-        """Whether the network is fitted: an emotion network's file exists before its training has ended."""
+        """Whether the network is fitted: the file of trainer.train's exists before its training has ended."""
         if drawing.network is None:
             return True
-        finished = drawing.row in (*BASELINES, INSTANT) or drawing.network.with_name("finished").exists()
+        finished = drawing.row not in VARIANTS or drawing.network.with_name("finished").exists()
         return finished and drawing.network.is_file()
 
     @property
@@ -100,7 +100,7 @@ class Miniature:
     def painter(self, drawing: Drawing) -> MiniatureSettings | TruthSettings:
         if drawing.row == TRUTH:
             return TruthSettings(self.run)
-        return MiniatureSettings(self.run, drawing.network, STRENGTHS.get(drawing.row, 1.0))
+        return MiniatureSettings(self.run, drawing.network)
 
     def prompts(self, limit: int | None) -> list[str]:
         return held_out_prompts(limit)
@@ -145,11 +145,6 @@ class Sdxl:
         return read_rewritten(self.rewritten)
 
 
-def fitted_as(row: str) -> str:
-    """The row whose networks this row has."""
-    return OURS if row in STRENGTHS else row
-
-
 def method_name(row: str, seed: int) -> str:
     """The name of a row's pictures in the manifest, which takes no dots."""
     return f"{row.replace('.', '_')}-{seed}"
@@ -184,7 +179,7 @@ def scales_of(drawings: list[Drawing]) -> dict[str, float]:
     """
     found = {}
     for drawing in drawings:
-        if drawing.row in FITTED and drawing.row not in found:
+        if drawing.row in NETWORKS and drawing.row not in found:
             try:
                 found[drawing.row] = float(read_metadata(drawing.network)["training"]["scale"])
             except (LookupError, TypeError, ValueError) as error:

@@ -7,7 +7,6 @@ from typing import Any
 from trainer.core import markdown
 from trainer.evaluation.report import without_nan
 from trainer.tables.figures import CLEAR, Found, Row, Tested
-from trainer.tables.rows import OURS
 
 NOTHING = "–"
 PLACES = 3
@@ -20,7 +19,7 @@ def shown(found: Found, command: str) -> str:
     titles = {name: [row.title] for name, row in rows.items()}
     counts = {name: [row.title, str(len(row.seeds) or NOTHING)] for name, row in rows.items()}
     parts = [_how(found), _table(found, counts, _value, "networks"), INTERVALS, _table(found, titles, _interval)]
-    if ours := {name: title for name, title in titles.items() if (name, OURS) in tested}:
+    if ours := {name: title for name, title in titles.items() if (name, found.reference) in tested}:
         parts += [TESTS, _table(found, ours, _against_ours)]
     if pairs := {pair: [" − ".join(rows[name].title for name in pair)] for pair in found.pairs if pair in tested}:
         parts += [FURTHER, _table(found, pairs, _pair)]
@@ -66,7 +65,7 @@ def _value(found: Found, name: str, column: str) -> str:
         return NOTHING
     spread = row.deviation(column)
     beside = "" if spread is None else f" ± {spread:.{PLACES}f}"
-    return f"{_number(row.estimate(column).mean)}{beside}{_star(found, column, name, OURS)}"
+    return f"{_number(row.estimate(column).mean)}{beside}{_star(found, column, name, found.reference)}"
 
 
 def _star(found: Found, column: str, first: str, second: str) -> str:
@@ -84,7 +83,7 @@ def _interval(found: Found, name: str, column: str) -> str:
 
 
 def _against_ours(found: Found, name: str, column: str) -> str:
-    return _test(found.tests.get((column, name, OURS)))
+    return _test(found.tests.get((column, name, found.reference)))
 
 
 def _test(tested: Tested | None) -> str:
@@ -126,14 +125,14 @@ def as_json(found: Found, networks: dict[str, list[str]]) -> dict[str, Any]:
             "further": [
                 {"first": first, "second": second, "figure": figure, **_numbers(tested)}
                 for (figure, first, second), tested in found.tests.items()
-                if second != OURS
+                if second != found.reference
             ],
         }
     )
 
 
 def _figure(found: Found, name: str, column: str) -> dict[str, Any]:
-    row, tested = found.rows[name], found.tests.get((column, name, OURS))
+    row, tested = found.rows[name], found.tests.get((column, name, found.reference))
     mean = row.estimate(column)
     return {
         "mean": mean.mean,
