@@ -139,6 +139,22 @@ def test_captions_and_labels_tell_of_the_same_pictures(stage):
     assert all(pair.emotional != pair.neutral for pairs in words.pairs for pair in pairs)
 
 
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_some_prompts_have_words_of_another_mood(stage, teacher):
+    given = stage(teacher)
+    plain = draw(tiny(teacher, batch=64), given.pictures, given.lessons, 0)
+    mixed = draw(tiny(teacher, batch=64, contrary_share=0.5), given.pictures, given.lessons, 0)
+    contrary = [row for row in range(64) if mixed.neutral[row] != plain.neutral[row]]
+    assert 18 < len(contrary) < 44 and {plain.neutral[row] for row in contrary}.isdisjoint({""})
+    own = set(plain.emotional)
+    for row in contrary:
+        # Words of the same scene, whose mood is not the one that is asked.
+        assert len(mixed.neutral[row]) > len(plain.neutral[row]) and mixed.neutral[row] not in own
+    assert mixed.emotional == plain.emotional
+    for same in ("latents", "noise", "share", "valence", "arousal"):
+        assert torch.equal(getattr(mixed, same), getattr(plain, same)), same
+
+
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 @torch.no_grad()
 def test_the_loss_of_labels_is_the_baselines(stage, prediction, monkeypatch):

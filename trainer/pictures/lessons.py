@@ -20,6 +20,10 @@ from trainer.miniature.pipeline import Run
 from trainer.pictures.rated import SHOWN, Pictures, wordings
 from trainer.pictures.settings import Settings
 from trainer.world.captions import emotional_caption, neutral_caption
+from trainer.world.scene import VA_RANGE
+
+OTHERS = 97
+"""Part of the seed of the other moods."""
 
 
 @dataclass
@@ -31,12 +35,14 @@ class Lessons:
         pairs: M lists of the pairs of prompts that go with a picture; with labels, the emotional prompts are "".
         moods: M moods without content, which an empty prompt with the picture's V and A is to say. None: nobody said.
         told: sha256 of the pairs, where they come from a file.
+        contrary: M lists of prompts of the same content with words of other moods. None: nobody said.
     """
 
     rows: np.ndarray
     pairs: list[list[Pair]]
     moods: list[str] | None
     told: str = ""
+    contrary: list[list[str]] | None = None
 
     def check(self, source: str) -> None:
         """Says what the emotions do not cover.
@@ -60,14 +66,18 @@ def labelled(prompts: list[list[str]], valence: np.ndarray, arousal: np.ndarray)
     return Lessons(np.arange(len(pairs)), pairs, [""] * len(pairs))
 
 
-def captioned(run: Run) -> Lessons:
-    """The miniature's pictures, with captions of the same scenes in the pictures' moods."""
-    pairs, moods = [], []
-    for scene, *at, seed in run.plan.pictures():
-        said = [(neutral_caption(scene, one), emotional_caption(scene, *at, one)) for one in wordings(run, seed)]
-        pairs.append([Pair(*both, *at) for both in said])
-        moods.append(mood_caption(scene, *at, seed))
-    return Lessons(np.arange(len(pairs)), pairs, moods)
+def captioned(run: Run, teacher: str) -> Lessons:
+    """The miniature's pictures, with captions of the same scenes in the pictures' moods, or with their labels alone."""
+    pairs, moods, contrary = [], [], []
+    words = teacher == "words"
+    others = np.random.default_rng((run.recipe.seed, OTHERS)).uniform(-VA_RANGE, VA_RANGE, (len(run.plan), 2))
+    for (scene, *at, seed), other in zip(run.plan.pictures(), others.tolist(), strict=True):
+        own = wordings(run, seed)
+        said = [emotional_caption(scene, *at, one) if words else "" for one in own]
+        pairs.append([Pair(neutral_caption(scene, one), told, *at) for one, told in zip(own, said, strict=True)])
+        moods.append(mood_caption(scene, *at, seed) if words else "")
+        contrary.append([emotional_caption(scene, *other, one) for one in own])
+    return Lessons(np.arange(len(pairs)), pairs, moods, contrary=contrary)
 
 
 def paired(prompts: list[list[str]], table: PairTable, name: str) -> Lessons:
@@ -93,7 +103,9 @@ def paired(prompts: list[list[str]], table: PairTable, name: str) -> Lessons:
             f"No picture has a neutral prompt of {name}: expected pictures of these prompts, such as python -m "
             f"trainer.generate draws; the first is {quoted(table.neutral[0])}."
         )
-    return Lessons(np.array(rows), [known[shown[row]] for row in rows], None, _sha256(table))
+    pairs = [known[shown[row]] for row in rows]
+    contrary = [[pair.emotional for pair in own] for own in pairs]
+    return Lessons(np.array(rows), pairs, None, _sha256(table), contrary)
 
 
 def _sha256(table: PairTable) -> str:
@@ -137,9 +149,22 @@ def draw(settings: Settings, pictures: Pictures, lessons: Lessons, step: int) ->
     share = random.random(settings.batch, np.float32)
     latents = torch.from_numpy(pictures.latents[lessons.rows[at]])
     noise = torch.from_numpy(random.standard_normal(latents.shape, np.float32))
+    if settings.contrary_share:
+        pairs = _contradicted(pairs, [lessons.contrary[number] for number in at], settings.contrary_share, random)
     neutral, emotional, valence, arousal = zip(*pairs, strict=True)
     values = (torch.tensor(axis, dtype=torch.float32) for axis in (valence, arousal))
     return Batch(latents, noise, torch.from_numpy(share), list(neutral), list(emotional), *values)
+
+
+def _contradicted(
+    pairs: Sequence[Pair], contrary: Sequence[list[str]], share: float, random: np.random.Generator
+) -> list[Pair]:
+    """The pairs, some of whose neutral prompts get words of another mood; those without a prompt stay so."""
+    chosen, which = random.random((2, len(pairs)))
+    return [
+        pair._replace(neutral=prompts[int(at * len(prompts))]) if pair.neutral and one < share else pair
+        for pair, prompts, one, at in zip(pairs, contrary, chosen, which, strict=True)
+    ]
 
 
 def _emptied(pairs: Sequence[Pair], moods: Sequence[str], empty: np.ndarray) -> list[Pair]:

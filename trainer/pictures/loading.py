@@ -32,8 +32,7 @@ def from_run(run: Path, network: Path, teacher: str, machine: Machine) -> Stage:
         model = UNetModel(load_base(folder, machine))
     beginning = begin(network, model)
     pictures = painted(begun, model.fingerprint)
-    lessons = captioned(begun) if teacher == "words" else labelled(pictures.prompts, pictures.valence, pictures.arousal)
-    return Stage(model, beginning, pictures, lessons)
+    return Stage(model, beginning, pictures, captioned(begun, teacher))
 
 
 def from_sdxl(

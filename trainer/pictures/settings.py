@@ -7,7 +7,7 @@ from pathlib import Path
 from trainer.core.settings import option
 
 TEACHERS = ("words", "labels")
-LATER = {"guidance": 1.0, "residual_scale": 1.0}
+LATER = {"guidance": 1.0, "residual_scale": 1.0, "contrary_share": 0.0}
 """Settings that recipes of before lack, which had these values."""
 
 
@@ -80,6 +80,9 @@ class Settings(Learning):
     residual_scale: float = option(
         "what is saved as strength 1: below 1 keeps more of the content, 1 reaches furthest (%(default)s)", 1.0
     )
+    contrary_share: float = option(
+        "samples whose prompt has words of another mood, so that values win over words (%(default)s)", 0.0
+    )
     begun: str = ""
     told: str = ""
 
@@ -96,5 +99,7 @@ class Settings(Learning):
             problems.append(f"guidance is {self.guidance}: expected 1 to 30")
         if not 0 < self.residual_scale <= 3:
             problems.append(f"residual_scale is {self.residual_scale}: expected more than 0, and at most 3")
+        if not 0 <= self.contrary_share <= 1:
+            problems.append(f"contrary_share is {self.contrary_share}: expected a share of 1")
         if problems:
             raise ValueError("; ".join(problems) + ".")

@@ -204,6 +204,10 @@ def train(settings: Settings, stage: Stage, out: Path, machine: Machine, accumul
     """
     path, network, pictures = out / "network.safetensors", stage.beginning.network, stage.pictures
     settings = replace(settings, begun=stage.beginning.sha256[:SHOWN], told=stage.lessons.told)
+    if settings.contrary_share and stage.lessons.contrary is None:
+        raise ValueError(
+            "--contrary-share needs prompts with words of a mood: expected --miniature, or --sdxl with --pairs."
+        )
     if settings.residual_scale != 1:
         scale_residual(copy.deepcopy(network), 1.0)  # refused before the fit, not after it
     keep(settings, out)
