@@ -130,7 +130,10 @@ def make_transformer(recipe: FlowRecipe) -> Lumina2Transformer2DModel:
 
 
 class RotatedAttention:
-    """Attention of diffusers' Lumina 2 in real numbers, which torch.compile takes; a mask is [B, 1, 1, S]."""
+    """Attention of diffusers' Lumina 2, rotated in real numbers, which torch.compile takes.
+
+    The mask is [B, 1, 1, S], true for tokens that are there.
+    """
 
     def __call__(self, attn: Attention, hidden_states: Tensor, attention_mask, image_rotary_emb, **_) -> Tensor:
         head = attn.to_q.out_features // attn.heads
@@ -139,13 +142,7 @@ class RotatedAttention:
         )
         query, key = rotate(attn.norm_q(query), image_rotary_emb), rotate(attn.norm_k(key), image_rotary_emb)
         query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-        groups = query.shape[1] // key.shape[1]
-        if groups > 1:
-            key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-        scores = query @ key.transpose(-1, -2) * attn.scale
-        if attention_mask is not None:
-            scores = scores + attention_mask
-        read = scores.softmax(-1) @ value
+        read = functional.scaled_dot_product_attention(query, key, value, attention_mask, scale=attn.scale)
         return attn.to_out[0](read.transpose(1, 2).flatten(2))
 
 
@@ -197,15 +194,14 @@ def velocity(
     patches = patches.unflatten(-1, (-1, PATCH * PATCH)).transpose(-1, -2).flatten(-2)
     patches = model.x_embedder(patches)
     angles = rotary_angles(mask, rows)
-    blocked = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -1e9)
     for layer in model.context_refiner:
-        words = layer(words, blocked[:, None, None], tuple(part[:, :tokens] for part in angles))
+        words = layer(words, mask[:, None, None], tuple(part[:, :tokens] for part in angles))
     for layer in model.noise_refiner:
         patches = layer(patches, None, tuple(part[:, tokens:] for part in angles), time)
     joint = torch.cat([words, patches], 1)
-    blocked = functional.pad(blocked, (0, rows * rows))[:, None, None]
+    there = functional.pad(mask, (0, rows * rows), value=True)[:, None, None]
     for layer in model.layers:
-        joint = layer(joint, blocked, angles, time)
+        joint = layer(joint, there, angles, time)
     out = model.norm_out(joint[:, tokens:], time)
     out = out.unflatten(-1, (PATCH * PATCH, -1)).transpose(-1, -2).flatten(-2)
     return -functional.pixel_shuffle(out.transpose(1, 2).unflatten(2, (rows, rows)), PATCH).float()

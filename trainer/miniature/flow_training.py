@@ -27,6 +27,7 @@ from trainer.miniature.flow import (
     velocity,
 )
 from trainer.miniature.flow_files import save_flow
+from trainer.miniature.generator import plain_attention
 from trainer.miniature.recipe import FlowRecipe
 from trainer.runs.run import fit, small_schedule
 
@@ -112,7 +113,8 @@ def train_flow(
 
     def loss(called: nn.Module, step: int) -> Tensor:
         rows, captions = draw_flow(tokens, recipe, step)
-        return called(all_latents[rows.to(machine.device)].float(), captions.to(machine.device, non_blocking=True))
+        with plain_attention(machine.device):
+            return called(all_latents[rows.to(machine.device)].float(), captions.to(machine.device, non_blocking=True))
 
     schedule = small_schedule(
         recipe.generator_steps, recipe.generator_lr, recipe.generator_ema, warmup=200, seed=recipe.seed
