@@ -2,9 +2,11 @@
 
 The search is after the elastic range search of training-free steering (Ekin and Gandelsman 2026, arXiv 2603.17998):
 pictures are put where the answer lies, and a range ends where one is too far from the plain one. The two distances are
-plain ones and need no network: of colours, which a mood changes, and of where edges are, which it should keep.
+plain ones and need no network: of colours, which a mood changes, and of where edges are, which it should keep. Readers
+can stand in: one of valence and arousal for colours where the emotion stops moving, and one of subjects for edges.
 
-Shapes: B pictures, N of them on a ray, in their order from the plain one outwards.
+Shapes: B pictures, N of them on a ray, in their order from the plain one outwards; M numbers tell a picture's mood, C
+what it shows.
 """
 
 from bisect import bisect
@@ -16,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .images import colours
-from .va import VA_MAX, Point, check_number, rounded
+from .va import VA_MAX, VA_MIN, Point, check_number, rounded
 
 STEP = 0.5
 """Pictures are drawn at its multiples of reach: the larger of a point's two numbers, without their signs."""
@@ -34,13 +36,13 @@ DIRECTIONS = {
 }
 """The rays by the circumplex's words, counter-clockwise."""
 KEEP = 0.4
-"""Agreement of edges with the plain picture, below which what it shows counts as lost."""
+"""Agreement with the plain picture, below which what it shows counts as lost."""
 STILL = 1 / 3
 """Pictures have stopped changing where they go on at less than this share of their pace so far."""
 JUMP = 0.5
 """A step with more than this share of a ray's whole change is a jump."""
 UNCHANGED = 0.01
-"""Colours that differ by less are the same to the eye."""
+"""Colours that differ by less are the same to the eye. Of readings it is 0.06, well below a reader's error."""
 COLOUR_SIZE, EDGE_SIZE = 16, 32
 
 EDGE, LOST, JUMPS, STOPS, SAME = "edge", "lost", "jumps", "stops", "same"
@@ -58,14 +60,21 @@ WHY = {
 
 
 class Sketch(NamedTuple):
-    """What is compared of pictures: colours [B, 768] in [0, 1], and their edges [B, 961], of mean 0 and length 1."""
+    """What is compared of pictures.
+
+    Attributes:
+        colours: [B, 768] in [0, 1].
+        mood: What tells how far the emotion has moved, [B, M] in [0, 1]: the colours, or a reader's numbers.
+        content: What should stay, [B, C] of length 1: the product of two is their agreement.
+    """
 
     colours: Tensor
-    edges: Tensor
+    mood: Tensor
+    content: Tensor
 
 
 def sketch(images: Tensor) -> Sketch:
-    """Sketches of images [B, H, W, C] in [0, 1], of any size.
+    """Sketches of images [B, H, W, C] in [0, 1], of any size: their colours, and edges of mean 0, [B, 961].
 
     Raises:
         ValueError: Another shape, or a picture of NaN or infinite numbers.
@@ -79,7 +88,24 @@ def sketch(images: Tensor) -> Sketch:
     across, down = grey[:, 1:, 1:] - grey[:, 1:, :-1], grey[:, 1:, 1:] - grey[:, :-1, 1:]
     edges = (across.square() + down.square()).sqrt().flatten(1)
     edges = F.normalize(edges - edges.mean(1, keepdim=True))
-    return Sketch(F.adaptive_avg_pool2d(pictures, COLOUR_SIZE).flatten(1), edges)
+    means = F.adaptive_avg_pool2d(pictures, COLOUR_SIZE).flatten(1)
+    return Sketch(means, means, edges)
+
+
+def read_sketch(images: Tensor, readings: Tensor, subjects: Tensor | None = None) -> Sketch:
+    """Sketches of images as readers see them.
+
+    Args:
+        images: [B, H, W, C] in [0, 1], of any size.
+        readings: Their valence and arousal, [B, 2] in [-3, 3].
+        subjects: How likely each subject is, [B, C]; without it edges tell what is kept.
+
+    Raises:
+        ValueError: As `sketch`.
+    """
+    plain = sketch(images)
+    mood = (readings - VA_MIN) / (VA_MAX - VA_MIN)
+    return Sketch(plain.colours, mood, plain.content if subjects is None else F.normalize(subjects))
 
 
 # ---- one ray -------------------------------------------------------------------------------------------
@@ -98,13 +124,13 @@ class Ray:
     Attributes:
         name: Of DIRECTIONS.
         reaches: Of the pictures, rising, from the plain one's 0; N.
-        kept: Agreement of their edges with the plain one's, N: 1 is all, 0 as in unrelated pictures.
+        kept: Agreement of what they show with the plain one, N: 1 is all, 0 as in unrelated pictures.
     """
 
     def __init__(self, name: str, plain: Sketch, keep: float = KEEP):
         self.name, self.keep = name, keep
         self.reaches, self.kept = [0.0], [1.0]
-        self._plain, self._colours = plain.edges, [plain.colours]
+        self._plain, self._colours, self._moods = plain.content, [plain.colours], [plain.mood]
 
     def point(self, reach: float) -> Point:
         """The ray's point at a reach from 0 to 3."""
@@ -114,8 +140,9 @@ class Ray:
         """Takes the sketch of one picture."""
         at = bisect(self.reaches, reach)
         self.reaches.insert(at, reach)
-        self.kept.insert(at, (drawn.edges * self._plain).sum().item())
+        self.kept.insert(at, (drawn.content * self._plain).sum().item())
         self._colours.insert(at, drawn.colours)
+        self._moods.insert(at, drawn.mood)
 
     def limit(self) -> Limit:
         """The nearest of what ends the ray, by all that is drawn; between two pictures, where they suggest it."""
@@ -136,13 +163,9 @@ class Ray:
 
     def _end(self) -> tuple[Limit, float]:
         """The limit, and the reach of the picture that shows it."""
-        if self._change(0, *range(1, len(self.reaches))) < UNCHANGED:
+        if _change(self._moods, 0, *range(1, len(self.reaches))) < UNCHANGED:
             return Limit(0.0, SAME), VA_MAX
         return min([*self._lost(), *self._jumps(), *self._stops(), (Limit(VA_MAX, EDGE), VA_MAX)])
-
-    def _change(self, at: int, *others: int) -> float:
-        """The largest distance of colours between a picture and others."""
-        return max((_distance(self._colours[at], self._colours[other]) for other in others), default=0.0)
 
     def _lost(self) -> Iterator[tuple[Limit, float]]:
         for (a, before), (b, after) in pairwise(zip(self.reaches, self.kept, strict=True)):
@@ -152,7 +175,7 @@ class Ray:
 
     def _jumps(self) -> Iterator[tuple[Limit, float]]:
         """Not within the first step: where much changes there and little later, pictures stop changing."""
-        changes = [self._change(at - 1, at) for at in range(1, len(self.reaches))]
+        changes = [_change(self._colours, at - 1, at) for at in range(1, len(self.reaches))]
         for (a, b), change in zip(pairwise(self.reaches), changes, strict=True):
             if a > 0 and b - a <= STEP and change > JUMP * sum(changes):
                 yield Limit(a, JUMPS), b
@@ -164,10 +187,15 @@ class Ray:
         """
         last = len(self.reaches) - 1
         for at, reach in enumerate(self.reaches[1:-1], 1):
-            left, pace = self._change(at, last), self._change(0, at) / reach
+            left, pace = _change(self._moods, at, last), _change(self._moods, 0, at) / reach
             if left < STILL * pace * (VA_MAX - reach):
                 yield Limit(reach + left / pace, STOPS), reach
                 return
+
+
+def _change(seen: Sequence[Tensor], at: int, *others: int) -> float:
+    """The largest distance between what is seen of a picture and of others."""
+    return max((_distance(seen[at], seen[other]) for other in others), default=0.0)
 
 
 def _distance(a: Tensor, b: Tensor) -> float:
@@ -183,16 +211,19 @@ def _crossing(a: float, before: float, b: float, after: float, level: float) -> 
 
 Draw = Callable[[Sequence[Point]], Tensor]
 """Draws a picture at each point, from the same noise: images [B, H, W, C] in [0, 1]."""
+Look = Callable[[Tensor], Sketch]
+"""Sketches of images, as `sketch` makes them."""
 
 
-def search_range(draw: Draw, pictures: int = 3, keep: float = KEEP) -> list[Ray]:
+def search_range(draw: Draw, pictures: int = 3, keep: float = KEEP, look: Look = sketch) -> list[Ray]:
     """Draws the plain picture, and then on every ray, one picture at a time, where it tells the most.
 
     Args:
         draw: Is called with neutral alone, for the prompt without emotion, then again and again with a point of each
             ray.
         pictures: On each ray, at most.
-        keep: Agreement of edges that a picture must have with the plain one, 0 to 1.
+        keep: Agreement that a picture must have with the plain one, 0 to 1.
+        look: What is compared of pictures.
 
     Returns:
         The rays of DIRECTIONS.
@@ -202,11 +233,11 @@ def search_range(draw: Draw, pictures: int = 3, keep: float = KEEP) -> list[Ray]
     """
     check_number("pictures", pictures, 1, MOST)
     check_number("keep", keep, 0.0, 1.0)
-    plain = sketch(draw([Point(0.0, 0.0)]))
+    plain = look(draw([Point(0.0, 0.0)]))
     rays = [Ray(name, Sketch(*(part[0] for part in plain)), keep) for name in DIRECTIONS]
     for _ in range(pictures):
         reaches = [ray.next_reach() for ray in rays]
-        drawn = sketch(draw([ray.point(reach) for ray, reach in zip(rays, reaches, strict=True)]))
+        drawn = look(draw([ray.point(reach) for ray, reach in zip(rays, reaches, strict=True)]))
         for ray, reach, *parts in zip(rays, reaches, *drawn, strict=True):
             ray.add(reach, Sketch(*parts))
     return rays

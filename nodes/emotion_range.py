@@ -7,7 +7,19 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..emoticrafter.quoting import quoted
-from ..emoticrafter.range import DIRECTIONS, KEEP, MOST, Ray, ends, range_text, search_range
+from ..emoticrafter.range import (
+    DIRECTIONS,
+    KEEP,
+    MOST,
+    Look,
+    Ray,
+    Sketch,
+    ends,
+    range_text,
+    read_sketch,
+    search_range,
+    sketch,
+)
 from ..emoticrafter.va import Point, check_number
 from . import inputs
 from .networks import ManagedNetwork
@@ -15,8 +27,10 @@ from .node import Node
 from .pictures_at_points import Drawing
 from .points import Points, PointsType
 from .progress import Shown
+from .readers import emotion_reader, reader_names, reader_problem, reader_versions, subject_reader
 
 LARGEST_SEED = 2**64 - 1
+NO_READER = "none"
 SAMPLERS, SCHEDULERS = KSampler.SAMPLERS, KSampler.SCHEDULERS
 
 
@@ -71,6 +85,15 @@ class EmotionRange(Node):
                     "How much of the plain picture's shapes must stay: 0 as little as in an unrelated picture, 1 all "
                     "of them. Where less is left, the range ends.",
                 ),
+                io.Combo.Input(
+                    "reader",
+                    options=[NO_READER, *reader_names()],
+                    default=NO_READER,
+                    optional=True,
+                    tooltip="What tells where the emotion stops moving: colours, or a reader of valence and arousal. "
+                    "The miniature's also tells where the subject is lost, in place of shapes.",
+                ),
+                inputs.clip_vision_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -89,6 +112,14 @@ class EmotionRange(Node):
         )
 
     @classmethod
+    def validate_inputs(cls, reader: str | None = NO_READER) -> bool | str:
+        return reader_problem(_chosen(reader))
+
+    @classmethod
+    def fingerprint_inputs(cls, reader: str | None = NO_READER, **others) -> str:
+        return reader_versions(_chosen(reader))
+
+    @classmethod
     def execute(
         cls,
         model,
@@ -105,18 +136,35 @@ class EmotionRange(Node):
         strength: float,
         pictures: int,
         keep: float,
+        reader: str = NO_READER,
+        clip_vision=None,
     ) -> io.NodeOutput:
         _check(pictures, sampler_name, scheduler, latent_image)
+        look = sketch if reader == NO_READER else look_by(reader, clip_vision)
         shown = Shown(cls.hidden.unique_id, "pictures", 0, 1 + len(DIRECTIONS) * pictures)
         settings = (seed, steps, cfg, sampler_name, scheduler)
         drawing = Drawing(model, vae, positive, negative, network, strength, latent_image, *settings, shown)
-        rays, image = measured(drawing, pictures, keep)
+        rays, image = measured(drawing, pictures, keep, look)
         shown.say(f"{drawing.done} pictures")
         text, places = range_text(rays), ends(rays)
         valence, arousal = zip(*places, strict=True)
         told = {"text": [text], "range": [list(place) for place in places], **ui.PreviewImage(image).as_dict()}
         bounds = (min(valence), max(valence), min(arousal), max(arousal))
         return io.NodeOutput(image, Points(valence, arousal), *bounds, text, ui=told)
+
+
+def _chosen(reader: str | None) -> list[str | None]:
+    return [] if reader == NO_READER else [reader]
+
+
+def look_by(reader: str, clip_vision) -> Look:
+    """What a reader sees of pictures (arguments and errors as `emotion_reader`)."""
+    emotion, subjects = emotion_reader(reader, clip_vision), subject_reader(reader)
+
+    def look(images: Tensor) -> Sketch:
+        return read_sketch(images, emotion(images), subjects(images) if subjects else None)
+
+    return look
 
 
 def _check(pictures: int, sampler_name: str, scheduler: str, latent: dict) -> None:
@@ -129,7 +177,7 @@ def _check(pictures: int, sampler_name: str, scheduler: str, latent: dict) -> No
         raise ValueError(f"latent_image holds {count} images: expected 1. Set batch_size to 1.")
 
 
-def measured(drawing: Drawing, pictures: int, keep: float) -> tuple[list[Ray], Tensor]:
+def measured(drawing: Drawing, pictures: int, keep: float, look: Look) -> tuple[list[Ray], Tensor]:
     """The rays, and all their pictures as one image (numbers and errors as `search_range`)."""
     from ..emoticrafter.figures import drawing as figures  # loads parts of Pillow that ComfyUI has not
     from ..emoticrafter.figures.rays import draw_rays, small
@@ -141,5 +189,5 @@ def measured(drawing: Drawing, pictures: int, keep: float) -> tuple[list[Ray], T
         drawn.update(zip(points, map(small, figures.to_pictures(images)), strict=True))
         return images
 
-    rays = search_range(draw, pictures, keep)
+    rays = search_range(draw, pictures, keep, look)
     return rays, figures.to_images(draw_rays(rays, drawn))

@@ -102,6 +102,14 @@ def protection_inputs() -> list[io.Input]:
     return [words_input("Needs clip. "), clip]
 
 
+def clip_vision_input() -> io.Input:
+    tooltip = (
+        "From Load CLIP Vision. A reader of heads on CLIP's features needs the model that it was trained with; the "
+        "miniature's reader needs none."
+    )
+    return io.ClipVision.Input("clip_vision", optional=True, tooltip=tooltip)
+
+
 def pooled_inputs() -> list[io.Input]:
     pooled = io.Combo.Input(
         "pooled",

@@ -1,58 +1,13 @@
 """Read Emotion."""
 
-from pathlib import Path
-
 import torch
 from comfy_api.latest import io, ui
 
-from ..emoticrafter.research.readers import ClipHeads, Reader, load_emotion_reader, read_pictures, readings_text
-from . import networks
-from .inputs import CATEGORY, searched_as
-from .miniature_model import FOLDER as MINIATURE_FOLDER
+from ..emoticrafter.research.readers import readings_text
+from .inputs import CATEGORY, clip_vision_input, searched_as
 from .node import Node
 from .points import Points, PointsType
-
-FOLDER = "emoticrafter_readers"
-MINIATURE = "miniature (only for its own pictures)"
-MINIATURE_FILE = MINIATURE_FOLDER / "emotion_reader.safetensors"
-
-networks.register_folder(FOLDER)
-
-
-def reader_names() -> list[str]:
-    return [MINIATURE] * MINIATURE_FILE.is_file() + networks.network_names(FOLDER)
-
-
-def find_reader(name: str) -> Path:
-    """The path of a reader (errors as `networks.find_network`)."""
-    if name != MINIATURE:
-        return Path(networks.find_network(name, FOLDER, "reader"))
-    if not MINIATURE_FILE.is_file():
-        raise FileNotFoundError(
-            f"The miniature's reader {MINIATURE_FILE} is missing. It comes with a git checkout of the project: clone "
-            "it, or choose another reader."
-        )
-    return MINIATURE_FILE
-
-
-def encode_with(clip_vision, name: str, heads: ClipHeads):
-    """A function from images to image features, by a CLIP_VISION."""
-    if clip_vision is None:
-        raise ValueError(
-            f"{name} reads CLIP's image features, and no vision model is connected: connect Load CLIP Vision to "
-            f"clip_vision, with {heads.features} ({heads.width} wide)."
-        )
-    return lambda images: clip_vision.encode_image(images)["image_embeds"]
-
-
-def read_all(reader: Reader | ClipHeads, images: list[torch.Tensor], encode) -> torch.Tensor:
-    """Readings [N, 2] of all batches' pictures, in order."""
-    if not images:
-        raise ValueError("There are no pictures to read: images is an empty list.")
-    readings = torch.empty(0, 2)
-    for batch in images:
-        readings = torch.cat([readings, read_pictures(reader, batch, encode, first=1 + len(readings))])
-    return readings
+from .readers import emotion_reader, reader_names, reader_problem, reader_versions
 
 
 class ReadEmotion(Node):
@@ -73,12 +28,7 @@ class ReadEmotion(Node):
                     options=reader_names(),
                     tooltip="The miniature's reader, or a file in models/emoticrafter_readers.",
                 ),
-                io.ClipVision.Input(
-                    "clip_vision",
-                    optional=True,
-                    tooltip="From Load CLIP Vision. A reader of heads on CLIP's features needs the model that it "
-                    "was trained with; the miniature's reader needs none.",
-                ),
+                clip_vision_input(),
             ],
             outputs=[
                 io.Float.Output(
@@ -96,27 +46,19 @@ class ReadEmotion(Node):
 
     @classmethod
     def validate_inputs(cls, reader: list[str | None] | None = None) -> bool | str:
-        try:
-            for name in reader or []:
-                if name is not None:  # else it is linked, so known only when it runs
-                    find_reader(name)
-        except FileNotFoundError as error:
-            return str(error)
-        return True
+        return reader_problem(reader or [])
 
     @classmethod
     def fingerprint_inputs(cls, reader: list[str | None], **others) -> str:
-        names = reader_names() if None in reader else reader
-        files = [networks.version_of(str(MINIATURE_FILE))] * (MINIATURE in names)
-        return " ".join(files + [networks.file_version(name, FOLDER) for name in names if name != MINIATURE])
+        return reader_versions(reader)
 
     @classmethod
     def execute(cls, images: list[torch.Tensor], reader: list[str], clip_vision: list | None = None) -> io.NodeOutput:
-        managed = networks.ManagedNetwork(load_emotion_reader(find_reader(reader[0])))
-        model, encode = managed.ready(), None
-        if isinstance(model, ClipHeads):
-            encode = encode_with(clip_vision[0] if clip_vision else None, reader[0], model)
-        readings = read_all(model, images, encode)
+        if not images:
+            raise ValueError("There are no pictures to read: images is an empty list.")
+        read, readings = emotion_reader(reader[0], clip_vision[0] if clip_vision else None), torch.empty(0, 2)
+        for batch in images:
+            readings = torch.cat([readings, read(batch, first=1 + len(readings))])
         valence, arousal = readings.T.tolist()
         text = readings_text(readings)
         points = Points(tuple(valence), tuple(arousal))

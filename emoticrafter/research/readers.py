@@ -38,6 +38,8 @@ GROUP = 16
 TENSORS_A_LEVEL = 8  # a weight and a bias for each of two convolutions and two norms
 MINIATURE_FORMATS = ("emoticrafter-miniature-reader", "emoticrafter-miniature")
 """Of the trainer's own files, and of those that are shipped."""
+CONTENT = (14, 6, 4)
+"""What the miniature's content reader scores: its world's subjects, settings and times."""
 HEADS_FORMAT, HEADS_VERSION = "emoticrafter-clip-heads", 1
 
 
@@ -208,12 +210,29 @@ def load_emotion_reader(path: str | os.PathLike) -> Reader | ClipHeads:
     if config.get("kind") != "emotion":
         kind = shown(str(config.get("kind")))
         raise ValueError(f"{path.name} reads {kind}, not valence and arousal: choose the emotion reader.")
-    if reader.head.out_features != len(AXES):
-        raise ValueError(
-            f"{path.name} has {reader.head.out_features} outputs: expected {len(AXES)}, valence and arousal. "
-            "Choose another reader."
-        )
+    _check_outputs(reader, len(AXES), "valence and arousal", path.name)
     return reader
+
+
+def load_content_reader(path: str | os.PathLike) -> Reader:
+    """Loads the miniature's reader of contents.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged, of another kind, or reads something else.
+    """
+    reader, config = load_reader(path)
+    name = Path(path).name
+    if config.get("kind") != "content":
+        kind = shown(str(config.get("kind")))
+        raise ValueError(f"{name} reads {kind}, not what a picture shows: expected the content reader.")
+    _check_outputs(reader, sum(CONTENT), "scores of subjects, settings and times", name)
+    return reader
+
+
+def _check_outputs(reader: Reader, expected: int, what: str, name: str) -> None:
+    if (found := reader.head.out_features) != expected:
+        raise ValueError(f"{name} has {found} outputs: expected {expected}, {what}. Choose another reader.")
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -258,12 +277,35 @@ def read_pictures(
     Raises:
         ValueError: No images, features of another width, or a picture that cannot be read.
     """
+    return _outputs(reader, images, encode, at_once, first).clamp(VA_MIN, VA_MAX)
+
+
+@torch.no_grad()
+def read_subjects(reader: Reader, images: Tensor, at_once: int = 16) -> Tensor:
+    """Reads how likely each subject of the miniature's world is the one that a picture shows.
+
+    Args:
+        reader: Of `load_content_reader`, on any device.
+        images: [B, H, W, C] in [0, 1], of any size.
+        at_once: Pictures per batch.
+
+    Returns:
+        float32 [B, 14], rows that add up to 1, on the CPU.
+
+    Raises:
+        ValueError: No images, or a picture that cannot be read.
+    """
+    return _outputs(reader, images, None, at_once, first=1).split(CONTENT, dim=1)[0].softmax(1)
+
+
+def _outputs(reader: nn.Module, images: Tensor, encode: Callable | None, at_once: int, first: int) -> Tensor:
+    """What a reader says of pictures, float32 [B, outputs] on the CPU (errors as `read_pictures`)."""
     pictures, weight = colours(images), next(reader.parameters())
     parts = []
     for part in pictures.split(at_once):
         seen = encode(part) if isinstance(reader, ClipHeads) else part.movedim(-1, 1)
         parts.append(reader(seen.to(weight)).cpu())
-    found = torch.cat(parts).clamp(VA_MIN, VA_MAX)
+    found = torch.cat(parts)
     if failed := [number for number, one in enumerate(found.isfinite().all(1).tolist(), first) if not one]:
         raise ValueError(
             f"Picture {failed[0]} cannot be read: it holds NaN or infinite numbers. A node before this one has failed."

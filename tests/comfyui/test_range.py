@@ -5,11 +5,13 @@ import io
 import pytest
 from PIL import Image
 
+from emoticrafter.research.readers import ClipHeads, save_heads
 from scripts.server import PromptError
 from scripts.stand_ins import NETWORK_NAME
 from tests.comfyui.graphs import SIZE, Graph, pictures, report
 from tests.comfyui.test_miniature_node import MiniatureGraph
 
+MINIATURE, HEADS, WIDTH = "miniature (only for its own pictures)", "range heads.safetensors", 24
 TEXT = "a windmill in a meadow at sunset"
 _IMAGE, POINTS, VALENCE_MIN, VALENCE_MAX, AROUSAL_MIN, AROUSAL_MAX, WORDS = range(7)
 
@@ -89,6 +91,39 @@ def test_it_is_drawn_once_and_the_same_again(server):
     assert server.queue(graph).outputs["range"]["text"] == first.outputs["range"]["text"]
 
 
+def limits(server, **changed) -> list[str]:
+    """What the node says of the eight rays, of the miniature's pictures."""
+    graph = MiniatureGraph()
+    node = measured(graph, **{"strength": 3.0, "pictures": 2, "steps": 6, **changed})
+    [text] = server.queue(graph).outputs[node]["text"]
+    return text.splitlines()
+
+
+def test_a_reader_decides_in_place_of_colours_and_shapes(server):
+    plain = limits(server)
+    assert limits(server, reader="none") == plain
+    assert limits(server, keep=0.95) != plain, "nearly all shapes must stay"
+    seen = limits(server, reader=MINIATURE)
+    assert seen != plain and len(seen) == 8
+    lost = [line for line in seen if line.endswith("the content is lost")]
+    kept = limits(server, reader=MINIATURE, keep=0.0)
+    assert not any(line.endswith("the content is lost") for line in kept) and (kept != seen) == bool(lost)
+
+
+def test_heads_on_a_vision_model_are_a_reader_too(server):
+    save_heads(ClipHeads(WIDTH, "a tiny vision model"), server.models / "emoticrafter_readers" / HEADS)
+    graph = MiniatureGraph()
+    node = measured(graph, reader=HEADS, clip_vision=graph.add("ProbeClipVision", width=WIDTH))
+    assert len(server.queue(graph).outputs[node]["text"][0].splitlines()) == 8
+    for vision, told in ((None, "no vision model is connected"), (WIDTH + 1, f"expect {WIDTH}")):
+        graph = MiniatureGraph()
+        connected = {"clip_vision": graph.add("ProbeClipVision", width=vision)} if vision else {}
+        measured(graph, reader=HEADS, **connected)
+        with pytest.raises(PromptError, match=told) as caught:
+            server.queue(graph)
+        assert caught.value.node_id == "range"
+
+
 def test_without_strength_nothing_changes_and_the_range_is_a_point(server):
     graph = Graph()
     node = measured(graph, strength=0.0)
@@ -126,12 +161,21 @@ def test_stopped_amid_its_pictures_it_leaves_the_queue_going(server):
         ({"latent_image": "two"}, "latent_image holds 2"),
         ({"sampler_name": "none such"}, "sampler_name"),
         ({"positive": 5}, "positive"),
+        ({"reader": "none such.safetensors"}, "There is no emotion reader"),
+        ({"reader": "network"}, "is not a reader of emotions"),
+        ({"reader": MINIATURE, "clip_vision": "a model"}, "clip_vision"),
     ],
 )
 def test_what_cannot_be_measured_is_said_on_the_node(server, changed, told):
     graph = MiniatureGraph()
     if "network" in changed:
         changed = {"network": graph.add("EmotiCrafterLoader", network_name=NETWORK_NAME, dtype="auto")}
+    if changed.get("reader") == "network":
+        file = server.models / "emoticrafter" / NETWORK_NAME
+        (server.models / "emoticrafter_readers" / NETWORK_NAME).write_bytes(file.read_bytes())
+        changed = {"reader": NETWORK_NAME}
+    if "clip_vision" in changed:
+        changed |= {"clip_vision": graph.text(TEXT, "words")}
     if "latent_image" in changed:
         changed = {"latent_image": graph.add("EmptyLatentImage", width=SIZE, height=SIZE, batch_size=2)}
     measured(graph, **changed)

@@ -16,6 +16,7 @@ from emoticrafter.range import (
     STOPS,
     ends,
     range_text,
+    read_sketch,
     search_range,
     sketch,
 )
@@ -134,12 +135,54 @@ def test_rays_of_a_scene_end_apart():
 
 def test_a_sketch_keeps_edges_through_another_light_and_tells_other_shapes_apart():
     seen = sketch(torch.stack([house(), house(light=0.3), house(moved=0.4)]))
-    plain, lighter, moved = seen.edges @ seen.edges[0]
+    plain, lighter, moved = seen.content @ seen.content[0]
     assert plain == pytest.approx(1) and lighter > 0.99 and moved < 0.5
-    assert seen.colours.shape == (3, 768)
-    assert sketch(torch.rand(2, 7, 300, 4)).edges.shape == (2, 961)
+    assert seen.mood.shape == (3, 768)
+    assert sketch(torch.rand(2, 7, 300, 4)).content.shape == (2, 961)
     flat = sketch(torch.full((1, SIZE, SIZE, 3), 0.5))
-    assert flat.edges.isfinite().all()
+    assert flat.content.isfinite().all()
+
+
+# ---- what readers see ----------------------------------------------------------------------------------
+
+
+def by_readers(valence, likely=None):
+    """Rules from a picture's light to what readers say: the light is the reach in tenths."""
+
+    def look(images: torch.Tensor):
+        reaches = [10 * (image[0, 0, 0].item() - 0.25) for image in images]
+        readings = torch.tensor([[valence(reach), 0.0] for reach in reaches])
+        subjects = likely and torch.tensor([[likely(reach), 1 - likely(reach), 0.0] for reach in reaches])
+        return read_sketch(images, readings, subjects)
+
+    return look
+
+
+def lit(reach: float) -> torch.Tensor:
+    return house(light=0.1 * reach)
+
+
+def test_a_reader_says_where_the_emotion_stops_though_colours_go_on():
+    assert found(lit).why == EDGE
+    limit = found(lit, look=by_readers(lambda reach: 2 * min(reach, 1.5)))
+    assert limit.why == STOPS and abs(limit.reach - 1.5) <= STEP
+    assert found(lit, look=by_readers(lambda reach: reach)) == (3, EDGE)
+    assert found(lit, look=by_readers(lambda reach: 1.0)) == (0, SAME)
+
+
+def test_a_reader_of_subjects_says_where_the_subject_goes_and_lets_shapes_change():
+    def torn(reach):
+        return house(light=0.1 * reach, apart=float(reach > 1))
+
+    def steady(reach):
+        return reach
+
+    assert found(torn, look=by_readers(steady)).reach <= 1.5, "without one edges tell"
+    assert found(torn, look=by_readers(steady, lambda reach: 0.9)) == (3, EDGE)
+    limit = found(lit, look=by_readers(steady, lambda reach: 0.95 if reach < 2.2 else 0.1))
+    assert limit.why == LOST and 2 <= limit.reach <= 2.5
+    unsure = found(lit, look=by_readers(steady, lambda reach: 0.95 if reach < 2.2 else 0.45))
+    assert unsure == (3, EDGE), "two subjects alike are not yet a loss"
 
 
 def test_what_cannot_be_measured_is_refused():

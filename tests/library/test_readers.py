@@ -11,11 +11,14 @@ from safetensors.torch import save_file
 
 from emoticrafter import EmotionNetwork, NetworkConfig, save_network
 from emoticrafter.research.readers import (
+    CONTENT,
     ClipHeads,
     Reader,
+    load_content_reader,
     load_emotion_reader,
     load_reader,
     read_pictures,
+    read_subjects,
     readings_text,
     save_heads,
 )
@@ -140,6 +143,27 @@ def test_a_reader_of_contents_is_refused(tmp_path, reader):
     path = write_reader(tmp_path / "content.safetensors", reader, kind="content")
     with pytest.raises(ValueError, match=r"content\.safetensors reads content, not valence and arousal"):
         load_emotion_reader(path)
+
+
+def test_a_reader_of_contents_says_how_likely_each_subject_is(tmp_path):
+    torch.manual_seed(0)
+    reader = Reader(CHANNELS, sum(CONTENT)).eval().requires_grad_(False)
+    again = load_content_reader(write_reader(tmp_path / "content.safetensors", reader, kind="content"))
+    pictures = torch.rand(5, 40, 48, 3)
+    shares = read_subjects(again, pictures, at_once=2)
+    assert shares.shape == (5, CONTENT[0]) and torch.allclose(shares.sum(1), torch.ones(5))
+    assert torch.equal(shares.argmax(1), reader(pictures.movedim(-1, 1))[:, : CONTENT[0]].argmax(1))
+    with pytest.raises(ValueError, match=r"Picture 2 cannot be read"):
+        read_subjects(again, torch.stack([pictures[0], pictures[0] * torch.nan]))
+
+
+def test_another_reader_is_not_one_of_contents(tmp_path, reader):
+    path = write_reader(tmp_path / "a.safetensors", reader)
+    with pytest.raises(ValueError, match=r"a\.safetensors reads emotion, not what a picture shows"):
+        load_content_reader(path)
+    write_reader(path, reader, kind="content")
+    with pytest.raises(ValueError, match=r"a\.safetensors has 2 outputs: expected 24, scores of subjects"):
+        load_content_reader(path)
 
 
 def test_an_emotion_network_is_no_reader(tmp_path):

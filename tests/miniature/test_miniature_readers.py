@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from emoticrafter.fit.loop import step_random
-from emoticrafter.research.readers import Reader, distance, load_reader
+from emoticrafter.research.readers import CONTENT, Reader, distance, load_reader
 from trainer.core.device import Machine
 from trainer.miniature.dataset import make_plan, paint_set
 from trainer.miniature.readers import KINDS, Sight, split_scores, train_reader, vary
 from trainer.miniature.recipe import TINY
+from trainer.world.scene import SETTINGS, SUBJECTS, TIMES
 
 RECIPE = TINY
 
@@ -37,6 +38,10 @@ def test_held_out_pictures_are_never_learned_from(sight):
 def test_held_out_pictures_come_painted_and_returned(sight):
     painted, returned = (sight.held_out(flag)[0] for flag in (False, True))
     torch.testing.assert_close(painted, 1 - returned)
+
+
+def test_the_library_knows_what_the_content_reader_scores():
+    assert (len(SUBJECTS), len(SETTINGS), len(TIMES)) == CONTENT and sum(CONTENT) == KINDS["content"]
 
 
 def test_variations_keep_size_and_range():
