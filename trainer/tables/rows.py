@@ -10,6 +10,8 @@ INSTANT_PAIRS = 2000
 """Pairs that the instant field is fitted to."""
 DEVIATION_PAIRS = 5700
 """Pairs of the network that corrects a field: all that the others learn from, too."""
+STRENGTHS = {DEVIATION: 0.9}
+"""Rows that are drawn with another strength than 1: guidance enlarges this one's emotion, and content suffers."""
 
 VARIANTS = {
     OURS: "default",
@@ -32,7 +34,7 @@ GIVEN = (*NETWORKS, INSTANT)
 
 TITLES = {
     PICTURES: "ours",
-    DEVIATION: "ours, captions alone",
+    DEVIATION: "ours, captions alone, strength 0.9",
     OURS: "ours, the paper's form",
     "cross-attention": "cross attention",
     "time-embedding": "time embedding",

@@ -25,6 +25,7 @@ from trainer.tables.rows import (
     NETWORKS,
     PICTURES,
     REWRITING,
+    STRENGTHS,
     TRUTH,
     VARIANTS,
 )
@@ -100,7 +101,7 @@ class Miniature:
     def painter(self, drawing: Drawing) -> MiniatureSettings | TruthSettings:
         if drawing.row == TRUTH:
             return TruthSettings(self.run)
-        return MiniatureSettings(self.run, drawing.network)
+        return MiniatureSettings(self.run, drawing.network, STRENGTHS.get(drawing.row, 1.0))
 
     def prompts(self, limit: int | None) -> list[str]:
         return held_out_prompts(limit)
