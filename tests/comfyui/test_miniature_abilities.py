@@ -131,25 +131,24 @@ def test_an_empty_prompt_takes_the_emotion(draw, emotion_reader, axis):
 # ---- words of feeling ------------------------------------------------------------------------------
 
 
-# The strongest words win over values at strength 1, as docs/miniature.md says, and give way at strength 2.
 @pytest.mark.parametrize(
-    ("axis", "side", "words", "strength"),
+    ("axis", "side", "words"),
     [
-        ("valence", 1, "joyful mood, glowing light", 1.0),
-        ("valence", -1, "bleak mood, cold grey light", 1.0),
-        ("arousal", 1, "brisk mood, energetic", 1.0),
-        ("arousal", -1, "quiet mood, hushed", 1.0),
-        ("valence", 1, "happy mood, glorious golden light, a clear golden sky", 2.0),
-        ("valence", -1, "miserable mood, icy darkness, cold rain from a dark sky", 2.0),
-        ("arousal", 1, "startling mood, in violent motion, gusts and racing clouds", 2.0),
-        ("arousal", -1, "drowsy mood, utterly still, a windless haze", 2.0),
+        ("valence", 1, "joyful mood, glowing light"),
+        ("valence", -1, "bleak mood, cold grey light"),
+        ("arousal", 1, "brisk mood, energetic"),
+        ("arousal", -1, "quiet mood, hushed"),
+        ("valence", 1, "happy mood, glorious golden light, a clear golden sky"),
+        ("valence", -1, "miserable mood, icy darkness, cold rain from a dark sky"),
+        ("arousal", 1, "startling mood, in violent motion, gusts and racing clouds"),
+        ("arousal", -1, "drowsy mood, utterly still, a windless haze"),
     ],
 )
-def test_values_override_words_of_feeling(draw, emotion_reader, axis, side, words, strength):
+def test_values_override_words_of_feeling(draw, emotion_reader, axis, side, words):
     number = AXES.index(axis)
     texts = [f"{text}, {words}" for text in SCENES.values()]
     against = [-2.5 * side if one == axis else 0.0 for one in AXES]
     by_words = read_pictures(emotion_reader, draw([(text, 0.0, 0.0) for text in texts], strength=0.0))
-    by_values = read_pictures(emotion_reader, draw([(text, *against) for text in texts], strength))
+    by_values = read_pictures(emotion_reader, draw([(text, *against) for text in texts]))
     assert side * by_words[:, number].mean() >= WORDS, by_words
     assert side * by_values[:, number].mean() <= -OVERRIDDEN, by_values

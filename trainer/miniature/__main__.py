@@ -290,15 +290,16 @@ class Override(Measuring):
     """Draw emotional captions with the opposite value asked, and read what wins."""
 
     prompts: int = option("held-out scenes (%(default)s)", 42, type=count)
-    network: Path | None = option("default: the run's first", None, metavar="FILE")
+    network: Path | None = option("default: the run's, from pictures if there is one", None, metavar="FILE")
     table: Path | None = option("a document that gets the table", None, metavar="FILE")
 
     def run(self) -> None:
+        from trainer.miniature.held_out import best_network
         from trainer.tables.miniature import find_networks
         from trainer.tables.override import override
 
         settings = self.settings(seeds=1)
-        network, *_ = find_networks(self.out, [self.network] if self.network else []).values()
+        [network] = find_networks(self.out, [self.network or best_network(self.out)]).values()
         self.show(override(settings, network), "override")
 
 
