@@ -376,14 +376,12 @@ def test_what_is_missing_is_fitted_by_the_baselines_and_the_miniatures_own_comma
 @pytest.mark.slow
 def test_a_network_is_fitted_to_captions_and_then_to_pictures(run, tmp_path, monkeypatch):
     monkeypatch.setattr("trainer.tables.fits.STEPS", 2)
-    for stage in ("WORDS", "LABELS"):
-        short = replace(getattr(fits, stage), steps=2, batch=2)
-        monkeypatch.setattr(f"trainer.tables.fits.{stage}", short)
+    monkeypatch.setattr("trainer.tables.fits.LABELS", replace(fits.LABELS, steps=2, batch=2))
     source = Miniature(run, tmp_path / "baselines", 3)
     drawings = [source.drawings(row)[2] for row in (PICTURES, DEVIATION)]
     fit(source, drawings, "cpu")
     assert all(map(source.is_fitted, drawings))
     training, captions = (read_metadata(drawing.network)["training"] for drawing in drawings)
-    words, labels = (stage["settings"] for stage in training["stages"])
-    assert (words["teacher"], labels["teacher"], labels["residual_scale"]) == ("words", "labels", 0.9)
-    assert (words["seed"], labels["seed"], captions["seed"]) == (2, 2, 2)
+    [labels] = (stage["settings"] for stage in training["stages"])
+    assert (labels["teacher"], labels["residual_scale"], labels["contrary_share"]) == ("labels", 0.9, 0.25)
+    assert (labels["seed"], captions["seed"]) == (2, 2)

@@ -40,7 +40,7 @@ def draw(source: Source, drawings: Sequence[Drawing], settings: TablesSettings) 
 
 # ---- what it takes ---------------------------------------------------------------------------------
 
-MINUTES = {**dict.fromkeys(BASELINES, 5), INSTANT: 1, DEVIATION: 6, PICTURES: 20}
+MINUTES = {**dict.fromkeys(BASELINES, 5), INSTANT: 1, DEVIATION: 6, PICTURES: 16}
 """Of fits to the miniature on two cores, as they were measured (docs/reproduce.md)."""
 OTHER_MINUTES = 7  # of a network of the paper's form
 PAINTING_MINUTES = 14

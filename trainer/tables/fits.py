@@ -14,6 +14,7 @@ from trainer.core.command_line import say
 from trainer.core.device import Machine
 from trainer.core.rows import DataError
 from trainer.miniature.emotion import fit_instantly, fit_network
+from trainer.miniature.held_out import fitted_path
 from trainer.miniature.pipeline import Run
 from trainer.miniature.recipe import read_recipe
 from trainer.miniature.restore import restore
@@ -24,9 +25,8 @@ from trainer.pictures.stage import train as learn
 from trainer.tables.rows import DEVIATION, DEVIATION_PAIRS, INSTANT, INSTANT_PAIRS, PICTURES, VARIANTS
 from trainer.tables.sources import Drawing, Miniature, once
 
-WORDS = Stage(teacher="words")
-LABELS = Stage(teacher="labels", snr_limit=0.0, lr=5e-4, residual_scale=0.9)
-"""The two stages of `fit_to_pictures`."""
+LABELS = Stage(teacher="labels", snr_limit=0.0, contrary_share=0.25, residual_scale=0.9)
+"""How `fit_to_pictures` learns."""
 
 
 def restored(run: Path, shipped: Path) -> None:
@@ -76,9 +76,6 @@ def fit_deviation(run: Path, machine: Machine, seed: int) -> Path:
 
 
 def fit_to_pictures(run: Path, machine: Machine, seed: int) -> Path:
-    """The same network, which then learns through the generator: from its words, and from the labels of pictures."""
-    network, emotion = fit_deviation(run, machine, seed), run / "emotion"
-    for settings, name in ((WORDS, "words"), (LABELS, PICTURES)):
-        stage = from_run(run, network, settings.teacher, machine)
-        network = learn(replace(settings, seed=seed), stage, emotion / f"{name}-{seed}", machine)
-    return network
+    """The same network, which then learns through the generator from pictures whose valence and arousal are known."""
+    stage = from_run(run, fit_deviation(run, machine, seed), LABELS.teacher, machine)
+    return learn(replace(LABELS, seed=seed), stage, fitted_path(run, f"{PICTURES}-{seed}").parent, machine)
