@@ -293,7 +293,7 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(run, network, tmp_pa
         (f"{new} --network {wide}", f"{WIDTH + 1} wide, in windows of 77, and the text of generator is {WIDTH} wide"),
         (f"{new} --network {other}", "in one piece, and the text of generator"),
         (f"{new} --network {tmp_path / 'none.safetensors'}", "There is no file"),
-        (f"{new} --network {network} --accumulate 3", "a number that divides --batch 2"),
+        (f"{new} --network {network} --accumulate 3", "--batch is 2, which 1 process with --accumulate 3 cannot share"),
         (f"{new} --network {network} --pairs pairs.csv", "--pairs goes with --sdxl"),
         (f"{new} --network {network} --snr-limit -1", "snr_limit is -1.0: expected 0 or more"),
         (f"{begun} --network {network} --teacher labels", "teacher was words and is labels"),

@@ -4,19 +4,17 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
+from tests.processes import ROOT, environment, run, torchrun
 from trainer.core.checkpoint import read_state
 from trainer.train import main
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 # Dropout draws other numbers in each process, so runs are compared without it.
 SMALL = (
     "--width 64 --depth 1 --emotion-tokens 2 --emotion-hidden 16 --batch 8 --dropout 0 --log-every 1 --clip-norm 1 "
@@ -37,21 +35,8 @@ sys.exit(train.main(sys.argv[1:]))
 """
 
 
-def torchrun(processes: int, *command: str) -> list[str]:
-    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    return [sys.executable, *start, *command]
-
-
-def environment() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT)}
-
-
 def settings(data, out, more: str = "") -> list[str]:
     return [*f"{SMALL} {more}".split(), "--data", str(data), "--out", str(out)]
-
-
-def run(command: list[str]) -> subprocess.CompletedProcess:
-    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
 
 
 def metrics(out) -> list[dict]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trainer.core.command_line import reason
+from trainer.core.processes import Processes
 from trainer.core.rows import DataError
 
 if TYPE_CHECKING:
@@ -46,13 +47,20 @@ class Machine:
     compile: bool = False
 
     @classmethod
-    def find(cls, device: str = "auto", precision: str = "auto", compile: bool = False) -> "Machine":
+    def find(
+        cls, device: str = "auto", precision: str = "auto", compile: bool = False, processes: Processes | None = None
+    ) -> "Machine":
         """The device of that name, and bfloat16 with "auto" where its processor computes in it.
+
+        Of several processes each has a GPU of its own, which torchrun numbers.
 
         Raises:
             DataError: See `find_device`.
         """
-        found = find_device(device)
+        processes = processes or Processes()
+        if processes.count > 1 and device.startswith("cuda"):
+            device = f"cuda:{processes.local_rank}"
+        found = find_device(device, processes.local_rank)
         return cls(found, _computes_in_bfloat16(found) if precision == "auto" else precision == "bfloat16", compile)
 
     def compiled(self, module: "nn.Module") -> "nn.Module | Compiled":

@@ -5,17 +5,24 @@ python -m trainer.pictures --miniature runs/miniature --network NETWORK --teache
 python -m trainer.pictures --sdxl sdxl --manifest rated/manifest.jsonl --network NETWORK --teacher labels --out runs/a
 python -m trainer.pictures --sdxl sdxl --manifest plain/manifest.jsonl --pairs data --network NETWORK --out runs/b
 
-An interrupted command goes on where it stopped when it is run again. It writes an emotion network like any other.
+On four GPUs, torchrun --nproc-per-node 4 -m takes the place of python -m. An interrupted command goes on where it
+stopped when it is run again. It writes an emotion network like any other.
 """
 
+import contextlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainer.core.command_line import quiet, status_of
 from trainer.core.device import DEVICE_HELP, PRECISIONS, Machine
+from trainer.core.processes import Processes, said_once
 from trainer.core.settings import count, option, read_command
 from trainer.pictures.settings import Settings, Source
+
+if TYPE_CHECKING:
+    from trainer.pictures.stage import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +37,9 @@ class Command:
     out: Path = option("the folder of this run")
     device: str = option(DEVICE_HELP, "auto")
     precision: str = option("(%(default)s)", "auto", choices=PRECISIONS)
-    accumulate: int = option("parts that a batch is computed in, to save memory (%(default)s)", 1, type=count)
+    accumulate: int = option(
+        "parts that a process computes its share of the batch in, to save memory (%(default)s)", 1, type=count
+    )
     gradient_checkpointing: bool = option("with --sdxl: compute the UNet's insides twice, to save memory", False)
     settings: Settings = option("of a new run; one that was begun has to keep its own", group="settings")
 
@@ -41,31 +50,37 @@ class Command:
                 "--pairs goes with --sdxl and --teacher words, which needs them: the prompts that teach. The "
                 "miniature has captions of its own, and --teacher labels needs none."
             )
-        if self.settings.batch % self.accumulate:
-            raise ValueError(
-                f"--accumulate is {self.accumulate}: expected a number that divides --batch {self.settings.batch}."
-            )
+        if wrong := Processes.launched().wrong_shares(self.settings.batch, self.accumulate):
+            raise ValueError(f"{wrong}.")
 
     def run(self) -> None:
         from trainer.core.lock import alone
-        from trainer.pictures.loading import from_run, from_sdxl
         from trainer.pictures.stage import train
 
         quiet()
-        machine, source = Machine.find(self.device, self.precision), self.source
-        with alone(self.out):
-            if source.miniature:
-                stage = from_run(source.miniature, self.network, self.settings.teacher, machine)
-            else:
-                stage = from_sdxl(source, self.network, self.pairs, self.out, machine, self.gradient_checkpointing)
-            train(self.settings, stage, self.out, machine, self.accumulate)
+        processes = Processes.launched()
+        machine = Machine.find(self.device, self.precision, processes=processes)
+        with alone(self.out) if processes.first else contextlib.nullcontext(), processes.met(machine.device):
+            with processes.first_before():  # it paints and encodes
+                stage = self._stage(machine)
+            train(self.settings, stage, self.out, machine, self.accumulate, processes)
+
+    def _stage(self, machine: Machine) -> "Stage":
+        from trainer.pictures.loading import from_run, from_sdxl
+
+        source = self.source
+        if source.miniature:
+            return from_run(source.miniature, self.network, self.settings.teacher, machine)
+        return from_sdxl(source, self.network, self.pairs, self.out, machine, self.gradient_checkpointing)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; everything that a user can put right is said in a line, without a traceback."""
     # The settings refuse what is out of range as soon as they are read.
     return status_of(
-        lambda: read_command("trainer.pictures", __doc__, Command, arguments).run(), "train,miniature", RuntimeError
+        lambda: said_once(lambda: read_command("trainer.pictures", __doc__, Command, arguments).run()),
+        "train,miniature",
+        RuntimeError,
     )
 
 

@@ -31,13 +31,14 @@ from emoticrafter.weights import read_metadata
 from trainer.core.checkpoint import checkpoint_path
 from trainer.core.command_line import TrainingError, say
 from trainer.core.device import Machine
+from trainer.core.processes import Processes
 from trainer.miniature.recipe import keep
 from trainer.pictures.lessons import Batch, Lessons, draw
 from trainer.pictures.models import Model, Noise, Text, spread
 from trainer.pictures.rated import SHOWN, Pictures, keep_source
 from trainer.pictures.settings import Settings
 from trainer.runs.run import fit, small_schedule
-from trainer.runs.stops import is_out_of_memory
+from trainer.runs.stops import is_out_of_memory, more_parts
 
 Network = EmotionNetwork | EmotionField
 
@@ -185,7 +186,14 @@ def weights(at: Noise, limit: float) -> Tensor:
 # --- the run ---------------------------------------------------------------------------------------------------------
 
 
-def train(settings: Settings, stage: Stage, out: Path, machine: Machine, accumulate: int = 1) -> Path:
+def train(
+    settings: Settings,
+    stage: Stage,
+    out: Path,
+    machine: Machine,
+    accumulate: int = 1,
+    processes: Processes | None = None,
+) -> Path:
     """Fits a network, going on from where the folder stands; a finished one is not touched.
 
     Args:
@@ -193,7 +201,8 @@ def train(settings: Settings, stage: Stage, out: Path, machine: Machine, accumul
         stage: What is fitted to what.
         out: The run's folder.
         machine: To compute on.
-        accumulate: Parts that a batch is computed in, to save memory: the same result, but for rounding.
+        accumulate: Parts that a process computes its share of a batch in, to save memory.
+        processes: That fit together and have met. Their number and that of the parts change nothing but rounding.
 
     Returns:
         The file.
@@ -202,40 +211,55 @@ def train(settings: Settings, stage: Stage, out: Path, machine: Machine, accumul
         ValueError: The folder was begun with other settings, another network, model or other pictures.
         TrainingError: Memory ends, a loss is not finite, the checkpoint is damaged, or the disk is full.
     """
-    path, network, pictures = out / "network.safetensors", stage.beginning.network, stage.pictures
+    processes, path = processes or Processes(), out / "network.safetensors"
     settings = replace(settings, begun=stage.beginning.sha256[:SHOWN], told=stage.lessons.told)
+    with processes.first_before():
+        _begin_folder(settings, stage, out)
+    if path.is_file():
+        say(f"{path} is finished.")
+        return path
+    say(_overview(settings, stage, machine, processes))
+
+    def parts(step: int) -> list[Batch]:
+        """This process's share of a step."""
+        batch = draw(settings, stage.pictures, stage.lessons, step)
+        return batch.parts(processes.count)[processes.rank].parts(accumulate)
+
+    loss = make_loss(settings, stage.model)
+    schedule = small_schedule(settings.steps, settings.lr, settings.ema, seed=settings.seed)
+    try:
+        trained = fit(stage.beginning.network, loss, schedule, machine, out, settings.batch, parts, processes)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise out_of_memory(settings, accumulate, machine, out, processes.count) from error
+    if processes.first:
+        if settings.residual_scale != 1:
+            scale_residual(trained, settings.residual_scale)
+        save_network(trained, path, told(settings, stage))
+        say(str(path))
+    return path
+
+
+def _begin_folder(settings: Settings, stage: Stage, out: Path) -> None:
+    """Notes in a run's folder what it is begun with, or checks that it is the same; refuses what cannot be learned."""
     if settings.contrary_share and stage.lessons.contrary is None:
         raise ValueError(
             "--contrary-share needs prompts with words of a mood: expected --miniature, or --sdxl with --pairs."
         )
     if settings.residual_scale != 1:
-        scale_residual(copy.deepcopy(network), 1.0)  # refused before the fit, not after it
+        scale_residual(copy.deepcopy(stage.beginning.network), 1.0)  # refused before the fit, not after it
     keep(settings, out)
-    keep_source(pictures.source, out)
-    if path.is_file():
-        say(f"{path} is finished.")
-        return path
-    count = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
-    say(
-        f"{settings.teacher}: {count:,} parameters learn through {stage.model.name}; {pictures.name} pictures; on "
-        f"{machine.device} in {'bfloat16' if machine.bfloat16 else 'float32'}"
+    keep_source(stage.pictures.source, out)
+
+
+def _overview(settings: Settings, stage: Stage, machine: Machine, processes: Processes) -> str:
+    count = sum(weight.numel() for weight in stage.beginning.network.parameters() if weight.requires_grad)
+    return (
+        f"{settings.teacher}: {count:,} parameters learn through {stage.model.name}; {stage.pictures.name} pictures; "
+        f"on {machine.device} in {'bfloat16' if machine.bfloat16 else 'float32'}"
+        + (f", {processes.count} processes" if processes.count > 1 else "")
     )
-
-    def parts(step: int) -> list[Batch]:
-        return draw(settings, pictures, stage.lessons, step).parts(accumulate)
-
-    schedule = small_schedule(settings.steps, settings.lr, settings.ema, seed=settings.seed)
-    try:
-        trained = fit(network, make_loss(settings, stage.model), schedule, machine, out, settings.batch, parts)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise out_of_memory(settings, accumulate, machine, out) from error
-    if settings.residual_scale != 1:
-        scale_residual(trained, settings.residual_scale)
-    save_network(trained, path, told(settings, stage))
-    say(str(path))
-    return path
 
 
 def told(settings: Settings, stage: Stage) -> dict:
@@ -249,14 +273,15 @@ def told(settings: Settings, stage: Stage) -> dict:
     return {**first, "stages": [*first.get("stages", []), this]}
 
 
-def out_of_memory(settings: Settings, accumulate: int, machine: Machine, out: Path) -> TrainingError:
+def out_of_memory(
+    settings: Settings, accumulate: int, machine: Machine, out: Path, processes: int = 1
+) -> TrainingError:
     """The error for a step that does not fit the memory."""
-    more = next((n for n in range(accumulate + 1, settings.batch + 1) if settings.batch % n == 0), None)
+    share = settings.batch // processes
+    more = more_parts(share, accumulate)
     kind = "GPU" if machine.device.type == "cuda" else "main"
     advice = "Add --gradient-checkpointing, or use a smaller --resolution in a new --out"
     if more:
         advice = f"Add --accumulate {more}, which gives the same result, or --gradient-checkpointing"
     kept = f" The checkpoint in {out} is kept: the same command goes on there." if checkpoint_path(out).exists() else ""
-    return TrainingError(
-        f"The {kind} memory cannot hold {settings.batch // accumulate} pictures at a time. {advice}.{kept}"
-    )
+    return TrainingError(f"The {kind} memory cannot hold {share // accumulate} pictures at a time. {advice}.{kept}")

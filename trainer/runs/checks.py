@@ -1,10 +1,11 @@
 """Looks at a run's settings, machine and folders before anything heavy starts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from trainer.core.checkpoint import checkpoint_path, finished_path
 from trainer.core.command_line import TrainingError
-from trainer.core.device import Machine, find_device
+from trainer.core.device import Machine
 from trainer.core.processes import Processes
 from trainer.core.rows import DataError
 from trainer.runs.settings import Settings
@@ -26,7 +27,7 @@ def check(settings: Settings, processes: Processes, unread: Sequence[str] = ()) 
     """
     found = [*unread, *settings.problems()]
     machine = _machine(settings, processes, found)
-    found += [*_wrong_shares(settings, processes.count), *_wrong_folders(settings)]
+    found += [*filter(None, [processes.wrong_shares(settings.batch, settings.accumulate)]), *_wrong_folders(settings)]
     if found:
         raise TrainingError(
             f"{len(found)} setting{'s' if len(found) > 1 else ''} cannot be used:\n- " + "\n- ".join(found)
@@ -36,32 +37,17 @@ def check(settings: Settings, processes: Processes, unread: Sequence[str] = ()) 
 
 def _machine(settings: Settings, processes: Processes, found: list[str]) -> Machine | None:
     """The machine; what is wrong with it is added to `found`."""
-    name = settings.device
-    # One process a GPU: torchrun numbers them.
-    if name.startswith("cuda") and processes.count > 1:
-        name = f"cuda:{processes.local_rank}"
     try:
-        device = find_device(name, processes.local_rank)
+        machine = Machine.find(settings.device, settings.precision, settings.compile, processes)
     except DataError as error:
         return found.append(str(error))
-    if device.type not in ("cpu", "cuda"):
-        found.append(f"--device is {name!r}: expected a CPU or a CUDA (or ROCm) GPU")
-    if device.type == "cpu" and settings.features_on_device == "yes":
+    kind = machine.device.type
+    if kind not in ("cpu", "cuda"):
+        found.append(f"--device is {settings.device!r}: expected a CPU or a CUDA (or ROCm) GPU")
+    if kind == "cpu" and settings.features_on_device == "yes":
         found.append("--features-on-device is 'yes' and the device is the CPU: expected auto or no")
     # A processor's bfloat16 is only used when asked for.
-    precision = "float32" if settings.precision == "auto" and device.type == "cpu" else settings.precision
-    return Machine.find(str(device), precision, settings.compile)
-
-
-def _wrong_shares(settings: Settings, processes: int) -> list[str]:
-    parts = processes * settings.accumulate
-    if parts <= 0 or settings.batch % parts == 0:
-        return []
-    near = max(parts, round(settings.batch / parts) * parts)
-    return [
-        f"--batch is {settings.batch}, which {processes} process{'es' if processes > 1 else ''} with "
-        f"--accumulate {settings.accumulate} cannot share: expected a multiple of {parts}, such as {near}"
-    ]
+    return replace(machine, bfloat16=False) if kind == "cpu" and settings.precision == "auto" else machine
 
 
 def _wrong_folders(settings: Settings) -> list[str]:

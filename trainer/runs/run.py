@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,6 +35,7 @@ from emoticrafter.fit.loop import Fit, Part, Schedule
 from trainer.core.checkpoint import checkpoint_path, load_checkpoint, read_state, save_checkpoint
 from trainer.core.command_line import Terminated, TrainingError, held_back
 from trainer.core.device import Machine
+from trainer.core.processes import Processes, Together, is_lost_process
 from trainer.runs.logs import Logs
 
 
@@ -46,16 +47,6 @@ class NotFinite(TrainingError):
         self.step = step
 
 
-class FirstFailed(TrainingError):
-    """The first process of several cannot go on, and says why itself."""
-
-
-class Together(KeyboardInterrupt):
-    """All processes stop at the same step."""
-
-
-FAILED = -1
-"""What a process tells the others in place of a signal's number."""
 ECHO = 3.0
 """Seconds in which a process may get a signal twice: from its sender, and from torchrun, which passes it on."""
 
@@ -71,22 +62,31 @@ class Run:
         stop: Why all processes stop after this step, or None.
     """
 
-    def __init__(self, fit: Fit, folder: Path, batch: int, log_every: int = 25, save_minutes: float = 2.0):
+    def __init__(
+        self,
+        fit: Fit,
+        folder: Path,
+        batch: int,
+        log_every: int = 25,
+        save_minutes: float = 2.0,
+        processes: Processes | None = None,
+    ):
         """
         Args:
-            fit: The fit; it also knows its process among several.
+            fit: The fit.
             folder: The run's.
             batch: Samples a step, all processes together.
             log_every: Steps between two lines of metrics.
             save_minutes: Minutes between two checkpoints, which are written after a line of metrics.
+            processes: That fit together; they have met when the run is opened.
         """
         self.fit, self.folder, self.batch = fit, folder, batch
+        self.processes = processes or Processes()
         self.log_every, self.save_minutes = log_every, save_minutes
         self.saved: int | None = None
         self.seconds, self.saved_at, self.logs = 0.0, time.monotonic(), None
         self.came: list[KeyboardInterrupt] = []
         self.stop: KeyboardInterrupt | None = None
-        self.group: dist.ProcessGroup | None = None
         self.bar = tqdm(disable=True)
         self._begin_window()
 
@@ -107,17 +107,19 @@ class Run:
 
         Raises:
             KeyboardInterrupt: The run was interrupted; the text says at which step and what is saved.
+            LostProcess: Another process is gone; the text says the same.
         """
-        held = held_back(ECHO if self.fit.processes > 1 else 0.0, quietly=self.fit.rank > 0)
+        several = self.processes.count > 1
+        held = held_back(ECHO if several else 0.0, quietly=not self.processes.first)
         try:
             with contextlib.ExitStack() as stack:
-                if self.fit.rank == 0:
+                if self.processes.first:
                     self.logs = stack.enter_context(contextlib.closing(Logs(self.folder, self.fit.step)))
                 self.bar = stack.enter_context(self._bar())
                 self.came = stack.enter_context(held)
                 yield
                 self._agree()  # an interruption after the last step is everybody's, too
-                if self.fit.processes > 1:
+                if several:
                     self.came.clear()
                 if self.stop:
                     raise self.stop
@@ -125,12 +127,14 @@ class Run:
             by = str(error) or (f" by {error.signal.name}" if isinstance(error, Terminated) else "")
             kind = Together if isinstance(error, Together) else KeyboardInterrupt
             raise kind(f"Stopped{by} at step {self.fit.step}. {self.kept}") from error
-
-    def meet(self) -> None:
-        """Opens the way by which several processes, whose group is made, agree on when to stop."""
-        if self.fit.processes > 1:
-            # By the processors, so that no step waits for a GPU.
-            self.group = dist.new_group(backend="gloo", timeout=timedelta(minutes=30))
+        except RuntimeError as error:
+            if several and is_lost_process(error):
+                raise self.processes.lost_process(f"at step {self.fit.step + 1}", self.kept) from error
+            raise
+        finally:
+            # DistributedDataParallel goes before the processes part: where it is the group's last owner, gloo's thread
+            # and its own end wait for each other.
+            self.fit.model = self.fit.module
 
     def _bar(self) -> tqdm:
         return tqdm(
@@ -139,7 +143,7 @@ class Run:
             initial=self.fit.step * self.batch,
             unit="samples",
             unit_scale=True,
-            disable=self.fit.rank > 0,
+            disable=not self.processes.first,
             mininterval=0.5 if sys.stderr.isatty() else 30,
         )
 
@@ -171,19 +175,16 @@ class Run:
 
     def _agree(self) -> None:
         """Sets `stop` if any process was interrupted: at the same step in all of them."""
-        if self.group is None:
+        if self.processes.count == 1:
             self.stop = self.came[0] if self.came else None
             return
         told = self._tell()
         if any(told):
             self.stop = _stop_of(told)
 
-    def _tell(self, failed: bool = False) -> list[int]:
-        """Tells all processes by which signal this one was interrupted, or that it failed; gives the same of all."""
-        told = torch.zeros(self.fit.processes, dtype=torch.int32)
-        told[self.fit.rank] = FAILED if failed else _number_of(self.came[0]) if self.came else 0
-        dist.all_reduce(told, group=self.group)
-        return told.tolist()
+    def _tell(self) -> list[int]:
+        """Tells all processes by which signal this one was interrupted, or 0; gives the same of all."""
+        return self.processes.tell(_number_of(self.came[0]) if self.came else 0)
 
     @contextmanager
     def first_alone(self) -> Iterator[bool]:
@@ -197,15 +198,12 @@ class Run:
             KeyboardInterrupt: All stop now.
         """
         try:
-            yield self.fit.rank == 0
+            yield self.processes.first
         except Exception:
-            if self.group is not None:
-                self._tell(failed=True)
+            self.processes.tell_failed()
             raise
-        if self.group is not None:
+        if self.processes.count > 1:
             told = self._tell()
-            if told[0] == FAILED:
-                raise FirstFailed(f"Process {self.fit.rank} ends because the first one could not go on.")
             self.stop = self.stop and _stop_of(told)  # by now, others may have been interrupted, too
         if self.stop:
             raise self.stop
@@ -222,7 +220,7 @@ class Run:
         Raises:
             NotFinite: A loss or a gradient was not finite.
         """
-        if self.fit.processes > 1:
+        if self.processes.count > 1:
             dist.all_reduce(self.share)
             dist.all_reduce(self.bad, dist.ReduceOp.MIN)
         if math.isfinite(bad := self.bad.item()):
@@ -286,6 +284,17 @@ def small_schedule(
     return Schedule(steps, lr, weight_decay, min(warmup, steps // 4), True, 0.01, 1.0, ema, seed)
 
 
+class _Share(nn.Module):
+    """A part's share of a loss, as a module, because DistributedDataParallel shares out what a module computes."""
+
+    def __init__(self, module: nn.Module, called: Callable, loss: Callable[[Callable, Part], Tensor]):
+        super().__init__()
+        self.module, self.of = module, partial(loss, called)
+
+    def forward(self, part: Part) -> Tensor:
+        return self.of(part)
+
+
 def fit(
     module: nn.Module,
     loss: Callable[[nn.Module, Part], Tensor],
@@ -294,6 +303,7 @@ def fit(
     folder: Path,
     batch: int,
     parts: Callable[[int], Sequence[Part]] = lambda step: [step],
+    processes: Processes | None = None,
 ) -> nn.Module:
     """Fits a module, going on from the folder's checkpoint if there is one.
 
@@ -303,8 +313,9 @@ def fit(
         schedule: Steps and rates.
         machine: Its precision, and whether to compile.
         folder: For the checkpoint and metrics.jsonl.
-        batch: Samples a step.
-        parts: What a step is computed in; by default its number, which is the one part.
+        batch: Samples a step, all processes together.
+        parts: What this process computes of a step; by default the step's number, which is the one part.
+        processes: That fit together and have met; the first one alone writes.
 
     Returns:
         The moving average of the module, for evaluation.
@@ -313,15 +324,17 @@ def fit(
         TrainingError: The loss is not finite, the checkpoint is damaged, or the disk is full.
         KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP; the step that was under way is done, and saved.
     """
-    fitted = Fit(module, schedule, machine.bfloat16)
-    fitted.model = machine.compiled(module)
-    run = Run(fitted, folder, batch)
+    processes = processes or Processes()
+    fitted = Fit(module, schedule, machine.bfloat16, processes.rank, processes.count)
+    run = Run(fitted, folder, batch, processes=processes)
     run.resume()
     with run.open():
+        fitted.model = processes.shared(_Share(module, machine.compiled(module), loss))
         while not run.done:
-            run.advance(lambda part: loss(fitted.model, part), parts(fitted.step))
+            run.advance(fitted.model, parts(fitted.step))
             if run.pauses:
                 run.log()
-                with run.first_alone():
-                    run.save_if_due()
+                with run.first_alone() as first:
+                    if first:
+                        run.save_if_due()
     return fitted.result

@@ -16,7 +16,7 @@ from trainer.runs.settings import Settings
 def out_of_memory(settings: Settings, processes: int, device: torch.device, pooled: int, kept: str) -> TrainingError:
     """The error for a step that does not fit the memory; `pooled` are the bytes of features on the device."""
     share = settings.batch // processes
-    more = next((n for n in range(settings.accumulate + 1, share + 1) if share % n == 0), None)
+    more = more_parts(share, settings.accumulate)
     kind = "GPU" if device.type == "cuda" else "main"
     tried = f"The {kind} memory cannot hold {share // settings.accumulate} pairs at a time"
     advice = (
@@ -29,6 +29,11 @@ def out_of_memory(settings: Settings, processes: int, device: torch.device, pool
     return TrainingError(f"{tried}. {advice}. {kept}")
 
 
+def more_parts(share: int, accumulate: int) -> int | None:
+    """The next number of parts of the same size for a process's share of a batch, if there is one."""
+    return next((n for n in range(accumulate + 1, share + 1) if share % n == 0), None)
+
+
 def too_large(settings: Settings, device: torch.device) -> TrainingError:
     """The error for a network that does not fit the memory."""
     return TrainingError(
@@ -37,19 +42,6 @@ def too_large(settings: Settings, device: torch.device) -> TrainingError:
         f"{device}, nor do its gradients and moments: choose smaller ones"
         f"{', or --features-on-device no' if device.type == 'cuda' else ''}."
     )
-
-
-def lost_process(rank: int, step: int, kept: str) -> TrainingError:
-    """The error for a process whose peer is gone."""
-    return TrainingError(
-        f"Process {rank} lost another one at step {step}: it was killed or its machine is gone; look above for its own "
-        f"message. {kept}"
-    )
-
-
-def is_lost_process(error: RuntimeError) -> bool:
-    words = ("Connection closed by peer", "Connection reset", "Broken pipe", "Gloo")
-    return isinstance(error, torch.distributed.DistError) or any(word in str(error) for word in words)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

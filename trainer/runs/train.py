@@ -9,14 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from emoticrafter import EmotionNetwork, NetworkConfig, save_network
 from emoticrafter.files import remove_leftovers
@@ -27,12 +24,12 @@ from trainer.core.checkpoint import RUN, checkpoint_path, finished_path, read_st
 from trainer.core.command_line import TrainingError, say
 from trainer.core.device import Machine
 from trainer.core.lock import alone
-from trainer.core.processes import Processes
+from trainer.core.processes import FirstFailed, Processes
 from trainer.runs import stops
 from trainer.runs.checks import check, holds_run
 from trainer.runs.loader import Batch, Data, Loader, batch_indexes, fits_on_device, read_data
 from trainer.runs.logs import stand_in_warning, write_json
-from trainer.runs.run import FirstFailed, NotFinite, Run, Together
+from trainer.runs.run import NotFinite, Run
 from trainer.runs.settings import Settings
 from trainer.runs.validation import validate
 
@@ -60,15 +57,10 @@ def train(settings: Settings, say: Callable[[str], None] = say, unread: Sequence
         if processes.first and not training.run.done:
             finished_path(settings.out).unlink(missing_ok=True)
         try:
-            with _explained(training), training.run.open():
-                _meet(training)
+            with _explained(training), processes.met(machine.device), training.run.open():
                 _fit(training, say if processes.first else lambda text: None)
-        except Together:
-            _part(training)
-            raise
         finally:
             training.loader.close()
-        _part(training)
         if processes.first:
             finished_path(settings.out).touch()
             say(_farewell(training))
@@ -88,7 +80,7 @@ class Training:
         self.loader = Loader(data, machine.device, pool)
         schedule = _schedule(settings, len(data.train))
         self.fit = Fit(self.network, schedule, machine.bfloat16, processes.rank, processes.count)
-        self.run = Run(self.fit, settings.out, settings.batch, settings.log_every, settings.save_minutes)
+        self.run = Run(self.fit, settings.out, settings.batch, settings.log_every, settings.save_minutes, processes)
         self.best = {"loss": math.inf, "step": 0}
         self.notes: list[str] = []
 
@@ -98,11 +90,7 @@ class Training:
         directions = self.data.directions
         unit = directions.measure.unit
         model = PairLoss(self.network, one.scale, one.preserve, directions.content, one.batch, unit)
-        model = model.to(self.machine.device)
-        if self.processes.count > 1:
-            devices = [self.machine.device] if self.machine.device.type == "cuda" else None
-            model = DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
-        self.fit.model = self.machine.compiled(model)
+        self.fit.model = self.machine.compiled(self.processes.shared(model.to(self.machine.device)))
 
     def advance(self) -> None:
         """One step: the next pairs, their features, the network, the loss, AdamW."""
@@ -172,21 +160,6 @@ def _fit(training: Training, say: Callable[[str], None]) -> None:
                 _validate(training)
             if first:
                 run.save_if_due(**_state(training))
-
-
-def _meet(training: Training) -> None:
-    if training.processes.count > 1:
-        backend = "nccl" if training.machine.device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=timedelta(minutes=30))
-        training.run.meet()
-
-
-def _part(training: Training) -> None:
-    if training.processes.count > 1 and dist.is_initialized():
-        # DistributedDataParallel goes first: where it is the group's last owner, gloo's thread and its own end wait for
-        # each other.
-        training.fit.model, training.run.group = training.network, None
-        dist.destroy_process_group()
 
 
 def _validates_every(training: Training) -> int:
@@ -349,8 +322,6 @@ def _explained(training: Training):
         if stops.is_out_of_memory(error):
             pooled = 0 if training.loader.pool is None else training.data.store.nbytes
             raise stops.out_of_memory(settings, processes.count, training.machine.device, pooled, kept()) from error
-        if processes.count > 1 and stops.is_lost_process(error):
-            raise stops.lost_process(processes.rank, training.fit.step + 1, kept()) from error
         raise
 
 
