@@ -1,4 +1,4 @@
-"""pyproject.toml says what the ComfyUI registry and PyPI show of this project: its addresses, pictures and licences."""
+"""pyproject.toml says what pip installs, and what registries show: addresses, pictures and licences."""
 
 import re
 import sys
@@ -50,3 +50,9 @@ def test_the_fonts_licence_names_the_version_that_the_font_has():
     version = TTFont(fonts / "Inter-Regular.otf")["name"].getDebugName(5)
     number = re.fullmatch(r"Version ([0-9.]+);git-[0-9a-f]+", version).group(1)
     assert f"Inter Regular {number} " in (fonts / "Inter-LICENSE.txt").read_text("utf-8")
+
+
+def test_every_package_is_installed():
+    found = {path.parent for room in ("emoticrafter", "trainer") for path in (ROOT / room).rglob("__init__.py")}
+    packages = PYPROJECT["tool"]["setuptools"]["packages"]
+    assert sorted(packages) == sorted(".".join(path.relative_to(ROOT).parts) for path in found)
