@@ -60,8 +60,10 @@ class Command:
         quiet()
         processes = Processes.launched()
         machine = Machine.find(self.device, self.precision, processes=processes)
-        with alone(self.out) if processes.first else contextlib.nullcontext(), processes.met(machine.device):
+        with processes.met(machine.device), contextlib.ExitStack() as stack:
             with processes.first_before():  # it paints and encodes
+                if processes.first:
+                    stack.enter_context(alone(self.out))
                 stage = self._stage(machine)
             train(self.settings, stage, self.out, machine, self.accumulate, processes)
 
