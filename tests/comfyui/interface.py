@@ -29,6 +29,8 @@ PADS = {
     "EmotiCrafterValenceArousal": [],
 }
 """The nodes that have a pad, and what each saves after the two values, at its defaults."""
+TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
+"""ComfyUI's, which keeps the steps that can be undone."""
 NODE = "((id) => app.canvas.graph.nodes.find((node) => node.id == id))"
 
 STILL = """async () => {
@@ -119,8 +121,10 @@ class Interface:
 
     def clear(self) -> None:
         """An empty graph at zoom 1, with an undo history of its own."""
-        empty = {"last_node_id": 0, "last_link_id": 0, "nodes": [], "links": [], "version": 0.4, "extra": {}}
-        self.load(empty | {"extra": {"ds": {"scale": 1, "offset": [0, 0]}}})
+        # Without the mark, Nodes 2.0 of 2025 enlarges the nodes at every undo, and notes that as a further step.
+        drawn_by = {"workflowRendererVersion": "Vue" if self.renderer == "vue" else "LG"}
+        empty = {"last_node_id": 0, "last_link_id": 0, "nodes": [], "links": [], "version": 0.4}
+        self.load(empty | {"extra": {"ds": {"scale": 1, "offset": [0, 0]}, **drawn_by}})
 
     def add(self, kind: str, x: int = 300, y: int = 160, **values) -> int:
         """Add a node and give its id."""
@@ -130,10 +134,10 @@ class Interface:
                 node.pos = pos;
                 app.canvas.graph.add(node);
                 for (const widget of node.widgets) if (widget.name in values) widget.value = values[widget.name];
-                const tracker = app.extensionManager.workflow.activeWorkflow.changeTracker;
+                const tracker = TRACKER;
                 tracker.captureCanvasState ? tracker.captureCanvasState() : tracker.checkState();
                 return node.id;
-            }""",
+            }""".replace("TRACKER", TRACKER),
             [kind, [x, y], values],
         )
         return node_id
@@ -171,6 +175,16 @@ class Interface:
         """What would be queued now, by class name."""
         output = self.run("async () => (await app.graphToPrompt()).output")
         return {node["class_type"]: node["inputs"] for node in output.values()}
+
+    def steps(self) -> int:
+        """How many steps can be undone."""
+        return self.run(f"() => {TRACKER}.undoQueue.length")
+
+    def undo(self, keys: str = "Control+z") -> None:
+        """Press the keys for a step back, or forward, and wait until ComfyUI has taken it and can take another."""
+        before = self.page.evaluate_handle(f"() => {TRACKER}.activeState")
+        self.page.keyboard.press(keys)
+        self.until(f"(before) => {TRACKER}.activeState !== before", before)
 
     def serialized(self) -> dict:
         """The graph as its file would hold it."""

@@ -76,7 +76,7 @@ def test_nine_pictures_appear_and_one_can_be_chosen(ui, shown_by):
     pad.fan.get_by_role("button", name="valence 1.00, arousal -1.00").click()
     pad.shows(1, -1)
     assert not pad.fan.is_visible()
-    ui.page.keyboard.press("Control+z")
+    ui.undo()
     ui.pad_of_first_pad().shows(0, 0)
 
 

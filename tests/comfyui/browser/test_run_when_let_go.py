@@ -124,7 +124,7 @@ def test_it_is_saved_with_the_graph_and_undone_with_it(ui):
     ui.load(saved)
     ui.pad_of_first_node().is_on()
     ui.pad_of_first_node().switch.click()
-    ui.page.keyboard.press("Control+z")
+    ui.undo()
     ui.until(f"() => app.graph.nodes[0]?.properties['{PROPERTY}'] === true")
     ui.pad_of_first_node().is_on()
 

@@ -3,11 +3,9 @@
 import json
 from pathlib import Path
 
-from tests.comfyui.interface import PADS
+from tests.comfyui.interface import PADS, TRACKER
 
 ROOT = Path(__file__).parents[3]
-STEPS = "app.extensionManager.workflow.activeWorkflow.changeTracker.undoQueue.length"
-"""How many steps can be undone."""
 
 
 def test_it_shows_values_that_were_set_without_it(ui):
@@ -20,15 +18,15 @@ def test_it_shows_values_that_were_set_without_it(ui):
 def test_a_drag_is_one_step_for_undo(ui):
     node = ui.add("EmotiCrafterConditioning")
     pad = ui.pad(node)
-    for start, end in [((0, 0), (1.5, 1.5)), ((1.5, 1.5), (-2, 1))]:
-        before = ui.run(f"() => {STEPS}")
+    before = ui.steps()
+    for done, (start, end) in enumerate([((0, 0), (1.5, 1.5)), ((1.5, 1.5), (-2, 1))], 1):
         pad.drag(start, end)
-        ui.until(f"(before) => {STEPS} > before", before)  # noted a moment after the mouse was let go
+        ui.until(f"(before) => {TRACKER}.undoQueue.length > before", before + done - 1)  # a moment after the mouse
         ui.settle()
-    for key, values in [("Control+z", (1.5, 1.5)), ("Control+z", (0, 0)), ("Control+y", (1.5, 1.5))]:
-        ui.page.keyboard.press(key)
+        assert ui.steps() == before + done
+    for keys, values in [("Control+z", (1.5, 1.5)), ("Control+z", (0, 0)), ("Control+y", (1.5, 1.5))]:
+        ui.undo(keys)
         ui.pad_of_first_node().shows(*values)
-        ui.settle()  # the interface takes no further step before it is done with this one
     node = ui.run("() => app.graph.nodes[0].id")
     assert ui.values(node) == (1.5, 1.5)
 
@@ -41,11 +39,11 @@ def test_keys_and_double_clicks_can_be_undone(ui):
     ui.page.keyboard.press("ArrowUp")
     pad.shows(1, 1.05)
     ui.settle()
-    ui.page.keyboard.press("Control+z")
+    ui.undo()
     ui.pad_of_first_node().shows(1, 1)
     ui.page.mouse.dblclick(*ui.pad_of_first_node().position(1, 1))
     ui.pad_of_first_node().shows(0, 0)
-    ui.page.keyboard.press("Control+z")
+    ui.undo()
     ui.pad_of_first_node().shows(1, 1)
 
 
