@@ -51,6 +51,7 @@ function addPad(node) {
   const pad = new VAPad(
     {
       onMove: (point) => write(pad.node, point),
+      onPress: holdStep,
       onLetGo: () => pad.node.properties[RUNS] && askForRun(),
       onSwitch: (on) => setRuns(pad, on),
       onLook: () => look(pad),
@@ -132,6 +133,22 @@ function asOneStep(change) {
   app.canvas.emitBeforeChange();
   change();
   app.canvas.emitAfterChange();
+}
+
+/**
+ * One step, until the pointer is let go. ComfyUI by itself notes a further one when a key goes up meanwhile, as Shift
+ * does, and none when a finger is lifted.
+ */
+function holdStep() {
+  const held = new AbortController();
+  const end = () => {
+    held.abort();
+    app.canvas.emitAfterChange();
+  };
+  app.canvas.emitBeforeChange();
+  // In the capture phase, and with any pointer: a step that never ended would be the last one.
+  for (const kind of ["pointerup", "pointercancel", "pointerdown"])
+    window.addEventListener(kind, end, { capture: true, signal: held.signal });
 }
 
 function setRuns(pad, on) {

@@ -74,6 +74,7 @@ export class VAPad {
   /**
    * @param {object} told what is told of; a point is {valence, arousal}
    * @param {(point) => void} told.onMove every point a person chooses
+   * @param {() => void} told.onPress the pointer takes the point, to hold it until it goes up
    * @param {() => void} told.onLetGo the point has been moved, and let go: by the pointer, or by a pause of the keys
    * @param {(on: boolean) => void} told.onSwitch the person wants a run when the point is let go, or does not
    * @param {() => void} told.onLook the person wants to see what is round the point, in the pad's `fan`
@@ -272,6 +273,7 @@ export class VAPad {
     this.pointer = event.pointerId;
     this.field.setPointerCapture(event.pointerId);
     this.element.classList.add("dragging");
+    this.onPress();
     this.take();
     this.rest();
     this.follow(event);
