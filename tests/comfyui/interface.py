@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 from scripts.browser import READY
-from scripts.server import PACK_NAME, QUEUE_SECONDS, Server
+from scripts.server import PACK_NAME, QUEUE_SECONDS, START_SECONDS, Server
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "output" / "browser"
@@ -89,8 +89,8 @@ class Interface:
         self.page.on("console", self._note)
         if blocked:
             self.page.route(f"**/extensions/**/{blocked}", lambda route: route.abort())
-        self.page.goto(server.address)
-        self.page.wait_for_function(READY)
+        self.page.goto(server.address, wait_until="commit")
+        self.page.wait_for_function(READY, timeout=START_SECONDS * 1000)  # on a busy machine, minutes
         self.page.wait_for_function("(vue) => LiteGraph.vueNodesMode === vue", arg=renderer == "vue")
 
     def _note(self, message) -> None:
