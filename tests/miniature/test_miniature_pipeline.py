@@ -139,6 +139,12 @@ def test_measure_writes_the_table(out, tmp_path):
         assert f"| {row} |" in first
     assert main([*arguments, "--table", str(path)]) == 0  # from what was kept
     assert path.read_text() == first
+    drawn = next((out / "measured").glob("network-default-*/0000-0/v+3*.png")).read_bytes()
+    assert main([*arguments, "--strength", "0.5", "--table", str(path)]) == 0
+    assert "strength 0.5" in path.read_text() and "strength" not in first
+    # What was drawn at strength 1 stays beside it.
+    at_half = next((out / "measured").glob("network-default-*-0_5/0000-0/v+3*.png")).read_bytes()
+    assert at_half != drawn == next((out / "measured").glob("network-default-0/0000-0/v+3*.png")).read_bytes()
 
 
 def test_words_are_set_against_the_opposite_value(out, tmp_path, monkeypatch):

@@ -276,13 +276,14 @@ class Measure(Measuring):
     prompts: int = option("held-out prompts (%(default)s)", 42, type=count)
     seeds: int = option("pictures of every prompt and point (%(default)s)", 2, type=count)
     networks: list[Path] = option("default: the run's default-*", [], metavar="FILE")
+    strength: float = option("of the emotion (%(default)s)", 1.0)
     table: Path | None = option("a document that gets the table", None, metavar="FILE")
 
     def run(self) -> None:
         from trainer.tables.miniature import find_networks, measure
 
         settings = self.settings(self.seeds)
-        self.show(measure(settings, find_networks(self.out, self.networks)), "measured")
+        self.show(measure(settings, find_networks(self.out, self.networks), self.strength), "measured")
 
 
 @dataclass(frozen=True)

@@ -110,12 +110,13 @@ class MeasureSettings:
         return Job(self.folder, painter, tasks, batch=25, device=self.device)
 
 
-def measure(settings: MeasureSettings, networks: dict[str, Path]) -> str:
+def measure(settings: MeasureSettings, networks: dict[str, Path], strength: float = 1.0) -> str:
     """Draws and reads what is missing.
 
     Args:
         settings: What is drawn.
         networks: Emotion networks or baselines by the names of their rows, see `find_networks`.
+        strength: Of their emotions.
 
     Returns:
         The table with how it was made, as Markdown.
@@ -124,8 +125,9 @@ def measure(settings: MeasureSettings, networks: dict[str, Path]) -> str:
         DataError: A network or a part of the run cannot be used.
     """
     # In front of a network's name, so that its pictures are apart from those of captions and plain prompts.
-    methods = {name: "network-" + re.sub(r"[^A-Za-z0-9_-]", "_", name) for name in networks}
-    jobs = {name: settings.job(methods[name], POINTS, path) for name, path in networks.items()}
+    behind = "" if strength == 1 else f"-{strength:g}"
+    methods = {name: "network-" + re.sub(r"[^A-Za-z0-9_-]", "_", name + behind) for name in networks}
+    jobs = {name: settings.job(methods[name], POINTS, path, strength=strength) for name, path in networks.items()}
     captions = words_of(emotional_captions(POINTS))
     jobs["emotional captions"] = settings.job("captions", POINTS, words=captions)
     jobs["truth"] = settings.truth()
@@ -138,7 +140,8 @@ def measure(settings: MeasureSettings, networks: dict[str, Path]) -> str:
     rows = {first: rows.pop(first), **nulls(first, of_method(scores, methods[first])), **rows}
     rows["always 0"] = follow(np.array(POINTS), np.zeros((len(POINTS), 2)))
     seeds = f"{settings.seeds} seed{'s' if settings.seeds > 1 else ''}"
-    head = f"{settings.prompts} held-out prompts, 25 points, {seeds}; {settings.how()}"
+    stronger = "" if strength == 1 else f"strength {strength:g}; "
+    head = f"{settings.prompts} held-out prompts, 25 points, {seeds}; {stronger}{settings.how()}"
     return "\n\n".join([head, table(rows), *readers_agree(scores)])
 
 
