@@ -131,6 +131,18 @@ def test_the_instant_fit_finds_what_a_mood_appends():
     [[steered, _]] = inject_emotion([[plain.unsqueeze(0), {}]], field, field.encode(1.5, 0.0))
     [[other, _]] = inject_emotion([[plain.unsqueeze(0), {}]], field, field.encode(-1.5, 0.0))
     assert (steered[0, 3:6] - asked[3:6]).norm() < 0.2 * (other[0, 3:6] - asked[3:6]).norm()
+    assert torch.equal(steered[0, :3], plain[:3])  # as words that are appended leave it
+
+
+def test_where_moods_mostly_rewrite_the_prompt_its_own_tokens_move_and_none_are_added():
+    fit = InstantFit(causal_encoder(padded=False), added_tokens=3)
+    for number in range(40):
+        fit.add(Pair("a dog", "a dog joy joy" if number % 5 == 0 else "a joyful dog", 1.5, 0.0))
+    field = fit.field()
+    assert field.added_tokens == 0
+    plain = causal_encoder(False).encode("a tree")[0].unsqueeze(0)
+    [[steered, _]] = inject_emotion([[plain, {}]], field, field.encode(1.5, 0.0))
+    assert steered.shape == plain.shape and (steered[0, 1:3] - plain[0, 1:3]).norm() > 0.1
 
 
 def test_the_instant_fit_of_a_padded_encoder_goes_by_position():

@@ -10,9 +10,10 @@ import torch
 
 from emoticrafter.encoders import prompt_tokens, room_numbers
 from emoticrafter.fit.contrast import Lesson, collate, contrast
-from emoticrafter.fit.instant import BESIDE_ADDED
 from trainer.features.store import FeatureStore
 
+OWN_SHARE = 0.6
+"""Of the change of their mean, for the prompt's own tokens beside added ones: validation looks at what they learned."""
 TRIED = 64
 """Pairs that tell whether moods append anything: with an encoder that reads both ways, every token changes instead."""
 
@@ -47,7 +48,7 @@ class Lessons:
         if self.facts.padded:
             neutral, learned = self._read(self.store.neutral_rows, indexes)
             return Lesson(neutral, self.store.emotional(indexes), None, learned)
-        share = BESIDE_ADDED if self.added_tokens else 1.0
+        share = OWN_SHARE if self.added_tokens else 1.0
         lesson = collate(self._contrasts(indexes), *ends, False, self.added_tokens, share)
         if not self.added_tokens:
             return lesson
