@@ -4,10 +4,9 @@ import weakref
 
 from comfy_api.latest import io
 
-from ..emoticrafter.composition import steps_that_keep
-from ..emoticrafter.conditioning import ALL_STEPS, KEEP
+from ..emoticrafter.conditioning import ALL_STEPS
 from . import inputs
-from .emotional_conditioning import chosen_pooled
+from .emotion_settings import emotion_inputs, inject_settings
 from .networks import ManagedNetwork, encode, inject
 from .node import Node
 from .notices import warn_of_misreaders
@@ -32,16 +31,7 @@ class EmotionalCLIP(Node):
             "themselves, such as detailers, wildcards, prompt schedules and plots over prompts.",
             inputs=[
                 io.Clip.Input("clip", tooltip="From a checkpoint, with or without LoRAs, hooks or clip skip."),
-                inputs.network_input(),
-                inputs.valence_input(),
-                inputs.arousal_input(),
-                inputs.strength_input(),
-                inputs.gain_input("valence"),
-                inputs.gain_input("arousal"),
-                *inputs.step_inputs(),
-                inputs.words_input(),
-                *inputs.pooled_inputs(),
-                inputs.composition_input(),
+                *emotion_inputs(inputs.words_input()),
             ],
             outputs=[
                 io.Clip.Output(
@@ -59,23 +49,12 @@ class EmotionalCLIP(Node):
         valence: float,
         arousal: float,
         strength: float,
-        valence_gain: float = 1.0,
-        arousal_gain: float = 1.0,
-        start_percent: float = 0.0,
-        end_percent: float = 1.0,
         protected_words: str = "",
-        pooled: str = KEEP,
-        pooled_prompt: list | None = None,
-        composition: float = 0.0,
+        **others,
     ) -> io.NodeOutput:
         if not strength:
             return io.NodeOutput(clip)
-        emotion = encode(network, valence, arousal)
-        settings = {
-            "gains": (valence_gain, arousal_gain),
-            "steps": steps_that_keep(composition, (start_percent, end_percent), network.encoder),
-            "pooled": chosen_pooled(pooled, pooled_prompt),
-        }
+        emotion, settings = encode(network, valence, arousal), inject_settings(network, **others)
         if settings["steps"] != ALL_STEPS:
             warn_of_misreaders(cls.hidden.prompt, cls.hidden.unique_id, "Emotional CLIP")
 

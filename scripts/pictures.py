@@ -66,13 +66,15 @@ CHAIN = {
     "EmotiCrafterFit": "fit once",
     "CLIPTextEncode": "prompt",
     "EmotiCrafterVAEncoder": "VA encoder",
+    "EmotiCrafterGrid": "grid",
     "EmotiCrafterInjection": "injection",
     "EmotiCrafterConditioning": "emotion",
     "ControlNetApplyAdvanced": "ControlNet",
+    "ImageCrop": "detail",
     "KSamplerAdvanced": "refiner",
     "SaveImage": "picture",
 }
-MINIATURE, FIT = "EmotiCrafterMiniature", "EmotiCrafterFit"
+MINIATURE, FIT, GRID = "EmotiCrafterMiniature", "EmotiCrafterFit", "EmotiCrafterGrid"
 VALUES_FIRST = ("EmotiCrafterConditioning", "EmotiCrafterCLIP", "EmotiCrafterVAEncoder", "EmotiCrafterRegional")
 """Nodes whose first two widgets are valence and arousal."""
 PICTURES = ("SaveImage", "PreviewImage", "SaveAnimatedWEBP")
@@ -88,6 +90,17 @@ def has_miniature(workflow: dict) -> bool:
 def points_of(workflow: dict) -> list[tuple[float, float]]:
     """The valence and arousal of every pad."""
     return [tuple(node["widgets_values"][:2]) for node in workflow["nodes"] if node["type"] in VALUES_FIRST]
+
+
+def grid_points(workflow: dict) -> list[tuple[float, float]]:
+    """The valence and arousal of every Emotion Grid's points."""
+    points = []
+    for node in workflow["nodes"]:
+        if node["type"] == GRID:
+            columns, rows, *bounds = node["widgets_values"][:6]
+            across, up = np.linspace(*bounds[:2], columns).tolist(), np.linspace(*bounds[2:], rows).tolist()
+            points += [(valence, arousal) for arousal in up for valence in across]
+    return points
 
 
 # ---- what a workflow painted -----------------------------------------------------------------------
@@ -181,7 +194,7 @@ def drawn(workflow: dict) -> Image.Image:
     kinds = {node["type"] for node in workflow["nodes"]}
     picture = plane(SIZE)
     draw = ImageDraw.Draw(picture)
-    points = points_of(workflow)
+    points = points_of(workflow) + grid_points(workflow)
     draw_axes(draw, points)
     for point in points:
         draw_point(draw, *point)

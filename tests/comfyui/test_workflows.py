@@ -25,7 +25,10 @@ ENLARGED = 3 * SIZE
 """Where a picture is looked at alone: the interface shows none larger than it is."""
 STEPS = 4
 VALUES = ("EmotiCrafterConditioning", "EmotiCrafterVAEncoder")
-"""The nodes that hold valence and arousal; each workflow that loads files has one of them."""
+"""The nodes that hold valence and arousal; each workflow that loads files has one of them, but for the plot."""
+PLOT = "plot_over_valence"
+DETAIL = ("ImageCrop", "ImageScale", "SolidMask", "FeatherMask", "ImageCompositeMasked")
+"""The nodes of a detail, which name places and sizes in pixels."""
 SAVING = ("SaveImage", "SaveAnimatedWEBP")
 LATENTS = ("EmptyLatentImage", "EmptySD3LatentImage")
 FIT, PAIRS = "EmotiCrafterFit", "workflows.csv"
@@ -36,20 +39,24 @@ def load_prompt(server, name: str) -> dict:
     return to_prompt(WORKFLOWS[name], server.object_info())
 
 
-@pytest.fixture(params=WITH_FILES)
+@pytest.fixture(params=[name for name in WITH_FILES if name != PLOT])
 def prompt(request, server):
     """A shipped workflow with small models, made small and quick."""
-    small = small_prompt(server, request.param)
-    if any(node["class_type"] == FIT for node in small.values()):
-        write_pairs(server.models / "emoticrafter" / "pairs" / PAIRS)
-        small = set_inputs(small, FIT, pairs=PAIRS)
-    return quick(small, steps=1)
+    return quick(small_prompt(server, request.param), steps=1)
 
 
 def small_prompt(server, name: str) -> dict:
     small = swap_loaders(load_prompt(server, name))
-    [latent] = {node["class_type"] for node in small.values()} & set(LATENTS)
-    return set_inputs(small, latent, width=SIZE, height=SIZE)
+    if any(node["class_type"] == FIT for node in small.values()):
+        write_pairs(server.models / "emoticrafter" / "pairs" / PAIRS)
+        small = set_inputs(small, FIT, pairs=PAIRS)
+    [latent] = [node for node in small.values() if node["class_type"] in LATENTS]
+    shrink = latent["inputs"]["width"] // SIZE
+    for node in small.values():
+        if node["class_type"] in DETAIL:
+            pixels = {key: value // shrink for key, value in node["inputs"].items() if type(value) is int and value > 1}
+            node["inputs"] = node["inputs"] | pixels
+    return set_inputs(small, latent["class_type"], width=SIZE, height=SIZE)
 
 
 def quick(prompt: dict, steps: int) -> dict:
@@ -155,6 +162,44 @@ def test_without_the_files_the_server_names_each_that_is_missing(server, name):
         assert "models/emoticrafter" in str(refusal.value).replace("\\", "/")
 
 
+def test_a_detail_of_an_own_checkpoint_has_its_own_mood(server):
+    check_detail(server, quick(small_prompt(server, "detailer_with_its_own_mood"), steps=STEPS))
+
+
+def check_detail(server, prompt: dict) -> None:
+    """What is repainted follows the point of Emotional CLIP, and nothing changes outside."""
+    before, after = (pixels(pictures(server, prompt, (kind,))[0]) for kind in ("PreviewImage", "SaveImage"))
+    inside = np.zeros(after.shape[1:3], dtype=bool)
+    inside[detail_of(prompt)] = True
+    change = np.abs(after - before)[0]
+    assert change[~inside].max() == 0
+    assert change[inside].mean() > 2
+    moved = pixels(picture(server, set_inputs(prompt, "EmotiCrafterCLIP", valence=-2.5, arousal=-1.5)))
+    assert np.abs(moved - after)[0][inside].mean() > 0.5, "its own point decides"
+
+
+def detail_of(prompt: dict) -> tuple[slice, slice]:
+    """Rows and columns of what is cut out."""
+    [crop] = [node["inputs"] for node in prompt.values() if node["class_type"] == "ImageCrop"]
+    return slice(crop["y"], crop["y"] + crop["height"]), slice(crop["x"], crop["x"] + crop["width"])
+
+
+def test_the_plot_of_an_own_checkpoint_follows_valence_and_is_plain_at_strength_0(server):
+    small = quick(set_inputs(small_prompt(server, PLOT), "EmotiCrafterGridImage", cell_size=SIZE), steps=1)
+    assert min(row_changes(picture(server, small))) > 0
+    plain = row_changes(picture(server, set_inputs(small, "EmotiCrafterInjection", strength=0.0)))
+    assert plain == [0, 0, 0]
+
+
+def row_changes(file: bytes) -> list[float]:
+    """Of each of the plot's three rows: how far its last picture is from its first."""
+    [plot] = pixels(file)
+    assert 7 * SIZE < plot.shape[1] < 8 * SIZE
+    ends = [slice(SIZE // 2, SIZE), slice(-SIZE, -SIZE // 2)]  # inside of the first picture, and of the last
+    rows = [row[SIZE // 2 : SIZE] for row in np.split(plot, 3)]
+    return [np.abs(row[:, ends[1]] - row[:, ends[0]]).mean() for row in rows]
+
+
 # ---- with the shipped miniature ---------------------------------------------------------------------
 
 
@@ -231,25 +276,24 @@ def test_inpainting_leaves_the_other_half_as_it_was(server):
 
 def test_a_detail_has_its_own_mood_and_the_rest_stays(server):
     prompt = quick(load_prompt(server, "detailer_with_its_own_mood_miniature"), steps=STEPS)
-    before, after = (pixels(pictures(server, prompt, (kind,))[0]) for kind in ("PreviewImage", "SaveImage"))
-    change = np.abs(after - before)[0]
-    crown = slice(0, ENLARGED * 2 // 3), slice(ENLARGED // 6, ENLARGED * 5 // 6)
-    inside = np.zeros(change.shape[:2], dtype=bool)
-    inside[crown] = True
-    assert change[~inside].max() == 0
-    assert change[inside].mean() > 5
-    moved = pixels(picture(server, set_inputs(prompt, "EmotiCrafterCLIP", valence=-2.5, arousal=-1.5)))
-    assert np.abs(moved - after)[0][inside].mean() > 5, "its own point decides"
+    check_detail(server, prompt)
+
+
+def test_a_detail_shows_no_border(server):
+    """Towards the border of what was put back, the picture hardly changes, though its middle does."""
+    prompt = load_prompt(server, "detailer_with_its_own_mood_miniature")
+    before, after = (pixels(pictures(server, prompt, (kind,))[0])[0] for kind in ("PreviewImage", "SaveImage"))
+    change = np.abs(after - before)[detail_of(prompt)]
+    width = len(change) // 8
+    sides = (change[:, :width], change[:, -width:], change[-width:])  # above is the picture's own border
+    middle = change[2 * width : -2 * width, 2 * width : -2 * width]
+    assert 10 * max(side.mean() for side in sides) < middle.mean() and middle.mean() > 10
 
 
 def test_the_plot_shows_more_change_the_stronger_the_emotion(server):
     prompt = quick(load_prompt(server, "plot_over_valence_miniature"), steps=STEPS)
-    [plot] = pixels(picture(server, prompt))
-    rows = np.split(plot, 3)
-    assert 7 * SIZE < plot.shape[1] < 8 * SIZE
-    ends = [slice(SIZE // 2, SIZE), slice(-SIZE, -SIZE // 2)]  # inside of the first picture, and of the last
-    change = [np.abs(row[SIZE // 2 : SIZE, ends[1]] - row[SIZE // 2 : SIZE, ends[0]]).mean() for row in rows]
-    assert 2 < change[0] < change[1] < change[2]
+    changes = row_changes(picture(server, prompt))
+    assert 2 < changes[0] < changes[1] < changes[2]
 
 
 def test_what_was_asked_for_is_read_again_and_drawn(server):

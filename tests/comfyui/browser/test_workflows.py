@@ -15,8 +15,8 @@ WORKFLOWS = {path.stem: json.loads(path.read_text("utf-8")) for path in (ROOT / 
 READABLE = 0.58
 """The canvas draws no words at a smaller zoom."""
 BIRDS_EYE = {
-    *("detailer_with_its_own_mood_miniature", "emotion_with_inpainting_miniature", "emotion_with_refiner"),
-    *("plot_over_valence_miniature", "two_moods_miniature"),
+    *("detailer_with_its_own_mood", "detailer_with_its_own_mood_miniature", "emotion_with_inpainting_miniature"),
+    *("emotion_with_refiner", "plot_over_valence", "plot_over_valence_miniature", "two_moods_miniature"),
 }
 """Too wide for one screen at that zoom: they open smaller."""
 BOXES = """() => app.graph.nodes.map((node) => {
