@@ -18,6 +18,7 @@ from tests.tiny_sdxl import make_tiny_sdxl
 from trainer.baselines.__main__ import main as baselines
 from trainer.core.command_line import TrainingError
 from trainer.core.device import Machine
+from trainer.data.pairs import PairTable
 from trainer.miniature.__main__ import main as miniature
 from trainer.miniature.captioning import written_captions
 from trainer.miniature.dataset import make_plan
@@ -32,7 +33,7 @@ from trainer.painters.settings import MiniatureSettings
 from trainer.pictures import stage as second_stage
 from trainer.pictures.__main__ import main
 from trainer.pictures.base import load_base
-from trainer.pictures.lessons import draw
+from trainer.pictures.lessons import draw, paired
 from trainer.pictures.loading import from_run
 from trainer.pictures.models import UNetModel
 from trainer.pictures.settings import TEACHERS, Settings
@@ -153,6 +154,23 @@ def test_some_prompts_have_words_of_another_mood(stage, teacher):
     assert mixed.emotional == plain.emotional
     for same in ("latents", "noise", "share", "valence", "arousal"):
         assert torch.equal(getattr(mixed, same), getattr(plain, same)), same
+
+
+def test_words_of_another_mood_are_those_of_other_pairs(stage):
+    """One of two scenes has two moods; the other one's only words are its own."""
+    said = [("a house", "a gloomy house", -2.0), ("a house", "a bright house", 2.0), ("a tree", "a happy tree", 1.0)]
+    neutral, emotional, valence = zip(*said, strict=True)
+    table = PairTable(neutral, emotional, valence, [0.0] * 3, ["test"] * 3, ["train"] * 3, ["a", "b", "c"])
+    pictures = stage("words").pictures
+    batch = draw(
+        tiny("words", batch=64, contrary_share=1.0), pictures, paired([["a house"], ["a tree"]], table, "pairs"), 0
+    )
+    asked = dict(zip(batch.emotional, batch.neutral, strict=True))
+    assert asked == {
+        "a gloomy house": "a bright house",
+        "a bright house": "a gloomy house",
+        "a happy tree": "a tree",
+    }
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
@@ -390,6 +408,8 @@ def test_bad_pictures_and_pairs_are_named(sdxl, tmp_path, capsys):
         (f"--teacher labels --manifest {sdxl / 'alike.jsonl'}", "alike.jsonl: all have valence 2 and arousal 1.5"),
         (f"--teacher labels --manifest {sdxl / 'unrated.jsonl'}", "valence is missing"),
         (f"{manifest} --pairs {sdxl / 'others.jsonl'}", "No picture has a neutral prompt of others.jsonl"),
+        (f"{manifest} --pairs {sdxl / 'pairs.jsonl'} --contrary-share 0.5", "pairs.jsonl has no words of another mood"),
+        (f"{manifest} --teacher labels --contrary-share 0.5", "manifest.jsonl has no words of another mood"),
         (manifest, "--pairs goes with --sdxl and --teacher words, which needs them"),
         ("--teacher labels", "--sdxl and --manifest go together"),
     ):

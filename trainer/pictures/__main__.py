@@ -70,10 +70,11 @@ class Command:
     def _stage(self, machine: Machine) -> "Stage":
         from trainer.pictures.loading import from_run, from_sdxl
 
-        source = self.source
+        source, settings = self.source, self.settings
         if source.miniature:
-            return from_run(source.miniature, self.network, self.settings.teacher, machine)
-        return from_sdxl(source, self.network, self.pairs, self.out, machine, self.gradient_checkpointing)
+            return from_run(source.miniature, self.network, settings.teacher, machine)
+        more = (self.gradient_checkpointing, settings.contrary_share)
+        return from_sdxl(source, self.network, self.pairs, self.out, machine, *more)
 
 
 def main(arguments: list[str] | None = None) -> int:

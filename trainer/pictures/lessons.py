@@ -35,7 +35,7 @@ class Lessons:
         pairs: M lists of the pairs of prompts that go with a picture; with labels, the emotional prompts are "".
         moods: M moods without content, which an empty prompt with the picture's V and A is to say. None: nobody said.
         told: sha256 of the pairs, where they come from a file.
-        contrary: M lists of prompts of the same content with words of other moods. None: nobody said.
+        contrary: M lists of prompts of the same content with words of several moods. None: nobody said.
     """
 
     rows: np.ndarray
@@ -44,12 +44,18 @@ class Lessons:
     told: str = ""
     contrary: list[list[str]] | None = None
 
-    def check(self, source: str) -> None:
-        """Says what the emotions do not cover.
+    def check(self, source: str, contrary_share: float) -> None:
+        """Says what the emotions and the words do not cover.
 
         Raises:
-            DataError: All are the same, so that nothing can be learned from them.
+            DataError: All emotions are the same, so that nothing can be learned from them, or nobody said words of
+                another mood.
         """
+        if contrary_share and self.contrary is None:
+            raise DataError(
+                f"{source} has no words of another mood for the same picture, which --contrary-share needs: expected "
+                "--teacher words, and --pairs with several emotional prompts to a neutral one."
+            )
         said = np.array([pair[2:] for pairs in self.pairs for pair in pairs])
         if (said == said[0]).all():
             v, a = said[0]
@@ -104,8 +110,9 @@ def paired(prompts: list[list[str]], table: PairTable, name: str) -> Lessons:
             f"trainer.generate draws; the first is {quoted(table.neutral[0])}."
         )
     pairs = [known[shown[row]] for row in rows]
-    contrary = [[pair.emotional for pair in own] for own in pairs]
-    return Lessons(np.array(rows), pairs, None, _sha256(table), contrary)
+    contrary = [list(dict.fromkeys(pair.emotional for pair in own)) for own in pairs]
+    several = any(len(prompts) > 1 for prompts in contrary)
+    return Lessons(np.array(rows), pairs, None, _sha256(table), contrary if several else None)
 
 
 def _sha256(table: PairTable) -> str:
@@ -161,9 +168,11 @@ def _contradicted(
 ) -> list[Pair]:
     """The pairs, some of whose neutral prompts get words of another mood; those without a prompt stay so."""
     chosen, which = random.random((2, len(pairs)))
+    own = zip(pairs, contrary, strict=True)
+    others = [[prompt for prompt in prompts if prompt != pair.emotional] for pair, prompts in own]
     return [
-        pair._replace(neutral=prompts[int(at * len(prompts))]) if pair.neutral and one < share else pair
-        for pair, prompts, one, at in zip(pairs, contrary, chosen, which, strict=True)
+        pair._replace(neutral=prompts[int(at * len(prompts))]) if prompts and pair.neutral and one < share else pair
+        for pair, prompts, one, at in zip(pairs, others, chosen, which, strict=True)
     ]
 
 

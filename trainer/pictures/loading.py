@@ -36,7 +36,13 @@ def from_run(run: Path, network: Path, teacher: str, machine: Machine) -> Stage:
 
 
 def from_sdxl(
-    source: Source, network: Path, pairs: Path | None, out: Path, machine: Machine, checkpointing: bool
+    source: Source,
+    network: Path,
+    pairs: Path | None,
+    out: Path,
+    machine: Machine,
+    checkpointing: bool,
+    contrary_share: float = 0.0,
 ) -> Stage:
     """Of SDXL and the pictures of a manifest.
 
@@ -47,9 +53,10 @@ def from_sdxl(
         out: The run's folder, which gets the latents.
         machine: To compute on.
         checkpointing: Whether the UNet's activations are computed twice instead of kept.
+        contrary_share: Samples that need words of another mood.
 
     Raises:
-        DataError: The manifest or the pairs cannot be used, or hold one emotion alone.
+        DataError: The manifest or the pairs cannot be used, hold one emotion alone, or lack words of another mood.
         PictureError: A picture cannot be read.
         FileNotFoundError: The model lacks a part, or there is no such network.
         ValueError: The network does not go with the model, or `out` was begun with another one or other pictures.
@@ -57,7 +64,7 @@ def from_sdxl(
     images = read_manifest(source.manifest)
     prompts, *at = asked(images)
     lessons = paired(prompts, load_table(pairs), pairs.name) if pairs else labelled(prompts, *at)
-    lessons.check((pairs or source.manifest).name)
+    lessons.check((pairs or source.manifest).name, contrary_share)
     base = load_base(source.sdxl, machine)
     if checkpointing:
         base.unet.enable_gradient_checkpointing()

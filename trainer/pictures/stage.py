@@ -243,10 +243,6 @@ def train(
 
 def _begin_folder(settings: Settings, stage: Stage, out: Path) -> None:
     """Notes in a run's folder what it is begun with, or checks that it is the same; refuses what cannot be learned."""
-    if settings.contrary_share and stage.lessons.contrary is None:
-        raise ValueError(
-            "--contrary-share needs prompts with words of a mood: expected --miniature, or --sdxl with --pairs."
-        )
     if settings.residual_scale != 1:
         scale_residual(copy.deepcopy(stage.beginning.network), 1.0)  # refused before the fit, not after it
     keep(settings, out)
