@@ -166,11 +166,7 @@ def test_words_of_another_mood_are_those_of_other_pairs(stage):
         tiny("words", batch=64, contrary_share=1.0), pictures, paired([["a house"], ["a tree"]], table, "pairs"), 0
     )
     asked = dict(zip(batch.emotional, batch.neutral, strict=True))
-    assert asked == {
-        "a gloomy house": "a bright house",
-        "a bright house": "a gloomy house",
-        "a happy tree": "a tree",
-    }
+    assert asked == {"a gloomy house": "a bright house", "a bright house": "a gloomy house", "a happy tree": "a tree"}
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])

@@ -21,7 +21,7 @@ from trainer.tables.figures import Found, Row
 from trainer.tables.fits import check_base, fit
 from trainer.tables.rows import DEVIATION, NETWORKS, OURS, PICTURES, PLAIN, REWRITING, TABLES, TITLES
 from trainer.tables.settings import table_names
-from trainer.tables.sources import Drawing, Miniature, given_networks, method_name
+from trainer.tables.sources import Drawing, Miniature, Sdxl, given_networks, method_name
 
 PROMPTS = 14  # with fewer, scipy tries all signs of tied differences: seconds for a test
 
@@ -307,12 +307,16 @@ def test_sdxl_takes_networks_by_name(tables, nine_points, run, tmp_path, capsys)
     network = save_tiny_network(tmp_path / "mine.safetensors", sum(TINY.text_widths))
     words = ["--sdxl", "somewhere", "--reader", str(run / "readers" / "emotion.safetensors")]
     words += ["--clip", "none", "--lpips", "none", "--network", f"ours={network}", f"ours={network}"]
-    code, drawn = tables("1", *words, f"unweighted={network}", source=())
+    code, drawn = tables("1", *words, f"deviation={network}", f"unweighted={network}", source=())
     assert code == 0, capsys.readouterr().err
-    assert {task.method for task in drawn} == {"ours-0", "ours-1", "plain"}
+    assert {task.method for task in drawn} == {"ours-0", "ours-1", "deviation-0", "plain"}
+    given = Sdxl("somewhere", {row: [network] for row in (OURS, DEVIATION)}, None)
+    strengths = [given.painter(*given.drawings(row)).as_json()["strength"] for row in (OURS, DEVIATION)]
+    assert strengths == [1.0, 0.9], "as the row's title says"
     shown = (tmp_path / "tables" / "table-1.md").read_text()
     assert shown.startswith("# Table 1 on SDXL (somewhere): Five methods")
     assert "| ours, the paper's form | 2 |" in shown and "content" not in shown
+    assert "− ours" not in shown, "what is tested against ours is no further comparison"
     tables("1", *words, "--dry-run", source=())
     assert "pictures: 0 of 266 are missing" in capsys.readouterr().out
 

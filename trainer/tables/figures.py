@@ -164,13 +164,14 @@ def find(table: Table, scores: Scores, drawings: Sequence[Drawing], measures: Me
         if (own := [drawing for drawing in drawings if drawing.row == name])
     }
     reference = table.reference if table.reference in rows else OURS
+    pairs = tuple(pair for pair in table.pairs if pair[1] != reference)
     columns = tuple(name for name in table.figures if any(name in row.figures for row in rows.values()))
     if table.controls:
         rows |= _controls(results, [drawing for drawing in drawings if drawing.row == reference])
     seeds = len({image.seed for image in scores.images})
     points = len({(image.valence, image.arousal) for image in scores.images})
     made_by, notes = measures.made_by, results.notes
-    return Found(len(results.prompts), points, seeds, rows, columns, made_by, notes, table.pairs, reference)
+    return Found(len(results.prompts), points, seeds, rows, columns, made_by, notes, pairs, reference)
 
 
 def _controls(results: Results, ours: Sequence[Drawing]) -> dict[str, Row]:

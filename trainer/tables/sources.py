@@ -137,7 +137,7 @@ class Sdxl:
         return drawing.network is None or drawing.network.is_file()
 
     def painter(self, drawing: Drawing) -> SdxlSettings:
-        return SdxlSettings(self.model, drawing.network)
+        return SdxlSettings(self.model, drawing.network, strength=STRENGTHS.get(drawing.row, 1.0))
 
     def prompts(self, limit: int | None) -> list[str]:
         return read_prompts(PROMPTS, limit)
