@@ -12,8 +12,12 @@ from ..network import NetworkConfig
 from ..quoting import shown
 
 TAGS = ("emotion", "valence-arousal", "comfyui", "text-to-image")
-LONGEST, MOST_LINES = 200, 40
-"""Characters of a value, lines of a list: a file may claim anything of its training."""
+LONGEST, MOST_LINES, MOST_STAGES = 200, 40, 8
+"""Characters of a value, lines of a list, stages after the first: a file may claim anything of its training."""
+OF_A_STAGE = (
+    *("teacher", "model", "pictures", "steps", "batch", "lr", "snr_limit", "guidance", "contrary_share"),
+    *("residual_scale", "seed"),
+)
 
 
 def model_card(config: NetworkConfig | FieldConfig, encoder: str, training: dict, measured: str = "") -> str:
@@ -38,6 +42,7 @@ def model_card(config: NetworkConfig | FieldConfig, encoder: str, training: dict
         f"sleepy, to +3, alarmed or elated). It was fitted to the features of {of}, and fits no others.",
         "## Data\n\n" + _listed(data, ("pairs", "sources", "licences", "fingerprint")),
         "## Training\n\n" + _listed(training, ("method", "loss", "scale", "steps", "samples", "seed", "torch")),
+        *_stages(training),
         "## Validation\n\n" + _listed(_object(training, "validation")),
         measured,
         "## Limits\n\nA low validation loss is no control over pictures: `python -m trainer.report` says whether it "
@@ -46,6 +51,15 @@ def model_card(config: NetworkConfig | FieldConfig, encoder: str, training: dict
         "## Sizes\n\n" + _listed(asdict(config)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _stages(training: dict) -> Iterator[str]:
+    """A section for each stage in which the network learned through a model."""
+    stages = training.get("stages")
+    found = [one for one in stages if isinstance(one, dict)] if isinstance(stages, list) else []
+    for number, stage in enumerate(found[:MOST_STAGES], start=2):
+        told = {**_object(stage, "settings"), **stage, "model": _object(stage, "model").get("name", "not recorded")}
+        yield f"## Training, stage {number}\n\n" + _listed(told, OF_A_STAGE)
 
 
 def _licences(data: dict) -> list[str]:

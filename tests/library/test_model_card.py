@@ -59,3 +59,13 @@ def test_what_is_missing_or_odd_is_no_error():
     card = model_card(SIZES, "fam\nily", odd)
     assert "- and 960 more" in card and "\x1b" not in card and len(card) < 10_000
     assert "\n# title" not in card and "fam\nily" not in card
+
+
+def test_what_was_learned_from_pictures_is_on_the_card():
+    stage = {"settings": {"teacher": "labels", "contrary_share": 0.25}, "model": {"name": "sdxl"}, "pictures": "20,000"}
+    card = model_card(SIZES, "", {"method": "network", "stages": [stage, {"settings": {"teacher": "words"}}]})
+    second, third = card.partition("## Training, stage 2")[2].split("## Training, stage 3")
+    assert "- teacher: labels\n- model: sdxl\n- pictures: 20,000\n- contrary share: 0.25" in second
+    assert "- teacher: words" in third and "not recorded" in third
+    for odd in ("a", [1, "b"], {"settings": []}, [{"settings": 7, "model": 8}] * 999):
+        assert len(model_card(SIZES, "", {"stages": odd})) < 10_000

@@ -41,7 +41,7 @@ def draw(source: Source, drawings: Sequence[Drawing], settings: TablesSettings) 
 # ---- what it takes ---------------------------------------------------------------------------------
 
 MINUTES = {**dict.fromkeys(BASELINES, 5), INSTANT: 1, DEVIATION: 6, PICTURES: 16}
-"""Of fits to the miniature on two cores, as they were measured (docs/reproduce.md)."""
+"""Of fits to the miniature on two cores, as they were measured on machines with other work."""
 OTHER_MINUTES = 7  # of a network of the paper's form
 PAINTING_MINUTES = 14
 PICTURE_SECONDS = 0.3  # of the miniature, on one core
