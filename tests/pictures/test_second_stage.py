@@ -311,6 +311,7 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(run, network, tmp_pa
         (f"{new} --network {network} --pairs pairs.csv", "--pairs goes with --sdxl"),
         (f"{new} --network {network} --snr-limit -1", "snr_limit is -1.0: expected 0 or more"),
         (f"{begun} --network {network} --teacher labels", "teacher was words and is labels"),
+        (f"{begun} --network {network} --contrary-share 0.25", "contrary_share was not set and is 0.25"),
         (f"{begun} --network {save_correcting(tmp_path / 'c.safetensors')}", "recipe: begun was "),
     ):
         assert main(command.split()) == 1, command

@@ -224,7 +224,7 @@ def note(path: Path, values: dict) -> list[str]:
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}): choose another --out.") from error
     return [
-        f"{name} was {theirs.get(name)} and is {mine.get(name)}"
+        f"{name} was {theirs.get(name, 'not set')} and is {mine.get(name, 'not set')}"
         for name in sorted({*mine, *theirs})
         if theirs.get(name) != mine.get(name)
     ]
