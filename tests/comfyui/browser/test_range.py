@@ -90,7 +90,7 @@ def test_the_node_shows_its_text_and_its_pictures_and_saves_neither(ui):
     place(ui, [ids["range"]])
     ui.view(0.6, (100, 100))
     before = next(node for node in ui.serialized()["nodes"] if node["id"] == ids["range"])["widgets_values"]
-    assert before == [7, 1, 3.0, "euler", "simple", 3.0, 1, 0.4]
+    assert before == [7, 1, 3.0, "euler", "simple", 3.0, 1, 0.4, "none"]
     ui.run("() => app.queuePrompt(0)")
     text = "() => document.querySelector('.emoticrafter-reading').value"
     ui.until(f"{text}.startsWith('pleasure: ')")
