@@ -199,7 +199,8 @@ def test_the_search_for_the_range_is_compared_with_a_dense_grid(out, tmp_path):
     drawn = list((out / "measured" / "range-3").rglob("*.png"))
     assert len(drawn) == 2 * 8 * 6
     rows = [line for line in shown.splitlines() if line.startswith(("| 3 pictures a ray", "| null: "))]
-    assert len(rows) == 5
+    assert len(rows) == 3 + 3 + 2  # by colours and edges, by the readers, and what they keep
+    assert "By the miniature's readers:" in shown
 
 
 def test_a_field_is_fitted_without_training_and_once(out, capsys):
