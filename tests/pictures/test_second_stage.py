@@ -64,7 +64,7 @@ def network(run):
 
 @pytest.fixture
 def stage(run, network):
-    return {teacher: from_run(run, network, teacher, CPU) for teacher in TEACHERS}.get
+    return {teacher: from_run(run, network, teacher, CPU, contrary_share=0.5) for teacher in TEACHERS}.get
 
 
 def save_correcting(path, width=WIDTH):

@@ -72,7 +72,7 @@ class Command:
 
         source, settings = self.source, self.settings
         if source.miniature:
-            return from_run(source.miniature, self.network, settings.teacher, machine)
+            return from_run(source.miniature, self.network, settings.teacher, machine, settings.contrary_share)
         more = (self.gradient_checkpointing, settings.contrary_share)
         return from_sdxl(source, self.network, self.pairs, self.out, machine, *more)
 

@@ -72,18 +72,21 @@ def labelled(prompts: list[list[str]], valence: np.ndarray, arousal: np.ndarray)
     return Lessons(np.arange(len(pairs)), pairs, [""] * len(pairs))
 
 
-def captioned(run: Run, teacher: str) -> Lessons:
-    """The miniature's pictures, with captions of the same scenes in the pictures' moods, or with their labels alone."""
-    pairs, moods, contrary = [], [], []
-    words = teacher == "words"
+def captioned(run: Run) -> Lessons:
+    """The miniature's pictures, with captions of the same scenes in the pictures' moods."""
+    pairs, moods = [], []
+    for scene, *at, seed in run.plan.pictures():
+        said = [(neutral_caption(scene, one), emotional_caption(scene, *at, one)) for one in wordings(run, seed)]
+        pairs.append([Pair(*both, *at) for both in said])
+        moods.append(mood_caption(scene, *at, seed))
+    return Lessons(np.arange(len(pairs)), pairs, moods)
+
+
+def contradicting(run: Run) -> list[list[str]]:
+    """Captions of the miniature's pictures in moods from all over the plane, whatever the pictures' own are."""
     others = np.random.default_rng((run.recipe.seed, OTHERS)).uniform(-VA_RANGE, VA_RANGE, (len(run.plan), 2))
-    for (scene, *at, seed), other in zip(run.plan.pictures(), others.tolist(), strict=True):
-        own = wordings(run, seed)
-        said = [emotional_caption(scene, *at, one) if words else "" for one in own]
-        pairs.append([Pair(neutral_caption(scene, one), told, *at) for one, told in zip(own, said, strict=True)])
-        moods.append(mood_caption(scene, *at, seed) if words else "")
-        contrary.append([emotional_caption(scene, *other, one) for one in own])
-    return Lessons(np.arange(len(pairs)), pairs, moods, contrary=contrary)
+    pictures = zip(run.plan.pictures(), others.tolist(), strict=True)
+    return [[emotional_caption(scene, *at, one) for one in wordings(run, seed)] for (scene, *_, seed), at in pictures]
 
 
 def paired(prompts: list[list[str]], table: PairTable, name: str) -> Lessons:

@@ -8,15 +8,22 @@ from trainer.evaluation.manifest import read_manifest
 from trainer.miniature.flow_files import load_flow
 from trainer.miniature.recipe import FlowRecipe
 from trainer.pictures.base import load_base, weights_sha256
-from trainer.pictures.lessons import captioned, labelled, paired
+from trainer.pictures.lessons import captioned, contradicting, labelled, paired
 from trainer.pictures.models import FlowModel, Model, UNetModel
 from trainer.pictures.rated import asked, begun_run, encoded, painted
 from trainer.pictures.settings import Source
 from trainer.pictures.stage import Stage, begin
 
 
-def from_run(run: Path, network: Path, teacher: str, machine: Machine) -> Stage:
+def from_run(run: Path, network: Path, teacher: str, machine: Machine, contrary_share: float = 0.0) -> Stage:
     """Of a run of either miniature, with its own pictures and captions.
+
+    Args:
+        run: The run's folder.
+        network: The file to begin with.
+        teacher: One of TEACHERS.
+        machine: To compute on.
+        contrary_share: Samples that need words of another mood.
 
     Raises:
         FileNotFoundError: The run lacks a part, or there is no such network.
@@ -32,7 +39,10 @@ def from_run(run: Path, network: Path, teacher: str, machine: Machine) -> Stage:
         model = UNetModel(load_base(folder, machine))
     beginning = begin(network, model)
     pictures = painted(begun, model.fingerprint)
-    return Stage(model, beginning, pictures, captioned(begun, teacher))
+    lessons = captioned(begun) if teacher == "words" else labelled(pictures.prompts, pictures.valence, pictures.arousal)
+    if contrary_share:
+        lessons.contrary = contradicting(begun)
+    return Stage(model, beginning, pictures, lessons)
 
 
 def from_sdxl(

@@ -77,5 +77,5 @@ def fit_deviation(run: Path, machine: Machine, seed: int) -> Path:
 
 def fit_to_pictures(run: Path, machine: Machine, seed: int) -> Path:
     """The same network, which then learns through the generator from pictures whose valence and arousal are known."""
-    stage = from_run(run, fit_deviation(run, machine, seed), LABELS.teacher, machine)
+    stage = from_run(run, fit_deviation(run, machine, seed), LABELS.teacher, machine, LABELS.contrary_share)
     return learn(replace(LABELS, seed=seed), stage, fitted_path(run, f"{PICTURES}-{seed}").parent, machine)
