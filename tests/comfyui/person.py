@@ -7,6 +7,8 @@ from pathlib import Path
 from trainer.study.key import load_key
 
 SCREENSHOTS = Path(__file__).parents[2] / "output" / "browser"
+# What the browser keeps for the study, in order; nothing where it is not allowed to.
+KEPT = "() => { try { return JSON.stringify(Object.entries(localStorage).sort()); } catch { return ''; } }"
 SIZES = {"phone": (360, 740), "desktop": (1280, 800)}
 
 
@@ -29,13 +31,17 @@ class Person:
 
     def open(self, query: str = "?p=1") -> None:
         """Open the study in a new tab, and close the one before: it would go on reacting to what is kept."""
+        address = (self.folder / "page" / "index.html").as_uri() + query
         earlier, self.page = self.page, self.context.new_page()
-        if earlier:
+        if earlier and not earlier.is_closed():
+            # Tabs are processes: what one of them keeps reaches another a moment later.
+            self.page.goto(address)
+            self.page.wait_for_function(f"(kept) => ({KEPT})() === kept", arg=earlier.evaluate(KEPT))
             earlier.close()
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
         self.page.on("request", lambda request: self._note(request.url))
-        self.page.goto((self.folder / "page" / "index.html").as_uri() + query)
+        self.page.goto(address)
 
     def _note(self, address: str) -> None:
         if not address.startswith(("file:", "data:", "blob:")):
