@@ -15,7 +15,7 @@ from trainer.core.command_line import say, status_of
 from trainer.core.processes import Processes, begin_worker
 from trainer.core.rows import DataError
 from trainer.painters.plan import Task, share
-from trainer.painters.settings import ComfyuiSettings, MiniatureSettings, PainterSettings, TruthSettings
+from trainer.painters.settings import ComfyuiSettings, MiniatureSettings, PainterSettings, RangedSettings, TruthSettings
 from trainer.painters.store import Store
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ def load_painter(settings: PainterSettings, device: str) -> Painter:
         from trainer.painters.miniature import miniature_painter
 
         return miniature_painter(settings, device)
+    if isinstance(settings, RangedSettings):
+        from trainer.painters.ranged import RangedPainter
+
+        return RangedPainter(load_painter(settings.painter, device), settings.pictures)
     if isinstance(settings, TruthSettings):
         from trainer.painters.truth import TruthPainter
 

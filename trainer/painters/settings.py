@@ -119,6 +119,26 @@ class TruthSettings:
         return {"painter": "truth", "autoencoder": file_sha256(weights)[:16]}
 
 
+@dataclass(frozen=True)
+class RangedSettings:
+    """Another painter, within the range that is searched for each prompt and seed with so many pictures on a ray."""
+
+    painter: PainterSettings
+    pictures: int = 3
+
+    @property
+    def pixels(self) -> int:
+        return self.painter.pixels
+
+    @property
+    def flops(self) -> float | None:
+        """With the search's: 1 + 8 x 3 pictures for a grid of 25."""
+        return self.painter.flops and 2 * self.painter.flops
+
+    def as_json(self) -> dict:
+        return {**self.painter.as_json(), "range": self.pictures}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ComfyuiSettings:
     """A running ComfyUI server, and a workflow in the API format; `plain` draws without emotion."""

@@ -22,7 +22,7 @@ from trainer.pictures.loading import from_run
 from trainer.pictures.rated import from_miniature
 from trainer.pictures.settings import Settings as Stage
 from trainer.pictures.stage import train as learn
-from trainer.tables.rows import DEVIATION, DEVIATION_PAIRS, INSTANT, INSTANT_PAIRS, PICTURES, VARIANTS
+from trainer.tables.rows import DEVIATION, DEVIATION_PAIRS, INSTANT, INSTANT_PAIRS, INSTANT_RANGE, PICTURES, VARIANTS
 from trainer.tables.sources import Drawing, Miniature, once
 
 LABELS = Stage(teacher="labels", snr_limit=0.0, contrary_share=0.25, residual_scale=0.9)
@@ -59,7 +59,7 @@ def fit(source: Miniature, drawings: Sequence[Drawing], device: str) -> None:
             base = base or from_miniature(source.run, machine)
             settings = Settings(method=drawing.row, seed=drawing.seed)
             train(settings, *base, drawing.network.parent, machine)
-        elif drawing.row == INSTANT:
+        elif drawing.row in (INSTANT, INSTANT_RANGE):
             fit_instantly(read_recipe(source.run), source.run, INSTANT_PAIRS)
         elif drawing.row == DEVIATION:
             fit_deviation(source.run, machine, drawing.seed)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from trainer.baselines.settings import TOKENS as BASELINES
 
 OURS, REWRITING, PLAIN, TRUTH, INSTANT = "ours", "rewriting", "plain", "truth", "instant"
+INSTANT_RANGE = "instant-range"
 DEVIATION, PICTURES = "deviation", "pictures"
 INSTANT_PAIRS = 2000
 """Pairs that the instant field is fitted to."""
@@ -43,6 +44,7 @@ TITLES = {
     PLAIN: "plain prompts",
     TRUTH: "truth",
     INSTANT: "instant field",
+    INSTANT_RANGE: "instant field, range searched",
     "unweighted": "unweighted (power 0)",
     "power-2": "density power 2",
     "scale-1.0": "scale 1.0",
@@ -88,13 +90,13 @@ BY_CAPTIONS = tuple((DEVIATION, row) for row in (OURS, INSTANT, REWRITING, "cros
 TABLES = {
     "table 1": Table(
         "Five methods",
-        (TRUTH, *BASELINES, REWRITING, INSTANT, OURS, DEVIATION, PICTURES, PLAIN),
+        (TRUTH, *BASELINES, REWRITING, INSTANT, INSTANT_RANGE, OURS, DEVIATION, PICTURES, PLAIN),
         pairs=BY_CAPTIONS,
         reference=PICTURES,
     ),
     "table 2": Table(
         "LPIPS-Continuous, and whether anything changes at all",
-        (TRUTH, PICTURES, DEVIATION, OURS, INSTANT, REWRITING, *BASELINES, PLAIN),
+        (TRUTH, PICTURES, DEVIATION, OURS, INSTANT, INSTANT_RANGE, REWRITING, *BASELINES, PLAIN),
         (*SMOOTH, "V slope", "A slope", "V range", "A range"),
         controls=False,
         pairs=BY_CAPTIONS,

@@ -15,13 +15,14 @@ from trainer.core.rows import DataError
 from trainer.miniature.held_out import emotional_captions, fitted_path, held_out_prompts, instant_path
 from trainer.miniature.recipe import Recipe, read_recipe
 from trainer.painters.plan import PROMPTS, Words, grid, read_rewritten, words_of
-from trainer.painters.settings import MiniatureSettings, SdxlSettings, TruthSettings
+from trainer.painters.settings import MiniatureSettings, PainterSettings, RangedSettings, SdxlSettings, TruthSettings
 from trainer.tables.rows import (
     DEVIATION,
     DEVIATION_PAIRS,
     GIVEN,
     INSTANT,
     INSTANT_PAIRS,
+    INSTANT_RANGE,
     NETWORKS,
     PICTURES,
     REWRITING,
@@ -68,7 +69,7 @@ class Miniature:
 
     def drawings(self, row: str) -> list[Drawing]:
         """The row's, whether they are fitted or not."""
-        if row == INSTANT:
+        if row in (INSTANT, INSTANT_RANGE):
             return [Drawing(row, row, instant_path(self.run, INSTANT_PAIRS))]
         if row not in NETWORKS:
             return [Drawing(row, row)]
@@ -98,10 +99,11 @@ class Miniature:
         begun = (self.run / "recipe.json").is_file()
         return (read_recipe(self.run) if begun else Recipe()).picture_size ** 2
 
-    def painter(self, drawing: Drawing) -> MiniatureSettings | TruthSettings:
+    def painter(self, drawing: Drawing) -> PainterSettings:
         if drawing.row == TRUTH:
             return TruthSettings(self.run)
-        return MiniatureSettings(self.run, drawing.network, STRENGTHS.get(drawing.row, 1.0))
+        painter = MiniatureSettings(self.run, drawing.network, STRENGTHS.get(drawing.row, 1.0))
+        return RangedSettings(painter) if drawing.row == INSTANT_RANGE else painter
 
     def prompts(self, limit: int | None) -> list[str]:
         return held_out_prompts(limit)
@@ -129,15 +131,17 @@ class Sdxl:
     def drawings(self, row: str) -> list[Drawing]:
         if row == TRUTH or (row == REWRITING and not self.rewritten):
             return []
-        if row not in (*NETWORKS, INSTANT):
+        if row not in (*NETWORKS, INSTANT, INSTANT_RANGE):
             return [Drawing(row, row)]
-        return [Drawing(row, method_name(row, seed), path, seed) for seed, path in enumerate(self.files.get(row, []))]
+        files = self.files.get(INSTANT if row == INSTANT_RANGE else row, [])
+        return [Drawing(row, method_name(row, seed), path, seed) for seed, path in enumerate(files)]
 
     def is_fitted(self, drawing: Drawing) -> bool:
         return drawing.network is None or drawing.network.is_file()
 
-    def painter(self, drawing: Drawing) -> SdxlSettings:
-        return SdxlSettings(self.model, drawing.network, strength=STRENGTHS.get(drawing.row, 1.0))
+    def painter(self, drawing: Drawing) -> PainterSettings:
+        painter = SdxlSettings(self.model, drawing.network, strength=STRENGTHS.get(drawing.row, 1.0))
+        return RangedSettings(painter) if drawing.row == INSTANT_RANGE else painter
 
     def prompts(self, limit: int | None) -> list[str]:
         return read_prompts(PROMPTS, limit)
