@@ -13,12 +13,12 @@ from torch import Tensor
 
 from ..encoders import EncoderFacts, prompt_tokens
 from ..field import EmotionField, FieldConfig
+from ..options import MOST_ADDED
 from ..quoting import quoted
-from .contrast import Contrast, contrast
+from .contrast import Contrast, contrast, filled, room_for
 from .field import FieldFit
 from .pairs import Pair
 
-ADDED_TOKENS = 16
 BESIDE_ADDED = 0.0
 """The share of the mean direction that a prompt's own tokens take beside added ones, which then carry all of the mood.
 
@@ -87,15 +87,15 @@ class InstantFit:
         pairs: How many have been added.
     """
 
-    def __init__(self, encoder: Encoder, added_tokens: int = ADDED_TOKENS):
+    def __init__(self, encoder: Encoder, most_added: int = MOST_ADDED):
         """
         Args:
             encoder: What the field is fitted to.
-            added_tokens: M, for encoders that do not pad.
+            most_added: The largest M, for encoders that do not pad; 0: none are added.
         """
         self.encoder, self.pairs = encoder, 0
-        self.added_tokens = 0 if encoder.padded else added_tokens
-        self._directions, self._room = FieldFit(), FieldFit()
+        self.most_added = 0 if encoder.padded else most_added
+        self._directions, self._room, self._lengths = FieldFit(), FieldFit(), []
         self._statistics, self._first = Statistics(), Statistics()
 
     def add(self, pair: Pair) -> None:
@@ -109,7 +109,7 @@ class InstantFit:
     def read(self, pair: Pair) -> Reading:
         """Encodes a pair without adding it; raises as `add`."""
         neutral, emotional = self.encoder(pair.neutral), self.encoder(pair.emotional)
-        taught = contrast(*neutral, *emotional, self.encoder.padded, self.added_tokens)
+        taught = contrast(*neutral, *emotional, self.encoder.padded, self.most_added)
         return Reading(neutral, emotional, taught)
 
     def take(self, pair: Pair, read: Reading) -> None:
@@ -121,7 +121,8 @@ class InstantFit:
         neutral, emotional, taught = read
         self._directions.add(taught.change, pair.valence, pair.arousal)
         if taught.words is not None:
-            self._room.add(taught.words, pair.valence, pair.arousal)
+            self._room.add(filled(taught.words, self.most_added), pair.valence, pair.arousal)
+            self._lengths.append(len(taught.words))
         for features, chosen in (neutral, emotional):
             self._statistics.add(features[chosen])
         if self.encoder.head:
@@ -131,7 +132,7 @@ class InstantFit:
     @property
     def room_tokens(self) -> int:
         """How many tokens the field adds to a prompt: M, or 0 as long as few moods have appended words."""
-        return self.added_tokens if self._room.pairs > APPENDING * self.pairs else 0
+        return room_for(self._lengths, self.most_added) if len(self._lengths) > APPENDING * self.pairs else 0
 
     @property
     def share(self) -> float:
@@ -145,9 +146,10 @@ class InstantFit:
             ValueError: There are none.
         """
         directions = self.share * self._directions.solve()
-        room = self._room.solve() if self.room_tokens else None
+        added = self.room_tokens
+        room = self._room.solve()[:, :added] if added else None
         _, positions, width = directions.shape
-        config = FieldConfig(width, positions, self.encoder.window, self.room_tokens)
+        config = FieldConfig(width, positions, self.encoder.window, added)
         mean, scale = self._statistics.solve()
         first = self._first.solve()[0] if self._first.count else None
         facts = EncoderFacts(self.encoder.family, mean, scale, self.encoder.head, self.encoder.tail, first)

@@ -25,8 +25,9 @@ from torch import Tensor
 from ..field import EmotionField, FieldConfig
 from ..files import text_sha256
 from ..network import EmotionNetwork, NetworkConfig
+from ..options import MOST_ADDED
 from .contrast import Contrast, ContrastFile, collate
-from .instant import ADDED_TOKENS, Encoder, InstantFit
+from .instant import Encoder, InstantFit
 from .loop import Fit, Schedule, step_random
 from .loss import PairLoss
 from .pairs import Pair
@@ -63,14 +64,14 @@ class EncodedPairs:
         learned, held_out: (row of the file, valence, arousal) of each.
     """
 
-    def __init__(self, encoder: Encoder, file: BinaryIO, added_tokens: int = ADDED_TOKENS):
+    def __init__(self, encoder: Encoder, file: BinaryIO, most_added: int = MOST_ADDED):
         """
         Args:
             encoder: What reads them.
             file: Open for writing and reading; owned by this object.
-            added_tokens: M, for encoders that do not pad.
+            most_added: The largest M, for encoders that do not pad.
         """
-        self.instant = InstantFit(encoder, added_tokens)
+        self.instant = InstantFit(encoder, most_added)
         self.pairs, self.learned, self.held_out = 0, [], []
         self._file, self._first = ContrastFile(file), None
 

@@ -122,7 +122,7 @@ def test_the_instant_fit_finds_what_a_mood_appends():
     pairs = [
         Pair(text, f"{text} {words[v]}", v, 0.0) for text in ("a dog", "a red boat", "the old house") for v in words
     ]
-    fit = InstantFit(causal_encoder(padded=False), added_tokens=3)
+    fit = InstantFit(causal_encoder(padded=False), most_added=3)
     for pair in pairs * 20:
         fit.add(pair)
     field = fit.field()
@@ -134,8 +134,17 @@ def test_the_instant_fit_finds_what_a_mood_appends():
     assert torch.equal(steered[0, :3], plain[:3])  # as words that are appended leave it
 
 
+@pytest.mark.parametrize("most, added", [(64, 4), (2, 2), (0, 0)])
+def test_a_field_adds_as_many_tokens_as_hold_nearly_all_of_the_words(most, added):
+    fit = InstantFit(causal_encoder(padded=False), most_added=most)
+    for number in range(200):
+        words = "joy " * (9 if number == 70 else 1 + number % 4)  # one phrase is far longer than all others
+        fit.add(Pair("a dog", f"a dog {words}", 1.5, 0.0))
+    assert fit.field().added_tokens == added
+
+
 def test_where_moods_mostly_rewrite_the_prompt_its_own_tokens_move_and_none_are_added():
-    fit = InstantFit(causal_encoder(padded=False), added_tokens=3)
+    fit = InstantFit(causal_encoder(padded=False), most_added=3)
     for number in range(40):
         fit.add(Pair("a dog", "a dog joy joy" if number % 5 == 0 else "a joyful dog", 1.5, 0.0))
     field = fit.field()

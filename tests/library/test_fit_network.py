@@ -59,7 +59,7 @@ def pairs(count: int = 160) -> list[Pair]:
 
 @pytest.fixture(params=ENCODERS)
 def encoded(request):
-    encoded = EncodedPairs(ENCODERS[request.param], BytesIO(), added_tokens=3)
+    encoded = EncodedPairs(ENCODERS[request.param], BytesIO(), most_added=3)
     for pair in pairs():
         encoded.add(pair)
     return encoded
@@ -133,7 +133,7 @@ def test_where_memory_ends_a_step_begins_anew_in_smaller_parts(encoded, no_dropo
 
 
 def test_a_mood_that_rewrites_the_prompt_teaches_added_tokens_nothing():
-    encoded = EncodedPairs(ENCODERS["causal"], BytesIO(), added_tokens=3)
+    encoded = EncodedPairs(ENCODERS["causal"], BytesIO(), most_added=3)
     encoded.add(Pair("tree a n", "windy tree a n", -3.0, 0.0))
     encoded.add(Pair("tree b n", "tree b n windy", -3.0, 0.0))
     batch = encoded.lesson(encoded.learned + encoded.held_out, torch.device("cpu"))
@@ -161,7 +161,7 @@ def test_where_no_mood_appends_words_nothing_is_added_while_learning_either():
         features = TOKENS[torch.tensor([21, *words(text), 22])]
         return features + 3 * features.mean(0), None
 
-    encoded = EncodedPairs(Encoder(both_ways, "of the tests", 1, 1, None, False), BytesIO(), added_tokens=3)
+    encoded = EncodedPairs(Encoder(both_ways, "of the tests", 1, 1, None, False), BytesIO(), most_added=3)
     for pair in pairs(20):
         encoded.add(pair)
     fit = NetworkFit(encoded, SIZE, steps=1)
@@ -182,7 +182,7 @@ class FullOnce(BytesIO):
 
 
 def test_a_pair_that_met_a_full_disk_is_added_once(encoded):
-    again = EncodedPairs(encoded.instant.encoder, FullOnce(), added_tokens=3)
+    again = EncodedPairs(encoded.instant.encoder, FullOnce(), most_added=3)
     failed = 0
     for pair in pairs():
         try:
@@ -204,7 +204,7 @@ def is_held_out(text: str) -> bool:
 @pytest.mark.parametrize("count", [1, 2, 20])
 def test_a_few_pairs_of_one_scene_are_learned_whichever_scene_it_is(count):
     scene = next(text for number in range(1000) if is_held_out(text := f"tree {number}"))
-    encoded = EncodedPairs(ENCODERS["causal"], BytesIO(), added_tokens=3)
+    encoded = EncodedPairs(ENCODERS["causal"], BytesIO(), most_added=3)
     for _ in range(count):
         encoded.add(Pair(scene, f"{scene} windy", -3.0, 0.0))
     fit = NetworkFit(encoded, SIZE, steps=1)
@@ -225,7 +225,7 @@ def test_moods_that_change_nothing_and_channels_that_never_move_can_be_learned(t
         features[:, : WIDTH - 2] = 3.0
         return features, None
 
-    encoded = EncodedPairs(Encoder(constant, "of the tests", 1, 1, None, False), BytesIO(), added_tokens=3)
+    encoded = EncodedPairs(Encoder(constant, "of the tests", 1, 1, None, False), BytesIO(), most_added=3)
     for number in range(40):
         encoded.add(Pair(f"tree {'abcdefgh'[number % 8]}", f"tree {'abcdefgh'[number % 8]}", 0.0, 0.0))
     fit = NetworkFit(encoded, SIZE, steps=2)

@@ -9,13 +9,13 @@ Shapes: B pairs, T tokens, D feature width.
 import torch
 
 from emoticrafter.encoders import prompt_tokens, room_numbers
-from emoticrafter.fit.contrast import Lesson, collate, contrast
+from emoticrafter.fit.contrast import Lesson, collate, contrast, room_for
 from trainer.features.store import FeatureStore
 
 OWN_SHARE = 0.6
 """Of the change of their mean, for the prompt's own tokens beside added ones: validation looks at what they learned."""
 TRIED = 64
-"""Pairs that tell whether moods append anything: with an encoder that reads both ways, every token changes instead."""
+"""Pairs that tell whether moods append words, and how many: with an encoder that reads both ways, none do."""
 
 
 class Lessons:
@@ -25,18 +25,17 @@ class Lessons:
         added_tokens: M, 0 where prompts are padded, or no mood appends words.
     """
 
-    def __init__(self, store: FeatureStore, rows, added_tokens: int, scale: float):
+    def __init__(self, store: FeatureStore, rows, most_added: int, scale: float):
         """
         Args:
             store: With facts of its encoder.
             rows: Of the table, to train on, int64 [N].
-            added_tokens: The most that are added.
+            most_added: The largest M.
             scale: s of equation 9. It stretches a change; appended words are learned as they are.
         """
         self.store, self.facts, self.scale = store, store.facts, scale
-        self.added_tokens = 0 if self.facts.padded else added_tokens
-        if self.added_tokens and not any(one.words is not None for one in self._contrasts(rows[:TRIED])):
-            self.added_tokens = 0
+        self._most_added = 0 if self.facts.padded else most_added
+        self.added_tokens = self._room(rows[:TRIED]) if self._most_added else 0
 
     def __call__(self, indexes) -> Lesson:
         """The lesson of rows of the table (B integers), on the processor.
@@ -56,6 +55,10 @@ class Lessons:
         unscaled = lesson.neutral + (lesson.emotional - lesson.neutral) / self.scale
         return lesson._replace(emotional=torch.where(number > 0, unscaled, lesson.emotional))
 
+    def _room(self, indexes) -> int:
+        lengths = [len(one.words) for one in self._contrasts(indexes) if one.words is not None]
+        return room_for(lengths, self._most_added) if lengths else 0
+
     def _contrasts(self, indexes) -> list:
         """What each pair teaches, a list of B."""
         (neutral, its), (emotional, her) = (
@@ -69,7 +72,7 @@ class Lessons:
         # a text fills its tensor as far as its mask goes
         lengths = (self.store.lengths[rows[indexes]] for rows in (self.store.neutral_rows, self.store.emotional_rows))
         return [
-            contrast(one[:n], own[:n], other[:m], others[:m], False, self.added_tokens)
+            contrast(one[:n], own[:n], other[:m], others[:m], False, self._most_added)
             for one, own, other, others, n, m in zip(neutral, its, emotional, her, *lengths, strict=True)
         ]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emoticrafter.fit import BANDWIDTHS
-from emoticrafter.options import BLOCK_ORDERS, MOST
+from emoticrafter.options import BLOCK_ORDERS, MOST, MOST_ADDED
 from trainer.core.device import PRECISIONS
 from trainer.core.settings import flag, setting
 
@@ -38,7 +38,9 @@ class Settings:
     emotion_tokens: int = setting(16, "network", "K, the tokens per axis")
     emotion_hidden: int = setting(256, "network", "the hidden width of the two valence-arousal MLPs")
     dropout: float = setting(0.1, "network", "dropout while training")
-    added_tokens: int = setting(16, "network", "M, tokens of its own, for text encoders that do not pad prompts")
+    added_tokens: int = setting(
+        MOST_ADDED, "network", "the most tokens of its own, for text encoders that do not pad prompts"
+    )
 
     batch: int = setting(768, "optimisation", "pairs per step, all processes and parts together")
     lr: float = setting(1e-3, "optimisation", "AdamW's learning rate")
