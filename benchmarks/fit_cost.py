@@ -20,14 +20,16 @@ RATE = 200e12
 PAIRS = 2000
 TOKENS = 40
 """Of an ordinary prompt of the pairs with its chat template, where the encoder does not pad."""
+WORDS, ADDED = 21, 37
+"""Tokens of a mood's words, by Qwen's tokenizer: half of the pairs have fewer, and 99 of 100 no more than are added."""
 FAMILIES = {
     # name: tokens, width, added tokens, whether it pads, billions of weights of its text encoder
     "the first miniature": (77, 128, 0, True, 0.007),
     "SDXL": (77, 2048, 0, True, 0.82),
-    "Z-Image": (TOKENS, 2560, 16, False, 4.0),
-    "Qwen-Image": (TOKENS, 3584, 16, False, 7.6),
+    "Z-Image": (TOKENS, 2560, ADDED, False, 4.0),
+    "Qwen-Image": (TOKENS, 3584, ADDED, False, 7.6),
     "Flux.1": (256, 4096, 0, True, 4.8),
-    "Krea 2": (TOKENS, 30720, 16, False, 4.0),
+    "Krea 2": (TOKENS, 30720, ADDED, False, 4.0),
 }
 
 
@@ -75,7 +77,7 @@ def main() -> None:
             flops, kept, learned = step_cost(config, tokens + added)
             # weights, gradients, AdamW's two moments and the moving average, float32; then what the step keeps
             memory = 5 * 4 * learned + kept
-            disk = 2 * PAIRS * width * (2 * tokens if padded else tokens + 1 + added)
+            disk = 2 * PAIRS * width * (2 * tokens if padded else tokens + 1 + WORDS)
             # 2 FLOPs for each weight and token, two prompts a pair
             encoding = 2 * billions * 1e9 * 2 * PAIRS * tokens
             cells = [f"{learned / 1e6:.1f} M", f"{flops / 1e12:.2f}", f"{memory / 1e9:.1f}", f"{disk / 1e9:.2f}"]

@@ -29,13 +29,14 @@ import nodes  # noqa: E402
 spec = importlib.util.spec_from_file_location("pack", Path(project) / "__init__.py")
 sys.modules["pack"] = importlib.util.module_from_spec(spec)
 of = lambda name: importlib.import_module(f"pack.{name}")  # noqa: E731
+ADDED = 16  # fewer than the words of a mood take
 PROMPT = "a small house by the sea, oil on canvas"
 
 
 def fitted(clip, path: Path):
     """A field of two steps, saved and loaded as the nodes do."""
     encoder = of("emoticrafter.fit.text_encoder").make_encoder(clip)
-    fit = of("emoticrafter.fit.instant").InstantFit(encoder)
+    fit = of("emoticrafter.fit.instant").InstantFit(encoder, ADDED)
     for pair in of("emoticrafter.fit.scenes").draw_pairs(2, 0):
         fit.add(pair)
     of("emoticrafter.weights").save_network(fit.field(), path)
@@ -46,7 +47,7 @@ def fitted_network(encoder, path: Path):
     """A network of two steps that corrects such a field, saved and loaded likewise."""
     fits = of("emoticrafter.fit.network")
     with path.with_suffix(".pairs").open("w+b") as file:
-        encoded = fits.EncodedPairs(encoder, file)
+        encoded = fits.EncodedPairs(encoder, file, ADDED)
         for pair in of("emoticrafter.fit.scenes").draw_pairs(3, 0):
             encoded.add(pair)
         fit = fits.NetworkFit(encoded, fits.Size(width=64, depth=1, emotion_tokens=2, emotion_hidden=4), steps=2)

@@ -7,6 +7,7 @@ from emoticrafter import load_network
 from emoticrafter.conditioning import inject_emotion
 from emoticrafter.encoders import EncoderFacts
 from emoticrafter.field import EmotionField, FieldConfig, field_basis
+from emoticrafter.fit.contrast import filled
 from emoticrafter.fit.field import FieldFit
 from emoticrafter.fit.instant import Encoder, InstantFit
 from emoticrafter.fit.pairs import Pair, read_pairs
@@ -132,6 +133,11 @@ def test_the_instant_fit_finds_what_a_mood_appends():
     [[other, _]] = inject_emotion([[plain.unsqueeze(0), {}]], field, field.encode(-1.5, 0.0))
     assert (steered[0, 3:6] - asked[3:6]).norm() < 0.2 * (other[0, 3:6] - asked[3:6]).norm()
     assert torch.equal(steered[0, :3], plain[:3])  # as words that are appended leave it
+
+
+def test_shorter_words_are_filled_up_with_their_last_and_longer_ones_are_cut_off():
+    words = torch.arange(6.0).reshape(3, 2)
+    assert filled(words, 5)[:, 0].tolist() == [0, 2, 4, 4, 4] and filled(words, 2)[:, 0].tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("most, added", [(64, 4), (2, 2), (0, 0)])

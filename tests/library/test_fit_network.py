@@ -80,11 +80,11 @@ def test_it_begins_as_the_field_and_learns_what_depends_on_the_scene(encoded, tm
     extra = {} if mask is None else {"attention_mask": mask.long().unsqueeze(0)}
     inject = partial(inject_emotion, [[features.unsqueeze(0), extra]], network, network.encode(3.0, 0.0))
     [[steered, grown]] = inject()
-    assert steered.shape[1] == len(features) + (0 if mask is None else 2)  # a masked token made room for one of three
+    assert steered.shape[1] == len(features) + (0 if mask is None else 1)  # a masked token made room for one of two
     assert torch.equal(steered[0, 0], features[0]), "the first token stays"
     assert torch.equal(inject(0.0)[0][0][0], features)
     if mask is not None:
-        assert grown["attention_mask"].tolist() == [[1] * 7]
+        assert grown["attention_mask"].tolist() == [[1] * 6]
     bfloat16 = load_network(tmp_path / "fitted.safetensors", dtype=torch.bfloat16)
     [[rough, _]] = inject_emotion([[features.unsqueeze(0), extra]], bfloat16, bfloat16.encode(3.0, 0.0))
     assert (rough - steered).norm() < 0.05 * steered.norm()
@@ -137,8 +137,8 @@ def test_a_mood_that_rewrites_the_prompt_teaches_added_tokens_nothing():
     encoded.add(Pair("tree a n", "windy tree a n", -3.0, 0.0))
     encoded.add(Pair("tree b n", "tree b n windy", -3.0, 0.0))
     batch = encoded.lesson(encoded.learned + encoded.held_out, torch.device("cpu"))
-    assert batch["mask"].sum(1).tolist() == [7, 7]
-    assert [int(row.sum()) for row in batch["learned"]] in ([3, 6], [6, 3])
+    assert batch["mask"].sum(1).tolist() == [5, 5]
+    assert [int(row.sum()) for row in batch["learned"]] in ([3, 4], [4, 3])
 
 
 def test_an_encoder_that_pads_gives_one_length():

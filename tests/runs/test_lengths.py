@@ -88,14 +88,14 @@ def test_prompts_keep_their_lengths_and_their_masks_tell_them(causal):
 def test_added_tokens_learn_appended_words_as_they_are_and_the_prompts_own_the_stretched_change(causal):
     _, store = causal
     neutral, emotional, mask, learned = Lessons(store, range(40), 3, scale=2.0)([0, 3])
-    number = room_numbers(neutral, mask, 3, 1)
-    assert mask.sum(1).tolist() == [7, 10] and learned.sum(1).tolist() == [5, 8]  # neither start nor end
+    number = room_numbers(neutral, mask, 2, 1)
+    assert mask.sum(1).tolist() == [6, 9] and learned.sum(1).tolist() == [4, 7]  # neither start nor end
     target = neutral + 2.0 * (emotional - neutral)  # equation 9
     for row in (0, 3):
         place = [0, 3].index(row)
         words = store.emotional([row])[0, store.mask(store.emotional_rows[[row]])[0]][-3:-1].float()
         room = target[place, number[place] > 0]
-        torch.testing.assert_close(room, torch.cat([words, words[-1:]]), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(room, words, atol=1e-4, rtol=1e-4)
     unlearned = mask & ~learned
     assert torch.equal(emotional[unlearned], neutral[unlearned])
 
@@ -108,11 +108,16 @@ def test_an_encoder_that_reads_both_ways_gets_no_added_tokens(tmp_path):
 def test_a_network_learns_the_words_and_its_file_knows_its_encoder(causal, run):
     network = load_network(run / "network.safetensors")
     config, encoder = network.config, network.encoder
-    assert (config.added_tokens, config.window, config.normalise, config.positions) == (3, None, True, 12)
+    assert (config.added_tokens, config.window, config.normalise, config.positions) == (
+        2,
+        None,
+        True,
+        11,
+    )  # as many as the words
     assert (encoder.family, encoder.head, encoder.tail) == ("words", 1, 1) and encoder.first.shape == (WIDTH,)
     [[neutral], _] = Words().encode(["scene 3 more more more"])
-    longer, mask = make_room(neutral.float().unsqueeze(0), None, 3, encoder.tail)
-    room = room_numbers(longer, mask, 3, encoder.tail)[0] == 1
+    longer, mask = make_room(neutral.float().unsqueeze(0), None, 2, encoder.tail)
+    room = room_numbers(longer, mask, 2, encoder.tail)[0] == 1
     asked = {v: network(longer, v, 0.0)[0, room] for v in (-3.0, 3.0)}
     moved, along = asked[3.0] - asked[-3.0], Words()._word(0, "axis v")
     assert torch.nn.functional.cosine_similarity(moved[0], along, dim=0) > 0.7
