@@ -319,6 +319,10 @@ def test_sdxl_takes_networks_by_name(tables, nine_points, run, tmp_path, capsys)
     assert "− ours" not in shown, "what is tested against ours is no further comparison"
     tables("1", *words, "--dry-run", source=())
     assert "pictures: 0 of 266 are missing" in capsys.readouterr().out
+    alone = [*words[: words.index("--network")], "--network", f"pictures={network}"]
+    assert tables("1", *alone, source=())[0] == 0 and "| ours | 1 |" in (tmp_path / "tables" / "table-1.md").read_text()
+    assert tables("4", *alone, source=()) == (1, [])
+    assert "Table 4 lacks a network of ours, which its other rows are compared with." in capsys.readouterr().err
 
 
 def test_what_is_wrong_is_said_in_a_line(tables, capsys):
@@ -327,7 +331,7 @@ def test_what_is_wrong_is_said_in_a_line(tables, capsys):
         ("1 --networks 0", "--networks 0: expected at least 1"),
         ("3 --answers x", "--answers and --key go together"),
         ("1 --sdxl x", "--sdxl needs --reader"),
-        ("1 --sdxl x --reader y", "--sdxl needs --network ours=FILE"),
+        ("1 --sdxl x --reader y", "--sdxl needs --network ours=FILE or pictures=FILE"),
         ("1 --network ours=x", "are for --sdxl"),
         ("1 --run none --shipped nowhere", "nowhere has no unet.safetensors"),
     ):

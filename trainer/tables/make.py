@@ -16,7 +16,7 @@ from trainer.tables import curve, people, side_by_side, text
 from trainer.tables.draw import Source, draw, estimate
 from trainer.tables.figures import find, score
 from trainer.tables.fits import check_base, fit, restored
-from trainer.tables.rows import OURS, PICTURES, TABLES
+from trainer.tables.rows import OURS, TABLES
 from trainer.tables.settings import TablesSettings, table_names
 from trainer.tables.sources import Drawing, Miniature, Sdxl, given_networks, scales_of
 
@@ -46,6 +46,7 @@ def make_tables(settings: TablesSettings) -> int:
         say(estimate(source, drawings, settings))
         return failed
     drawings = _fitted(settings, source, drawings)
+    _need_ours(names, {drawing.row for drawing in drawings})
     draw(source, drawings, settings)
     return _measure(settings, names, source, drawings) or failed
 
@@ -93,10 +94,17 @@ def _fitted(settings: TablesSettings, source: Source, drawings: list[Drawing]) -
         fit(source, missing, settings.device)
     elif missing:
         say("left out, because they are not fitted: " + ", ".join(drawing.method for drawing in missing))
-    there = [drawing for drawing in drawings if source.is_fitted(drawing)]
-    if not any(drawing.row in (OURS, PICTURES) for drawing in there):
-        raise DataError(f"A network of {OURS} is missing, which the other rows are compared with.")
-    return there
+    return [drawing for drawing in drawings if source.is_fitted(drawing)]
+
+
+def _need_ours(names: list[str], rows: set[str]) -> None:
+    """Raises DataError, before anything is drawn, if a table lacks what its rows are compared with."""
+    for name in names:
+        wanted = list(dict.fromkeys((TABLES[name].reference, OURS)))
+        if rows.isdisjoint(wanted):
+            raise DataError(
+                f"{name.capitalize()} lacks a network of {' or '.join(wanted)}, which its other rows are compared with."
+            )
 
 
 def _measure(settings: TablesSettings, names: list[str], source: Source, drawings: list[Drawing]) -> int:

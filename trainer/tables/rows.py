@@ -102,7 +102,7 @@ TABLES = {
         pairs=BY_CAPTIONS,
         reference=PICTURES,
     ),
-    "table 3": Table("User study", (PICTURES, OURS, REWRITING)),
+    "table 3": Table("User study", (PICTURES, OURS, REWRITING), reference=PICTURES),
     "table 4": Table("Density weighting", (TRUTH, OURS, "unweighted", "power-2", PLAIN)),
     "figure 10": Table("Scale factor", (TRUTH, OURS, "scale-1.0", "scale-1.5", "scale-2.0", PLAIN)),
     "settings": Table(

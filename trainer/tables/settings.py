@@ -7,7 +7,7 @@ from trainer.core.device import DEVICE_HELP
 from trainer.core.rows import DataError, refuse_options
 from trainer.core.settings import option
 from trainer.evaluation.scoring import LPIPS
-from trainer.tables.rows import GIVEN, OURS, TABLES
+from trainer.tables.rows import GIVEN, OURS, PICTURES, TABLES
 
 MINIATURE, SDXL, BOTH = "on the miniature", "on SDXL", "on both"
 
@@ -76,8 +76,10 @@ class TablesSettings:
             problems.append("--answers and --key go together: people's files, and what they were asked")
         if self.sdxl and not self.reader:
             problems.append("--sdxl needs --reader, which reads valence and arousal off pictures")
-        if self.sdxl and not any(word.startswith(f"{OURS}=") for word in self.network):
-            problems.append(f"--sdxl needs --network {OURS}=FILE, which the other rows are compared with")
+        if self.sdxl and not any(word.startswith((f"{OURS}=", f"{PICTURES}=")) for word in self.network):
+            problems.append(
+                f"--sdxl needs --network {OURS}=FILE or {PICTURES}=FILE, which other rows are compared with"
+            )
         if not self.sdxl and (self.network or self.rewritten or self.reader):
             problems.append("--network, --rewritten and --reader are for --sdxl; the miniature has its own")
         refuse_options(problems)
