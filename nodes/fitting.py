@@ -83,7 +83,7 @@ def fit_network(
         ValueError: As `InstantFit.add` and `NetworkFit.advance`.
         OOM_EXCEPTION: Even one pair at a time takes more memory than there is.
     """
-    encoded = _recall("pairs", key, lambda: EncodedPairs(encoder, _temporary_file()))
+    encoded = _recall("pairs", key, lambda: _new_pairs(encoder))
     with _reading(encoded.instant, encoder):
         _encode(encoded, pairs, node_id)
         # ComfyUI runs nodes in inference mode, which knows no gradients
@@ -192,6 +192,11 @@ def _reading(fit: InstantFit, encoder: Encoder) -> Iterator[None]:
         yield
     finally:
         fit.encoder = None
+
+
+def _new_pairs(encoder: Encoder) -> EncodedPairs:
+    _kept.pop("network", None)  # it learns from the pairs that go, and would hold them on disk
+    return EncodedPairs(encoder, _temporary_file())
 
 
 def _temporary_file():

@@ -85,6 +85,13 @@ again, _ = fit("stopped")
 told["again"] = all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
 told["a copy"] = network is not fitting._kept["network"][1].network
 
+# stopped in the middle, then another one among its pairs, then the first again
+fitting.forget()
+stop_at("stopped", 5)
+stop_at("between", 3)
+held = fitting._kept.get("network")
+told["after another"] = [held, fit("stopped")[1]["steps"]]
+
 # more minutes than before
 fitting.forget()
 told["short"] = fit("stopped", minutes=1e-6)[1]["steps"]

@@ -185,6 +185,7 @@ def test_a_fit_survives_what_happens_to_it(tmp_path):
     assert told["few"] == {"encoded_pairs": 1, "steps": 1}
     assert told["few is said"] == "no scene is held out to measure the network by"
     assert told["stopped"] == [9, 10, 120] and told["again"] and told["a copy"]
+    assert told["after another"] == [None, 10], "a fit that holds no pairs but its own, and is whole"
     assert (told["short"], told["longer"]) == (1, 10)
     assert "The loss of step 4 is nan" in told["diverged"] and told["after it"] == 10
     assert told["memory"] == [10, [32, 16]]
