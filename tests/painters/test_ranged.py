@@ -18,9 +18,10 @@ class Box:
     """Paints a box that grows lighter with the emotion and moves away at `lost`; prompts have places of their own."""
 
     def __init__(self, lost: float = 3.5):
-        self.lost, self.asked = lost, []
+        self.lost, self.asked, self.together = lost, [], set()
 
     def draw(self, tasks):
+        self.together.add(len(tasks))
         self.asked += [(task.prompt, task.valence, task.arousal) for task in tasks]
         return [self.paint(task) for task in tasks]
 
@@ -43,7 +44,7 @@ def same(pictures, others):
 @pytest.mark.parametrize("lost, last", [(3.5, 3.0), (2.0, 1.5)])
 def test_the_plane_is_spread_over_what_the_search_finds(lost, last):
     painter, tasks = Box(lost), tasks_of("a house")
-    pictures = RangedPainter(painter, 3).draw(tasks)
+    pictures = RangedPainter(painter, 3, 8).draw(tasks)
     assert len(pictures) == len(tasks) == 25
     drawn = np.array([asked[1:] for asked in painter.asked[-25:]])
     asked = np.array([(task.valence, task.arousal) for task in tasks])
@@ -54,13 +55,20 @@ def test_the_plane_is_spread_over_what_the_search_finds(lost, last):
 
 
 def test_each_prompt_is_searched_once_however_its_points_are_shared_out():
-    painter = RangedPainter(Box(), 3)
+    painter = RangedPainter(Box(), 3, 8)
     houses, boats = (tasks_of("a house", "a boat")[part] for part in (slice(25), slice(25, None)))
     parts = [houses[:5], houses[5:], boats]
     drawn = [picture for part in parts for picture in painter.draw(part)]
     assert len(painter.painter.asked) == 2 * (1 + 3 * 8) + 50
-    whole = [picture for part in (houses, boats) for picture in RangedPainter(Box(), 3).draw(part)]
+    whole = [picture for part in (houses, boats) for picture in RangedPainter(Box(), 3, 8).draw(part)]
     assert same(drawn, whole)
+
+
+def test_a_search_draws_no_more_pictures_together_than_memory_is_known_to_hold():
+    painter = Box(2.0)
+    drawn = RangedPainter(painter, 3, at_once=5).draw(tasks_of("a house")[:5])
+    assert max(painter.together) == 5
+    assert same(drawn, RangedPainter(Box(2.0), 3, at_once=8).draw(tasks_of("a house")[:5]))
 
 
 def rays_of(*reaches):

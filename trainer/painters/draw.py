@@ -40,7 +40,7 @@ def load_painter(settings: PainterSettings, device: str) -> Painter:
     if isinstance(settings, RangedSettings):
         from trainer.painters.ranged import RangedPainter
 
-        return RangedPainter(load_painter(settings.painter, device), settings.pictures)
+        return RangedPainter(load_painter(settings.painter, device), settings.pictures, settings.at_once)
     if isinstance(settings, TruthSettings):
         from trainer.painters.truth import TruthPainter
 

@@ -29,10 +29,11 @@ class RangedPainter:
     Args:
         painter: Draws for the search, and what is asked for.
         pictures: That the search may see on each ray.
+        at_once: Pictures that the search draws together, at most.
     """
 
-    def __init__(self, painter: "Painter", pictures: int):
-        self.painter, self.pictures = painter, pictures
+    def __init__(self, painter: "Painter", pictures: int, at_once: int):
+        self.painter, self.pictures, self.at_once = painter, pictures, at_once
         self._searched: tuple[tuple[int, int], list[Ray]] | None = None
 
     def draw(self, tasks: Sequence[Task]) -> "list[Image]":
@@ -49,8 +50,9 @@ class RangedPainter:
 
     def _look(self, task: Task, points: Sequence[Point]) -> Tensor:
         """Pictures of a task's prompt at other points, [B, H, W, 3] in [0, 1]."""
-        drawn = self.painter.draw([moved(task, *point) for point in points])
-        return torch.from_numpy(np.stack([np.asarray(picture) for picture in drawn])) / 255
+        tasks, at_once = [moved(task, *point) for point in points], self.at_once
+        parts = [self.painter.draw(tasks[start : start + at_once]) for start in range(0, len(tasks), at_once)]
+        return torch.from_numpy(np.stack([np.asarray(picture) for part in parts for picture in part])) / 255
 
 
 def moved(task: Task, valence: float, arousal: float) -> Task:

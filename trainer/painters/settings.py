@@ -121,10 +121,17 @@ class TruthSettings:
 
 @dataclass(frozen=True)
 class RangedSettings:
-    """Another painter, within the range that is searched for each prompt and seed with so many pictures on a ray."""
+    """Another painter, within the range that is searched for each prompt and seed.
+
+    Attributes:
+        painter: Draws for the search, and what is asked for.
+        pictures: That the search may see on each ray.
+        at_once: Pictures that the search draws together, at most.
+    """
 
     painter: PainterSettings
     pictures: int = 3
+    at_once: int = 8
 
     @property
     def pixels(self) -> int:

@@ -103,7 +103,7 @@ class Miniature:
         if drawing.row == TRUTH:
             return TruthSettings(self.run)
         painter = MiniatureSettings(self.run, drawing.network, STRENGTHS.get(drawing.row, 1.0))
-        return RangedSettings(painter) if drawing.row == INSTANT_RANGE else painter
+        return RangedSettings(painter, at_once=self.batch) if drawing.row == INSTANT_RANGE else painter
 
     def prompts(self, limit: int | None) -> list[str]:
         return held_out_prompts(limit)
@@ -141,7 +141,7 @@ class Sdxl:
 
     def painter(self, drawing: Drawing) -> PainterSettings:
         painter = SdxlSettings(self.model, drawing.network, strength=STRENGTHS.get(drawing.row, 1.0))
-        return RangedSettings(painter) if drawing.row == INSTANT_RANGE else painter
+        return RangedSettings(painter, at_once=self.batch) if drawing.row == INSTANT_RANGE else painter
 
     def prompts(self, limit: int | None) -> list[str]:
         return read_prompts(PROMPTS, limit)
