@@ -19,6 +19,8 @@ from ..options import MOST_ADDED
 
 SAME = 0.05
 """Features that differ by less, relative to their size, are the same: encoders in half precision are not exact."""
+APPENDING = 0.25
+"""The least share of the pairs whose mood appends words; where fewer do, no tokens are added for their sake."""
 HELD = 0.99
 """The share of the moods whose words M tokens have to hold.
 
@@ -98,8 +100,16 @@ def appended(neutral: Tensor, emotional: Tensor, most: int = MOST_ADDED) -> Tens
     return emotional[known : known + most]
 
 
-def room_for(lengths: Sequence[int], most: int = MOST_ADDED) -> int:
-    """M for appended words of these lengths: as many tokens as hold nearly all of them."""
+def room_for(lengths: Sequence[int], pairs: int, most: int = MOST_ADDED) -> int:
+    """M: as many tokens as hold nearly all appended words; 0 where few moods append any.
+
+    Args:
+        lengths: Of the appended words, of the pairs that have such.
+        pairs: All of them.
+        most: The largest M.
+    """
+    if len(lengths) <= APPENDING * pairs:
+        return 0
     return min(sorted(lengths)[math.ceil(HELD * len(lengths)) - 1], most)
 
 

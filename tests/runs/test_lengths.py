@@ -105,6 +105,28 @@ def test_an_encoder_that_reads_both_ways_gets_no_added_tokens(tmp_path):
     assert Lessons(store, range(40), 3, scale=2.0).added_tokens == 0
 
 
+def table_of(folder, words: list[int]):
+    """A store of pairs whose moods append so many words each; 0: the mood rewrites the prompt."""
+    table = make_pairs(len(words))
+    table.emotional = [
+        " ".join([neutral, *["glad"] * count]) if count else f"glad {neutral}"
+        for neutral, count in zip(table.neutral, words, strict=True)
+    ]
+    save_table(table, folder / "pairs.jsonl")
+    return write_features(table, Words(), folder / "features", progress=False)
+
+
+@pytest.mark.parametrize("words", [[1] * 100 + [6] * 200, [1, 1, 1, 1, 6] * 60, [0] * 100 + [6] * 200])
+def test_a_sorted_table_gets_the_room_that_all_of_it_needs(tmp_path, words):
+    assert Lessons(table_of(tmp_path, words), range(300), 64, scale=1.0).added_tokens == 6
+
+
+@pytest.mark.parametrize("appending, added", [(8, 0), (40, 3)])
+def test_where_moods_mostly_rewrite_the_prompt_no_tokens_are_added(tmp_path, appending, added):
+    store = table_of(tmp_path, [3] * appending + [0] * (60 - appending))
+    assert Lessons(store, range(60), 64, scale=1.0).added_tokens == added
+
+
 def test_a_network_learns_the_words_and_its_file_knows_its_encoder(causal, run):
     network = load_network(run / "network.safetensors")
     config, encoder = network.config, network.encoder

@@ -6,6 +6,7 @@ the prompt's own tokens learn the change of their mean, and added ones the words
 Shapes: B pairs, T tokens, D feature width.
 """
 
+import numpy as np
 import torch
 
 from emoticrafter.encoders import prompt_tokens, room_numbers
@@ -22,7 +23,7 @@ class Lessons:
     """Gives the lessons of rows of the table.
 
     Attributes:
-        added_tokens: M, 0 where prompts are padded, or no mood appends words.
+        added_tokens: M, 0 where prompts are padded, or few moods append words.
     """
 
     def __init__(self, store: FeatureStore, rows, most_added: int, scale: float):
@@ -35,7 +36,7 @@ class Lessons:
         """
         self.store, self.facts, self.scale = store, store.facts, scale
         self._most_added = 0 if self.facts.padded else most_added
-        self.added_tokens = self._room(rows[:TRIED]) if self._most_added else 0
+        self.added_tokens = self._room(rows) if self._most_added else 0
 
     def __call__(self, indexes) -> Lesson:
         """The lesson of rows of the table (B integers), on the processor.
@@ -55,9 +56,12 @@ class Lessons:
         unscaled = lesson.neutral + (lesson.emotional - lesson.neutral) / self.scale
         return lesson._replace(emotional=torch.where(number > 0, unscaled, lesson.emotional))
 
-    def _room(self, indexes) -> int:
-        lengths = [len(one.words) for one in self._contrasts(indexes) if one.words is not None]
-        return room_for(lengths, self._most_added) if lengths else 0
+    def _room(self, rows) -> int:
+        # at random: tables are often sorted by mood or by source, or repeat the same moods scene by scene
+        chosen = np.random.default_rng(0).choice(len(rows), min(len(rows), TRIED), replace=False)
+        tried = self._contrasts(np.asarray(rows)[chosen])
+        lengths = [len(one.words) for one in tried if one.words is not None]
+        return room_for(lengths, len(tried), self._most_added)
 
     def _contrasts(self, indexes) -> list:
         """What each pair teaches, a list of B."""
