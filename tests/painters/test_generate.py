@@ -195,6 +195,15 @@ def test_a_resumed_job_draws_what_an_uninterrupted_one_does(run, tmp_path):
         assert (resumed.folder / task.path).read_bytes() == (whole.folder / task.path).read_bytes()
 
 
+@pytest.mark.slow
+def test_a_picture_of_nan_is_told_and_not_kept(run, tmp_path):
+    painter = MiniatureSettings(run, run / "emotion" / "default-0" / "network.safetensors", strength=1e38)
+    job = Job(tmp_path / "images", painter, plan(["a cat"], PLAIN, [0], "ours", painter.as_json()), device="cpu")
+    with pytest.raises(DataError, match=r"gave NaN for 'a cat' at strength 1e\+38"):
+        complete(job)
+    assert not list(job.folder.rglob("*.png"))
+
+
 def test_batches_follow_from_the_plan_alone():
     tasks = plan(["a", "b", "c"], grid((-3.0, 0.0, 3.0)), [0, 1], "ours", SETTINGS)
     painter = SimpleNamespace()

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from emoticrafter import load_network
 from emoticrafter.conditioning import inject_emotion
+from emoticrafter.quoting import quoted
 from emoticrafter.research.baselines import Baseline, is_baseline, load_baseline
 from trainer.baselines.patches import conditioning
 from trainer.core.device import Machine
@@ -66,9 +67,18 @@ class MiniaturePainter:
 
     @torch.no_grad()
     def draw(self, tasks: Sequence[Task]) -> list[Pillow.Image]:
-        """Pictures of a batch; each one's noise follows from its prompt's number and its seed."""
+        """Pictures of a batch; each one's noise follows from its prompt's number and its seed.
+
+        Raises:
+            DataError: One holds NaN, which would be kept as a black picture.
+        """
         noise = torch.stack([self._noise(task) for task in tasks]).to(self.machine.device)
         pictures = self._draw(tasks, noise)
+        if not torch.isfinite(pictures).all():
+            raise DataError(
+                f"The miniature gave NaN for {quoted(tasks[0].text)} at strength {self.strength:g}: lower it, or draw "
+                "with another network."
+            )
         pixels = (pictures * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         return [Pillow.fromarray(one) for one in pixels]
 
