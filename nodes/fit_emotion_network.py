@@ -37,6 +37,13 @@ SAME = 0.02
 NAME = re.compile(r"[\w][\w .+-]{0,79}")
 LONGEST_NAME = 180
 """Bytes: file systems take 255, with the ending and what a temporary file adds."""
+SHOWN_AS = {key: key for key in ("method", "size", "minutes", "model", "latent")} | {
+    "encoder": "clip",
+    "probe": "clip",
+    "pairs": "pairs or seed",
+    "seed": "pairs or seed",
+}
+"""What a file records of a fit -> the inputs that it comes from; the seed draws the pairs that are built in."""
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\..*)?", re.IGNORECASE)  # devices on Windows
 
 log = logging.getLogger("emoticrafter")
@@ -223,18 +230,27 @@ def target_path(name: str) -> Path:
 
 
 def _check_same(path: Path, wanted: dict) -> None:
-    """Raises ValueError if a file that is there comes from other inputs."""
+    """Raises ValueError if a file that is there comes from other inputs, and names these."""
     try:
         own = dict(read_metadata(path)["training"]["fit"])
-        own_probe, new_probe = own.pop("probe"), wanted["probe"]
+        own_probe, new_probe = own["probe"], wanted["probe"]
         apart = sum((x - y) ** 2 for x, y in zip(own_probe, new_probe, strict=True)) ** 0.5
-        same = own == {k: v for k, v in wanted.items() if k != "probe"}
-        if same and apart <= SAME * sum(x**2 for x in new_probe) ** 0.5:
+        if apart <= SAME * sum(x**2 for x in new_probe) ** 0.5:
+            own["probe"] = new_probe
+        if own == wanted:
             return
-        why = "was fitted to another CLIP, or with other inputs"
+        why = f"was fitted with other inputs ({', '.join(_changed(own, wanted))})"
     except (ValueError, KeyError, TypeError, ArithmeticError, OSError):
         why = "is there already, and this node did not make it"
     raise ValueError(f"{path.name} {why}: it is kept. Choose another name, or delete {path}.")
+
+
+def _changed(own: dict, wanted: dict) -> list[str]:
+    """The node's inputs by which two fits differ, as people know them."""
+    keys = {key for key in own | wanted if own.get(key) != wanted.get(key)}
+    if keys & {"method", "model"}:  # the other settings belong to one of the two fits alone
+        keys -= {"size", "minutes", "seed", "latent"}
+    return sorted({SHOWN_AS.get(key, "others") for key in keys})
 
 
 # ---- pairs -------------------------------------------------------------------------------------------

@@ -64,9 +64,14 @@ def test_a_fitted_network_steers_is_listed_and_is_not_fitted_twice(server, folde
     again.report(again.emotional(again.text(TEXT), network=again.fit("fitted field")), "seen")
     assert report(server.queue(again), "seen")
     other = FitGraph()
-    other.report(other.emotional(other.text(TEXT), network=other.fit("fitted field", "miniature")), "seen")
-    with pytest.raises(PromptError, match="with other inputs: it is kept"):
-        server.queue(other)
+    for changed, named in (
+        ({"pairs": "miniature"}, "pairs or seed"),
+        ({"method": "network"}, "method"),
+        ({"pairs": "built in", **other.teacher()}, "model, pairs or seed"),
+    ):
+        other.report(other.emotional(other.text(TEXT), network=other.fit("fitted field", **changed)), "seen")
+        with pytest.raises(PromptError, match=rf"with other inputs \({named}\): it is kept"):
+            server.queue(other)
     assert path.stat().st_mtime_ns == written
 
 

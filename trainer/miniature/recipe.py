@@ -239,7 +239,11 @@ def read_recipe(out: Path) -> Recipe:
     """
     path = out / "recipe.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: begin with python -m trainer.miniature train --out {out}")
+        command = "python -m trainer.miniature"
+        raise FileNotFoundError(
+            f"{path} does not exist: begin with {command} restore --out {out} for the shipped weights, or with "
+            f"{command} train --out {out} for a model of your own"
+        )
     try:
         return Recipe.from_json(path.read_text(encoding="utf-8"))
     except ValueError as error:

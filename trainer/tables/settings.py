@@ -37,7 +37,8 @@ class TablesSettings:
 
     sdxl: str | None = option("diffusers folder, hub id or .safetensors", None, SDXL, metavar="MODEL")
     network: list[str] = option(
-        f"a fitted network; several of a name are several seeds. Names: {', '.join(GIVEN)}",
+        f"a fitted network; several of a name are several seeds. Names: {', '.join(GIVEN)}. ours has the paper's form, "
+        "deviation corrects an instant field, and pictures has learned from pictures",
         [],
         SDXL,
         metavar="NAME=FILE",
