@@ -187,7 +187,7 @@ class Instant(Command):
 
 @dataclass(frozen=True)
 class Network(Command):
-    """Fit a network that corrects such a field (see Fit Emotion Network)."""
+    """Fit a network that corrects an instant field (see Fit Emotion Network)."""
 
     pairs: int = option("pairs of captions to learn from (%(default)s)", 2000, type=count)
     steps: int = option("(%(default)s)", 600, type=count)
