@@ -102,6 +102,7 @@ def test_a_pair_of_rows_is_compared_beside_ours():
 def test_too_few_prompts_get_no_test_and_no_interval():
     shown = text.shown(found({OURS: [[0.1, 0.2]], REWRITING: [[0.3, 0.4]]}), "command")
     assert "| ours, the paper's form | 1 | 0.150 |" in shown
+    assert "differs from “ours, the paper's form” at" in shown, "two rows may be ours"
     assert "\n| ours, the paper's form | – |\n" in shown  # no interval
     # Neither an interval nor a test.
     assert "| rewriting | – | 0.350 |" in shown and shown.count("\n| rewriting | – |\n") == 2
@@ -346,7 +347,7 @@ def test_without_a_network_of_ours_there_is_no_table(tables, run, capsys):
     for name in ("default-0", "default-1"):
         (run / "emotion" / name / "finished").unlink()
     assert tables("1", "--no-fit")[0] == 1
-    assert "A network of ours is missing" in capsys.readouterr().err
+    assert "Table 1 lacks a network of pictures or ours, which" in capsys.readouterr().err
 
 
 # ---- fits ------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ def shown(found: Found, command: str) -> str:
     counts = {name: [row.title, str(len(row.seeds) or NOTHING)] for name, row in rows.items()}
     parts = [_how(found), _table(found, counts, _value, "networks"), INTERVALS, _table(found, titles, _interval)]
     if ours := {name: title for name, title in titles.items() if (name, found.reference) in tested}:
-        parts += [TESTS, _table(found, ours, _against_ours)]
+        parts += [TESTS.format(_ours(found)), _table(found, ours, _against_ours)]
     if pairs := {pair: [" − ".join(rows[name].title for name in pair)] for pair in found.pairs if pair in tested}:
         parts += [FURTHER, _table(found, pairs, _pair)]
     parts += [f"Note: {note}" for note in found.notes]
@@ -29,11 +29,9 @@ def shown(found: Found, command: str) -> str:
 
 INTERVALS = "95 % intervals of these means, by a bootstrap over prompts:"
 TESTS = (
-    "Against ours, prompt by prompt (Wilcoxon's signed-rank test, two-sided): p after Holm's correction over the rows "
-    "of a column, and the rank-biserial correlation r, which is above 0 where the row has larger values than ours:"
+    "Against {}, prompt by prompt (Wilcoxon's signed-rank test, two-sided): p after Holm's correction over the rows of "
+    "a column, and the rank-biserial correlation r, which is above 0 where the row has the larger values:"
 )
-
-
 FURTHER = (
     "Further comparisons, by the same test: the difference of the means, * as above, p after Holm's correction over "
     "these rows of a column, and r:"
@@ -46,11 +44,17 @@ def _how(found: Found) -> str:
     measured = {what: by for what, by in found.made_by.items() if what != "LPIPS" or smooth}
     made_by = "; ".join(f"{what}: {by}" for what, by in measured.items())
     return (
-        f"{found.prompts} prompts at {found.points} points, {seeds}. Means over prompts and networks ± the standard "
-        f"deviation over networks (fits from different seeds); * differs from ours at p < {SIGNIFICANT:g} over prompts "
-        f"and, seed by seed, by more than {CLEAR:g} times the deviation of these differences.\n\n"
-        f"What measures: {made_by}."
+        f"{found.prompts} prompt{'s' * (found.prompts > 1)} at {found.points} points, {seeds}. Means over prompts and "
+        "networks ± the standard deviation over networks (fits from different seeds); * differs from "
+        f"{_ours(found)} at p < {SIGNIFICANT:g} over prompts and, seed by seed, by more than {CLEAR:g} times the "
+        f"deviation of these differences.\n\nWhat measures: {made_by}."
     )
+
+
+def _ours(found: Found) -> str:
+    """The row that the others are tested against, as the table calls it."""
+    title = found.rows[found.reference].title
+    return title if title == "ours" else f"“{title}”"
 
 
 def _table(found: Found, rows: Mapping[Any, list[str]], cell: Callable, *head: str) -> str:
