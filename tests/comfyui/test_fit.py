@@ -100,7 +100,7 @@ def test_what_cannot_be_fitted_is_said_on_the_node(server, folder):
 def test_a_network_is_fitted_stopped_goes_on_and_steers(server, folder):
     """Stopped while it learns; the second run goes on there, and the pairs are not encoded again."""
     graph = FitGraph()
-    network = graph.fit("fitted network", method="network", size="small", minutes=0.1)
+    network = graph.fit("fitted network", method="network", size="small", minutes=60.0)
     prompt = graph.text(TEXT)
     graph.draw(graph.emotional(prompt, network=network, valence=3.0), "happy")
     graph.draw(graph.emotional(prompt, network=network, valence=-3.0, arousal=-2.0), "sad")
@@ -120,6 +120,7 @@ def test_a_network_is_fitted_stopped_goes_on_and_steers(server, folder):
     assert encoded and not (folder / "fitted network.safetensors").exists()
     stopped_at = max(reached)
     reached, encoded = [], []
+    graph.fit("fitted network", method="network", size="small", minutes=0.1)
     found = {name: pixels(files[0]) for name, files in pictures(server.queue(graph, on_message=watch)).items()}
     assert min(reached) > stopped_at and not encoded
     assert difference(found["happy"], found["sad"]) > 0.5
