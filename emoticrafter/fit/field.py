@@ -16,6 +16,12 @@ from ..field import POINTS, field_basis
 
 RIDGE = 1.0
 """Prior pairs at each point whose difference is 0: shrinks points that few pairs have reached."""
+MEAN_RIDGE = 0.1
+"""Prior pairs at each point that are the mean of all: points that no pair has reached get it, others hardly move.
+
+With a whole pair, the second miniature's field loses 0.03 of valence's slope and 0.01 of arousal's, with a tenth none
+(5 scenes, 9 points).
+"""
 
 
 class FieldFit:
@@ -51,15 +57,20 @@ class FieldFit:
             self._moments[point] += basis[point].item() * difference
         self.pairs += 1
 
-    def solve(self) -> Tensor:
+    def solve(self, to_mean: bool = False) -> Tensor:
         """The directions, [25, P, D] float32: least sum over pairs of |basis @ directions - difference|^2.
 
-        RIDGE |directions|^2 is added to it.
+        A ridge is added to it: RIDGE |directions|^2, or MEAN_RIDGE |directions - mean|^2.
+
+        Args:
+            to_mean: Whether the mean of all that was added stands for what is missing: for features, which are never 0.
 
         Raises:
             ValueError: There are no pairs.
         """
         if self._moments is None:
             raise ValueError("There are no pairs to fit a field to.")
-        inverse = torch.linalg.inv(self._gram + RIDGE * torch.eye(POINTS, dtype=torch.float64))
-        return torch.einsum("kl,lpd->kpd", inverse.to(self._moments), self._moments)
+        # a row of the basis adds up to 1, and so the moments to the sum of the differences
+        ridge, prior = (MEAN_RIDGE, self._moments.sum(0) / self.pairs) if to_mean else (RIDGE, 0.0)
+        inverse = torch.linalg.inv(self._gram + ridge * torch.eye(POINTS, dtype=torch.float64))
+        return torch.einsum("kl,lpd->kpd", inverse.to(self._moments), self._moments + ridge * prior)

@@ -145,7 +145,7 @@ class InstantFit:
         """
         directions = self.share * self._directions.solve()
         added = self.room_tokens
-        room = self._room.solve()[:, :added] if added else None
+        room = self._room.solve(to_mean=True)[:, :added] if added else None
         _, positions, width = directions.shape
         config = FieldConfig(width, positions, self.encoder.window, added)
         mean, scale = self._statistics.solve()

@@ -149,6 +149,23 @@ def test_a_field_adds_as_many_tokens_as_hold_nearly_all_of_the_words(most, added
     assert fit.field().added_tokens == added
 
 
+def test_where_no_pair_has_been_added_tokens_are_an_average_moods_and_not_nothing():
+    fit = InstantFit(causal_encoder(padded=False))
+    for words, valence in (("joy joy", 3.0), ("grief grief", -3.0)) * 2:
+        fit.add(Pair("a dog", f"a dog {words}", valence, 0.0))
+    fit.add(Pair("a dog", "a dog", 0.0, 0.0))  # has no words: neutral is not reached by any
+    field = fit.field()
+    moods = (Pair("a dog", f"a dog {words}", 0.0, 0.0) for words in ("joy joy", "grief grief"))
+    joy, grief = (fit.read(pair).taught.words for pair in moods)
+
+    def added(valence: float, arousal: float) -> torch.Tensor:
+        return torch.einsum("nk,kmd->md", field_basis(torch.tensor([valence]), torch.tensor([arousal])), field.room)
+
+    for unreached in ((0.0, 0.0), (3.0, 3.0), (-1.5, -3.0)):
+        assert torch.allclose(added(*unreached), (joy + grief) / 2, atol=1e-5)
+    assert (added(3.0, 0.0) - joy).norm() < 0.5 * (added(3.0, 0.0) - grief).norm()
+
+
 def test_where_moods_mostly_rewrite_the_prompt_its_own_tokens_move_and_none_are_added():
     fit = InstantFit(causal_encoder(padded=False), most_added=3)
     for number in range(40):
