@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 
@@ -13,6 +14,8 @@ from trainer.tables.sources import Drawing
 
 NAME, SUFFIX = "table-1", ".jpg"
 AXES = ("valence", "arousal")
+LINE = 18  # characters of a row's title, which there is room for on the left
+HEAD = 0.3  # inches of the columns' titles
 
 
 def draw_side_by_side(manifest: Path, drawings: Sequence[Drawing], folder: Path) -> str:
@@ -34,13 +37,14 @@ def draw_side_by_side(manifest: Path, drawings: Sequence[Drawing], folder: Path)
 def _figure(images: Sequence[Image], titles: dict[str, str]) -> plt.Figure:
     valences, arousals = ([(axis, value) for value in sorted({getattr(i, axis) for i in images})] for axis in AXES)
     columns = [*valences, None, *arousals]  # None is a gap between the axes
+    height = HEAD + 0.7 * len(titles)
     figure, panels = plt.subplots(
         len(titles),
         len(columns),
-        figsize=(1.2 + 0.65 * len(columns), 0.3 + 0.7 * len(titles)),
+        figsize=(1.2 + 0.65 * len(columns), height),
         gridspec_kw={
             "width_ratios": [1 if column else 0.15 for column in columns],
-            **{"left": 0.17, "right": 0.995, "bottom": 0.005, "top": 0.93, "wspace": 0.03, "hspace": 0.03},
+            **{"left": 0.17, "right": 0.995, "bottom": 0.005, "top": 1 - HEAD / height, "wspace": 0.03, "hspace": 0.03},
         },
         squeeze=False,
     )
@@ -48,7 +52,7 @@ def _figure(images: Sequence[Image], titles: dict[str, str]) -> plt.Figure:
         panel.axis("off")
     for row, (method, title) in zip(panels, titles.items(), strict=True):
         own = [image for image in images if image.method == method]
-        row[0].text(-0.1, 0.5, title, transform=row[0].transAxes, ha="right", va="center", fontsize=9)
+        row[0].text(-0.1, 0.5, fill(title, LINE), transform=row[0].transAxes, ha="right", va="center", fontsize=9)
         for cell, column in zip(row, columns, strict=True):
             if column:
                 cell.imshow(decode(_nearest(own, *column).path))
