@@ -161,6 +161,7 @@ function setRuns(pad, on) {
 }
 
 function look(pad) {
+  reread(pad); // the widgets may have changed since the pad read them last
   const rows = pointsRound(pad.point);
   pad.fan.open(rows, pad.point, (point) => pad.spoken(point, pad.nameOf(point)));
   looks.set(pad, new Look(pad.node, shownAxes(pad.node), rows.flat(), pad.fan));
