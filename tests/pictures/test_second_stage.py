@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,11 +23,12 @@ from trainer.data.pairs import PairTable
 from trainer.miniature.__main__ import main as miniature
 from trainer.miniature.captioning import written_captions
 from trainer.miniature.dataset import make_plan
-from trainer.miniature.flow import FlowText, make_language_model, make_transformer, train_pieces
+from trainer.miniature.flow import FlowText, make_language_model, make_transformer, sample_flow, train_pieces
 from trainer.miniature.flow_files import save_flow
 from trainer.miniature.generator import denoising_loss
 from trainer.miniature.models import make_autoencoder, noise_schedule
 from trainer.miniature.recipe import TINY, TINY_FLOW, keep
+from trainer.miniature.sampling import sample
 from trainer.painters.draw import load_painter
 from trainer.painters.plan import grid, plan
 from trainer.painters.settings import MiniatureSettings
@@ -36,6 +38,7 @@ from trainer.pictures.base import load_base
 from trainer.pictures.lessons import draw, paired
 from trainer.pictures.loading import from_run
 from trainer.pictures.models import UNetModel
+from trainer.pictures.seen import STEPS, drawn, truth_of
 from trainer.pictures.settings import TEACHERS, Settings
 from trainer.pictures.stage import make_loss, train
 from trainer.runs.run import Run, small_schedule
@@ -100,7 +103,7 @@ def test_the_network_learns_and_the_model_stays(stage, network, teacher, tmp_pat
 @pytest.mark.parametrize("teacher", TEACHERS)
 def test_the_loss_falls(stage, teacher):
     given, settings = stage(teacher), tiny(teacher, batch=8, steps=15, lr=0.01)
-    network, loss = given.beginning.network, make_loss(settings, given.model)
+    network, loss = given.beginning.network, make_loss(settings, given)
 
     def of():
         with torch.no_grad():
@@ -119,7 +122,7 @@ def test_a_network_that_does_what_the_words_do_has_nothing_to_learn(stage):
     given, settings = stage("words"), tiny("words", batch=8, empty_share=0.5)
     batch = draw(settings, given.pictures, given.lessons, 0)
     still = EmotionField(FieldConfig(WIDTH)).train()
-    loss = make_loss(settings, given.model)
+    loss = make_loss(settings, given)
     assert "" in batch.neutral and "" not in batch.emotional
     nothing = loss(still, batch._replace(emotional=batch.neutral))
     assert nothing < 1e-9 and loss(still, batch) > 1000 * nothing
@@ -129,7 +132,7 @@ def test_words_need_no_labels(stage):
     """Another picture of the scene, whatever its own emotion, is as good."""
     given, settings = stage("words"), tiny("words")
     unlabelled = dataclasses.replace(given.pictures, valence=None, arousal=None)
-    loss, batch = make_loss(settings, given.model), draw(settings, unlabelled, given.lessons, 0)
+    loss, batch = make_loss(settings, given), draw(settings, unlabelled, given.lessons, 0)
     assert loss(given.beginning.network, batch).isfinite()
 
 
@@ -184,7 +187,9 @@ def test_the_loss_of_labels_is_the_baselines(stage, prediction, monkeypatch):
     monkeypatch.setattr(torch, "randn_like", lambda *_: batch.noise)
     latents = batch.latents.float()
     expected = denoising_loss(model.base.unet, schedule, latents, features, text.pooled, settings.snr_limit)
-    torch.testing.assert_close(make_loss(settings, model)(network, batch), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        make_loss(settings, dataclasses.replace(given, model=model))(network, batch), expected, atol=1e-5, rtol=1e-4
+    )
 
 
 def test_a_network_in_which_a_field_is_keeps_it(run, tmp_path):
@@ -205,7 +210,7 @@ def test_a_field_learns_its_directions(run, tmp_path):
 def test_guidance_enlarges_what_tells_a_prompt_from_none(stage):
     given = stage("labels")
     plain, unguided, guided = (
-        make_loss(settings, given.model)
+        make_loss(settings, given)
         for settings in (tiny("labels"), tiny("labels", guidance=1.0), tiny("labels", guidance=2.0))
     )
     batch, network = draw(tiny("labels", batch=8), given.pictures, given.lessons, 0), given.beginning.network
@@ -213,6 +218,25 @@ def test_guidance_enlarges_what_tells_a_prompt_from_none(stage):
     empty = batch._replace(neutral=[""] * len(batch.neutral))
     still = EmotionField(FieldConfig(WIDTH)).train()
     assert torch.isclose(guided(still, empty), plain(still, empty), rtol=1e-4), "nothing tells it from none"
+
+
+def test_the_reader_sees_what_the_sampler_draws(stage):
+    model, noise = stage("reader").model, torch.randn(3, 4, 4, 4)
+    text, nothing = model.read(["a house", "a dog", ""]), model.read([""])
+    expected = sample(model.base.unet, text[::2], nothing[::2], noise, STEPS, guidance=3.0)
+    torch.testing.assert_close(drawn(model, text, noise, 3.0), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_wanted_is_what_the_reader_sees_in_true_pictures(run):
+    """As far as a cubic goes: one that reads a cubic of the truth is met exactly, whatever the pictures hold."""
+    given = from_run(run, run / "emotion" / "default-0" / "network.safetensors", "reader", CPU)
+    emotion = torch.rand(200, 2) * 6 - 3
+    sight = SimpleNamespace(returned=np.zeros((100, 8, 8, 3), np.uint8), emotion=emotion)
+    seen = iter((0.7 * emotion[::2] - 0.01 * emotion[::2] ** 3).split(64))
+    truth = truth_of(lambda _: next(seen), sight, CPU)
+    watcher = dataclasses.replace(given.watcher, truth=truth)
+    wanted = watcher.wanted(torch.tensor([3.0, 0.0]), torch.tensor([-1.0, 0.0]))
+    torch.testing.assert_close(wanted, torch.tensor([[1.83, -0.69], [0.0, 0.0]]), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["field", "network"])
@@ -250,7 +274,7 @@ def test_an_interrupted_stage_ends_as_one_in_one_go(run, network, teacher, corre
     half = Fit(given.beginning.network, small_schedule(settings.steps, settings.lr, settings.ema, seed=settings.seed))
     begun = Run(half, tmp_path / "parts", settings.batch)
     begun.folder.mkdir()
-    loss = make_loss(settings, given.model)
+    loss = make_loss(settings, given)
     for step in range(2):
         half.advance(lambda part: loss(half.model, part), [draw(settings, given.pictures, given.lessons, step)])
     begun.save()
@@ -261,7 +285,7 @@ def test_an_interrupted_stage_ends_as_one_in_one_go(run, network, teacher, corre
 
 def test_parts_of_a_batch_give_the_same_gradient(stage):
     given, settings = stage("words"), tiny("words", batch=8)
-    network, loss = given.beginning.network, make_loss(settings, given.model)
+    network, loss = given.beginning.network, make_loss(settings, given)
     batch = draw(settings, given.pictures, given.lessons, 0)
     gradients = []
     for count in (1, 4):
@@ -287,8 +311,8 @@ def test_the_command_writes_a_network_that_steers_and_tells_both_stages(run, net
     assert [stage["settings"]["teacher"] for stage in told["stages"]] == ["words", "labels"]
     assert all(stage["model"]["sha256"] and "24" in stage["pictures"] for stage in told["stages"])
     tasks = plan(["a cat"], grid((-3.0, 3.0)), [0], "words", {})
-    drawn = load_painter(MiniatureSettings(run, path), "cpu").draw(tasks)
-    assert len({picture.tobytes() for picture in drawn}) == 4
+    pictures = load_painter(MiniatureSettings(run, path), "cpu").draw(tasks)
+    assert len({picture.tobytes() for picture in pictures}) == 4
     table = tmp_path / "table.md"
     measure = f"measure --out {run} --prompts 1 --seeds 1 --device cpu --networks {path} --table {table}"
     assert miniature(measure.split()) == 0
@@ -408,6 +432,7 @@ def test_bad_pictures_and_pairs_are_named(sdxl, tmp_path, capsys):
         (f"{manifest} --pairs {sdxl / 'pairs.jsonl'} --contrary-share 0.5", "pairs.jsonl has no words of another mood"),
         (f"{manifest} --teacher labels --contrary-share 0.5", "manifest.jsonl has no words of another mood"),
         (manifest, "--pairs goes with --sdxl and --teacher words, which needs them"),
+        (f"{manifest} --teacher reader", "--teacher reader goes with --miniature"),
         ("--teacher labels", "--sdxl and --manifest go together"),
     ):
         assert main(f"{command} {more}".split()) == 1, more
@@ -466,10 +491,16 @@ def test_the_second_miniature_teaches_too(flow_run, teacher, added_tokens, tmp_p
     moved = {name for name, weight in after.items() if not torch.equal(weight, before[name])}
     assert moved == {name for name in after if not name.startswith("field.")}
     assert all(torch.equal(weight, frozen[name]) for name, weight in given.model.transformer.state_dict().items())
-    drawn = load_painter(MiniatureSettings(flow_run, path), "cpu").draw(
-        plan(["a cat"], grid((-3.0, 3.0)), [0], "x", {})
-    )
-    assert len({picture.tobytes() for picture in drawn}) == 4
+    tasks = plan(["a cat"], grid((-3.0, 3.0)), [0], "x", {})
+    pictures = load_painter(MiniatureSettings(flow_run, path), "cpu").draw(tasks)
+    assert len({picture.tobytes() for picture in pictures}) == 4
+
+
+def test_the_reader_sees_what_the_second_miniatures_sampler_draws(flow_run, tmp_path):
+    model = from_run(flow_run, save_unpadded(tmp_path / "start.safetensors", 3), "reader", CPU).model
+    noise, text, nothing = torch.randn(3, 4, 4, 4), model.read(["a house", "a dog", ""]), model.read([""])
+    expected = sample_flow(model.transformer, text[:2], nothing[:2], noise, STEPS, 3.0, model.recipe.shift)
+    torch.testing.assert_close(drawn(model, text, noise, 3.0), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_the_second_miniature_refuses_the_firsts_network(flow_run, network, tmp_path, capsys):

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from diffusers import AutoencoderTiny
 
+from emoticrafter.research.readers import Reader
 from trainer.core.command_line import say
 from trainer.core.device import Machine
 from trainer.core.lock import alone
@@ -27,7 +28,7 @@ from trainer.miniature.emotion import VARIANTS, fit_field, prepare_data, text_en
 from trainer.miniature.flow_training import flow_tokens, train_flow
 from trainer.miniature.folders import load_autoencoder, needs
 from trainer.miniature.generator import train_generator
-from trainer.miniature.readers import KINDS, SECOND, Sight, second_recipe, train_reader
+from trainer.miniature.readers import KINDS, SECOND, TEACHER, Sight, second_recipe, teacher_recipe, train_reader
 from trainer.miniature.recipe import FlowRecipe, Recipe, keep
 from trainer.miniature.restore import share
 
@@ -84,15 +85,31 @@ class Run:
         self._readers(self.recipe, "readers", {kind: kind for kind in KINDS})
         self._readers(second_recipe(self.recipe), "second-reader", {SECOND: "emotion"})
 
+    def teaching_reader(self) -> tuple[Reader, Sight]:
+        """The one that teaches, and what it learned from: the generator's own pictures, of training scenes alone."""
+        recipe = teacher_recipe(self.recipe)
+        plan = self.plan.first(recipe.reader_pictures)
+        painted, returned = self._painted(self.plan, "training")[: len(plan)], f"{TEACHER}-returned"
+        sight = self._sight(recipe, plan, painted, self.out / "pictures" / f"{returned}.npy")
+        training = self.out / "training" / f"{TEACHER}-reader"
+        return train_reader("emotion", recipe, sight, self.teacher_path, training, self.machine), sight
+
+    @property
+    def teacher_path(self) -> Path:
+        return self.out / "readers" / f"{TEACHER}.safetensors"
+
+    def _sight(self, recipe: Recipe, plan: Plan, painted: np.ndarray, path: Path) -> Sight:
+        autoencoder = self.trained_autoencoder()
+        returned = round_trip(autoencoder, painted[::2], path, RETURN_NOISE, recipe.seed, self.machine)
+        return Sight(plan, painted, returned)
+
     def _readers(self, recipe: Recipe, name: str, kinds: dict[str, str]) -> None:
         """Those of one recipe, by file the kind; nothing is painted for readers that are there."""
         paths = {file: self.out / "readers" / f"{file}.safetensors" for file in kinds}
         if all(path.is_file() for path in paths.values()):
             return
         plan = reader_plan(recipe)
-        painted, path = self._painted(plan, name), self.out / "pictures" / f"{name}-returned.npy"
-        returned = round_trip(self.trained_autoencoder(), painted[::2], path, RETURN_NOISE, recipe.seed, self.machine)
-        sight = Sight(plan, painted, returned)
+        sight = self._sight(recipe, plan, self._painted(plan, name), self.out / "pictures" / f"{name}-returned.npy")
         for file, kind in kinds.items():
             train_reader(kind, recipe, sight, paths[file], self.out / "training" / f"{file}-reader", self.machine)
 

@@ -2,7 +2,8 @@
 
 Both are small convolutional networks trained on other painted pictures than the generator's, of all scenes; half of
 those went through the autoencoder with disturbed latents, so that the readers know pictures as soft as generated ones.
-A second reader of emotions, of another plan, seed and pictures, checks what the first one says.
+A second reader of emotions, of another plan, seed and pictures, checks what the first one says. A third one teaches
+(see trainer/pictures/seen.py) and judges nothing: it knows the generator's own pictures alone.
 Nothing else of the generator is used. A tenth of the pictures is kept for the held-out figures. The network itself is
 `emoticrafter.research.readers.Reader`, which the nodes use too.
 """
@@ -33,6 +34,9 @@ KINDS = {"emotion": 2, "content": len(SUBJECTS) + len(SETTINGS) + len(TIMES)}
 SECOND = "second"
 """The file of the second reader of emotions."""
 SECOND_CHANNELS = (32, 48, 64, 96, 128)
+TEACHER = "teacher"
+"""The file of the reader that teaches."""
+TEACHER_CHANNELS = (32, 48, 80, 96, 112)
 
 
 def second_recipe(recipe: Recipe) -> Recipe:
@@ -43,6 +47,13 @@ def second_recipe(recipe: Recipe) -> Recipe:
         reader_channels=SECOND_CHANNELS,
         reader_pictures=max(20, recipe.reader_pictures // 2),
         reader_steps=max(1, recipe.reader_steps // 2),
+    )
+
+
+def teacher_recipe(recipe: Recipe) -> Recipe:
+    """The teaching reader's: a plan and a seed of its own, half as many steps."""
+    return replace(
+        recipe, seed=recipe.seed + 2, reader_channels=TEACHER_CHANNELS, reader_steps=max(1, recipe.reader_steps // 2)
     )
 
 

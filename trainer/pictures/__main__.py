@@ -2,6 +2,7 @@
 
 python -m trainer.pictures --miniature runs/miniature --network NETWORK --teacher words --out runs/words-0
 python -m trainer.pictures --miniature runs/miniature --network NETWORK --teacher labels --out runs/labels-0
+python -m trainer.pictures --miniature runs/miniature --network NETWORK --teacher reader --out runs/reader-0
 python -m trainer.pictures --sdxl sdxl --manifest rated/manifest.jsonl --network NETWORK --teacher labels --out runs/a
 python -m trainer.pictures --sdxl sdxl --manifest plain/manifest.jsonl --pairs data --network NETWORK --out runs/b
 
@@ -50,6 +51,8 @@ class Command:
                 "--pairs goes with --sdxl and --teacher words, which needs them: the prompts that teach. The "
                 "miniature has captions of its own, and --teacher labels needs none."
             )
+        if self.source.sdxl and self.settings.teacher == "reader":
+            raise ValueError("--teacher reader goes with --miniature, whose pictures it was shown.")
         if wrong := Processes.launched().wrong_shares(self.settings.batch, self.accumulate):
             raise ValueError(f"{wrong}.")
 

@@ -70,6 +70,12 @@ class Model(Protocol):
     def velocity(self, noisy: Tensor, at: Noise, text: Text) -> Tensor:
         """The velocity that the model predicts, [B, 4, H, W] float32."""
 
+    def levels(self, steps: int) -> Noise:
+        """The noise levels before each step of a sampler, [steps], from all noise down."""
+
+    def apart(self, noisy: Tensor, at: Noise, velocity: Tensor) -> tuple[Tensor, Tensor]:
+        """The picture and the noise of which a velocity makes a noisy picture, [B, 4, H, W] each."""
+
     def attention(self) -> AbstractContextManager:
         """The fastest attention, to compute a loss within."""
 
@@ -113,6 +119,18 @@ class UNetModel:
         # x = (noisy - sigma noise) / alpha, put into alpha noise - sigma x
         return (predicted - spread(at.sigma) * noisy) / spread(at.alpha)
 
+    def levels(self, steps: int) -> Noise:
+        """Whole timesteps, evenly from the last down, as ComfyUI's scheduler "simple" has them."""
+        count = len(self.alphas)
+        # half a timestep keeps the shares clear of rounding
+        shares = [(count - 0.5 - int(step * count / steps)) / count for step in range(steps)]
+        return self.noise(torch.tensor(shares, device=self.device))
+
+    def apart(self, noisy: Tensor, at: Noise, velocity: Tensor) -> tuple[Tensor, Tensor]:
+        # noisy = alpha x + sigma noise and velocity = alpha noise - sigma x are a rotation, here turned back
+        alpha, sigma = spread(at.alpha), spread(at.sigma)
+        return alpha * noisy - sigma * velocity, sigma * noisy + alpha * velocity
+
     def attention(self) -> AbstractContextManager:
         # What is computed a second time is so after the loss, where no context reaches.
         return nullcontext() if self.base.unet.is_gradient_checkpointing else plain_attention(self.device)
@@ -144,6 +162,13 @@ class FlowModel:
 
     def velocity(self, noisy: Tensor, at: Noise, text: Text) -> Tensor:
         return flow.velocity(self.transformer, noisy, at.time, text.features, text.mask)
+
+    def levels(self, steps: int) -> Noise:
+        sigma = flow.noise_levels(steps, self.recipe.shift)[:-1].to(self.device)
+        return Noise(sigma, 1 - sigma, sigma)
+
+    def apart(self, noisy: Tensor, at: Noise, velocity: Tensor) -> tuple[Tensor, Tensor]:
+        return noisy - spread(at.sigma) * velocity, noisy + spread(at.alpha) * velocity
 
     def attention(self) -> AbstractContextManager:
         return plain_attention(self.device)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainer.core.settings import option
 
-TEACHERS = ("words", "labels")
+TEACHERS = ("words", "labels", "reader")
 LATER = {"guidance": 1.0, "residual_scale": 1.0, "contrary_share": 0.0}
 """Settings that recipes of before lack, which had these values."""
 
@@ -68,8 +68,8 @@ class Settings(Learning):
     """
 
     teacher: str = option(
-        "words: the model itself, under prompts with the mood in them; labels: pictures, by the denoising loss "
-        "(%(default)s)",
+        "words: the model itself, under prompts with the mood in them; labels: pictures, by the denoising loss; "
+        "reader: with --miniature, what a reader that judges nothing sees in drawn pictures (%(default)s)",
         "words",
         choices=TEACHERS,
     )

@@ -36,11 +36,14 @@ from trainer.miniature.recipe import keep
 from trainer.pictures.lessons import Batch, Lessons, draw
 from trainer.pictures.models import Model, Noise, Text, spread
 from trainer.pictures.rated import SHOWN, Pictures, keep_source
+from trainer.pictures.seen import Watcher, drawn, widened
 from trainer.pictures.settings import Settings
 from trainer.runs.run import fit, small_schedule
 from trainer.runs.stops import is_out_of_memory, more_parts
 
 Network = EmotionNetwork | EmotionField
+NEARNESS = 0.3
+"""With a reader: what a squared change of the features counts beside a squared error of valence and arousal."""
 
 
 @dataclass
@@ -67,12 +70,14 @@ class Stage:
         beginning: What learns.
         pictures: For the model.
         lessons: Which of them are learned, with what prompts.
+        watcher: Who looks at what is drawn, where that teaches.
     """
 
     model: Model
     beginning: Beginning
     pictures: Pictures
     lessons: Lessons
+    watcher: Watcher | None = None
 
 
 # --- the start -------------------------------------------------------------------------------------------------------
@@ -113,8 +118,11 @@ def _reads(one: Network | Model) -> str:
 # --- the loss --------------------------------------------------------------------------------------------------------
 
 
-def make_loss(settings: Settings, model: Model) -> Callable[[nn.Module, Batch], Tensor]:
+def make_loss(settings: Settings, stage: Stage) -> Callable[[nn.Module, Batch], Tensor]:
     """The share of a step's loss, for `fit`: the network is all that has a gradient."""
+    if stage.watcher:
+        return _watched(settings, stage.model, stage.watcher, stage.beginning.network)
+    model = stage.model
 
     def loss(network: nn.Module, part: Batch) -> Tensor:
         device = model.device
@@ -133,6 +141,25 @@ def make_loss(settings: Settings, model: Model) -> Callable[[nn.Module, Batch], 
                 error = (moved - model.wanted(latents, noise, at)).square().mean((1, 2, 3))
                 error = error * weights(at, settings.snr_limit)
         return error.sum() / settings.batch
+
+    return loss
+
+
+def _watched(
+    settings: Settings, model: Model, watcher: Watcher, beginning: Network
+) -> Callable[[nn.Module, Batch], Tensor]:
+    """The loss by what a reader sees, and by how far the features leave those that the fit begins with."""
+    first = copy.deepcopy(beginning).requires_grad_(False)
+
+    def loss(network: nn.Module, part: Batch) -> Tensor:
+        at = tuple(widened(of.to(model.device)) for of in (part.valence, part.arousal))
+        plain = model.read(part.neutral)
+        text = steered(network, plain, *at)
+        moved = (text.features - steered(first, plain, *at).features).square().mean((1, 2))
+        with model.attention():
+            latents = drawn(model, text, part.noise.to(model.device), watcher.guidance)
+        wrong = (watcher.seen(latents) - watcher.wanted(*at)).square().mean(1)
+        return (wrong + NEARNESS * moved).sum() / settings.batch
 
     return loss
 
@@ -225,7 +252,7 @@ def train(
         batch = draw(settings, stage.pictures, stage.lessons, step)
         return batch.parts(processes.count)[processes.rank].parts(accumulate)
 
-    loss = make_loss(settings, stage.model)
+    loss = make_loss(settings, stage)
     schedule = small_schedule(settings.steps, settings.lr, settings.ema, seed=settings.seed)
     try:
         trained = fit(stage.beginning.network, loss, schedule, machine, out, settings.batch, parts, processes)
@@ -266,6 +293,8 @@ def told(settings: Settings, stage: Stage) -> dict:
         "model": {"name": stage.model.name, "sha256": stage.model.fingerprint},
         "pictures": stage.pictures.name,
     }
+    if stage.watcher:
+        this["reader"] = stage.watcher.fingerprint
     return {**first, "stages": [*first.get("stages", []), this]}
 
 
