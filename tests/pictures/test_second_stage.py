@@ -102,7 +102,9 @@ def test_the_network_learns_and_the_model_stays(stage, network, teacher, tmp_pat
 
 @pytest.mark.parametrize("teacher", TEACHERS)
 def test_the_loss_falls(stage, teacher):
-    given, settings = stage(teacher), tiny(teacher, batch=8, steps=15, lr=0.01)
+    # Whoever begins near what a reader wants leaves it in long steps.
+    lr = 2e-4 if teacher == "reader" else 0.01
+    given, settings = stage(teacher), tiny(teacher, batch=8, steps=15, lr=lr)
     network, loss = given.beginning.network, make_loss(settings, given)
 
     def of():

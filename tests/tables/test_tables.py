@@ -385,12 +385,14 @@ def test_what_is_missing_is_fitted_by_the_baselines_and_the_miniatures_own_comma
 @pytest.mark.slow
 def test_a_network_is_fitted_to_captions_and_then_to_pictures(run, tmp_path, monkeypatch):
     monkeypatch.setattr("trainer.tables.fits.STEPS", 2)
-    monkeypatch.setattr("trainer.tables.fits.LABELS", replace(fits.LABELS, steps=2, batch=2))
+    for name in ("LABELS", "READER"):
+        monkeypatch.setattr(f"trainer.tables.fits.{name}", replace(getattr(fits, name), steps=2, batch=2))
     source = Miniature(run, tmp_path / "baselines", 3)
     drawings = [source.drawings(row)[2] for row in (PICTURES, DEVIATION)]
     fit(source, drawings, "cpu")
     assert all(map(source.is_fitted, drawings))
     training, captions = (read_metadata(drawing.network)["training"] for drawing in drawings)
-    [labels] = (stage["settings"] for stage in training["stages"])
+    labels, reader = (stage["settings"] for stage in training["stages"])
+    assert (reader["teacher"], reader["seed"]) == ("reader", 2)
     assert (labels["teacher"], labels["residual_scale"], labels["contrary_share"]) == ("labels", 0.9, 0.25)
     assert (labels["seed"], captions["seed"]) == (2, 2)

@@ -26,7 +26,8 @@ from trainer.tables.rows import DEVIATION, DEVIATION_PAIRS, INSTANT, INSTANT_PAI
 from trainer.tables.sources import Drawing, Miniature, once
 
 LABELS = Stage(teacher="labels", snr_limit=0.0, contrary_share=0.25, residual_scale=0.9)
-"""How `fit_to_pictures` learns."""
+READER = Stage(teacher="reader", steps=120, batch=16, lr=2e-4, ema=0.95, contrary_share=0.25)
+"""How `fit_to_pictures` learns, first and then."""
 
 
 def restored(run: Path, shipped: Path) -> None:
@@ -76,6 +77,11 @@ def fit_deviation(run: Path, machine: Machine, seed: int) -> Path:
 
 
 def fit_to_pictures(run: Path, machine: Machine, seed: int) -> Path:
-    """The same network, which then learns through the generator from pictures whose valence and arousal are known."""
-    stage = from_run(run, fit_deviation(run, machine, seed), LABELS.teacher, machine, LABELS.contrary_share)
-    return learn(replace(LABELS, seed=seed), stage, fitted_path(run, f"{PICTURES}-{seed}").parent, machine)
+    """The same network, which learns on from pictures of known valence and arousal, and then from a reader."""
+    labels = _learned(LABELS, fit_deviation(run, machine, seed), run, f"labels-{seed}", machine, seed)
+    return _learned(READER, labels, run, f"{PICTURES}-{seed}", machine, seed)
+
+
+def _learned(settings: Stage, network: Path, run: Path, name: str, machine: Machine, seed: int) -> Path:
+    stage = from_run(run, network, settings.teacher, machine, settings.contrary_share)
+    return learn(replace(settings, seed=seed), stage, fitted_path(run, name).parent, machine)
