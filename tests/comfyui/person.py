@@ -34,9 +34,11 @@ class Person:
         address = (self.folder / "page" / "index.html").as_uri() + query
         earlier, self.page = self.page, self.context.new_page()
         if earlier and not earlier.is_closed():
-            # Tabs are processes: what one of them keeps reaches another a moment later.
+            # Tabs are processes: what one of them keeps reaches another a moment later. That goes both ways: the new
+            # tab tries at once whether it may keep anything, so the earlier one is asked before.
+            kept = earlier.evaluate(KEPT)
             self.page.goto(address)
-            self.page.wait_for_function(f"(kept) => ({KEPT})() === kept", arg=earlier.evaluate(KEPT))
+            self.page.wait_for_function(f"(kept) => ({KEPT})() === kept", arg=kept)
             earlier.close()
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
