@@ -19,7 +19,7 @@ from trainer.tables import draw, fits, make, people, text
 from trainer.tables.__main__ import main
 from trainer.tables.figures import Found, Row
 from trainer.tables.fits import check_base, fit
-from trainer.tables.rows import DEVIATION, NETWORKS, OURS, PICTURES, PLAIN, REWRITING, TABLES, TITLES
+from trainer.tables.rows import DEVIATION, LABELS, NETWORKS, OURS, PICTURES, PLAIN, REWRITING, TABLES, TITLES
 from trainer.tables.settings import table_names
 from trainer.tables.sources import Drawing, Miniature, Sdxl, given_networks, method_name
 
@@ -154,6 +154,16 @@ def test_networks_are_where_their_commands_put_them(tmp_path):
     assert not source.is_fitted(first)  # training writes the best so far before it has ended
     first.network.with_name("finished").touch()
     assert source.is_fitted(first)
+
+
+def test_what_a_network_begins_with_is_fitted_before_it_and_once(tmp_path):
+    source = Miniature(tmp_path / "run", tmp_path / "baselines", 2)
+    [first, second], [labels, _] = source.drawings(PICTURES), source.drawings(LABELS)
+    waiting = [drawing.method for drawing in source.missing([first, second, labels])]
+    assert waiting == ["deviation-0", "labels-0", "pictures-0", "deviation-1", "labels-1", "pictures-1"]
+    labels.network.parent.mkdir(parents=True)
+    labels.network.touch()
+    assert source.missing([first, labels]) == [first]
 
 
 def test_given_networks_are_checked(tmp_path):
@@ -293,11 +303,11 @@ def test_a_dry_run_says_what_is_missing_and_does_nothing(tables, tmp_path, capsy
     assert tables("1", "--dry-run", "--networks", "2") == (0, [])
     said = capsys.readouterr().out
     assert (
-        "fits: 9 are missing" in said
+        "fits: 11 are missing" in said
         and "instant-2000/network.safetensors" in said
         and "cross-attention-1/network.safetensors" in said
     )
-    assert "pictures: 5,614 of 5,614 are missing" in said and "0.01 GB" in said
+    assert "pictures: 6,314 of 6,314 are missing" in said and "0.01 GB" in said
     assert not (tmp_path / "tables").exists()
     assert tables("1", "--dry-run", "--networks", "2", "--no-fit") == (0, [])
     assert "their rows are left out\npictures: 2,114 of 2,114" in capsys.readouterr().out
@@ -385,8 +395,8 @@ def test_what_is_missing_is_fitted_by_the_baselines_and_the_miniatures_own_comma
 @pytest.mark.slow
 def test_a_network_is_fitted_to_captions_and_then_to_pictures(run, tmp_path, monkeypatch):
     monkeypatch.setattr("trainer.tables.fits.STEPS", 2)
-    for name in ("LABELS", "READER"):
-        monkeypatch.setattr(f"trainer.tables.fits.{name}", replace(getattr(fits, name), steps=2, batch=2))
+    short = {row: replace(settings, steps=2, batch=2) for row, settings in fits.STAGES.items()}
+    monkeypatch.setattr("trainer.tables.fits.STAGES", short)
     source = Miniature(run, tmp_path / "baselines", 3)
     drawings = [source.drawings(row)[2] for row in (PICTURES, DEVIATION)]
     fit(source, drawings, "cpu")

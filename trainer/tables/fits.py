@@ -14,7 +14,6 @@ from trainer.core.command_line import say
 from trainer.core.device import Machine
 from trainer.core.rows import DataError
 from trainer.miniature.emotion import fit_instantly, fit_network
-from trainer.miniature.held_out import fitted_path
 from trainer.miniature.pipeline import Run
 from trainer.miniature.recipe import read_recipe
 from trainer.miniature.restore import restore
@@ -22,12 +21,24 @@ from trainer.pictures.loading import from_run
 from trainer.pictures.rated import from_miniature
 from trainer.pictures.settings import Settings as Stage
 from trainer.pictures.stage import train as learn
-from trainer.tables.rows import DEVIATION, DEVIATION_PAIRS, INSTANT, INSTANT_PAIRS, INSTANT_RANGE, PICTURES, VARIANTS
-from trainer.tables.sources import Drawing, Miniature, once
+from trainer.tables.rows import (
+    BEGINNINGS,
+    DEVIATION,
+    DEVIATION_PAIRS,
+    INSTANT,
+    INSTANT_PAIRS,
+    INSTANT_RANGE,
+    LABELS,
+    PICTURES,
+    VARIANTS,
+)
+from trainer.tables.sources import Drawing, Miniature
 
-LABELS = Stage(teacher="labels", snr_limit=0.0, contrary_share=0.25, residual_scale=0.9)
-READER = Stage(teacher="reader", steps=120, batch=16, lr=2e-4, ema=0.95, contrary_share=0.25)
-"""How `fit_to_pictures` learns, first and then."""
+STAGES = {
+    LABELS: Stage(teacher="labels", snr_limit=0.0, contrary_share=0.25, residual_scale=0.9),
+    PICTURES: Stage(teacher="reader", steps=120, batch=16, lr=2e-4, ema=0.95, contrary_share=0.25),
+}
+"""How rows learn from pictures whose valence and arousal are known, and from a reader."""
 
 
 def restored(run: Path, shipped: Path) -> None:
@@ -52,8 +63,8 @@ def check_base(source: Miniature, drawings: Sequence[Drawing]) -> None:
 
 
 def fit(source: Miniature, drawings: Sequence[Drawing], device: str) -> None:
-    """Fits networks one after the other; an interrupted fit goes on when it is called again."""
-    machine, base, missing = Machine.find(device), None, once(drawings)
+    """Fits the networks that are missing one after the other; an interrupted fit goes on when it is called again."""
+    machine, base, missing = Machine.find(device), None, source.missing(drawings)
     for number, drawing in enumerate(missing, start=1):
         say(f"fit {number} of {len(missing)}: {drawing.network}")
         if drawing.row in BASELINES:
@@ -63,25 +74,17 @@ def fit(source: Miniature, drawings: Sequence[Drawing], device: str) -> None:
         elif drawing.row in (INSTANT, INSTANT_RANGE):
             fit_instantly(read_recipe(source.run), source.run, INSTANT_PAIRS)
         elif drawing.row == DEVIATION:
-            fit_deviation(source.run, machine, drawing.seed)
-        elif drawing.row == PICTURES:
-            fit_to_pictures(source.run, machine, drawing.seed)
+            fit_network(read_recipe(source.run), source.run, DEVIATION_PAIRS, STEPS, machine, drawing.seed)
+        elif drawing.row in STAGES:
+            learn_on(source, drawing, machine)
         else:
             run = Run(source.run, read_recipe(source.run), machine)
             run.emotion(VARIANTS[drawing.row], drawing.seed)
 
 
-def fit_deviation(run: Path, machine: Machine, seed: int) -> Path:
-    """The network that corrects a field, from captions alone."""
-    return fit_network(read_recipe(run), run, DEVIATION_PAIRS, STEPS, machine, seed)
-
-
-def fit_to_pictures(run: Path, machine: Machine, seed: int) -> Path:
-    """The same network, which learns on from pictures of known valence and arousal, and then from a reader."""
-    labels = _learned(LABELS, fit_deviation(run, machine, seed), run, f"labels-{seed}", machine, seed)
-    return _learned(READER, labels, run, f"{PICTURES}-{seed}", machine, seed)
-
-
-def _learned(settings: Stage, network: Path, run: Path, name: str, machine: Machine, seed: int) -> Path:
-    stage = from_run(run, network, settings.teacher, machine, settings.contrary_share)
-    return learn(replace(settings, seed=seed), stage, fitted_path(run, name).parent, machine)
+def learn_on(source: Miniature, drawing: Drawing, machine: Machine) -> None:
+    """Fits a network that learns from pictures what the one that it begins with has not learned."""
+    settings = replace(STAGES[drawing.row], seed=drawing.seed)
+    network = source.network(BEGINNINGS[drawing.row], drawing.seed)
+    stage = from_run(source.run, network, settings.teacher, machine, settings.contrary_share)
+    learn(settings, stage, drawing.network.parent, machine)

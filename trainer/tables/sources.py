@@ -17,12 +17,14 @@ from trainer.miniature.recipe import Recipe, read_recipe
 from trainer.painters.plan import PROMPTS, Words, grid, read_rewritten, words_of
 from trainer.painters.settings import MiniatureSettings, PainterSettings, RangedSettings, SdxlSettings, TruthSettings
 from trainer.tables.rows import (
+    BEGINNINGS,
     DEVIATION,
     DEVIATION_PAIRS,
     GIVEN,
     INSTANT,
     INSTANT_PAIRS,
     INSTANT_RANGE,
+    LABELS,
     NETWORKS,
     PICTURES,
     REWRITING,
@@ -31,7 +33,7 @@ from trainer.tables.rows import (
     VARIANTS,
 )
 
-FOLDERS = {**VARIANTS, DEVIATION: f"network-{DEVIATION_PAIRS}", PICTURES: PICTURES}
+FOLDERS = {**VARIANTS, DEVIATION: f"network-{DEVIATION_PAIRS}", LABELS: LABELS, PICTURES: PICTURES}
 """Where a row's networks are in a run of the miniature, in front of their seed."""
 
 
@@ -88,6 +90,16 @@ class Miniature:
             return True
         finished = drawing.row not in VARIANTS or drawing.network.with_name("finished").exists()
         return finished and drawing.network.is_file()
+
+    def missing(self, drawings: Sequence[Drawing]) -> list[Drawing]:
+        """Those whose networks are not fitted, each network once, behind the ones that it begins with."""
+        return once([each for drawing in drawings for each in self._chain(drawing)])
+
+    def _chain(self, drawing: Drawing) -> list[Drawing]:
+        if self.is_fitted(drawing):
+            return []
+        before = BEGINNINGS.get(drawing.row)
+        return [*(self._chain(self.drawings(before)[drawing.seed]) if before else ()), drawing]
 
     @property
     def has_generator(self) -> bool:
@@ -197,4 +209,7 @@ def scales_of(drawings: list[Drawing]) -> dict[str, float]:
 
 def once(drawings: Sequence[Drawing]) -> list[Drawing]:
     """The first drawing of each network: some rows have the same ones."""
-    return list({drawing.network: drawing for drawing in reversed(drawings)}.values())[::-1]
+    found: dict[Path | None, Drawing] = {}
+    for drawing in drawings:
+        found.setdefault(drawing.network, drawing)
+    return list(found.values())
