@@ -42,7 +42,7 @@ from trainer.runs.run import fit, small_schedule
 from trainer.runs.stops import is_out_of_memory, more_parts
 
 Network = EmotionNetwork | EmotionField
-NEARNESS = 0.3
+NEARNESS = 0.6
 """With a reader: what a squared change of the features counts beside a squared error of valence and arousal."""
 
 
