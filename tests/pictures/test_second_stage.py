@@ -86,6 +86,16 @@ def brightness(pictures):
     return 10 * pictures.mean((2, 3))[:, :2]
 
 
+def gradients_in_parts(given, loss, batch, counts=(1, 4)):
+    """Of all weights that learn, for each number of parts."""
+    learn = [weight for weight in given.beginning.network.parameters() if weight.requires_grad]
+    for count in counts:
+        given.beginning.network.zero_grad()
+        for part in batch.parts(count):
+            loss(given.beginning.network, part).backward()
+        yield torch.cat([weight.grad.flatten() for weight in learn])
+
+
 def state_of(path):
     return load_network(path).state_dict()
 
@@ -299,18 +309,11 @@ def test_an_interrupted_stage_ends_as_one_in_one_go(run, network, teacher, corre
     assert [name for name, weight in whole.items() if not torch.equal(weight, parts[name])] == []
 
 
-def test_parts_of_a_batch_give_the_same_gradient(stage):
-    given, settings = stage("words"), tiny("words", batch=8)
-    network, loss = given.beginning.network, make_loss(settings, given)
-    batch = draw(settings, given.pictures, given.lessons, 0)
-    gradients = []
-    for count in (1, 4):
-        network.zero_grad()
-        for part in batch.parts(count):
-            loss(network, part).backward()
-        gradients.append([weight.grad.clone() for weight in network.parameters()])
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-3)
+@pytest.mark.parametrize("teacher", ["words", "reader"])
+def test_parts_of_a_batch_give_the_same_gradient(stage, teacher):
+    given, settings = stage(teacher), tiny(teacher, batch=8)
+    one, other = gradients_in_parts(given, make_loss(settings, given), draw(settings, given.pictures, given.lessons, 0))
+    torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-3)
 
 
 def test_the_command_writes_a_network_that_steers_and_tells_both_stages(run, network, tmp_path, capfd):
@@ -517,6 +520,18 @@ def test_the_reader_sees_what_the_second_miniatures_sampler_draws(flow_run, tmp_
     noise, text, nothing = torch.randn(3, 4, 4, 4), model.read(["a house", "a dog", ""]), model.read([""])
     expected = sample_flow(model.transformer, text[:2], nothing[:2], noise, STEPS, 3.0, model.recipe.shift)
     torch.testing.assert_close(drawn(model, text, noise, 3.0), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_prompts_of_any_length_in_a_part_give_the_same_gradient(flow_run, tmp_path):
+    """How far the features move counts as much beside a long prompt as beside a short one."""
+    settings = tiny("reader", batch=4)
+    given = from_run(flow_run, save_unpadded(tmp_path / "start.safetensors", 3), "reader", CPU)
+    loss, batch = make_loss(settings, given), draw(settings, given.pictures, given.lessons, 0)
+    with torch.no_grad():
+        for weight in given.beginning.network.parameters():
+            weight += 0.05 * torch.randn_like(weight)
+    one, other = gradients_in_parts(given, loss, batch._replace(neutral=["", *batch.neutral[1:]]))
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
 
 
 def test_the_second_miniature_refuses_the_firsts_network(flow_run, network, tmp_path, capsys):

@@ -155,13 +155,19 @@ def _watched(
         at = tuple(widened(of.to(model.device)) for of in (part.valence, part.arousal))
         plain = model.read(part.neutral)
         text = steered(network, plain, *at)
-        moved = (text.features - steered(first, plain, *at).features).square().mean((1, 2))
+        moved = mean_square(text.features - steered(first, plain, *at).features, text.mask)
         with model.attention():
             latents = drawn(model, text, part.noise.to(model.device), watcher.guidance)
         wrong = (watcher.seen(latents) - watcher.wanted(*at)).square().mean(1)
         return (wrong + NEARNESS * moved).sum() / settings.batch
 
     return loss
+
+
+def mean_square(features: Tensor, mask: Tensor | None) -> Tensor:
+    """Over the tokens that count, which padding to the longest of a part does not change: [B, T, D] to [B]."""
+    squares = features.square().mean(2)
+    return squares.mean(1) if mask is None else (squares * mask).sum(1) / mask.sum(1)
 
 
 def steered(network: nn.Module, text: Text, valence: Tensor, arousal: Tensor) -> Text:
