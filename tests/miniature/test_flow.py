@@ -25,8 +25,9 @@ from trainer.miniature.flow import (
 )
 from trainer.miniature.flow_files import load_flow
 from trainer.miniature.flow_training import Flowing, draw_flow, flow_tokens
+from trainer.miniature.readers import KINDS, SECOND
 from trainer.miniature.recipe import TINY_FLOW, FlowRecipe, Recipe, read_recipe
-from trainer.miniature.restore import card_recipe, check_sums
+from trainer.miniature.restore import card_recipe, check_sums, share
 
 RECIPE = replace(TINY_FLOW, generator_batch=2000, empty_share=0.1, mood_share=0.2)
 SHIPPED = Path(__file__).parents[2] / "miniature"
@@ -165,6 +166,13 @@ def test_a_run_is_trained_exported_restored_and_measured(tmp_path, capsys, monke
     assert all(f"| {row} |" in told for row in ("default", "emotional captions", "plain prompts", "always 0"))
     assert main(["ablate", "--out", str(again), "--device", "cpu"]) == 1
     assert "second miniature" in capsys.readouterr().err
+
+
+def test_a_reader_of_its_own_in_a_run_does_not_stand_for_those_that_measure(tmp_path):
+    (readers := tmp_path / "readers").mkdir()
+    (readers / "teacher.safetensors").touch()
+    share(SHIPPED, tmp_path)
+    assert {f"{kind}.safetensors" for kind in (*KINDS, SECOND)} < {path.name for path in readers.iterdir()}
 
 
 def test_settings_of_the_other_kind_are_refused(tmp_path, capsys):

@@ -112,8 +112,8 @@ def share(shipped: Path, out: Path) -> None:
     recipe = card_recipe(shipped / CARD_NAME)
     if not (out / "autoencoder").exists():
         _write_autoencoder(shipped, out)
-    if not (out / "readers").exists():
-        write_folder(out / "readers", lambda folder: _write_readers(shipped, recipe, folder))
+    if not all((out / "readers" / f"{kind}.safetensors").exists() for kind in KINDS):
+        _write_readers(shipped, recipe, out / "readers")
 
 
 def _write(shipped: Path, recipe: Recipe, folder: Path) -> None:
