@@ -302,7 +302,7 @@ def test_other_pictures_of_as_many_are_refused(fitted, change, capsys):
     for _ in ("finished", "under way"):
         assert main(command) == 1
         said = capsys.readouterr().err
-        assert "begun with another base model or other pictures: pictures was " in said
+        assert "begun with another base model, reader or other pictures: pictures was " in said
         assert "another --out" in said
         (out / "network.safetensors").unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +20,7 @@ from tests.tiny_sdxl import make_tiny_sdxl
 from trainer.baselines.__main__ import main as baselines
 from trainer.core.command_line import TrainingError
 from trainer.core.device import Machine
+from trainer.core.lock import alone
 from trainer.data.pairs import PairTable
 from trainer.miniature.__main__ import main as miniature
 from trainer.miniature.captioning import written_captions
@@ -27,6 +29,7 @@ from trainer.miniature.flow import FlowText, make_language_model, make_transform
 from trainer.miniature.flow_files import save_flow
 from trainer.miniature.generator import denoising_loss
 from trainer.miniature.models import make_autoencoder, noise_schedule
+from trainer.miniature.readers import KINDS, Reader, save_reader, teacher_recipe
 from trainer.miniature.recipe import TINY, TINY_FLOW, keep
 from trainer.miniature.sampling import sample
 from trainer.painters.draw import load_painter
@@ -361,6 +364,28 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(run, network, tmp_pa
         said = capsys.readouterr().err
         assert message in said and said.count("\n") == 1, said
     assert not (tmp_path / "new" / "recipe.json").exists()
+
+
+def test_another_reader_one_that_measures_and_one_in_training_do_not_teach(run, network, tmp_path, capsys):
+    shutil.copytree(run, own := tmp_path / "run")
+    teacher, settings = own / "readers" / "teacher.safetensors", teacher_recipe(TINY)
+    teacher.unlink(missing_ok=True)
+    command = f"--miniature {own} --network {network} --out {tmp_path / 'out'} {SHORT} --teacher reader".split()
+
+    def refused(message):
+        assert main(command) == 1
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+        assert len(said) == 1 and message in said[0], said
+
+    with alone(own):
+        refused("Another run is writing in")
+    assert main(command) == 0
+    assert read_metadata(tmp_path / "out" / "network.safetensors")["training"]["stages"][0]["reader"]
+    save_reader(Reader(settings.reader_channels, KINDS["emotion"]), teacher, "emotion", settings, {})
+    refused("or other pictures: reader was ")
+    for kind in KINDS:
+        shutil.copy(own / "readers" / f"{kind}.safetensors", teacher)
+        refused("teacher.safetensors is another reader than its name says: delete it")
 
 
 def test_memory_that_ends_loses_nothing(stage, tmp_path, monkeypatch):

@@ -90,9 +90,11 @@ class Run:
         recipe = teacher_recipe(self.recipe)
         plan = self.plan.first(recipe.reader_pictures)
         painted, returned = self._painted(self.plan, "training")[: len(plan)], f"{TEACHER}-returned"
-        sight = self._sight(recipe, plan, painted, self.out / "pictures" / f"{returned}.npy")
         training = self.out / "training" / f"{TEACHER}-reader"
-        return train_reader("emotion", recipe, sight, self.teacher_path, training, self.machine), sight
+        # Several networks may be taught by one reader at once, but one command alone trains it.
+        with contextlib.nullcontext() if self.teacher_path.exists() else alone(self.out):
+            sight = self._sight(recipe, plan, painted, self.out / "pictures" / f"{returned}.npy")
+            return train_reader("emotion", recipe, sight, self.teacher_path, training, self.machine), sight
 
     @property
     def teacher_path(self) -> Path:

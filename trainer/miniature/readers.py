@@ -127,6 +127,9 @@ def train_reader(kind: str, recipe: Recipe, sight: Sight, path: Path, training: 
         path: The reader's file.
         training: For the checkpoint.
         machine: To train on.
+
+    Raises:
+        ValueError: The file is damaged, or holds another reader.
     """
     if not path.exists():
         torch.manual_seed(recipe.seed)
@@ -142,7 +145,10 @@ def train_reader(kind: str, recipe: Recipe, sight: Sight, path: Path, training: 
         schedule = small_schedule(recipe.reader_steps, recipe.reader_lr, weight_decay=0.01, seed=recipe.seed)
         reader = fit(reader, loss, schedule, machine, training, recipe.reader_batch)
         save_reader(reader.cpu(), path, kind, recipe, evaluate(kind, reader, sight))
-    return load_reader(path)[0]
+    reader, config = load_reader(path)
+    if (config.get("kind"), config["channels"]) != (kind, list(recipe.reader_channels)):
+        raise ValueError(f"{path} is another reader than its name says: delete it to train the right one.")
+    return reader
 
 
 @torch.no_grad()

@@ -52,12 +52,12 @@ def keep_source(source: dict[str, str | int], out: Path) -> None:
     A folder from an earlier release lacks the file and gets one.
 
     Raises:
-        ValueError: The folder was begun with another model or other pictures.
+        ValueError: The folder was begun with another model, reader or other pictures.
     """
     if differing := note(out / "source.json", source):
         raise ValueError(
-            f"{out} was begun with another base model or other pictures: {'; '.join(differing)}. Give the same ones to "
-            "go on, or choose another --out."
+            f"{out} was begun with another base model, reader or other pictures: {'; '.join(differing)}. Give the same "
+            "ones to go on, or choose another --out."
         )
 
 

@@ -241,7 +241,7 @@ def train(
         The file.
 
     Raises:
-        ValueError: The folder was begun with other settings, another network, model or other pictures.
+        ValueError: The folder was begun with other settings, another network, model or reader, or other pictures.
         TrainingError: Memory ends, a loss is not finite, the checkpoint is damaged, or the disk is full.
     """
     processes, path = processes or Processes(), out / "network.safetensors"
@@ -279,7 +279,8 @@ def _begin_folder(settings: Settings, stage: Stage, out: Path) -> None:
     if settings.residual_scale != 1:
         scale_residual(copy.deepcopy(stage.beginning.network), 1.0)  # refused before the fit, not after it
     keep(settings, out)
-    keep_source(stage.pictures.source, out)
+    reader = {"reader": stage.watcher.fingerprint[:SHOWN]} if stage.watcher else {}
+    keep_source(stage.pictures.source | reader, out)
 
 
 def _overview(settings: Settings, stage: Stage, machine: Machine, processes: Processes) -> str:
