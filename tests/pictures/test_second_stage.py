@@ -264,7 +264,8 @@ def test_what_is_wanted_is_what_the_reader_sees_in_true_pictures(run):
     seen = iter((0.7 * emotion[::2] - 0.01 * emotion[::2] ** 3).split(64))
     truth = truth_of(lambda _: next(seen), sight, CPU)
     watcher = dataclasses.replace(given.watcher, truth=truth)
-    wanted = watcher.wanted(torch.tensor([3.0, 0.0]), torch.tensor([-1.0, 0.0]))
+    with dataclasses.replace(CPU, bfloat16=True).autocast():
+        wanted = watcher.wanted(torch.tensor([3.0, 0.0]), torch.tensor([-1.0, 0.0]))
     torch.testing.assert_close(wanted, torch.tensor([[1.83, -0.69], [0.0, 0.0]]), atol=1e-4, rtol=0)
 
 

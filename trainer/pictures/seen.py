@@ -51,7 +51,8 @@ class Watcher:
 
     def wanted(self, valence: Tensor, arousal: Tensor) -> Tensor:
         """What the reader sees in true pictures of these values, [B] each, as [B, 2]."""
-        return terms(valence, arousal) @ self.truth
+        # not as a matrix product, which autocast would round
+        return (terms(valence, arousal)[:, :, None] * self.truth).sum(1)
 
     def seen(self, latents: Tensor) -> Tensor:
         """What the reader sees in pictures, [B, 2]."""
