@@ -92,6 +92,16 @@ def test_two_processes_in_two_parts_equal_one_and_the_first_paints_and_speaks(al
     assert mine == pytest.approx(theirs, rel=1e-4)
 
 
+def test_a_reader_teaches_two_processes_as_one(miniature, tmp_path):
+    """The first one trains it while the other waits."""
+    two, one = tmp_path / "two", tmp_path / "one"
+    done = run(torchrun(2, "-m", "trainer.pictures", *settings(miniature, two, "--teacher reader")))
+    assert done.returncode == 0, done.stderr
+    assert main(settings(miniature, one, "--teacher reader")) == 0
+    mine, theirs = compare(two, one, miniature)
+    assert mine == pytest.approx(theirs, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("targets", "number", "said"),
     [("1", signal.SIGTERM, " by SIGTERM to process 1"), ("01", signal.SIGINT, " by SIGINT")],
