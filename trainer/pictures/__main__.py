@@ -52,7 +52,7 @@ class Command:
                 "miniature has captions of its own, and --teacher labels needs none."
             )
         if self.source.sdxl and self.settings.teacher == "reader":
-            raise ValueError("--teacher reader goes with --miniature, whose pictures it was shown.")
+            raise ValueError("--teacher reader goes with --miniature: its reader knows no other pictures.")
         if wrong := Processes.launched().wrong_shares(self.settings.batch, self.accumulate):
             raise ValueError(f"{wrong}.")
 

@@ -5,7 +5,8 @@
 
 The features of neutral prompts go through the network with V and A, then through the model, which says how a noisy
 picture moves. It is to move as the teacher says: with `words` as the model itself has it under the prompt with the mood
-in it, so that no picture needs a label; with `labels` towards a picture that is known to have this V and A. Only the
+in it, so that no picture needs a label; with `labels` towards a picture that is known to have this V and A. With
+`reader`, whole pictures are drawn, in which a reader is to see this V and A (trainer/pictures/seen.py). Only the
 network learns.
 
 The loop is that of all small fits (trainer/runs/run.py). The run's folder holds recipe.json and source.json (what it
@@ -70,7 +71,7 @@ class Stage:
         beginning: What learns.
         pictures: For the model.
         lessons: Which of them are learned, with what prompts.
-        watcher: Who looks at what is drawn, where that teaches.
+        watcher: With a reader as the teacher: it, and what it is to see.
     """
 
     model: Model
