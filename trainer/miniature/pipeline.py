@@ -89,11 +89,12 @@ class Run:
         """The one that teaches, and what it learned from: the generator's own pictures, of training scenes alone."""
         recipe = teacher_recipe(self.recipe)
         plan = self.plan.first(recipe.reader_pictures)
-        painted, returned = self._painted(self.plan, "training")[: len(plan)], f"{TEACHER}-returned"
+        painted = self._painted(self.plan, "training")[: len(plan)]
+        returned = self.out / "pictures" / f"{TEACHER}-returned.npy"
         training = self.out / "training" / f"{TEACHER}-reader"
         # Several networks may be taught by one reader at once, but one command alone trains it.
         with contextlib.nullcontext() if self.teacher_path.exists() else alone(self.out):
-            sight = self._sight(recipe, plan, painted, self.out / "pictures" / f"{returned}.npy")
+            sight = self._sight(recipe, plan, painted, returned)
             return train_reader("emotion", recipe, sight, self.teacher_path, training, self.machine), sight
 
     @property

@@ -51,7 +51,7 @@ def second_recipe(recipe: Recipe) -> Recipe:
 
 
 def teacher_recipe(recipe: Recipe) -> Recipe:
-    """The teaching reader's: a plan and a seed of its own, half as many steps."""
+    """The teaching reader's: other channels and another seed, half as many steps."""
     return replace(
         recipe, seed=recipe.seed + 2, reader_channels=TEACHER_CHANNELS, reader_steps=max(1, recipe.reader_steps // 2)
     )

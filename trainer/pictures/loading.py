@@ -11,7 +11,7 @@ from trainer.pictures.base import load_base, weights_sha256
 from trainer.pictures.lessons import captioned, contradicting, labelled, paired
 from trainer.pictures.models import FlowModel, Model, UNetModel
 from trainer.pictures.rated import asked, begun_run, encoded, painted
-from trainer.pictures.seen import Watcher, watcher_of
+from trainer.pictures.seen import watcher_of
 from trainer.pictures.settings import Source
 from trainer.pictures.stage import Stage, begin
 
@@ -43,7 +43,7 @@ def from_run(run: Path, network: Path, teacher: str, machine: Machine, contrary_
     lessons = captioned(begun) if teacher == "words" else labelled(pictures.prompts, pictures.valence, pictures.arousal)
     if contrary_share:
         lessons.contrary = contradicting(begun)
-    watcher: Watcher | None = watcher_of(begun) if teacher == "reader" else None
+    watcher = watcher_of(begun) if teacher == "reader" else None
     return Stage(model, beginning, pictures, lessons, watcher)
 
 

@@ -64,7 +64,7 @@ def watcher_of(run: Run) -> Watcher:
     reader, sight = run.teaching_reader()
     device = run.machine.device
     return Watcher(
-        reader.to(device).requires_grad_(False),
+        reader.to(device),
         run.trained_autoencoder().to(device, memory_format=torch.channels_last),
         truth_of(reader, sight, run.machine).to(device),
         run.recipe.guidance,
