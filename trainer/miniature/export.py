@@ -46,7 +46,7 @@ LARGEST, LARGEST_FLOW = 45_000_000, 20_000_000
 CARD_NAME, NETWORK_NAME, CAPTIONS_NAME = "README.md", "emotion_network.safetensors", "captions_network.safetensors"
 TWO_NETWORKS = """ That one is
 `captions_network`, to compare with; `emotion_network` was fitted as *Fit Emotion Network* does
-(`trainer.miniature network`) and then learned from the model and from painted pictures
+(`trainer.miniature network`) and then learned through the model, from painted pictures and from a reader
 (`trainer.pictures`): its file says how."""
 LICENCE = "Apache-2.0: captions worded by this project"
 PAIRS = 2000
