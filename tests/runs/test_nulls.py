@@ -112,7 +112,7 @@ def test_a_gain_must_be_clear_of_its_spread_over_prompts():
     assert nulls(range(6), zero_residual=uneven).beats(ZERO) is False
     assert nulls(range(6), zero_residual=2 + uneven).beats(ZERO) is True
     assert nulls([0, 0, 1, 1, 2, 2]).beats(ZERO) is None, "three prompts, however many pairs"
-    assert "too few to tell" in nulls(range(4)).verdict
+    assert "too few validation prompts to tell" in nulls(range(4)).verdict
 
 
 def test_a_region_that_is_lost_is_named():

@@ -99,8 +99,8 @@ class Nulls:
         judged = {name: self.beats(name) for name in NULLS}
         if None in judged.values():
             return (
-                f"Not compared with its nulls, for which there are too few {self.split} prompts "
-                f"({len(np.unique(self.prompts))}, expected {FEWEST_PROMPTS}): prepare with a larger --{self.split}."
+                f"Not compared with its nulls: too few {self.split} prompts to tell, {len(np.unique(self.prompts))}, "
+                f"expected {FEWEST_PROMPTS}: prepare with a larger --{self.split}."
             )
         lost = [name for name in NULLS if not judged[name]]
         if lost:
