@@ -103,7 +103,9 @@ class UNetModel:
 
     def noise(self, share: Tensor) -> Noise:
         """Evenly over the schedule's timesteps."""
-        time = (share * len(self.alphas)).long()
+        return self._at((share * len(self.alphas)).long())
+
+    def _at(self, time: Tensor) -> Noise:
         alpha = self.alphas[time]
         return Noise(time, alpha, (1 - alpha**2).sqrt())
 
@@ -122,9 +124,8 @@ class UNetModel:
     def levels(self, steps: int) -> Noise:
         """Whole timesteps, evenly from the last down, as ComfyUI's scheduler "simple" has them."""
         count = len(self.alphas)
-        # half a timestep keeps the shares clear of rounding
-        shares = [(count - 0.5 - int(step * count / steps)) / count for step in range(steps)]
-        return self.noise(torch.tensor(shares, device=self.device))
+        times = [count - 1 - int(step * count / steps) for step in range(steps)]
+        return self._at(torch.tensor(times, device=self.device))
 
     def apart(self, noisy: Tensor, at: Noise, velocity: Tensor) -> tuple[Tensor, Tensor]:
         # noisy = alpha x + sigma noise and velocity = alpha noise - sigma x are a rotation, here turned back
