@@ -54,7 +54,7 @@ def estimate(source: Source, drawings: Sequence[Drawing], settings: TablesSettin
     if isinstance(source, Miniature) and not (source.run / "recipe.json").is_file():
         lines.append(f"{source.run} does not exist: it is made from the shipped weights, in seconds")
         absent = [drawing for drawing in absent if drawing.network != source.network(OURS, 0)]
-    if absent and settings.fit and not settings.sdxl:
+    if absent and settings.fit and isinstance(source, Miniature):
         absent = source.missing(absent)
         minutes = sum(MINUTES.get(drawing.row, OTHER_MINUTES) for drawing in absent)
         painted = any(drawing.row in (LABELS, PICTURES, *BASELINES) for drawing in absent)
